@@ -1,0 +1,1 @@
+"""DualHead-Net for MMAction2."""
