@@ -1,1 +1,18 @@
 """Metrics and score fusion."""
+
+from .accuracy import accuracies, class_accuracy, confusion_matrix, mean_class_accuracy, true_class_ranks
+from .metrics import DualHeadMetric, DumpScores
+from .scores import Scores, load_scores, save_scores
+
+__all__ = [
+    'DualHeadMetric',
+    'DumpScores',
+    'Scores',
+    'accuracies',
+    'class_accuracy',
+    'confusion_matrix',
+    'load_scores',
+    'mean_class_accuracy',
+    'save_scores',
+    'true_class_ranks',
+]

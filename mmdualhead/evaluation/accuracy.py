@@ -1,0 +1,73 @@
+"""Accuracies of class scores.
+
+Shapes: N clips, K classes. Everything follows from the rank of the true class, which is how many classes
+are scored above it; of equal scores the lower class index comes first, as in ``argmax``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+TOPK = (1, 5)
+
+
+def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The place of each clip's true class among its scores, 0 for the best.
+
+    Args:
+        scores: (N, K), larger is better.
+        labels: (N,), the true classes.
+
+    Returns:
+        (N,) integers in 0..K-1.
+    """
+    true = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = np.arange(scores.shape[1]) < labels[:, None]
+    return np.sum((scores > true) | ((scores == true) & before), axis=1)
+
+
+def class_accuracy(ranks: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Top-1 accuracy of every class, NaN where a class has no clip.
+
+    Args:
+        ranks: (N,) of :func:`true_class_ranks`.
+        labels: (N,), the true classes.
+        num_classes: K.
+
+    Returns:
+        (K,) fractions.
+    """
+    clips = np.bincount(labels, minlength=num_classes)
+    hits = np.bincount(labels[ranks == 0], minlength=num_classes)
+    return np.divide(hits, clips, out=np.full(num_classes, np.nan), where=clips > 0)
+
+
+def mean_class_accuracy(ranks: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the classes that have clips of their top-1 accuracies.
+
+    MMAction2's function of this name also counts, as 0, classes that have no clip but were predicted.
+    """
+    return float(np.nanmean(class_accuracy(ranks, labels, int(labels.max()) + 1)))
+
+
+def accuracies(ranks: np.ndarray, labels: np.ndarray, topk: Sequence[int] = TOPK) -> dict[str, float]:
+    """Top-k and mean class accuracy, as fractions, under the keys ``top{k}`` and ``mean_class``.
+
+    Args:
+        ranks: (N,) of :func:`true_class_ranks`.
+        labels: (N,), the true classes.
+        topk: the values of k.
+    """
+    return {
+        **{f'top{k}': float(np.mean(ranks < k)) for k in topk},
+        'mean_class': mean_class_accuracy(ranks, labels),
+    }
+
+
+def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(K, K) counts; row: true class, column: predicted class."""
+    classes = scores.shape[1]
+    cells = labels * classes + scores.argmax(axis=1)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)

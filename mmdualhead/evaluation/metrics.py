@@ -1,0 +1,153 @@
+"""Metrics for MMAction2's evaluators: accuracies of both heads, and the dump that fusion reads.
+
+Both take any recognizer of MMAction2; one without ``coarse_score`` and ``fine_score`` counts as fused alone.
+K is the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmaction.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger, print_log
+
+from .accuracy import TOPK, accuracies, true_class_ranks
+from .scores import HEADS, Scores, save_scores
+
+DUMP_NAME = 'scores.npz'
+FIELDS = {'fused': 'pred_score', 'coarse': 'coarse_score', 'fine': 'fine_score'}
+
+
+class ScoreMetric(BaseMetric):
+    """Collects the scores of each clip; a subclass says in ``compute`` what becomes of them.
+
+    Args:
+        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
+        prefix: stands before the names of the metrics.
+    """
+
+    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:  # noqa: ARG002
+        """Keep name, label and scores of a batch's clips.
+
+        Raises:
+            ValueError: a score is NaN or infinite, or a label is no class; the clip is named.
+        """
+        for sample in data_samples:
+            clip = _read_sample(sample, index=len(self.results))
+            _to_scores([clip], source='model output')
+            self.results.append(clip)
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Join the clips of all processes and hand them to ``compute``."""
+        return self.compute(_to_scores(results, source='model output'))
+
+    def compute(self, scores: Scores) -> dict[str, float]:
+        """The metrics of the whole set."""
+        raise NotImplementedError
+
+
+@METRICS.register_module()
+class DualHeadMetric(ScoreMetric):
+    """Top-k and mean class accuracy of the fused score, of each head, and of an oracle between the heads.
+
+    The fused ones keep MMAction2's names (``acc/top1``, ``acc/top5``, ``acc/mean1``); the others are
+    ``acc/coarse_top1``, ``acc/fine_mean1``, ``acc/oracle_top5`` and so on. The oracle counts a clip as right
+    where either head is: what a perfect choice between them would reach.
+
+    Args:
+        topk: the values of k.
+        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
+        prefix: stands before the names of the metrics.
+    """
+
+    default_prefix = 'acc'
+
+    def __init__(
+        self, topk: Sequence[int] = TOPK, collect_device: str = 'cpu', prefix: str | None = None
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.topk = tuple(topk)
+
+    def compute(self, scores: Scores) -> dict[str, float]:
+        """Accuracies as fractions."""
+        ranks = {head: true_class_ranks(values, scores.labels) for head, values in scores.heads.items()}
+        if 'coarse' in ranks and 'fine' in ranks:
+            ranks['oracle'] = np.minimum(ranks['coarse'], ranks['fine'])
+        metrics = {}
+        for head, rank in ranks.items():
+            prefix = '' if head == 'fused' else f'{head}_'
+            for name, value in accuracies(rank, scores.labels, self.topk).items():
+                metrics[prefix + name.replace('mean_class', 'mean1')] = value
+        return metrics
+
+
+@METRICS.register_module()
+class DumpScores(ScoreMetric):
+    """Writes names, labels and the fused, coarse and fine scores of all clips (:func:`~.scores.save_scores`).
+
+    Args:
+        out_file: the ``.npz`` file. Defaults to ``scores.npz`` beside the log of this run, that is
+            ``WORK_DIR/TIMESTAMP/scores.npz``, where ``tools/ensemble.py WORK_DIR`` finds the newest.
+        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
+
+    Raises:
+        ValueError: ``out_file`` is no ``.npz`` file, or (on the first batch) samples carry no ``frame_dir``.
+    """
+
+    default_prefix = 'dump'
+
+    def __init__(self, out_file: str | None = None, collect_device: str = 'cpu') -> None:
+        super().__init__(collect_device=collect_device)
+        if out_file is not None and not out_file.endswith('.npz'):
+            raise ValueError(f'DumpScores writes .npz files, so out_file={out_file!r} should end so')
+        self.out_file = out_file
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep name, label and scores of a batch's clips."""
+        if any('frame_dir' not in sample for sample in data_samples):
+            raise ValueError(
+                'DumpScores needs the names of the clips: put PackActionInputs(meta_keys=("frame_dir",)) '
+                'into the test pipeline'
+            )
+        super().process(data_batch, data_samples)
+
+    def compute(self, scores: Scores) -> dict[str, float]:
+        """Write the file; there is nothing to measure."""
+        path = Path(self.out_file) if self.out_file else _log_folder() / DUMP_NAME
+        save_scores(scores, path)
+        print_log(f'Scores of {len(scores.names)} clips are in {path}', logger='current')
+        return {}
+
+
+def _log_folder() -> Path:
+    """Where the current run keeps its log; the current folder outside a run."""
+    log = MMLogger.get_current_instance().log_file
+    return Path(log).parent if log else Path()
+
+
+def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """One clip's name, label and scores, as plain numpy, out of a data sample."""
+    name = sample.get('frame_dir', f'number {index} of the test set')
+    label = np.asarray(sample['gt_label'].cpu())
+    if label.size != 1:
+        raise ValueError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one a clip')
+    heads = {head: sample[field] for head, field in FIELDS.items() if field in sample}
+    heads = {head: score.detach().cpu().float().numpy() for head, score in heads.items()}
+    return {'name': str(name), 'label': int(label.item()), **heads}
+
+
+def _to_scores(clips: Sequence[Mapping[str, Any]], source: str) -> Scores:
+    heads = {head: np.stack([clip[head] for clip in clips]) for head in HEADS if head in clips[0]}
+    return Scores(
+        source=source,
+        names=tuple(clip['name'] for clip in clips),
+        labels=np.array([clip['label'] for clip in clips]),
+        **heads,
+    )

@@ -1,0 +1,130 @@
+"""The scores of one test run: what is dumped, fused and looked at.
+
+Shapes: N clips, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+HEADS = ('fused', 'coarse', 'fine')
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Class scores by clip.
+
+    Args:
+        source: the file or model they come from, for messages.
+        names: N clip names.
+        labels: (N,) true classes, or None where the source has none.
+        fused: (N, K), the score that decides; the only one of a model with a single head.
+        coarse: (N, K), of the coarse head.
+        fine: (N, K), of the fine head.
+
+    Raises:
+        ValueError: lengths disagree, a score is NaN or infinite, or a label is no class. The clips are named.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    labels: np.ndarray | None
+    fused: np.ndarray
+    coarse: np.ndarray | None = None
+    fine: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for head, scores in self.heads.items():
+            self._check_scores(head, scores)
+        if self.labels is not None:
+            self._check_labels(self.labels)
+
+    @property
+    def heads(self) -> dict[str, np.ndarray]:
+        """The scores that are there, by the name of their head."""
+        named = {head: getattr(self, head) for head in HEADS}
+        return {head: scores for head, scores in named.items() if scores is not None}
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.fused.shape[1]
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> Scores:
+        """The clips of these rows, in their order."""
+        rows = np.asarray(rows, dtype=np.int64)
+        return Scores(
+            source=self.source,
+            names=tuple(self.names[row] for row in rows),
+            labels=None if self.labels is None else self.labels[rows],
+            **{head: scores[rows] for head, scores in self.heads.items()},
+        )
+
+    def _check_scores(self, head: str, scores: np.ndarray) -> None:
+        wanted = (len(self.names), *self.fused.shape[1:])
+        if scores.ndim != 2 or scores.shape != wanted or not scores.size:
+            raise ValueError(
+                f'{self.source}: {head} scores have shape {scores.shape}; wanted is one row for each of '
+                f'{len(self.names)} clips and one column a class'
+            )
+        bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        if bad.size:
+            raise ValueError(
+                f'{self.source}: NaN or infinite {head} scores for {shorten(self.names[i] for i in bad)}'
+            )
+
+    def _check_labels(self, labels: np.ndarray) -> None:
+        if labels.shape != (len(self.names),):
+            raise ValueError(f'{self.source}: {labels.size} labels for {len(self.names)} clips')
+        bad = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
+        if bad.size:
+            listed = shorten(f'{self.names[i]} (label {labels[i]})' for i in bad)
+            raise ValueError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
+
+
+def shorten(names: Iterable[object]) -> str:
+    """A count and the first few names, for messages: ``7 clips: a, b, c, d, e, ...``."""
+    names = [str(name) for name in names]
+    more = ', ...' if len(names) > NAMES_SHOWN else ''
+    return f'{len(names)} clip{"s"[: len(names) != 1]}: {", ".join(names[:NAMES_SHOWN])}{more}'
+
+
+def save_scores(scores: Scores, path: str | Path) -> None:
+    """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and, of a dual-head
+    model, ``coarse`` and ``fine``. It holds no pickle, so reading it is safe.
+
+    Args:
+        scores: what to write; its labels must be known.
+        path: the file; its folder is made, and an older file is replaced once the new one is whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'{path.name}.part')
+    with part.open('wb') as file:
+        np.savez_compressed(file, names=np.array(scores.names), labels=scores.labels, **scores.heads)
+    part.replace(path)
+
+
+def load_scores(path: str | Path) -> Scores:
+    """Read a file of :func:`save_scores`.
+
+    Raises:
+        ValueError: the file is damaged, is none of ours, or its content is refused by :class:`Scores`.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
+    missing = {'names', 'labels', 'fused'} - set(arrays)
+    if missing:
+        raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
+    heads = {head: arrays[head] for head in HEADS if head in arrays}
+    return Scores(source=str(path), names=tuple(arrays['names'].tolist()), labels=arrays['labels'], **heads)

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.scores import Scores
+
+
+def softmax(logits):
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+@pytest.fixture
+def make_scores():
+    """Scores of N made-up clips: random, but right more often the larger ``skill`` is."""
+
+    def make(source='model', seed=0, clips=60, classes=6, skill=2.0, dual=False):
+        labels = np.arange(clips) % classes
+        rng = np.random.default_rng(seed)
+        heads = {'fused': None, 'coarse': None, 'fine': None} if dual else {'fused': None}
+        for head in heads:
+            heads[head] = softmax(rng.standard_normal((clips, classes)) + skill * np.eye(classes)[labels])
+        names = tuple(f'clip{i:03d}' for i in range(clips))
+        return Scores(source=source, names=names, labels=labels, **heads)
+
+    return make
