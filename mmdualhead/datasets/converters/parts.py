@@ -1,0 +1,126 @@
+"""Partial results on disk, so that an interrupted conversion goes on where it stopped.
+
+A part holds the clips of some raw files: ``KEY.npy`` with all their numbers one after the other, and
+``KEY.json`` with the rest. KEY is a hash of the files' names, sizes and times and of how they are read, so
+a part is used again exactly as long as it would come out the same. The JSON file is written last: a part
+is done when it is there. M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from .recording import Recording
+
+FORMAT = 1
+
+# Every part that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
+MOST_PARTS = 200
+FEWEST_CLIPS = 16
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when it is whole."""
+    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    try:
+        with open(draft, 'wb') as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the recordings, and where their clips are kept until all are there.
+
+    Args:
+        stem: path of the part's files without their suffix.
+        recordings: what it holds.
+    """
+
+    stem: Path
+    recordings: tuple[Recording, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run (or this one) finished it."""
+        return self._path('.json').exists()
+
+    def save(self, keypoints: Sequence[np.ndarray], index: dict[str, Any]) -> None:
+        """Keep the clips' numbers and everything else about them.
+
+        Args:
+            keypoints: (M, T, V, C) float32 each.
+            index: plain data; its ``clips`` have a ``shape`` each, in the order of the keypoints.
+        """
+        flat = np.concatenate([np.zeros(0, np.float32), *(k.ravel() for k in keypoints)])
+        with atomic_write(self._path('.npy')) as file:
+            np.save(file, flat)
+        with atomic_write(self._path('.json')) as file:
+            file.write(json.dumps(index).encode())
+
+    def load_index(self) -> dict[str, Any]:
+        """What :meth:`save` was given as index."""
+        return json.loads(self._path('.json').read_bytes())
+
+    def load_keypoints(self, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """The keypoints, mapped rather than read: only what is looked at comes into memory."""
+        if not shapes:
+            return []
+        flat = np.asarray(np.load(self._path('.npy'), mmap_mode='c'))
+        ends = np.cumsum([np.prod(shape) for shape in shapes])
+        return [piece.reshape(shape) for piece, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
+
+    def _path(self, suffix: str) -> Path:
+        return self.stem.with_name(self.stem.name + suffix)
+
+
+def plan_parts(
+    directory: Path, recordings: Sequence[Recording], steps: Sequence[Callable[..., Any] | None]
+) -> list[Part]:
+    """Divide the recordings into parts.
+
+    Args:
+        directory: where the parts are kept.
+        recordings: all of them, in order.
+        steps: what makes clips of them; parts made in another way are not used again.
+
+    Returns:
+        The parts, in order.
+    """
+    how = [FORMAT, [_describe(step) for step in steps]]
+    size = max(FEWEST_CLIPS, -(-len(recordings) // MOST_PARTS))
+    groups = [tuple(recordings[i : i + size]) for i in range(0, len(recordings), size)]
+    return [Part(directory / _key(how, group), group) for group in groups]
+
+
+def _key(how: list[Any], recordings: Sequence[Recording]) -> str:
+    content = [*how, [_state(recording) for recording in recordings]]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+
+
+def _state(recording: Recording) -> list[Any]:
+    stat = recording.path.stat()
+    return [recording.name, recording.label, str(recording.path), stat.st_size, stat.st_mtime_ns]
+
+
+def _describe(step: Callable[..., Any] | None) -> str:
+    if step is None:
+        return 'none'
+    if isinstance(step, partial):
+        return f'{_describe(step.func)} {step.args} {sorted(step.keywords.items())}'
+    return f'{step.__module__}.{step.__qualname__}'

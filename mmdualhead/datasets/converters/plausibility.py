@@ -1,0 +1,79 @@
+"""Does a clip look like a person standing in front of a depth camera?
+
+Files that break their format are refused when they are read. Axes that point elsewhere, left and right
+exchanged, or millimetres for metres break no format, and would spoil a training silently. M persons,
+T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mmdualhead.skeletons import Skeleton
+
+# Metres from hip to head: half a child's to twice a tall adult's.
+TRUNK_LENGTHS = (0.2, 1.6)
+
+NAMES = ('head', 'left ankle', 'left foot', 'right ankle', 'right foot')
+
+
+class Posture(NamedTuple):
+    """What the first person of a clip looks like.
+
+    Args:
+        upright: from hip to head is mostly +y.
+        sided: left is on the left of where the feet point, in right-handed axes.
+        metric: the length from hip to head could be metres.
+    """
+
+    upright: bool
+    sided: bool
+    metric: bool
+
+
+def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
+    """Judge the first person's mean over all frames.
+
+    Args:
+        keypoint: (M, T, V, C).
+        skeleton: its layout.
+
+    Returns:
+        The judgement; None where the layout has no depth, or does not name the head, the ankles and the feet.
+    """
+    if skeleton.up is None or skeleton.across is None or not set(NAMES) <= set(skeleton.joints):
+        return None
+    joints = keypoint[0, keypoint[0].any(axis=(1, 2)), :, :3]
+    head, *legs = (joints[:, skeleton.joints.index(name)] for name in NAMES)
+    # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
+    up = head - joints[:, skeleton.up[0]]
+    across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
+    ahead = legs[1] - legs[0] + legs[3] - legs[2]
+    mean_up = up.mean(axis=0)
+    low, high = TRUNK_LENGTHS
+    return Posture(
+        upright=bool(np.argmax(np.abs(mean_up)) == 1 and mean_up[1] > 0),
+        # Right = ahead x up in right-handed axes, and `across` goes from right to left.
+        sided=bool((np.cross(ahead, up) * across).sum(axis=1).mean() < 0),
+        metric=bool(low < np.median(np.linalg.norm(up, axis=1)) < high),
+    )
+
+
+def describe_postures(postures: Sequence[Posture]) -> list[str]:
+    """Sentences for the summary: the counts, and a warning for each that most clips fail."""
+    if not postures:
+        return []
+    upright, sided, metric = (sum(column) for column in zip(*postures, strict=True))
+    lines = [
+        f'posture: y is up in {upright}, left is left in {sided}, lengths are metres in {metric} '
+        f'of {len(postures)} clips'
+    ]
+    doubts = (
+        (upright, 'y does not point up'),
+        (sided, 'left and right look exchanged, or the axes left-handed'),
+        (metric, 'lengths do not look like metres'),
+    )
+    return lines + [f'WARNING: in most clips {doubt}' for count, doubt in doubts if 2 * count < len(postures)]

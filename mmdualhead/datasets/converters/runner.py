@@ -1,0 +1,172 @@
+"""The converters' common machinery: several processes, restartable, an atomic result.
+
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.utils import ProgressBar
+
+from mmdualhead.skeletons import get_skeleton
+
+from .parts import Part, plan_parts
+from .plausibility import judge_posture
+from .recording import EmptyRecording, MalformedRecording, RawDataset, check_clip
+from .sinks import PickleSink, Sink
+from .summary import Summary
+
+Normalise = Callable[[np.ndarray], np.ndarray]
+
+# How many malformed files an error names.
+NAMED_FAULTS = 5
+
+
+class ConversionError(ValueError):
+    """Raw files are malformed, or no clip is left; no result was written."""
+
+
+def convert(
+    dataset: RawDataset,
+    out: str | Path,
+    *,
+    sink: Callable[[Path, Mapping[str, Any]], Sink] = PickleSink,
+    normalise: Normalise | None = None,
+    workers: int | None = None,
+    skip_malformed: bool = False,
+) -> Summary:
+    """Convert a whole data set.
+
+    Every raw file is read before malformed ones are reported, so that one run names them all. What was
+    read is kept in ``OUT.parts`` until the result is written: an interrupted or failed conversion goes on
+    where it stopped, and raw files that changed meanwhile are read anew.
+
+    Args:
+        dataset: what to convert.
+        out: the result; it replaces an older one, once it is whole.
+        sink: makes the writer from path and meta: a pickle, or the memory-mapped store.
+        normalise: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
+        workers: processes; None takes all processors that this process may use, 0 works in this one.
+        skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
+
+    Returns:
+        What was converted and what was left out.
+
+    Raises:
+        ConversionError: malformed files without ``skip_malformed``, or nothing left to write.
+    """
+    out = Path(out)
+    parts_dir = out.with_name(f'{out.name}.parts')
+    parts_dir.mkdir(parents=True, exist_ok=True)
+    parts = plan_parts(parts_dir, dataset.recordings, [dataset.read, normalise])
+    task = partial(convert_part, read=dataset.read, normalise=normalise, layout=dataset.meta['layout'])
+    _run([part for part in parts if not part.is_done], task, len(dataset.recordings), workers)
+
+    summary = Summary.collect(out, dataset, [part.load_index() for part in parts])
+    if summary.malformed and not skip_malformed:
+        raise ConversionError(_describe_faults(summary.malformed))
+    if not summary.clips:
+        raise ConversionError(f'no clip is left to write to {out}\n{summary}')
+    meta = dict(dataset.meta, normalized=normalise is not None, left_out=dict(summary.left_out))
+    writer = sink(out, meta)
+    for annotation in _annotations(parts):
+        writer.add(annotation)
+    writer.close(summary.split)
+    shutil.rmtree(parts_dir)
+    return summary
+
+
+def convert_part(part: Part, read: Callable, normalise: Normalise | None, layout: Any) -> int:
+    """Read the raw files of one part and save it; malformed ones are noted in its index.
+
+    Returns:
+        The number of raw files.
+    """
+    skeleton = get_skeleton(layout)
+    keypoints, clips, faults = [], [], []
+    for recording in part.recordings:
+        try:
+            clip = read(recording)
+            check_clip(clip, skeleton.num_joints)
+        except MalformedRecording as error:
+            empty = isinstance(error, EmptyRecording)
+            faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
+            continue
+        keypoint = clip.keypoint if normalise is None else normalise(clip.keypoint)
+        keypoints.append(np.asarray(keypoint, dtype=np.float32))
+        clips.append(
+            dict(
+                frame_dir=recording.name,
+                label=int(clip.label),
+                shape=keypoint.shape,
+                lost_frames=clip.lost_frames,
+                posture=judge_posture(clip.keypoint, skeleton),
+            )
+        )
+    part.save(keypoints, dict(clips=clips, faults=faults))
+    return len(part.recordings)
+
+
+def _run(parts: Sequence[Part], task: Callable[[Part], int], total: int, workers: int | None) -> None:
+    if not parts:
+        return
+    bar = ProgressBar(total, file=sys.stderr)
+    done_before = total - sum(len(part.recordings) for part in parts)
+    for count in _prepend(done_before, _results(parts, task, workers)):
+        bar.update(count)
+    sys.stderr.write('\n')
+
+
+def _prepend(count: int, counts: Iterator[int]) -> Iterator[int]:
+    if count:
+        yield count
+    yield from counts
+
+
+def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | None) -> Iterator[int]:
+    workers = min(len(parts), _available_processors() if workers is None else workers)
+    if workers == 0:
+        yield from map(task, parts)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        futures = [pool.submit(task, part) for part in parts]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            # Parts that are being read are finished and kept; the rest waits for the next run.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _available_processors() -> int:
+    affinity = getattr(os, 'sched_getaffinity', None)  # not on macOS and Windows
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _annotations(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
+    for part in parts:
+        clips = part.load_index()['clips']
+        for clip, keypoint in zip(clips, part.load_keypoints([c['shape'] for c in clips]), strict=True):
+            yield dict(
+                frame_dir=clip['frame_dir'],
+                label=clip['label'],
+                total_frames=keypoint.shape[1],
+                keypoint=keypoint,
+            )
+
+
+def _describe_faults(malformed: Mapping[str, str]) -> str:
+    lines = [f'  {path}: {reason}' for path, reason in list(malformed.items())[:NAMED_FAULTS]]
+    more = len(malformed) - len(lines)
+    lines += [f'  ... and {more} more'] if more else []
+    return '\n'.join([f'{len(malformed)} malformed raw files (--on-error skip leaves them out):', *lines])

@@ -1,0 +1,63 @@
+"""Where converted clips go: a PoseDataset pickle as MMAction2 reads it.
+
+The memory-mapped store (:class:`mmdualhead.datasets.store.StoreWriter`) has the same two methods.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .parts import atomic_write
+
+
+class Sink(Protocol):
+    """Takes the clips one by one; the result appears, whole, with :meth:`close`."""
+
+    def add(self, annotation: Mapping[str, Any]) -> None:
+        """Take one clip: frame_dir, label, total_frames, keypoint."""
+
+    def close(self, split: Mapping[str, list[str]]) -> None:
+        """Finish, with the names of the clips of each split."""
+
+
+class PickleSink:
+    """Writes ``dict(split=..., annotations=[...], meta=...)``.
+
+    Memory-mapped keypoints are written without being copied, so that memory does not grow with the data.
+
+    Args:
+        path: the pickle.
+        meta: what is known of the whole data set.
+    """
+
+    def __init__(self, path: str | Path, meta: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.meta = dict(meta)
+        self.annotations: list[dict[str, Any]] = []
+
+    def add(self, annotation: Mapping[str, Any]) -> None:
+        """Take one clip: frame_dir, label, total_frames, keypoint."""
+        self.annotations.append(dict(annotation))
+
+    def close(self, split: Mapping[str, list[str]]) -> None:
+        """Write the pickle, with the names of the clips of each split."""
+        content = dict(split=dict(split), annotations=self.annotations, meta=self.meta)
+        with atomic_write(self.path) as file:
+            pickler = pickle.Pickler(file, protocol=5)
+            pickler.dispatch_table = {**copyreg.dispatch_table, np.ndarray: _reduce_array}
+            pickler.dump(content)
+
+
+def _reduce_array(array: np.ndarray) -> tuple[Any, ...]:
+    """An array as a call of its public constructor on its bytes.
+
+    NumPy's own way copies the bytes first, and names private functions that moved between NumPy 1 and 2.
+    """
+    array = np.ascontiguousarray(array)
+    return np.ndarray, (array.shape, array.dtype, pickle.PickleBuffer(array))

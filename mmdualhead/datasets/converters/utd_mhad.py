@@ -1,0 +1,80 @@
+"""UTD-MHAD: 27 actions, 8 subjects, Kinect v1 skeletons in Matlab files (Chen et al., ICIP 2015).
+
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import loadmat
+
+from .recording import Clip, MalformedRecording, RawDataset, Recording, check_number, find_files
+
+CLASSES = (
+    *('swipe left', 'swipe right', 'wave', 'clap', 'throw', 'arm cross', 'basketball shoot', 'draw x'),
+    *('draw circle clockwise', 'draw circle counter-clockwise', 'draw triangle', 'bowling', 'boxing'),
+    *('baseball swing', 'tennis swing', 'arm curl', 'tennis serve', 'push', 'knock', 'catch'),
+    *('pick up and throw', 'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat'),
+)
+NUM_SUBJECTS = 8
+
+# For each joint of kinect_v1 its row in the files, which begin with head, shoulder centre, spine, hip centre.
+ROWS = (3, 2, 1, 0, *range(4, 20))
+
+
+def scan(src: str | Path) -> RawDataset:
+    """Find the skeleton files; odd subjects train, even ones test (431 and 430 clips).
+
+    Args:
+        src: directory with ``aA_sS_tT_skeleton.mat`` somewhere below it.
+
+    Returns:
+        The recordings, with the splits ``xsub_train`` and ``xsub_val``.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ValueError: a name is given twice, or its action or subject is not in the data set.
+    """
+    found = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat')
+    return RawDataset(
+        meta=dict(dataset='utd_mhad', layout='kinect_v1', classes=list(CLASSES)),
+        recordings=[_recording(path, *match.groups()) for path, match in found],
+        read=read_recording,
+    )
+
+
+def _recording(path: Path, name: str, action: str, subject: str, _: str) -> Recording:
+    check_number('subject', int(subject), NUM_SUBJECTS, path)
+    return Recording(
+        name=name,
+        path=path,
+        label=check_number('action', int(action), len(CLASSES), path),
+        subject=subject,
+        splits=('xsub_train' if int(subject) % 2 else 'xsub_val',),
+    )
+
+
+def read_recording(recording: Recording) -> Clip:
+    """Read one file: ``d_skel``, (V, C, T) in metres, its rows put into the order of kinect_v1.
+
+    Args:
+        recording: one of :func:`scan`'s.
+
+    Returns:
+        The clip, (1, T, 20, 3).
+
+    Raises:
+        MalformedRecording: not a Matlab file, or ``d_skel`` is missing or of another shape.
+    """
+    try:
+        content = loadmat(recording.path, variable_names=['d_skel'])
+    except OSError:
+        raise
+    except Exception as error:  # the Matlab reader raises a dozen kinds on broken files
+        raise MalformedRecording(f'not a readable Matlab file ({error})') from error
+    rows = np.asarray(content.get('d_skel'))
+    if rows.dtype.kind not in 'fiu' or rows.ndim != 3 or rows.shape[:2] != (20, 3):
+        raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.dtype} {rows.shape}")
+    return Clip(rows.transpose(2, 0, 1)[None, :, ROWS].astype(np.float32), recording.label)
