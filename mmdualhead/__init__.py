@@ -1,1 +1,23 @@
-"""DualHead-Net for MMAction2."""
+"""DualHead-Net for MMAction2. Importing this package registers all of its parts; a config needs only
+
+custom_imports = dict(imports=['mmdualhead'], allow_failed_imports=False)
+"""
+
+import sys
+
+from mmdualhead.version import __version__, check
+
+# `python -m mmdualhead.doctor` has to start just where the imports below fail. While Python looks for the
+# module to run, for which it imports this package, sys.argv[0] is '-m'.
+_DOCTOR_STARTS = sys.argv[:1] == ['-m'] and 'mmdualhead.doctor' in sys.orig_argv
+
+if not _DOCTOR_STARTS:
+    check()
+
+    from mmdualhead import compat
+
+    compat.apply()
+
+    from mmdualhead import apis, datasets, evaluation, models  # noqa: F401
+
+__all__ = ['__version__']

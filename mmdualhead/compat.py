@@ -1,0 +1,138 @@
+"""Repairs of the packages below, each applied only where its fault is present.
+
+:func:`apply` runs when mmdualhead is imported, before MMAction2's models are. It touches nothing on disk.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from types import ModuleType
+from typing import Any, NamedTuple
+
+logger = logging.getLogger('mmdualhead')
+
+DRN_PACKAGE = 'mmaction.models.localizers.drn'
+STATISTICS = ('min', 'max', 'current', 'mean')
+"""The methods of mmengine's HistoryBuffer that its checkpoints refer to."""
+
+
+class Repair(NamedTuple):
+    """A repair, and how to tell that it is needed."""
+
+    fault: str
+    is_needed: Callable[[], bool]
+    repair: Callable[[], None]
+
+
+def apply() -> list[str]:
+    """Apply the repairs that are needed here.
+
+    Returns:
+        The faults that were found and repaired.
+    """
+    repaired = []
+    for repair in REPAIRS:
+        if repair.is_needed():
+            repair.repair()
+            repaired.append(repair.fault)
+            logger.debug('repaired: %s', repair.fault)
+    return repaired
+
+
+def lacks_drn() -> bool:
+    """Whether MMAction2 was installed without ``localizers/drn``, which its own models import.
+
+    The wheel of 1.2.0 is (https://github.com/open-mmlab/mmaction2/issues/2714).
+    """
+    if DRN_PACKAGE in sys.modules:
+        return False
+    package = find_spec('mmaction')
+    folders = package.submodule_search_locations if package else None
+    relative = Path(*DRN_PACKAGE.split('.')[1:], 'drn.py')
+    return not any((Path(folder) / relative).is_file() for folder in folders or ())
+
+
+def add_drn() -> None:
+    """Put a stand-in for ``localizers/drn`` among the loaded modules; its DRN says that it is missing."""
+
+    class DRN:  # MMAction2's name
+        """Stands in for MMAction2's dense regression network, which its wheel lacks."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise ImportError(
+                'this installation of mmaction2 lacks DRN; install mmaction2 from source to use it'
+            )
+
+    package, module = ModuleType(DRN_PACKAGE), ModuleType(f'{DRN_PACKAGE}.drn')
+    package.__path__ = []
+    package.drn, module.DRN = module, DRN
+    sys.modules.update({package.__name__: package, module.__name__: module})
+
+
+def refuses_own_checkpoints() -> bool:
+    """Whether torch.load refuses the message hub that mmengine writes into checkpoints.
+
+    torch >= 2.6 with mmengine 0.10 does (https://github.com/open-mmlab/mmengine/issues/1655).
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    file = io.BytesIO()
+    torch.save({'scalar': np.float64(0), 'history': HistoryBuffer([0.0], [1])}, file)
+    file.seek(0)
+    try:
+        torch.load(file)
+    except UnpicklingError:
+        return True
+    return False
+
+
+def allow_own_checkpoints() -> None:
+    """Allow torch.load the classes that mmengine's message hub consists of; ``weights_only`` stays on.
+
+    The pickles call ``getattr`` for the methods of HistoryBuffer. What they get is :func:`statistics_method`.
+    """
+    import numpy as np
+    import torch
+    from mmengine.logging import HistoryBuffer
+
+    reconstruct, scalar = np.ndarray.__reduce__(np.zeros(1))[0], np.float64(0).__reduce__()[0]
+    numbers = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_)
+    torch.serialization.add_safe_globals(
+        [
+            HistoryBuffer,
+            (statistics_method, 'builtins.getattr'),
+            np.ndarray,
+            np.dtype,
+            *(type(np.dtype(number)) for number in numbers),
+            # numpy 2 moved these two; checkpoints name the place of the numpy that wrote them.
+            *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+        ]
+    )
+
+
+def statistics_method(owner: type, name: str) -> Callable[..., Any]:
+    """``getattr`` for checkpoints: only the statistics methods of mmengine's HistoryBuffer.
+
+    Raises:
+        UnpicklingError: anything else is asked for.
+    """
+    from mmengine.logging import HistoryBuffer
+
+    if owner is HistoryBuffer and name in STATISTICS:
+        return getattr(HistoryBuffer, name)
+    raise UnpicklingError(f'the checkpoint asks for {name!r} of {owner!r}, which no training writes; refused')
+
+
+REPAIRS = (
+    Repair('mmaction2 lacks its module localizers/drn', lacks_drn, add_drn),
+    Repair("torch.load refuses mmengine's checkpoints", refuses_own_checkpoints, allow_own_checkpoints),
+)

@@ -1,0 +1,97 @@
+"""Build mmdualhead.
+
+Full ``mmcv`` and ``mmcv-lite`` provide the same module, and installing one over the other breaks both.
+Whoever has mmcv keeps it; everybody else gets mmcv-lite. That is decided here, where the package is built,
+so releases are published as source. MMDUALHEAD_MMCV=mmcv (or mmcv-lite) decides by hand, for wheels that are
+meant for elsewhere.
+"""
+
+import os
+import runpy
+import shutil
+import site
+import sysconfig
+from importlib import metadata
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+VERSIONS = runpy.run_path(str(ROOT / 'mmdualhead' / 'version.py'))
+MIM_PARTS = ('configs', 'tools', 'model-index.yml')
+EXTRAS = {
+    'mim': ['openmim>=0.3.9', 'setuptools<81'],
+    'plot': ['matplotlib'],
+    'mat': ['scipy'],
+    'tests': ['pytest', 'hypothesis', 'ruff'],
+}
+
+
+def choose_mmcv() -> str:
+    """The distribution that provides mmcv in the environment this package is being installed into.
+
+    pip builds in isolation, where installed packages are hidden, but by the interpreter of that environment.
+    """
+    chosen = os.environ.get('MMDUALHEAD_MMCV')
+    if chosen:
+        return chosen
+    folders = {sysconfig.get_path('purelib'), sysconfig.get_path('platlib'), site.getusersitepackages()}
+    has_mmcv = any(metadata.distributions(name='mmcv', path=sorted(folders)))
+    return 'mmcv' if has_mmcv else 'mmcv-lite'
+
+
+def requirements() -> list[str]:
+    """The supported ranges of version.py, with the name of the mmcv that was chosen."""
+    names = {'mmcv': choose_mmcv()}
+    return [f'{names.get(name, name)}{supported}' for name, supported in VERSIONS['SUPPORTED'].items()]
+
+
+class BuildWithMim(build_py):
+    """Adds ``mmdualhead/.mim``, where OpenMMLab's mim looks: copies in wheels, links when editable."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return self._link(ROOT / 'mmdualhead' / '.mim')
+        return self._copy(Path(self.build_lib) / 'mmdualhead' / '.mim')
+
+    def _link(self, mim: Path) -> None:
+        mim.mkdir(exist_ok=True)
+        for part in MIM_PARTS:
+            (mim / part).unlink(missing_ok=True)
+            (mim / part).symlink_to(Path('..', '..', part))
+
+    def _copy(self, mim: Path) -> None:
+        shutil.rmtree(mim, ignore_errors=True)
+        mim.mkdir(parents=True)
+        for part in MIM_PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, mim / part, ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copy(source, mim / part)
+
+
+if __name__ == '__main__':
+    setup(
+        name='mmdualhead',
+        version=VERSIONS['__version__'],
+        description='DualHead-Net for MMAction2: skeleton-based action recognition with two heads',
+        long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
+        if (ROOT / 'README.md').exists()
+        else '',
+        long_description_content_type='text/markdown',
+        license='Apache-2.0',
+        python_requires='>=3.10',
+        packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
+        install_requires=requirements(),
+        extras_require={**EXTRAS, 'tests': [*EXTRAS['tests'], *EXTRAS['plot'], *EXTRAS['mat']]},
+        cmdclass={'build_py': BuildWithMim},
+        zip_safe=False,
+        classifiers=[
+            'Programming Language :: Python :: 3',
+            'License :: OSI Approved :: Apache Software License',
+            'Topic :: Scientific/Engineering :: Artificial Intelligence',
+        ],
+    )

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Checks everything: style, then the test suite. Arguments go to pytest:  bash tools/test.sh -k graph
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/setup_env.sh tests
+
+say() { printf '\n== %s\n' "$*"; }
+
+say 'style: ruff check, ruff format'
+ruff check .
+ruff format --check .
+
+say 'tests: pytest'
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+python -m pytest "$@"
+
+say 'Everything passed.'
