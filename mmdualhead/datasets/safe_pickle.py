@@ -1,0 +1,118 @@
+"""Reading annotation pickles without running what is in them.
+
+A pickle is a program. This one may build numbers, strings, containers and numeric numpy arrays, nothing else.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+NUMERIC_KINDS = 'biufcSU'  # bool, integers, floats, complex, and strings of fixed width
+
+
+class UnsafePickleError(ValueError):
+    """A pickle asks for something other than numbers, strings, containers and numeric arrays."""
+
+
+def load_annotations(path: str | Path) -> Any:
+    """Load a pickle that holds plain data.
+
+    Args:
+        path: the file.
+
+    Returns:
+        What was pickled.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnsafePickleError: the file names a class or function that plain data does not need. It did not run.
+        ValueError: the file is empty, truncated or no pickle.
+    """
+    path = Path(path)
+    with path.open('rb') as file:
+        if not file.peek(1):
+            raise ValueError(f'{path} is empty, a pickle was expected')
+        try:
+            return _PlainUnpickler(file).load()
+        except UnsafePickleError as error:
+            raise UnsafePickleError(f'{path} was refused: {error}') from None
+        except Exception as error:  # random bytes make the unpickler raise nearly anything
+            size = path.stat().st_size
+            raise ValueError(
+                f'{path} ({size:,} bytes) is truncated or no pickle: {type(error).__name__}: {error}'
+            ) from None
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Looks names up in :data:`ALLOWED` and imports nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise UnsafePickleError(
+                f'it asks for {module}.{name}; only numbers, strings, lists, tuples, dicts, sets and '
+                'numeric numpy arrays are read. If you trust the file, load it yourself and save it again '
+                'with such contents'
+            )
+        return ALLOWED[module, name]
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise UnsafePickleError(f'it refers to an object outside the file ({pid!r})')
+
+
+class _ArrayType:
+    """Stands for numpy.ndarray where a pickle names it, and can't be called."""
+
+
+def _dtype(*args: Any) -> np.dtype:
+    dtype = np.dtype(*args)
+    if dtype.kind not in NUMERIC_KINDS:
+        raise UnsafePickleError(f'it holds an array of type {dtype}; only numeric and string arrays are read')
+    return dtype
+
+
+def _reconstruct(array_type: type, shape: tuple[int, ...], _: Any) -> np.ndarray:
+    """An empty array, which the pickle then fills."""
+    if array_type is not _ArrayType or shape != (0,):
+        raise UnsafePickleError(f'it builds an array in an unusual way ({array_type!r}, {shape!r})')
+    return np.ndarray.__new__(np.ndarray, (0,), 'b')
+
+
+def _scalar(dtype: np.dtype, data: bytes) -> Any:
+    return np.frombuffer(data, dtype, count=1)[0]
+
+
+def _frombuffer(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Bytes as protocols 0 to 2 spell them."""
+    if encoding != 'latin1':
+        raise UnsafePickleError(f'it asks for the codec {encoding!r}')
+    return text.encode(encoding)
+
+
+def _allowed() -> dict[tuple[str, str], Callable]:
+    allowed = {
+        ('collections', 'OrderedDict'): OrderedDict,
+        ('_codecs', 'encode'): _encode,
+        ('numpy', 'ndarray'): _ArrayType,
+        ('numpy', 'dtype'): _dtype,
+    }
+    for builtins in ('builtins', '__builtin__'):
+        for plain in (set, frozenset, bytes, bytearray, complex):
+            allowed[builtins, plain.__name__] = plain
+    for core in ('numpy.core', 'numpy._core'):  # before and since numpy 2
+        allowed[f'{core}.multiarray', '_reconstruct'] = _reconstruct
+        allowed[f'{core}.multiarray', 'scalar'] = _scalar
+        allowed[f'{core}.numeric', '_frombuffer'] = _frombuffer
+    return allowed
+
+
+ALLOWED = _allowed()

@@ -1,0 +1,143 @@
+"""Which frames of a clip the network sees: uniform samples, or a fixed length filled by replaying.
+
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+TEST_SEED = 255  # MMAction2's
+
+
+def uniform_indices(num_frames: int, clip_len: int, num_clips: int, rng: np.random.RandomState) -> np.ndarray:
+    """One random frame out of each of ``clip_len`` equal segments of a clip, ``num_clips`` times.
+
+    A clip shorter than ``clip_len`` is played from a random frame on, and again from its start.
+
+    Returns:
+        (num_clips * clip_len,) frame indices.
+    """
+    return np.concatenate([_one_sample(num_frames, clip_len, rng) for _ in range(num_clips)]) % num_frames
+
+
+def _one_sample(num_frames: int, clip_len: int, rng: np.random.RandomState) -> np.ndarray:
+    if num_frames < clip_len:
+        start = rng.randint(0, num_frames)
+        return np.arange(start, start + clip_len)
+    if num_frames < 2 * clip_len:
+        return _skip_some(num_frames, clip_len, rng)
+    bounds = np.arange(clip_len + 1) * num_frames // clip_len
+    return bounds[:-1] + rng.randint(np.diff(bounds))
+
+
+def _skip_some(num_frames: int, clip_len: int, rng: np.random.RandomState) -> np.ndarray:
+    """All frames in order but for ``num_frames - clip_len`` of them, skipped at random places."""
+    skipped = np.zeros(clip_len + 1, dtype=np.int64)
+    skipped[rng.choice(clip_len + 1, num_frames - clip_len, replace=False)] = 1
+    return np.arange(clip_len) + np.cumsum(skipped)[:-1]
+
+
+@lru_cache(maxsize=256)
+def fixed_indices(num_frames: int, clip_len: int, num_clips: int, seed: int) -> np.ndarray:
+    """The samples that testing takes: those of :func:`uniform_indices` for one seed, the same in every run.
+
+    Of a clip shorter than ``clip_len`` the samples start at evenly spaced frames.
+
+    Returns:
+        (num_clips * clip_len,) frame indices, read-only.
+    """
+    if num_frames < clip_len:
+        sample = np.arange(num_clips)
+        starts = sample if num_frames < num_clips else sample * num_frames // num_clips
+        indices = (starts[:, None] + np.arange(clip_len)).ravel() % num_frames
+    else:
+        indices = uniform_indices(num_frames, clip_len, num_clips, np.random.RandomState(seed))
+    indices.flags.writeable = False
+    return indices
+
+
+@TRANSFORMS.register_module()
+class UniformSampleClips(BaseTransform):
+    """Sample frames uniformly.
+
+    MMAction2's ``UniformSampleFrames`` followed by ``PoseDecode`` in one step, with the same frames for the
+    same state of numpy's global generator, which in test mode is left alone.
+
+    Required keys: keypoint, (keypoint_score). Modified: keypoint (M, num_clips * clip_len, V, C) float32,
+    keypoint_score. Added: frame_inds, clip_len, num_clips, frame_interval.
+
+    Args:
+        clip_len: frames of a sample.
+        num_clips: samples of a clip.
+        test_mode: take the same samples in every run.
+        seed: which samples these are.
+    """
+
+    def __init__(
+        self, clip_len: int, num_clips: int = 1, test_mode: bool = False, seed: int = TEST_SEED
+    ) -> None:
+        self.clip_len = clip_len
+        self.num_clips = num_clips
+        self.test_mode = test_mode
+        self.seed = seed
+
+    def transform(self, results: dict) -> dict:
+        num_frames = _num_frames(results)
+        if self.test_mode:
+            indices = fixed_indices(num_frames, self.clip_len, self.num_clips, self.seed)
+        else:
+            indices = uniform_indices(num_frames, self.clip_len, self.num_clips, np.random)
+        for key in ('keypoint', 'keypoint_score'):
+            if key in results:
+                results[key] = results[key].take(indices, axis=1).astype(np.float32, copy=False)
+        results['frame_inds'] = indices.astype(np.int32)
+        results['clip_len'] = self.clip_len
+        results['num_clips'] = self.num_clips
+        results['frame_interval'] = None
+        return results
+
+    def __repr__(self) -> str:
+        return (
+            f'{type(self).__name__}(clip_len={self.clip_len}, num_clips={self.num_clips}, '
+            f'test_mode={self.test_mode}, seed={self.seed})'
+        )
+
+
+@TRANSFORMS.register_module()
+class ReplayPad(BaseTransform):
+    """Bring a clip to a fixed length: play it again from the start until it is full, cut what is longer.
+
+    ``x'_t = x_(t mod T)``; the paper does this before bones and motion are formed. MMAction2's ``PadTo`` with
+    ``mode='loop'``, which refuses longer clips.
+
+    Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames.
+
+    Args:
+        length: frames of the result.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def transform(self, results: dict) -> dict:
+        indices = np.arange(self.length) % _num_frames(results)
+        for key in ('keypoint', 'keypoint_score'):
+            if key in results:
+                results[key] = results[key].take(indices, axis=1)
+        results['total_frames'] = self.length
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(length={self.length})'
+
+
+def _num_frames(results: dict) -> int:
+    num_frames = results['keypoint'].shape[1]
+    if not num_frames:
+        raise ValueError(f'clip {results.get("frame_dir")!r}: keypoint has no frames')
+    return num_frames
