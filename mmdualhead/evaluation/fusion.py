@@ -1,0 +1,184 @@
+"""Fusion of streams: the weighted sum of class probabilities, joined by clip name.
+
+Shapes: S streams, N clips, K classes. The fused score of a clip is ``Σ_s w_s p_s / Σ_s w_s``; the paper sums
+the softmax scores of four streams, which is equal weights.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from .accuracy import accuracies, true_class_ranks
+from .scores import HEADS, Scores, shorten
+
+SUM_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What one combination of streams reaches.
+
+    Args:
+        streams: the positions of its streams.
+        weights: one a stream.
+        metrics: ``top1``, ``top5``, ``mean_class`` as fractions.
+    """
+
+    streams: tuple[int, ...]
+    weights: tuple[float, ...]
+    metrics: dict[str, float]
+
+
+def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
+    """The weights a user wrote.
+
+    Args:
+        tokens: ``['equal']``, a ratio such as ``['1:1']`` or ``['2:2:1:1']``, or a number a stream.
+        streams: S.
+
+    Returns:
+        S weights.
+
+    Raises:
+        ValueError: not as many as streams, not a number, negative, or all zero.
+    """
+    if list(tokens) == ['equal']:
+        return (1.0,) * streams
+    numbers = [number for token in tokens for number in token.split(':')]
+    try:
+        weights = tuple(float(number) for number in numbers)
+    except ValueError:
+        raise ValueError(
+            f'weights {" ".join(tokens)}: neither numbers nor a ratio such as 2:2:1:1 nor equal'
+        ) from None
+    if len(weights) != streams:
+        raise ValueError(f'{len(weights)} weights ({" ".join(tokens)}) for {streams} streams')
+    if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
+        raise ValueError(f'weights {" ".join(tokens)}: none may be negative, and one at least above 0')
+    return weights
+
+
+def to_probabilities(scores: Scores) -> tuple[Scores, str]:
+    """Bring scores to the paper's scale, on which streams may be summed.
+
+    Probabilities stay as they are, non-negative rows of one common sum (several clips summed) are divided
+    by it, and anything else is taken for logits and goes through a softmax.
+
+    Returns:
+        The scores, and what was done to them: ``as they are``, ``normalised`` or ``softmax``.
+    """
+    kinds = {head: _kind_of(values) for head, values in scores.heads.items()}
+    heads = {head: kinds[head][0](values) for head, values in scores.heads.items()}
+    return replace(scores, **heads), kinds['fused'][1]
+
+
+def _kind_of(values: np.ndarray) -> tuple:
+    sums = values.sum(axis=1, dtype=np.float64)
+    if values.min() < 0 or np.ptp(sums) > SUM_TOLERANCE * abs(sums.mean()):
+        return _softmax, 'softmax'
+    if abs(sums.mean() - 1) <= SUM_TOLERANCE:
+        return np.asarray, 'as they are'
+    return (lambda rows: rows / rows.sum(axis=1, keepdims=True)), 'normalised'
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return exp / exp.sum(axis=1, keepdims=True)
+
+
+def join(streams: Sequence[Scores]) -> list[Scores]:
+    """Bring the streams' clips into one order, by name.
+
+    Args:
+        streams: S sets of scores in any order of clips; those without labels take them from the others.
+
+    Returns:
+        The streams in the order of the first one's clips, all with labels.
+
+    Raises:
+        ValueError: a clip is doubled within a stream or missing from one, labels differ or are known to no
+            stream, or the numbers of classes differ. Files and clips are named.
+    """
+    first = streams[0]
+    for stream in streams:
+        _check_unique(stream)
+        _check_same_clips(first, stream)
+    labels = _common_labels(streams)
+    rows = [{name: row for row, name in enumerate(stream.names)} for stream in streams]
+    ordered = [s.select([row[name] for name in first.names]) for s, row in zip(streams, rows, strict=True)]
+    return [replace(s, labels=np.array([labels[name] for name in s.names])) for s in ordered]
+
+
+def _check_unique(stream: Scores) -> None:
+    doubled = [name for name, count in Counter(stream.names).items() if count > 1]
+    if doubled:
+        raise ValueError(f'{stream.source} scores a clip more than once: {shorten(doubled)}')
+
+
+def _check_same_clips(first: Scores, other: Scores) -> None:
+    if other.num_classes != first.num_classes:
+        raise ValueError(
+            f'{other.source} has {other.num_classes} classes, {first.source} has {first.num_classes}'
+        )
+    for one, two in ((first, other), (other, first)):
+        has = set(two.names)
+        missing = [name for name in one.names if name not in has]
+        if missing:
+            raise ValueError(f'{two.source} lacks what {one.source} has, {shorten(missing)}')
+
+
+def _common_labels(streams: Sequence[Scores]) -> dict[str, int]:
+    labelled = [stream for stream in streams if stream.labels is not None]
+    if not labelled:
+        raise ValueError(
+            f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
+        )
+    labels = dict(zip(labelled[0].names, labelled[0].labels.tolist(), strict=True))
+    for stream in labelled[1:]:
+        pairs = zip(stream.names, stream.labels.tolist(), strict=True)
+        differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
+        if differing:
+            raise ValueError(
+                f'{labelled[0].source} and {stream.source} give other labels to {shorten(differing)}'
+            )
+    return labels
+
+
+def fuse(streams: Sequence[Scores], weights: Sequence[float]) -> Scores:
+    """The weighted mean of joined streams; of each head where every stream has both.
+
+    Args:
+        streams: S sets of scores as :func:`join` returns them.
+        weights: S weights, of which only the ratio matters.
+
+    Returns:
+        Scores of the same clips.
+    """
+    heads = [head for head in HEADS if all(head in stream.heads for stream in streams)]
+    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    mixed = {head: np.tensordot(shares, [stream.heads[head] for stream in streams], axes=1) for head in heads}
+    source = ' + '.join(stream.source for stream in streams)
+    return Scores(source=source, names=streams[0].names, labels=streams[0].labels, **mixed)
+
+
+def evaluate_fusions(streams: Sequence[Scores], weights: Sequence[float]) -> list[Fusion]:
+    """Each stream alone, every pair, and all of them, with the streams' weights.
+
+    A pair whose weights are both 0 is left out.
+    """
+    count = len(streams)
+    sets = [*((i,) for i in range(count)), *combinations(range(count), 2), tuple(range(count))]
+    sets = [s for s in dict.fromkeys(sets) if len(s) == 1 or any(weights[i] for i in s)]
+    return [_evaluate(streams, weights, members) for members in sets]
+
+
+def _evaluate(streams: Sequence[Scores], weights: Sequence[float], members: tuple[int, ...]) -> Fusion:
+    chosen = tuple(weights[i] for i in members) if len(members) > 1 else (1.0,)
+    fused = fuse([streams[i] for i in members], chosen)
+    ranks = true_class_ranks(fused.fused, fused.labels)
+    return Fusion(members, chosen, accuracies(ranks, fused.labels))

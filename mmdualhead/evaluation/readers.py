@@ -1,0 +1,199 @@
+"""Readers of dumped predictions, whoever dumped them.
+
+Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a file can't run code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .score_pickle import load_score_pickle
+from .scores import Scores, load_scores, shorten
+
+DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
+NAME_SUFFIXES = ('.skeleton', '.json')
+FIELDS = {'fused': 'pred_score', 'coarse': 'coarse_score', 'fine': 'fine_score'}
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Names and labels of N clips in the order of an annotation file, which is the order of testing."""
+
+    source: str
+    names: tuple[str, ...]
+    labels: np.ndarray
+
+
+def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
+    """Read names and labels for dumps that lack them.
+
+    Args:
+        ann_file: a PoseDataset pickle (``split`` and ``annotations``, or a bare list of annotations), or a
+            label pickle of the ST-GCN family, ``(names, labels)``.
+        split: the split that was tested, for a PoseDataset pickle that has splits.
+
+    Raises:
+        ValueError: the file is neither, or has no such split.
+    """
+    content = load_score_pickle(ann_file)
+    if isinstance(content, Mapping) and {'split', 'annotations'} <= set(content):
+        return _from_annotations(ann_file, content['annotations'], content['split'], split)
+    if isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
+        return _from_annotations(ann_file, content, {}, split)
+    if isinstance(content, Sequence) and len(content) == 2 and len(content[0]) == len(content[1]):
+        names = tuple(_strip_suffix(str(name)) for name in content[0])
+        return Clips(str(ann_file), names, np.asarray(content[1], dtype=np.int64))
+    raise ValueError(f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)')
+
+
+def _from_annotations(
+    ann_file: str | Path, annotations: Sequence[Mapping], splits: Mapping, split: str | None
+) -> Clips:
+    if split is not None and split not in splits:
+        raise ValueError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
+    if split is None and splits:
+        raise ValueError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
+    key = 'filename' if 'filename' in annotations[0] else 'frame_dir'
+    chosen = set(splits[split]) if splits else {item[key] for item in annotations}
+    items = [item for item in annotations if item[key] in chosen]
+    source = f'{ann_file} ({split})' if split else str(ann_file)
+    labels = np.array([int(item['label']) for item in items])
+    return Clips(source, tuple(str(item[key]) for item in items), labels)
+
+
+def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
+    """Read one stream's scores.
+
+    Args:
+        path: a dump of :class:`~mmdualhead.evaluation.DumpScores` (``.npz``), of mmengine's ``DumpResults``
+            (``mim test --dump``), a result pickle of pyskl (scores by position), a score pickle of the
+            authors' programs (scores by name), or a work dir, whose newest dump is taken.
+        clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
+
+    Returns:
+        The scores; ``labels`` is None where neither the file nor ``clips`` has them.
+
+    Raises:
+        FileNotFoundError: no such file, or a work dir without a dump.
+        ValueError: the content is no dump, lacks names, or contradicts ``clips``.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = find_dump(path)
+    is_ours = path.suffix == '.npz'
+    scores = load_scores(path) if is_ours else _parse(str(path), load_score_pickle(path), clips)
+    return scores if clips is None else _with_labels(scores, clips)
+
+
+def find_dump(work_dir: Path) -> Path:
+    """The newest dump below a work dir.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: several runs lie below the folder, so that the newest dump would be anyone's.
+    """
+    runs = sorted({path.parent for path in work_dir.rglob('last_checkpoint')})
+    if len(runs) > 1:
+        raise ValueError(f'{work_dir} holds several runs; name one: {", ".join(map(str, runs))}')
+    dumps = [path for path in work_dir.rglob('*') if path.suffix in DUMP_SUFFIXES and path.is_file()]
+    if not dumps:
+        raise FileNotFoundError(
+            f'{work_dir} holds no dumped scores ({", ".join(DUMP_SUFFIXES)}); make them with: '
+            f'mim test mmaction2 CONFIG --checkpoint CHECKPOINT --work-dir {work_dir}'
+        )
+    return max(dumps, key=lambda path: path.stat().st_mtime_ns)
+
+
+def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
+    """Recognise what was dumped by its form."""
+    if isinstance(content, Mapping) and content:
+        return _parse_by_name(source, content)
+    if isinstance(content, np.ndarray) and content.ndim == 2:
+        content = list(content)
+    if isinstance(content, Sequence) and content and all(isinstance(item, Mapping) for item in content):
+        return _parse_samples(source, content, clips)
+    if isinstance(content, Sequence) and content and all(isinstance(item, np.ndarray) for item in content):
+        names = _names_from(clips, source, content)
+        return Scores(source=source, names=names, labels=None, fused=_stack(source, content))
+    raise ValueError(
+        f'{source} is no dump of scores: neither a list of data samples with pred_score (DumpResults), nor '
+        'a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
+    )
+
+
+def _parse_by_name(source: str, content: Mapping[str, Any]) -> Scores:
+    """The authors' score pickles: ``{name: scores}`` or ``{name: (scores, label)}``."""
+    values = list(content.values())
+    labels = None
+    if all(isinstance(value, Sequence) and len(value) == 2 and np.ndim(value[1]) == 0 for value in values):
+        labels = np.array([int(value[1]) for value in values])
+        values = [value[0] for value in values]
+    names = tuple(_strip_suffix(str(name)) for name in content)
+    return Scores(source=source, names=names, labels=labels, fused=_stack(source, values))
+
+
+def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Clips | None) -> Scores:
+    """mmengine's DumpResults: a list of data samples as dicts."""
+    keys = set.intersection(*(set(item) for item in content))
+    if 'pred_score' not in keys:
+        raise ValueError(f'{source} holds data samples without pred_score, only {sorted(keys)}')
+    if 'frame_dir' in keys:
+        names = tuple(str(item['frame_dir']) for item in content)
+    else:
+        names = _names_from(clips, source, content)
+    labels = None
+    if 'gt_label' in keys:
+        labels = np.array([int(np.asarray(item['gt_label']).item()) for item in content])
+    heads = {h: _stack(source, [item[f] for item in content]) for h, f in FIELDS.items() if f in keys}
+    return Scores(source=source, names=names, labels=labels, **heads)
+
+
+def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:
+    """Names by position, for dumps without names."""
+    if clips is None:
+        raise ValueError(
+            f'{source} holds no clip names, so its scores can be told apart by position only. Name the '
+            'annotation file it was tested on (--ann-file, --split), or dump anew with '
+            'PackActionInputs(meta_keys=("frame_dir",)) in the test pipeline'
+        )
+    if len(content) != len(clips.names):
+        raise ValueError(f'{source} scores {len(content)} clips, {clips.source} has {len(clips.names)}')
+    return clips.names
+
+
+def _with_labels(scores: Scores, clips: Clips) -> Scores:
+    """Take labels from the annotations, or compare with them; both must have the same clips."""
+    label_of = dict(zip(clips.names, clips.labels.tolist(), strict=True))
+    unknown = [name for name in scores.names if name not in label_of]
+    if unknown:
+        raise ValueError(f'{clips.source} lacks what {scores.source} has, {shorten(unknown)}')
+    missing = sorted(set(clips.names) - set(scores.names))
+    if missing:
+        raise ValueError(f'{scores.source} lacks what {clips.source} has, {shorten(missing)}')
+    labels = np.array([label_of[name] for name in scores.names])
+    if scores.labels is not None and (scores.labels != labels).any():
+        rows = np.flatnonzero(scores.labels != labels)
+        listed = shorten(f'{scores.names[i]} ({scores.labels[i]}, {labels[i]})' for i in rows)
+        raise ValueError(f'{scores.source} and {clips.source} give other labels to {listed}')
+    return Scores(source=scores.source, names=scores.names, labels=labels, **scores.heads)
+
+
+def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
+    """(N, K) out of N scores of shape (K,) or (1, K)."""
+    arrays = [np.asarray(row) for row in rows]
+    shapes = sorted({array.shape for array in arrays})
+    if len(shapes) > 1 or not shapes[0] or arrays[0].size != shapes[0][-1]:
+        raise ValueError(f'{source}: one score a class is wanted for each clip; found the shapes {shapes}')
+    return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
+
+
+def _strip_suffix(name: str) -> str:
+    """Clip names of the ST-GCN family are file names."""
+    for suffix in NAME_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name

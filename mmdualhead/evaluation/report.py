@@ -1,0 +1,109 @@
+"""The report of a fusion: text, Markdown and JSON.
+
+S streams, N clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .fusion import Fusion
+from .scores import Scores, shorten
+from .tables import markdown_table, percent, text_table
+
+HEADER = ('streams', 'weights', 'top-1 %', 'top-5 %', 'mean class %')
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionReport:
+    """All figures of one fusion.
+
+    Args:
+        files: the S dumps as the user named them.
+        streams: what was read from them.
+        scales: what made probabilities of each (:func:`~.fusion.to_probabilities`).
+        fusions: streams alone, pairs, all (:func:`~.fusion.evaluate_fusions`).
+        held_out: the clips on which weights were searched, which no figure includes; empty without a search.
+    """
+
+    files: tuple[str, ...]
+    streams: tuple[Scores, ...]
+    scales: tuple[str, ...]
+    fusions: tuple[Fusion, ...]
+    held_out: tuple[str, ...] = ()
+
+    @property
+    def fused(self) -> Fusion:
+        """All streams together."""
+        return self.fusions[-1]
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences under the table."""
+        clips = len(self.streams[0].names)
+        remarks = [f'{clips} clips, joined by name; weighted mean of class probabilities.']
+        for name, scale in zip(shorten_paths(self.files), self.scales, strict=True):
+            if scale != 'as they are':
+                remarks.append(f'{name}: scores were no probabilities; {scale} applied.')
+        if self.held_out:
+            remarks.append(
+                f'Weights were searched on {shorten(self.held_out)}. '
+                f'No figure includes them: all are of the other {clips} clips.'
+            )
+        return remarks
+
+    def to_text(self) -> str:
+        """A table and remarks for a terminal."""
+        return '\n'.join([text_table(HEADER, self._rows()), '', *self.remarks])
+
+    def to_markdown(self) -> str:
+        """A Markdown table and remarks."""
+        return '\n'.join([markdown_table(HEADER, self._rows()), '', *self.remarks]) + '\n'
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: ``fused``, ``streams`` (one a file, in order), ``pairs``, ``clips``, ``held_out``."""
+        return {
+            'fused': self._entry(self.fused),
+            'streams': [
+                {'file': file, 'source': stream.source, 'scores': scale, **fusion.metrics}
+                for file, stream, scale, fusion in zip(
+                    self.files, self.streams, self.scales, self.fusions, strict=False
+                )
+            ],
+            'pairs': [self._entry(fusion) for fusion in self.fusions if len(fusion.streams) == 2],
+            'clips': len(self.streams[0].names),
+            'held_out': list(self.held_out),
+        }
+
+    def _entry(self, fusion: Fusion) -> dict[str, Any]:
+        files = [self.files[i] for i in fusion.streams]
+        return {'files': files, 'weights': list(fusion.weights), **fusion.metrics}
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        names = shorten_paths(self.files)
+        return [
+            (
+                ' + '.join(names[i] for i in fusion.streams),
+                ' : '.join(f'{weight:g}' for weight in fusion.weights),
+                *(percent(fusion.metrics[key]) for key in ('top1', 'top5', 'mean_class')),
+            )
+            for fusion in self.fusions
+        ]
+
+
+def shorten_paths(paths: Sequence[str]) -> list[str]:
+    """What tells paths apart: without the folders they begin with and the file name they end with.
+
+    ``work_dirs/model_j/scores.npz`` and ``work_dirs/model_b/scores.npz`` become ``model_j`` and ``model_b``.
+    """
+    parts = [Path(path).parts for path in paths]
+    if len(set(parts)) < 2 or len(set(parts)) < len(parts):
+        return [str(path) for path in paths]
+    while min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]
+    while min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
+        parts = [part[:-1] for part in parts]
+    return ['/'.join(part) for part in parts]

@@ -1,0 +1,98 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.ensemble import ensemble
+from mmdualhead.evaluation.report import shorten_paths
+from mmdualhead.evaluation.scores import load_scores, save_scores
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'ensemble.py'
+STREAMS = ('j', 'b', 'jm', 'bm')
+
+
+@pytest.fixture
+def work_dirs(make_scores, tmp_path):
+    """Four tested streams, each with its clips in another order."""
+    for seed, stream in enumerate(STREAMS):
+        scores = make_scores(seed=seed, skill=1.0, dual=True)
+        order = np.random.default_rng(seed).permutation(60)
+        save_scores(scores.select(order), tmp_path / f'model_{stream}' / '2021' / 'scores.npz')
+    return [str(tmp_path / f'model_{stream}') for stream in STREAMS]
+
+
+def run(*arguments):
+    command = [sys.executable, str(TOOL), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_report_gives_streams_pairs_and_all(work_dirs):
+    report, fused = ensemble(work_dirs, ['2:2:1:1'])
+    content = report.to_dict()
+    assert [stream['file'] for stream in content['streams']] == work_dirs
+    assert len(content['pairs']) == 6
+    right = fused.fused.argmax(axis=1) == fused.labels
+    assert content['fused']['top1'] == pytest.approx(right.mean())
+    assert content['fused']['weights'] == [2, 2, 1, 1]
+    assert content['fused']['top1'] > max(stream['top1'] for stream in content['streams'])
+    for entry in (content['fused'], *content['streams'], *content['pairs']):
+        assert 0 <= entry['top1'] <= entry['top5'] <= 1
+        assert 0 <= entry['mean_class'] <= 1
+    text = report.to_text()
+    assert 'model_j + model_b + model_jm + model_bm  2 : 2 : 1 : 1' in text
+    assert f'{100 * right.mean():.2f}' in text.splitlines()[12]
+    assert report.to_markdown().startswith('| streams | weights |')
+
+
+def test_searched_weights_are_reported_on_other_clips_only(work_dirs, tmp_path):
+    report, fused = ensemble(work_dirs, search='0.5')
+    assert set(report.held_out).isdisjoint(fused.names)
+    assert len(report.held_out) + len(fused.names) == 60
+    assert report.to_dict()['held_out'] == list(report.held_out)
+    assert f'searched on 30 clips: {report.held_out[0]}' in report.to_text()
+    names = tmp_path / 'names.txt'
+    names.write_text('\n'.join(report.held_out) + '\n')
+    assert ensemble(work_dirs, search=str(names))[0].to_dict() == report.to_dict()
+
+
+def test_a_file_named_twice_is_refused(work_dirs):
+    with pytest.raises(ValueError, match=r'more than once: .*model_j'):
+        ensemble([work_dirs[0], work_dirs[0]])
+
+
+def test_paths_are_shortened_to_what_differs():
+    assert shorten_paths(['w/model_j/scores.npz', 'w/model_b/scores.npz']) == ['model_j', 'model_b']
+    assert shorten_paths(['w/j.npz', 'w/b.npz']) == ['j.npz', 'b.npz']
+    assert shorten_paths(['a', 'a/b']) == ['a', 'a/b']
+    assert shorten_paths(['w/j.npz']) == ['w/j.npz']
+
+
+def test_command_line_writes_every_form(work_dirs, tmp_path):
+    outputs = [tmp_path / name for name in ('fusion.json', 'fusion.md', 'fused.npz')]
+    done = run(
+        *work_dirs,
+        '--weights',
+        '2:2:1:1',
+        '--json',
+        outputs[0],
+        '--markdown',
+        outputs[1],
+        '--out',
+        outputs[2],
+    )
+    assert done.returncode == 0, done.stderr
+    report, fused = ensemble(work_dirs, ['2:2:1:1'])
+    assert report.to_text() in done.stdout
+    assert json.loads(outputs[0].read_text()) == report.to_dict()
+    assert outputs[1].read_text() == report.to_markdown()
+    np.testing.assert_array_equal(load_scores(outputs[2]).fused, fused.fused)
+
+
+def test_command_line_says_in_one_line_what_is_wrong(work_dirs):
+    done = run(*work_dirs, '--weights', '1:1')
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == 'error: 2 weights (1:1) for 4 streams'
+    assert 'Traceback' not in done.stderr

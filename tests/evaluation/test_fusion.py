@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.fusion import evaluate_fusions, fuse, join, parse_weights, to_probabilities
+
+
+def shuffled(scores, seed=1):
+    return scores.select(np.random.default_rng(seed).permutation(len(scores.names)))
+
+
+@pytest.mark.parametrize(
+    ('tokens', 'streams', 'weights'),
+    [
+        (['equal'], 3, (1, 1, 1)),
+        (['1:1'], 2, (1, 1)),
+        (['2:2:1:1'], 4, (2, 2, 1, 1)),
+        (['0.6', '0.4'], 2, (0.6, 0.4)),
+    ],
+)
+def test_weights_by_preset_or_number(tokens, streams, weights):
+    assert parse_weights(tokens, streams) == weights
+
+
+@pytest.mark.parametrize(
+    ('tokens', 'message'),
+    [
+        (['1:1'], '2 weights .* for 4 streams'),
+        (['best'], 'neither numbers nor a ratio'),
+        (['1', '1', '-1', '1'], 'negative'),
+        (['0:0:0:0'], 'above 0'),
+        (['nan:1:1:1'], 'negative'),
+    ],
+)
+def test_impossible_weights_are_refused(tokens, message):
+    with pytest.raises(ValueError, match=message):
+        parse_weights(tokens, streams=4)
+
+
+def test_fusion_does_not_depend_on_the_order_of_clips(make_scores):
+    streams = [make_scores(seed=seed, skill=1.0) for seed in range(3)]
+    straight = fuse(join(streams), (2, 1, 1))
+    mixed = fuse(join([streams[0], shuffled(streams[1], 1), shuffled(streams[2], 2)]), (2, 1, 1))
+    assert mixed.names == straight.names
+    np.testing.assert_array_equal(mixed.fused, straight.fused)
+    np.testing.assert_array_equal(mixed.labels, straight.labels)
+
+
+def test_fused_score_is_the_weighted_mean_of_probabilities(make_scores):
+    one, two = make_scores(seed=0, dual=True), make_scores(seed=1, dual=True)
+    fused = fuse([one, two], (3, 1))
+    np.testing.assert_allclose(fused.fused, (3 * one.fused + two.fused) / 4)
+    np.testing.assert_allclose(fused.fine, (3 * one.fine + two.fine) / 4)
+    np.testing.assert_allclose(fused.fused.sum(axis=1), 1)
+
+
+def test_heads_are_fused_only_where_every_stream_has_them(make_scores):
+    assert list(fuse([make_scores(dual=True), make_scores()], (1, 1)).heads) == ['fused']
+
+
+def test_every_stream_every_pair_and_all_are_evaluated(make_scores):
+    streams = [make_scores(seed=seed, skill=1.0) for seed in range(4)]
+    fusions = evaluate_fusions(streams, (2, 2, 1, 1))
+    assert [f.streams for f in fusions[:4]] == [(0,), (1,), (2,), (3,)]
+    assert len({f.streams for f in fusions[4:10]}) == 6
+    assert fusions[-1].streams == (0, 1, 2, 3)
+    pair = next(f for f in fusions if f.streams == (1, 2))
+    assert pair.weights == (2, 1)
+    right = (2 * streams[1].fused + streams[2].fused).argmax(axis=1) == streams[1].labels
+    assert pair.metrics['top1'] == pytest.approx(right.mean())
+
+
+def test_one_stream_alone_is_its_own_fusion(make_scores):
+    fusions = evaluate_fusions([make_scores()], (1,))
+    assert [f.streams for f in fusions] == [(0,)]
+
+
+def test_missing_clips_are_named_with_the_file_that_lacks_them(make_scores):
+    whole = make_scores(source='joint.npz')
+    part = make_scores(source='bone.npz').select(range(2, 60))
+    message = r'bone\.npz lacks what joint\.npz has, 2 clips: clip000, clip001'
+    with pytest.raises(ValueError, match=message):
+        join([whole, part])
+    with pytest.raises(ValueError, match=message):
+        join([part, whole])
+
+
+def test_doubled_clips_are_named(make_scores):
+    doubled = make_scores(source='bone.npz').select([0, 1, 2, 2])
+    with pytest.raises(ValueError, match=r'bone\.npz scores a clip more than once: 1 clip: clip002'):
+        join([make_scores(), doubled])
+
+
+def test_differing_labels_are_named(make_scores):
+    one, two = make_scores(source='joint.npz'), make_scores(source='bone.npz')
+    labels = two.labels.copy()
+    labels[3] = 5
+    with pytest.raises(ValueError, match=r'joint\.npz and bone\.npz give other labels .* clip003 \(3, 5\)'):
+        join([one, shuffled(replace(two, labels=labels))])
+
+
+def test_differing_classes_are_refused(make_scores):
+    with pytest.raises(ValueError, match=r'5 classes, .* has 6'):
+        join([make_scores(), make_scores(classes=5)])
+
+
+def test_labels_come_from_any_stream_that_has_them(make_scores):
+    bare = replace(shuffled(make_scores()), labels=None)
+    joined = join([bare, make_scores()])
+    assert joined[0].names == bare.names
+    assert joined[0].labels.tolist() == [int(name.removeprefix('clip')) % 6 for name in bare.names]
+    with pytest.raises(ValueError, match='no labels in'):
+        join([bare, bare])
+
+
+def test_logits_become_softmax_and_sums_of_clips_are_normalised(make_scores):
+    probabilities = make_scores()
+    logits = replace(probabilities, fused=np.log(probabilities.fused) + 3)
+    summed = replace(probabilities, fused=probabilities.fused * 10)
+    half = replace(probabilities, fused=probabilities.fused.astype(np.float16))
+    for scores, kind in ((probabilities, 'as they are'), (logits, 'softmax'), (summed, 'normalised')):
+        result, done = to_probabilities(scores)
+        assert done == kind
+        np.testing.assert_allclose(result.fused, probabilities.fused, rtol=1e-6)
+    assert to_probabilities(half)[1] == 'as they are'

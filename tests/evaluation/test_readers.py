@@ -1,0 +1,208 @@
+import os
+import pickle
+import time
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import DumpResults
+
+from mmdualhead.datasets.safe_pickle import UnsafePickleError
+from mmdualhead.evaluation.readers import find_dump, read_clips, read_scores
+from mmdualhead.evaluation.scores import save_scores
+
+
+def dump(content, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture
+def annotations(make_scores, tmp_path):
+    """A PoseDataset annotation file whose split ``val`` are the clips of ``make_scores()``, among others."""
+    scores = make_scores()
+    items = [dict(frame_dir='other', label=0)]
+    items += [dict(frame_dir=n, label=int(k)) for n, k in zip(scores.names, scores.labels, strict=True)]
+    content = dict(split=dict(train=['other'], val=list(scores.names)), annotations=items)
+    return dump(content, tmp_path / 'ann.pkl')
+
+
+@pytest.fixture
+def dump_results(make_scores, tmp_path):
+    """Writes what ``mim test --dump`` writes, by mmengine's own metric."""
+
+    def write(named=True, dual=False):
+        scores = make_scores(dual=dual)
+        samples = []
+        for i, name in enumerate(scores.names):
+            sample = dict(frame_dir=name) if named else {}
+            sample |= dict(
+                gt_label=torch.tensor([scores.labels[i]]), pred_score=torch.tensor(scores.fused)[i]
+            )
+            sample |= dict(img_shape=(1, 1), pred_label=torch.tensor([0]), num_classes=6)
+            if dual:
+                sample |= dict(
+                    coarse_score=torch.tensor(scores.coarse[i]), fine_score=torch.tensor(scores.fine[i])
+                )
+            samples.append(sample)
+        metric = DumpResults(out_file_path=str(tmp_path / 'results.pkl'))
+        metric.process(None, samples)
+        metric.evaluate(len(samples))
+        return tmp_path / 'results.pkl', scores
+
+    return write
+
+
+def assert_same(read, wanted):
+    assert read.names == wanted.names
+    np.testing.assert_array_equal(read.labels, wanted.labels)
+    assert list(read.heads) == list(wanted.heads)
+    for head, values in wanted.heads.items():
+        np.testing.assert_allclose(read.heads[head], values, rtol=1e-6)
+
+
+def test_reads_our_dump(make_scores, tmp_path):
+    save_scores(make_scores(dual=True), tmp_path / 'scores.npz')
+    assert_same(read_scores(tmp_path / 'scores.npz'), make_scores(dual=True))
+
+
+@pytest.mark.parametrize('dual', [False, True])
+def test_reads_dump_results_with_names(dump_results, dual):
+    path, scores = dump_results(dual=dual)
+    assert_same(read_scores(path), scores)
+
+
+def test_dump_results_without_names_need_the_annotations(dump_results, annotations):
+    path, scores = dump_results(named=False)
+    with pytest.raises(ValueError, match=r'results\.pkl holds no clip names.*--ann-file'):
+        read_scores(path)
+    assert_same(read_scores(path, read_clips(annotations, 'val')), scores)
+
+
+def test_labels_are_compared_with_the_annotations(dump_results, annotations):
+    path, _ = dump_results(named=False)
+    clips = read_clips(annotations, 'val')
+    clips.labels[2] = 5
+    with pytest.raises(ValueError, match=r'give other labels to 1 clip: clip002 \(2, 5\)'):
+        read_scores(path, clips)
+
+
+def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
+    scores = make_scores()
+    path = dump(list(scores.fused.astype(np.float16)), tmp_path / 'result.pkl')
+    read = read_scores(path, read_clips(annotations, 'val'))
+    assert read.names == scores.names
+    np.testing.assert_array_equal(read.labels, scores.labels)
+    np.testing.assert_allclose(read.fused, scores.fused, atol=1e-3)
+    with pytest.raises(ValueError, match='holds no clip names'):
+        read_scores(path)
+    with pytest.raises(ValueError, match=r'scores 59 clips, .* has 60'):
+        read_scores(dump(list(scores.fused[1:]), path), read_clips(annotations, 'val'))
+
+
+def test_reads_the_authors_scores_by_name(make_scores, tmp_path):
+    scores = make_scores()
+    named = {f'{name}.skeleton': row for name, row in zip(scores.names, scores.fused, strict=True)}
+    read = read_scores(dump(named, tmp_path / 'epoch1_test_score.pkl'))
+    assert read.names == scores.names
+    assert read.labels is None
+    labels = dump(
+        ([f'{name}.skeleton' for name in scores.names], scores.labels.tolist()), tmp_path / 'val_label.pkl'
+    )
+    assert_same(read_scores(tmp_path / 'epoch1_test_score.pkl', read_clips(labels)), scores)
+
+
+def test_reads_scores_by_name_with_labels_in_them(make_scores, tmp_path):
+    scores = make_scores()
+    content = {n: (row, int(k)) for n, row, k in zip(scores.names, scores.fused, scores.labels, strict=True)}
+    assert_same(read_scores(dump(content, tmp_path / 'score.pkl')), scores)
+
+
+def test_a_split_must_be_scored_whole(make_scores, tmp_path, annotations):
+    save_scores(make_scores().select(range(1, 60)), tmp_path / 'scores.npz')
+    with pytest.raises(ValueError, match=r'scores\.npz lacks what .*ann\.pkl \(val\) has, 1 clip: clip000'):
+        read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
+    save_scores(make_scores(clips=61), tmp_path / 'scores.npz')
+    with pytest.raises(ValueError, match=r'ann\.pkl \(val\) lacks what .* 1 clip: clip060'):
+        read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
+
+
+def test_splits_must_be_named(annotations):
+    with pytest.raises(ValueError, match=r"no split 'test'; it has \['train', 'val'\]"):
+        read_clips(annotations, 'test')
+    with pytest.raises(ValueError, match='--split'):
+        read_clips(annotations)
+
+
+def test_newest_dump_of_a_work_dir_is_taken(make_scores, tmp_path):
+    run = tmp_path / 'work_dirs' / 'model_j'
+    for age, day in ((100, 'monday'), (0, 'tuesday'), (50, 'wednesday')):
+        save_scores(make_scores(seed=age), run / day / 'scores.npz')
+        os.utime(run / day / 'scores.npz', (time.time() - age,) * 2)
+    assert find_dump(run) == run / 'tuesday' / 'scores.npz'
+    assert_same(read_scores(run), make_scores(seed=0))
+
+
+def test_work_dirs_without_a_dump_or_with_several_runs_are_refused(make_scores, tmp_path):
+    for run in ('model_j', 'model_b'):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / 'last_checkpoint').write_text('epoch_1.pth')
+    with pytest.raises(FileNotFoundError, match=r'model_j holds no dumped scores .* mim test mmaction2'):
+        read_scores(tmp_path / 'model_j')
+    save_scores(make_scores(), tmp_path / 'model_j' / 'scores.npz')
+    with pytest.raises(ValueError, match=r'several runs; name one: .*model_b, .*model_j'):
+        read_scores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {},
+        [],
+        'text',
+        [dict(gt_label=1)],
+        [1.0, 2.0],
+        {'clip': np.ones((2, 3))},
+        {'a': np.ones(3), 'b': np.ones(4)},
+    ],
+)
+def test_other_content_is_refused(tmp_path, content):
+    with pytest.raises(ValueError, match=r'other\.pkl'):
+        read_scores(dump(content, tmp_path / 'other.pkl'))
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickles_run_no_code(tmp_path):
+    victim = tmp_path / 'victim'
+    path = dump({'clip': Evil(victim)}, tmp_path / 'evil.pkl')
+    with pytest.raises(UnsafePickleError, match=r'evil\.pkl'):
+        read_scores(path)
+    assert not victim.exists()
+
+
+def test_code_inside_a_tensor_storage_is_not_run(tmp_path):
+    victim = tmp_path / 'victim'
+
+    class Storage:
+        def __reduce__(self):
+            return torch.storage._load_from_bytes, (pickle.dumps(Evil(victim), protocol=2),)
+
+    path = dump({'clip': Storage()}, tmp_path / 'evil.pkl')
+    with pytest.raises(UnsafePickleError, match=r'evil\.pkl'):
+        read_scores(path)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize('content', [b'', b'no pickle', pickle.dumps([np.ones(3)])[:-9]])
+def test_damaged_files_are_named(tmp_path, content):
+    (tmp_path / 'bad.pkl').write_bytes(content)
+    with pytest.raises(ValueError, match=r'bad\.pkl'):
+        read_scores(tmp_path / 'bad.pkl')

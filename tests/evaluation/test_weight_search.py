@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.fusion import fuse
+from mmdualhead.evaluation.weight_search import hold_out, hold_out_names, search_weights
+
+
+def top1(scores):
+    return np.mean(scores.fused.argmax(axis=1) == scores.labels)
+
+
+def test_parts_are_disjoint_whole_and_even_over_classes(make_scores):
+    scores = make_scores(clips=120)
+    held, rest = hold_out(scores, 0.3)
+    assert sorted([*held, *rest]) == list(range(120))
+    assert np.bincount(scores.labels[held]).tolist() == [6] * 6
+
+
+def test_parts_follow_names_not_order(make_scores):
+    scores = make_scores(clips=120)
+    other = scores.select(np.random.default_rng(0).permutation(120))
+    names = [set(s.select(hold_out(s, 0.3)[0]).names) for s in (scores, other)]
+    assert names[0] == names[1]
+    assert names[0] != set(scores.select(hold_out(scores, 0.3, seed=1)[0]).names)
+
+
+def test_named_clips_are_held_out(make_scores):
+    scores = make_scores(clips=4)
+    held, rest = hold_out_names(scores, ['clip002', 'clip000'])
+    assert (held.tolist(), rest.tolist()) == ([0, 2], [1, 3])
+    with pytest.raises(ValueError, match='1 clip: nobody'):
+        hold_out_names(scores, ['nobody'])
+    with pytest.raises(ValueError, match='one part is empty'):
+        hold_out_names(scores, scores.names)
+
+
+@pytest.mark.parametrize('fraction', [0, 1, 1.5, -0.1])
+def test_fraction_must_leave_two_parts(make_scores, fraction):
+    with pytest.raises(ValueError, match='between 0 and 1'):
+        hold_out(make_scores(), fraction)
+
+
+def test_found_weights_are_the_best_of_the_grid(make_scores):
+    streams = [make_scores(seed=0, skill=1.5, clips=300), make_scores(seed=1, skill=0.5, clips=300)]
+    best = top1(fuse(streams, search_weights(streams)))
+    assert best == max(top1(fuse(streams, (w, 10 - w))) for w in range(11))
+
+
+def test_useless_stream_gets_less_and_ties_go_to_equal_weights(make_scores):
+    good, noise = make_scores(seed=0, skill=2.5, clips=300), make_scores(seed=1, skill=0.0, clips=300)
+    weights = search_weights([good, noise])
+    assert weights[0] > weights[1]
+    assert search_weights([good, good]) == (0.5, 0.5)
+
+
+def test_many_streams_stay_searchable(make_scores):
+    weights = search_weights([make_scores(seed=seed) for seed in range(8)])
+    assert len(weights) == 8
+    assert sum(weights) == pytest.approx(1)

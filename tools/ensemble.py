@@ -1,0 +1,56 @@
+"""Fuse the dumped scores of several streams, joined by clip name.
+
+python tools/ensemble.py work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --weights 2:2:1:1
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mmdualhead.evaluation.ensemble import ensemble
+from mmdualhead.evaluation.readers import read_clips
+from mmdualhead.evaluation.scores import save_scores
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('pred', nargs='+', help='a dump of scores or the work dir of a tested stream')
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        '--weights', nargs='+', default=['equal'], metavar='W', help='one a stream, 1:1, 2:2:1:1, or equal'
+    )
+    weights.add_argument(
+        '--search',
+        metavar='PART',
+        help='search the weights on this part of the clips (a fraction or a file of names), report the rest',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='which fraction --search holds out')
+    parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
+    parser.add_argument('--split', help='the split of --ann-file that was tested')
+    parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
+    parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')
+    parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for tools/analyze.py')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    clips = read_clips(args.ann_file, args.split) if args.ann_file else None
+    report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
+    print(report.to_text())
+    if args.json:
+        args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n', encoding='utf-8')
+    if args.markdown:
+        args.markdown.write_text(report.to_markdown(), encoding='utf-8')
+    if args.out:
+        save_scores(fused, args.out)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')
