@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv with the tested stack and mmdualhead (editable) in it, and puts it first on PATH.
 #
-#   source tools/setup_env.sh [EXTRA ...]      # extras of setup.py, for example: tests
+#   EXTRAS=tests source tools/setup_env.sh      # EXTRAS: extras of setup.py, separated by commas; or nothing
 #
 # Safe to run twice: it installs again only after setup.py, version.py or the constraints have changed.
 # PYTHON names the Python to use (3.10 or newer), MMDUALHEAD_VENV another place for the environment.
@@ -34,41 +34,55 @@ print('--extra-index-url', sys.argv[1])
 PROBE
 }
 
+_mmdualhead_make_venv() {
+    local venv=$1 base
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 && return 0
+    base=$(_mmdualhead_find_python) || return 1
+    _mmdualhead_say "making $venv with $("$base" --version)"
+    "$base" -m venv --clear "$venv" || {
+        echo "could not make $venv; on Debian and Ubuntu: apt install python3-venv" >&2
+        return 1
+    }
+}
+
+# OpenCV's ordinary builds need libGL, which servers lack; the headless one needs nothing.
+_mmdualhead_mend_opencv() {
+    local python=$1 headless=opencv-contrib-python-headless
+    "$python" -c 'import cv2' 2>/dev/null && return 0
+    _mmdualhead_say "OpenCV cannot be loaded here; installing $headless in its place"
+    "$python" -m pip uninstall -y -q opencv-python opencv-contrib-python || return 1
+    "$python" -m pip install -c "$_mmdualhead_root/requirements/constraints.txt" "$headless" || return 1
+    "$python" -c 'import cv2'
+}
+
 _mmdualhead_install() {
-    local venv=$1 spec=$2 python=$1/bin/python stamp index
-    if [ ! -x "$python" ]; then
-        local base
-        base=$(_mmdualhead_find_python) || return 1
-        _mmdualhead_say "making $venv with $("$base" --version)"
-        "$base" -m venv --clear "$venv" || {
-            echo "could not make $venv; on Debian and Ubuntu: apt install python3-venv" >&2
-            return 1
-        }
-    fi
+    local venv=$1 extras=$2 python=$1/bin/python stamps=$1/mmdualhead-stamps
+    local constraints="$_mmdualhead_root/requirements/constraints.txt" sources stamp index
+    _mmdualhead_make_venv "$venv" || return 1
 
-    local setup="$_mmdualhead_root/setup.py" versions="$_mmdualhead_root/mmdualhead/version.py"
-    local constraints="$_mmdualhead_root/requirements/constraints.txt"
-    stamp="$spec $(cat "$setup" "$versions" "$constraints" | cksum)"
-    if grep -qxF -- "$stamp" "$venv/mmdualhead-stamps" 2>/dev/null; then
-        return 0
-    fi
+    sources=$(cat "$_mmdualhead_root/setup.py" "$_mmdualhead_root/mmdualhead/version.py" "$constraints" | cksum)
+    stamp="$sources $_mmdualhead_root [$extras]"
+    grep -qxF -- "$stamp" "$stamps" 2>/dev/null && return 0
 
-    _mmdualhead_say "installing $spec and what it needs (the first time this takes minutes)"
+    _mmdualhead_say "installing mmdualhead[$extras] and what it needs (the first time this takes minutes)"
+    grep -sF -- "$sources $_mmdualhead_root" "$stamps" >"$stamps.new"
+    mv "$stamps.new" "$stamps"
     index=$(_mmdualhead_torch_index "$python")
     # shellcheck disable=SC2086  # the index is two words, or none
-    "$python" -m pip install $index -c "$constraints" -e "$_mmdualhead_root$spec" </dev/null || return 1
-    echo "$stamp" >>"$venv/mmdualhead-stamps"
+    "$python" -m pip install $index -c "$constraints" -e "$_mmdualhead_root[$extras]" </dev/null || return 1
+    _mmdualhead_mend_opencv "$python" || return 1
+    echo "$stamp" >>"$stamps"
 }
 
 _mmdualhead_setup() {
-    local venv=${MMDUALHEAD_VENV:-$_mmdualhead_root/.venv} extras
-    extras=$(IFS=,; echo "mim${*:+,$*}")
-    _mmdualhead_install "$venv" "[$extras]" || {
+    local venv=${MMDUALHEAD_VENV:-$_mmdualhead_root/.venv}
+    export PYTHONNOUSERSITE=1
+    unset PYTHONHOME PYTHONPATH
+    _mmdualhead_install "$venv" "mim${EXTRAS:+,$EXTRAS}" || {
         echo 'The environment is not complete: see the error above. Run the command again to go on.' >&2
         return 1
     }
-    export PATH="$venv/bin:$PATH" VIRTUAL_ENV="$venv" PYTHONNOUSERSITE=1
-    unset PYTHONHOME
+    export PATH="$venv/bin:$PATH" VIRTUAL_ENV="$venv"
 }
 
-_mmdualhead_setup "$@"
+_mmdualhead_setup

@@ -2,7 +2,7 @@
 # Checks everything: style, then the test suite. Arguments go to pytest:  bash tools/test.sh -k graph
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source tools/setup_env.sh tests
+EXTRAS=tests source tools/setup_env.sh
 
 say() { printf '\n== %s\n' "$*"; }
 
