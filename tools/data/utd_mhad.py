@@ -4,4 +4,4 @@ from mmdualhead.datasets.converters import cli, utd_mhad
 
 if __name__ == '__main__':
     args = cli.make_parser(__doc__).parse_args()
-    cli.run(utd_mhad.scan(args.src), args)
+    cli.run(args, utd_mhad.scan)

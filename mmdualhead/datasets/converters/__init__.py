@@ -1,7 +1,7 @@
 """From the raw recordings of the field's data sets, or one's own, to an annotation file."""
 
-from .recording import Clip, EmptyRecording, MalformedRecording, RawDataset, Recording
-from .runner import ConversionError, convert
+from .recording import Clip, ConversionError, EmptyRecording, MalformedRecording, RawDataset, Recording
+from .runner import convert
 from .sinks import PickleSink, Sink
 from .summary import Summary
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable
+from typing import Any
 
-from .recording import RawDataset
+from .recording import ConversionError, RawDataset
 from .runner import convert
 from .sinks import PickleSink
 
@@ -31,14 +34,24 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(dataset: RawDataset, args: argparse.Namespace) -> None:
-    """Convert, and print the summary.
+def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: Any) -> None:
+    """Convert and print the summary; what is wrong with the raw files ends in one sentence and status 1.
 
     Args:
-        dataset: what to convert.
         args: parsed by :func:`make_parser`'s parser.
+        scan: finds the raw files; called with the source directory.
+        options: the tool's own, handed to ``scan``.
     """
-    summary = convert(
-        dataset, args.out, sink=PickleSink, workers=args.workers, skip_malformed=args.on_error == 'skip'
-    )
+    try:
+        summary = convert(
+            scan(args.src, **options),
+            args.out,
+            sink=PickleSink,
+            workers=args.workers,
+            skip_malformed=args.on_error == 'skip',
+        )
+    except (ConversionError, OSError) as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        sys.exit(f'\nstopped; the same command goes on from {args.out}.parts')
     print(summary)

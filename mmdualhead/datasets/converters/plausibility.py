@@ -35,7 +35,7 @@ class Posture(NamedTuple):
 
 
 def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
-    """Judge the first person's mean over all frames.
+    """Judge the first person that is there, over all frames in which it is.
 
     Args:
         keypoint: (M, T, V, C).
@@ -46,7 +46,8 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
     """
     if skeleton.up is None or skeleton.across is None or not set(NAMES) <= set(skeleton.joints):
         return None
-    joints = keypoint[0, keypoint[0].any(axis=(1, 2)), :, :3]
+    person = keypoint[keypoint.any(axis=(1, 2, 3))][0, ..., :3]
+    joints = person[person.any(axis=(1, 2))]
     head, *legs = (joints[:, skeleton.joints.index(name)] for name in NAMES)
     # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
     up = head - joints[:, skeleton.up[0]]

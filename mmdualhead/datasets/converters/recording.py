@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
+class ConversionError(ValueError):
+    """The raw files as a whole can't be converted; no result is written."""
+
+
 class MalformedRecording(ValueError):  # noqa: N818 (it names the recording's state)
     """A raw file breaks its format. The message says where; the runner adds the file's name."""
 
@@ -85,7 +89,7 @@ def find_files(src: str | Path, pattern: str) -> list[tuple[Path, re.Match[str]]
 
     Raises:
         FileNotFoundError: there is no such directory, or no such file in it.
-        ValueError: two files have the same name.
+        ConversionError: two files have the same name.
     """
     src = Path(src)
     if not src.is_dir():
@@ -94,7 +98,7 @@ def find_files(src: str | Path, pattern: str) -> list[tuple[Path, re.Match[str]]
     found = [(path, match) for path in files if (match := re.fullmatch(pattern, path.name))]
     if not found:
         seen = ', '.join(path.name for path in files[:3]) or 'nothing'
-        raise FileNotFoundError(f'{src}: no file name matches {pattern!r}; found {len(files)} files: {seen}')
+        raise FileNotFoundError(f'{src}: no file name matches {pattern}; found {len(files)} files: {seen}')
     check_unique([path for path, _ in found])
     return found
 
@@ -103,24 +107,32 @@ def check_unique(paths: Sequence[Path]) -> None:
     """Refuse two raw files for one clip.
 
     Raises:
-        ValueError: some file name occurs in two places.
+        ConversionError: some file name occurs in two places.
     """
     by_name = {path.name: path for path in paths}
     twins = sorted(set(paths) - set(by_name.values()))
     if twins:
         first = twins[0]
-        raise ValueError(f'{len(twins)} file names occur twice, the first: {first} and {by_name[first.name]}')
+        raise ConversionError(
+            f'{len(twins)} file names occur twice, the first: {first} and {by_name[first.name]}'
+        )
 
 
 def check_number(what: str, number: int, last: int, path: Path) -> int:
     """The 0-based index of a 1-based number in a file name.
 
     Raises:
-        ValueError: the number is outside 1..last.
+        ConversionError: the number is outside 1..last.
     """
     if not 1 <= number <= last:
-        raise ValueError(f'{path}: the name says {what} {number}, expected 1..{last}')
+        raise ConversionError(f'{path}: the name says {what} {number}, expected 1..{last}')
     return number - 1
+
+
+def as_float32(numbers: np.ndarray) -> np.ndarray:
+    """Numbers as they are stored; what is too large becomes infinite, which :func:`check_clip` refuses."""
+    with np.errstate(over='ignore'):
+        return np.asarray(numbers).astype(np.float32)
 
 
 def check_clip(clip: Clip, num_joints: int) -> None:

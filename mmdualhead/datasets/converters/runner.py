@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,7 +22,7 @@ from mmdualhead.skeletons import get_skeleton
 
 from .parts import Part, plan_parts
 from .plausibility import judge_posture
-from .recording import EmptyRecording, MalformedRecording, RawDataset, check_clip
+from .recording import ConversionError, EmptyRecording, MalformedRecording, RawDataset, check_clip
 from .sinks import PickleSink, Sink
 from .summary import Summary
 
@@ -29,10 +30,6 @@ Normalise = Callable[[np.ndarray], np.ndarray]
 
 # How many malformed files an error names.
 NAMED_FAULTS = 5
-
-
-class ConversionError(ValueError):
-    """Raw files are malformed, or no clip is left; no result was written."""
 
 
 def convert(
@@ -137,7 +134,7 @@ def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | 
     if workers == 0:
         yield from map(task, parts)
         return
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=_leave_interrupts_to_parent) as pool:
         futures = [pool.submit(task, part) for part in parts]
         try:
             for future in as_completed(futures):
@@ -146,6 +143,10 @@ def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | 
             # Parts that are being read are finished and kept; the rest waits for the next run.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _available_processors() -> int:

@@ -5,12 +5,13 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
 
-from .recording import Clip, MalformedRecording, RawDataset, Recording, check_number, find_files
+from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, check_number, find_files
 
 CLASSES = (
     *('swipe left', 'swipe right', 'wave', 'clap', 'throw', 'arm cross', 'basketball shoot', 'draw x'),
@@ -35,7 +36,7 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ValueError: a name is given twice, or its action or subject is not in the data set.
+        ConversionError: a name is given twice, or its action or subject is not in the data set.
     """
     found = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat')
     return RawDataset(
@@ -68,13 +69,12 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         MalformedRecording: not a Matlab file, or ``d_skel`` is missing or of another shape.
     """
+    raw = BytesIO(recording.path.read_bytes())
     try:
-        content = loadmat(recording.path, variable_names=['d_skel'])
-    except OSError:
-        raise
-    except Exception as error:  # the Matlab reader raises a dozen kinds on broken files
+        content = loadmat(raw, variable_names=['d_skel'])
+    except Exception as error:  # SciPy raises a dozen kinds on broken files
         raise MalformedRecording(f'not a readable Matlab file ({error})') from error
     rows = np.asarray(content.get('d_skel'))
     if rows.dtype.kind not in 'fiu' or rows.ndim != 3 or rows.shape[:2] != (20, 3):
         raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.dtype} {rows.shape}")
-    return Clip(rows.transpose(2, 0, 1)[None, :, ROWS].astype(np.float32), recording.label)
+    return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)

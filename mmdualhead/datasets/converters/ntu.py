@@ -1,0 +1,125 @@
+"""NTU RGB+D 60 and 120 (Shahroudy et al., CVPR 2016; Liu et al., TPAMI 2019), Kinect v2 skeletons.
+
+M persons, T frames, V = 25 joints, C = 3 channels.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .ntu_bodies import select_bodies
+from .ntu_classes import CLASSES
+from .ntu_file import parse_skeleton
+from .recording import Clip, ConversionError, EmptyRecording, RawDataset, Recording, find_files
+
+NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
+
+XSUB60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
+XSUB120 = XSUB60 | {
+    *(45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87)),
+    *(89, *range(91, 96), 97, 98, 100, 103),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which clips a data set consists of and which of them train.
+
+    Args:
+        setups: number of set-ups.
+        subjects: number of performers.
+        actions: number of classes.
+        train_subjects: who trains in cross-subject.
+        other: the second protocol, ``xview`` (cameras 2 and 3 train) or ``xset`` (even set-ups train).
+    """
+
+    setups: int
+    subjects: int
+    actions: int
+    train_subjects: frozenset[int]
+    other: str
+
+
+PROTOCOLS = {
+    60: Protocol(17, 40, 60, XSUB60, 'xview'),
+    120: Protocol(32, 106, 120, XSUB120, 'xset'),
+}
+
+
+def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) -> RawDataset:
+    """Find the ``.skeleton`` files of NTU RGB+D 60 or 120.
+
+    Args:
+        src: directory with the files somewhere below it; for 60 it may hold those of 120 too.
+        dataset: 60 (splits xsub and xview) or 120 (xsub and xset), each ``_train`` and ``_val``.
+        missing: the published list of clips with missing skeletons, which are left out.
+
+    Returns:
+        The recordings, and the clips left out with the reason.
+
+    Raises:
+        FileNotFoundError: there are no such files, or no such list.
+        ConversionError: a name is given twice, or the list names no clips.
+    """
+    protocol = PROTOCOLS[dataset]
+    listed = frozenset() if missing is None else read_missing(missing)
+    recordings, left_out = [], {}
+    for path, match in find_files(src, rf'{NAME}\.skeleton'):
+        setup, camera, subject, _, action = map(int, match.groups())
+        if setup > protocol.setups or subject > protocol.subjects or action > protocol.actions:
+            left_out[path.stem] = f'not part of NTU RGB+D {dataset}'
+        elif path.stem in listed:
+            left_out[path.stem] = 'in the list of missing skeletons'
+        else:
+            splits = _splits(protocol, setup, camera, subject)
+            recordings.append(Recording(path.stem, path, action - 1, str(subject), splits))
+    return RawDataset(
+        meta=dict(dataset=f'ntu{dataset}', layout='nturgb+d', classes=list(CLASSES[: protocol.actions])),
+        recordings=recordings,
+        read=read_recording,
+        left_out=left_out,
+    )
+
+
+def _splits(protocol: Protocol, setup: int, camera: int, subject: int) -> tuple[str, str]:
+    other_trains = camera in (2, 3) if protocol.other == 'xview' else setup % 2 == 0
+    return (
+        'xsub_train' if subject in protocol.train_subjects else 'xsub_val',
+        f'{protocol.other}_{"train" if other_trains else "val"}',
+    )
+
+
+def read_missing(path: str | Path) -> frozenset[str]:
+    """The clip names in a published list; its heading lines, which are sentences, are passed over.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ConversionError: it names no clips.
+    """
+    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    names = frozenset(name for line in lines if re.fullmatch(NAME, name := line.removesuffix('.skeleton')))
+    if not names:
+        raise ConversionError(f'{path}: no clip names (such as S001C002P005R002A008) in this list')
+    return names
+
+
+def read_recording(recording: Recording) -> Clip:
+    """Read one file and choose the performers among the tracked bodies.
+
+    Args:
+        recording: one of :func:`scan`'s.
+
+    Returns:
+        The clip, (1 or 2, T, 25, 3), metres; frames without anybody are dropped.
+
+    Raises:
+        MalformedRecording: the file breaks the format.
+        EmptyRecording: nobody was tracked.
+    """
+    num_frames, tracks = parse_skeleton(recording.path.read_bytes())
+    if not any(track.joints.any() for track in tracks):
+        raise EmptyRecording(f'nobody in any of {num_frames} frames')
+    keypoint = select_bodies(tracks)
+    return Clip(keypoint, recording.label, lost_frames=num_frames - keypoint.shape[1])

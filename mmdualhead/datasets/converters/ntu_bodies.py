@@ -1,0 +1,103 @@
+"""Which of the bodies that Kinect tracked are the performers: the denoising of NTU RGB+D.
+
+The tracker takes furniture for people and loses people, who come back as new bodies. The rules and the
+numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN). T frames,
+V joints.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .ntu_file import NUM_JOINTS, Track
+
+# A body in this many frames or fewer is noise.
+NOISE_FRAMES = 11
+# A body is implausible in a frame where it is wider (x) than this part of its height (y) ...
+SPREAD_RATIO = 0.8
+# ... and is noise if that is so in this part of its frames.
+SPREAD_FRAMES = 0.69754
+
+
+def select_bodies(tracks: list[Track]) -> np.ndarray:
+    """Find the one or two performers.
+
+    A single track is taken as it is. Of several, those that are too short and those that are too wide are
+    dropped, as long as one is left. The rest is sorted by motion. The first is the first person's; each
+    of the others continues the first person if it is there while the first person is not, else the second.
+    (The published programs let the second person begin in frame 0 always, so that an earlier track of the
+    same person is lost; here it begins where it begins.)
+
+    Args:
+        tracks: one or more.
+
+    Returns:
+        (M, T, V, 3) float32 with M of 1 or 2; persons are zero where they are not tracked, and frames
+        without any of them are left out.
+    """
+    tracks = _renumber_frames(tracks)
+    if len(tracks) > 1:
+        tracks = _drop_short(tracks)
+    if len(tracks) > 1:
+        tracks = _sort_by_motion(tracks)
+    num_frames = 1 + max(track.frames[-1] for track in tracks)
+    persons = np.zeros((2, num_frames, NUM_JOINTS, 3), np.float32)
+    for person, track in _assign(tracks):
+        persons[person, track.frames] = track.joints
+    persons = persons[persons.any(axis=(1, 2, 3))]
+    return persons[:, persons.any(axis=(0, 2, 3))]
+
+
+def _renumber_frames(tracks: list[Track]) -> list[Track]:
+    """Leave out the frames without any body, so that tracks before and after them touch."""
+    used = np.unique(np.concatenate([track.frames for track in tracks]))
+    return [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
+
+
+def _drop_short(tracks: list[Track]) -> list[Track]:
+    return [track for track in tracks if len(track.frames) > NOISE_FRAMES] or tracks
+
+
+def _sort_by_motion(tracks: list[Track]) -> list[Track]:
+    """Drop bodies of implausible spread, but not the last one; the most motion first."""
+    kept = []
+    for i, track in enumerate(tracks):
+        plausible = _plausible_frames(track.joints)
+        is_last = not kept and i == len(tracks) - 1
+        if 1 - plausible.mean() < SPREAD_FRAMES:
+            kept.append((min(motion(track.joints), motion(track.joints[plausible])), track))
+        elif is_last:
+            kept.append((motion(track.joints), track))
+    return [track for _, track in sorted(kept, key=lambda item: -item[0])]
+
+
+def _plausible_frames(joints: np.ndarray) -> np.ndarray:
+    width, height, _ = np.ptp(joints, axis=1).T
+    return width <= SPREAD_RATIO * height
+
+
+def motion(joints: np.ndarray) -> float:
+    """Sum over the axes of the variance of all joints in all frames.
+
+    Args:
+        joints: (T, V, 3).
+    """
+    return float(joints.reshape(-1, 3).var(axis=0, dtype=np.float64).sum())
+
+
+def _assign(tracks: list[Track]) -> list[tuple[int, Track]]:
+    """Pair each track with the person (0 or 1) that it belongs to; a track that fits neither is dropped."""
+    spans: list[tuple[int, int] | None] = [None, None]
+    assigned = []
+    for track in tracks:
+        start, end = int(track.frames[0]), int(track.frames[-1])
+        for person, span in enumerate(spans):
+            if span is None:
+                spans[person] = (start, end)
+            elif min(span[1], end) <= max(span[0], start):
+                spans[person] = (min(span[0], start), max(span[1], end))
+            else:
+                continue
+            assigned.append((person, track))
+            break
+    return assigned

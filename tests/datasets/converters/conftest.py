@@ -1,0 +1,5 @@
+from hypothesis import settings
+
+# Machines that run tests are busy; a slow example is no failure.
+settings.register_profile('patient', deadline=None)
+settings.load_profile('patient')

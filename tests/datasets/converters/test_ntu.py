@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pickle
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.datasets.converters import ConversionError, convert
+from mmdualhead.datasets.converters.ntu import read_missing, scan
+
+from .raw_files import BODY_A, BODY_B, ntu_frames, standing, write_ntu
+
+LIST = """3 of the captured samples in the "NTU RGB+D" dataset have missing or incomplete skeleton data.
+If you are working on skeleton-based analysis, please ignore these files.
+
+S001C001P001R001A001
+S001C002P003R002A013.skeleton
+S017C003P040R002A060
+"""
+
+
+def write_names(src: Path, *names: str) -> None:
+    for name in names:
+        write_ntu(src / f'{name}.skeleton', ntu_frames({BODY_A: (0, standing(25, 3))}, 3))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    one, two = standing(25, 20, seed=1), standing(25, 14, seed=2, at=1.0)
+    write_ntu(tmp_path / 'S001C001P001R001A001.skeleton', ntu_frames({BODY_A: (3, one)}, 30))
+    write_ntu(
+        tmp_path / 'S001C002P003R001A060.skeleton', ntu_frames({BODY_A: (0, one), BODY_B: (6, two)}, 20)
+    )
+    write_ntu(tmp_path / 'S001C003P003R001A002.skeleton', [{}, {}])
+    summary = convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
+
+    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    single, pair = result['annotations']
+    np.testing.assert_array_equal(single['keypoint'], one[None])
+    assert (single['frame_dir'], single['label']) == ('S001C001P001R001A001', 0)
+    assert (pair['frame_dir'], pair['label'], pair['keypoint'].shape) == (
+        'S001C002P003R001A060',
+        59,
+        (2, 20, 25, 3),
+    )
+    persons = sorted(pair['keypoint'], key=lambda person: person[0].any())
+    np.testing.assert_array_equal(persons[0][6:], two)
+    np.testing.assert_array_equal(persons[1], one)
+    assert result['split'] == {
+        'xsub_train': [single['frame_dir']],
+        'xsub_val': [pair['frame_dir']],
+        'xview_train': [pair['frame_dir']],
+        'xview_val': [single['frame_dir']],
+    }
+    assert result['meta']['left_out'] == {'S001C003P003R001A002': 'nobody in any of 2 frames'}
+    assert 'dropped 10 frames without anybody in 1 clips' in str(summary)
+
+
+def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
+    names = ('S017C001P040R001A060', 'S018C001P001R001A001', 'S001C001P041R001A001', 'S001C001P001R001A061')
+    write_names(tmp_path, *names)
+    assert [r.name for r in scan(tmp_path, 60).recordings] == [names[0]]
+    assert set(scan(tmp_path, 60).left_out.values()) == {'not part of NTU RGB+D 60'}
+    assert {r.name: r.label for r in scan(tmp_path, 120).recordings} == dict(
+        zip(names, (59, 0, 0, 60), strict=True)
+    )
+
+
+def test_missing_list(tmp_path: Path) -> None:
+    (tmp_path / 'list.txt').write_text(LIST)
+    write_names(tmp_path, 'S001C001P001R001A001', 'S001C001P001R001A002')
+    assert len(read_missing(tmp_path / 'list.txt')) == 3
+    dataset = scan(tmp_path, missing=tmp_path / 'list.txt')
+    assert [r.name for r in dataset.recordings] == ['S001C001P001R001A002']
+    assert dataset.left_out == {'S001C001P001R001A001': 'in the list of missing skeletons'}
+    (tmp_path / 'list.txt').write_text('no names')
+    with pytest.raises(ConversionError, match=r'list\.txt: no clip names'):
+        scan(tmp_path, missing=tmp_path / 'list.txt')
+
+
+def test_splits_of_60_and_120(tmp_path: Path) -> None:
+    write_names(
+        tmp_path, *(f'S{s:03d}C{c:03d}P{p:03d}R001A001' for s in (1, 2) for c in (1, 2, 3) for p in (1, 3))
+    )
+    write_names(tmp_path, 'S032C001P103R001A120', 'S031C002P106R001A120')
+    splits = {r.name: set(r.splits) for r in scan(tmp_path, 60).recordings}
+    assert Counter(split for names in splits.values() for split in names) == {
+        'xsub_train': 6,
+        'xsub_val': 6,
+        'xview_train': 8,
+        'xview_val': 4,
+    }
+    assert splits['S001C001P001R001A001'] == {'xsub_train', 'xview_val'}
+    splits = {r.name: set(r.splits) for r in scan(tmp_path, 120).recordings}
+    assert splits['S001C001P001R001A001'] == {'xsub_train', 'xset_val'}
+    assert splits['S032C001P103R001A120'] == {'xsub_train', 'xset_train'}
+    assert splits['S031C002P106R001A120'] == {'xsub_val', 'xset_val'}
+
+
+def test_subjects_that_train() -> None:
+    from mmdualhead.datasets.converters.ntu import XSUB60, XSUB120
+
+    assert (len(XSUB60), len(XSUB120)) == (20, 53)
+    assert XSUB60 < XSUB120

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+
+from mmdualhead.datasets.converters.ntu_bodies import NOISE_FRAMES, motion, select_bodies
+from mmdualhead.datasets.converters.ntu_file import Track
+
+from .raw_files import standing
+
+
+def track(first: int, joints: np.ndarray) -> Track:
+    return Track(np.arange(first, first + len(joints)), joints)
+
+
+def lively(num_frames: int, seed: int, at: float = 0.0) -> np.ndarray:
+    """Walks a metre towards the camera."""
+    joints = standing(25, num_frames, seed, at)
+    joints[..., 2] -= np.linspace(0, 1, num_frames)[:, None]
+    return joints
+
+
+def lying(num_frames: int) -> np.ndarray:
+    """As wide as high: a chair."""
+    joints = standing(25, num_frames, 9)
+    return joints[..., [1, 0, 2]]
+
+
+def test_the_most_motion_first() -> None:
+    still, moving = standing(25, 20, 1), lively(20, 2, at=1)
+    for tracks in ([track(0, still), track(0, moving)], [track(0, moving), track(0, still)]):
+        np.testing.assert_array_equal(select_bodies(tracks), np.stack([moving, still]))
+
+
+def test_motion_is_the_variance_over_joints_and_frames() -> None:
+    joints = standing(25, 8).astype(np.float64)
+    expected = sum(np.var([x for frame in joints for x in frame[:, axis]]) for axis in range(3))
+    np.testing.assert_allclose(motion(joints), expected)
+
+
+def test_drops_short_tracks_unless_all_are() -> None:
+    long, short = standing(25, 30, 1), lively(NOISE_FRAMES, 2)
+    np.testing.assert_array_equal(select_bodies([track(0, short), track(0, long)]), long[None])
+    enough = lively(NOISE_FRAMES + 1, 2)
+    assert len(select_bodies([track(0, enough), track(0, long)])) == 2
+    assert select_bodies([track(0, short), track(0, long[:5])]).shape == (2, NOISE_FRAMES, 25, 3)
+
+
+def test_a_single_short_track_is_taken_as_it_is() -> None:
+    joints = lying(3)
+    np.testing.assert_array_equal(select_bodies([track(0, joints)]), joints[None])
+
+
+def test_drops_bodies_wider_than_high_but_not_all() -> None:
+    person = standing(25, 20, 1)
+    np.testing.assert_array_equal(select_bodies([track(0, lying(20)), track(0, person)]), person[None])
+    np.testing.assert_array_equal(select_bodies([track(0, person), track(0, lying(20))]), person[None])
+    assert len(select_bodies([track(0, lying(20)), track(0, lying(20))])) == 1
+
+
+def test_implausible_frames_do_not_count_as_motion() -> None:
+    """Every other frame of the first is a jump that would make it the most moving."""
+    jumping, calm = standing(25, 20, 1), lively(20, 2, at=1)
+    jumping[::2] = lying(10) * 3
+    assert motion(jumping) > motion(calm)
+    np.testing.assert_array_equal(select_bodies([track(0, jumping), track(0, calm)])[0], calm)
+
+
+def test_joins_the_tracks_of_one_person() -> None:
+    first, again, other = lively(20, 1), standing(25, 15, 2), lively(50, 3, at=1) * 1.2
+    tracks = [track(0, first), track(30, again), track(0, other)]
+    persons = select_bodies(tracks)
+    np.testing.assert_array_equal(persons[0], other)
+    np.testing.assert_array_equal(persons[1, :20], first)
+    assert not persons[1, 20:30].any()
+    np.testing.assert_array_equal(persons[1, 30:45], again)
+
+
+def test_an_earlier_track_of_the_second_person_is_not_lost() -> None:
+    other, late, early = lively(50, 3) * 1.2, lively(20, 1, at=1), standing(25, 15, 2, at=1)
+    persons = select_bodies([track(0, other), track(30, late), track(5, early)])
+    np.testing.assert_array_equal(persons[1, 30:], late)
+    np.testing.assert_array_equal(persons[1, 5:20], early)
+
+
+def test_at_most_two_of_four() -> None:
+    bodies = [lively(30, seed, at=seed) * (2 - 0.2 * seed) for seed in range(4)]
+    persons = select_bodies([track(0, body) for body in bodies])
+    np.testing.assert_array_equal(persons, np.stack(sorted(bodies, key=motion, reverse=True)[:2]))
+
+
+def test_frames_without_anybody_are_left_out() -> None:
+    joints = standing(25, 6)
+    frames = np.array([2, 3, 7, 8, 9, 14])
+    np.testing.assert_array_equal(select_bodies([Track(frames, joints)]), joints[None])
+
+
+def test_frames_of_dropped_bodies_are_left_out() -> None:
+    person, chair = standing(25, 20, 1), lying(40)
+    persons = select_bodies([track(0, chair), track(10, person)])
+    np.testing.assert_array_equal(persons, person[None])

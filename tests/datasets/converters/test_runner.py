@@ -1,0 +1,232 @@
+"""The shared runner, with a format of one number a file: T frames of one person with one joint."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.datasets.converters import (
+    Clip,
+    ConversionError,
+    EmptyRecording,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    convert,
+)
+from mmdualhead.datasets.converters.parts import FEWEST_CLIPS, atomic_write
+
+LAYOUT = dict(joints=1, bones=())
+NUM_CLIPS = 3 * FEWEST_CLIPS + 1
+
+
+def read(recording: Recording, log: Path | None = None) -> Clip:
+    if log is not None:
+        with log.open('a') as file:
+            file.write(recording.name + '\n')
+    text = recording.path.read_text()
+    if text == 'stop':
+        raise KeyboardInterrupt
+    if text == 'empty':
+        raise EmptyRecording('nobody here')
+    if not text.isdigit():
+        raise MalformedRecording(f'{text!r} is no number')
+    frames = np.arange(1, 1 + int(text), dtype=np.float32)
+    return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
+
+
+def make_dataset(src: Path, read=read) -> RawDataset:
+    recordings = [
+        Recording(path.name, path, i % 3, str(i % 2), ('train' if i % 2 else 'val',))
+        for i, path in enumerate(sorted(src.iterdir()))
+    ]
+    meta = dict(dataset='numbers', layout=LAYOUT)
+    return RawDataset(meta=meta, recordings=recordings, read=read, left_out={'x': 'unwanted'})
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    src = tmp_path / 'src'
+    src.mkdir()
+    for i in range(NUM_CLIPS):
+        (src / f'{i:03d}').write_text(str(1 + i))
+    return src
+
+
+def load(path: Path) -> dict:
+    return pickle.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_writes_every_clip_in_order(src: Path, tmp_path: Path, workers: int) -> None:
+    summary = convert(make_dataset(src), tmp_path / 'a' / 'out.pkl', workers=workers)
+    result = load(tmp_path / 'a' / 'out.pkl')
+    assert [a['frame_dir'] for a in result['annotations']] == [f'{i:03d}' for i in range(NUM_CLIPS)]
+    for i, annotation in enumerate(result['annotations']):
+        assert (annotation['label'], annotation['total_frames']) == (i % 3, 1 + i)
+        assert annotation['keypoint'].shape == (1, 1 + i, 1, 3)
+        assert annotation['keypoint'].dtype == np.float32
+        np.testing.assert_array_equal(annotation['keypoint'][0, :, 0, 2], np.arange(1, 2 + i))
+    assert result['split']['train'] == [f'{i:03d}' for i in range(1, NUM_CLIPS, 2)]
+    assert result['split']['val'] == [f'{i:03d}' for i in range(0, NUM_CLIPS, 2)]
+    expected = dict(dataset='numbers', layout=LAYOUT, normalized=False, left_out={'x': 'unwanted'})
+    assert result['meta'] == expected
+    assert f'{NUM_CLIPS} clips, 3 classes, 2 subjects' in str(summary)
+    assert '1: unwanted (x)' in str(summary)
+    assert [path.name for path in (tmp_path / 'a').iterdir()] == ['out.pkl']
+
+
+def test_is_the_same_with_any_number_of_workers(src: Path, tmp_path: Path) -> None:
+    for workers in (0, 1, 3):
+        convert(make_dataset(src), tmp_path / f'{workers}.pkl', workers=workers)
+    assert len({(tmp_path / f'{workers}.pkl').read_bytes() for workers in (0, 1, 3)}) == 1
+
+
+def test_names_all_malformed_files_and_writes_nothing(src: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out.pkl'
+    out.write_text('an older result')
+    (src / '005').write_text('abc')
+    (src / '040').write_text('def')
+    with pytest.raises(
+        ConversionError, match=r'(?s)2 malformed.*005: .abc. is no number.*040: .def. is'
+    ) as e:
+        convert(make_dataset(src), out, workers=2)
+    assert '--on-error skip' in str(e.value)
+    assert out.read_text() == 'an older result'
+
+
+def test_skips_malformed_files_and_says_so(src: Path, tmp_path: Path) -> None:
+    (src / '005').write_text('abc')
+    summary = convert(make_dataset(src), tmp_path / 'out.pkl', workers=0, skip_malformed=True)
+    result = load(tmp_path / 'out.pkl')
+    assert '005' not in {a['frame_dir'] for a in result['annotations']} | set(result['split']['train'])
+    assert result['meta']['left_out'] == {'x': 'unwanted', '005': "malformed: 'abc' is no number"}
+    assert "1: malformed: 'abc' is no number (005)" in str(summary)
+
+
+def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:
+    (src / '007').write_text('empty')
+    summary = convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    assert len(load(tmp_path / 'out.pkl')['annotations']) == NUM_CLIPS - 1
+    assert '1: nobody here (007)' in str(summary)
+
+
+@pytest.mark.parametrize(
+    ('keypoint', 'message'),
+    [
+        (np.ones((1, 2, 2, 3)), r'expected \(M, T, 1, C\), found \(1, 2, 2, 3\)'),
+        (np.ones((2, 1, 3)), r'found \(2, 1, 3\)'),
+        (np.array([[[[1.0, np.nan, 1.0]]]]), 'person 0, frame 0, joint 0'),
+        (np.array([[[[1.0, 1.0, -np.inf]]]]), '1 coordinates are no finite numbers'),
+    ],
+)
+def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndarray, message: str) -> None:
+    dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
+    dataset = RawDataset(meta=dataset.meta, recordings=dataset.recordings[:1], read=dataset.read)
+    with pytest.raises(ConversionError, match=message):
+        convert(dataset, tmp_path / 'out.pkl', workers=0)
+
+
+@pytest.mark.parametrize('keypoint', [np.zeros((1, 2, 1, 3)), np.ones((0, 2, 1, 3)), np.ones((1, 0, 1, 3))])
+def test_fails_when_no_clip_is_left(src: Path, tmp_path: Path, keypoint: np.ndarray) -> None:
+    dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
+    with pytest.raises(ConversionError, match=r'(?s)no clip is left.*nobody in any frame'):
+        convert(dataset, tmp_path / 'out.pkl', workers=0)
+    assert not (tmp_path / 'out.pkl').exists()
+
+
+def test_goes_on_where_it_was_interrupted(src: Path, tmp_path: Path) -> None:
+    log, out = tmp_path / 'log', tmp_path / 'out.pkl'
+    stopper = src / f'{2 * FEWEST_CLIPS:03d}'
+    stopper.write_text('stop')
+    os.utime(stopper, (0, 0))
+    dataset = make_dataset(src, partial(read, log=log))
+    with pytest.raises(KeyboardInterrupt):
+        convert(dataset, out, workers=0)
+    assert not out.exists()
+    before = log.read_text().split()
+    log.unlink()
+
+    stopper.write_text('9')
+    (src / '000').write_text('99')  # in a part that was done
+    convert(dataset, out, workers=0)
+    after = log.read_text().split()
+    assert before == [f'{i:03d}' for i in range(2 * FEWEST_CLIPS + 1)]
+    again = [f'{i:03d}' for i in range(FEWEST_CLIPS)]
+    assert after == again + [f'{i:03d}' for i in range(2 * FEWEST_CLIPS, NUM_CLIPS)]
+    lengths = [a['total_frames'] for a in load(out)['annotations']]
+    assert (len(lengths), lengths[0], lengths[2 * FEWEST_CLIPS]) == (NUM_CLIPS, 99, 9)
+
+
+def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> None:
+    (src / '005').write_text('abc')
+    with pytest.raises(ConversionError):
+        convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    convert(
+        make_dataset(src),
+        tmp_path / 'out.pkl',
+        workers=0,
+        skip_malformed=True,
+        normalise=partial(np.multiply, 2),
+    )
+    result = load(tmp_path / 'out.pkl')
+    assert result['meta']['normalized'] is True
+    assert result['annotations'][0]['keypoint'].max() == 2
+
+
+def test_hands_the_clips_to_any_sink(src: Path, tmp_path: Path) -> None:
+    class Listing:
+        def __init__(self, path, meta):
+            self.path, self.lines = path, [meta['dataset']]
+
+        def add(self, annotation):
+            self.lines.append(annotation['frame_dir'])
+
+        def close(self, split):
+            self.path.write_text(json.dumps([self.lines, sorted(split)]))
+
+    convert(make_dataset(src), tmp_path / 'out.json', sink=Listing, workers=0)
+    lines, splits = json.loads((tmp_path / 'out.json').read_text())
+    assert (lines[0], len(lines), splits) == ('numbers', 1 + NUM_CLIPS, ['train', 'val'])
+
+
+def test_the_pickle_needs_nothing_private_of_numpy(src: Path, tmp_path: Path) -> None:
+    convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    named = set()
+
+    class Recorder(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> type:
+            named.add((module, name))
+            return super().find_class(module, name)
+
+    with open(tmp_path / 'out.pkl', 'rb') as file:
+        keypoint = Recorder(file).load()['annotations'][0]['keypoint']
+    assert named == {('numpy', 'ndarray'), ('numpy', 'dtype')}
+    assert keypoint.flags.writeable
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / 'file'
+    path.write_text('old')
+    with pytest.raises(TypeError), atomic_write(path) as file:
+        file.writelines([b'half of the', 'new one'])
+    assert path.read_text() == 'old'
+    assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+def test_command_line_ends_with_one_sentence(tmp_path: Path) -> None:
+    tool = Path(__file__).parents[3] / 'tools' / 'data' / 'utd_mhad.py'
+    run = subprocess.run(
+        [sys.executable, tool, tmp_path / 'nowhere', tmp_path / 'out.pkl'], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == f'error: {tmp_path / "nowhere"}: no such directory'
+    assert 'Traceback' not in run.stderr

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
+from mmdualhead.datasets.converters.utd_mhad import read_recording, scan
+
+from .raw_files import standing, write_utd
+
+# The rows of the files, as the data set documents them.
+FILE_ROWS = (
+    *('head', 'shoulder centre', 'spine', 'hip centre', 'left shoulder', 'left elbow', 'left wrist'),
+    *('left hand', 'right shoulder', 'right elbow', 'right wrist', 'right hand', 'left hip', 'left knee'),
+    *('left ankle', 'left foot', 'right hip', 'right knee', 'right ankle', 'right foot'),
+)
+
+
+def test_puts_the_rows_into_the_order_of_kinect_v1(tmp_path: Path) -> None:
+    from mmdualhead.skeletons import KINECT_V1
+
+    rows = np.arange(1.0, 21.0)[:, None, None] * np.ones((20, 3, 2))
+    savemat(tmp_path / 'a.mat', {'d_skel': rows})
+    keypoint = read_recording(Recording('a', tmp_path / 'a.mat', 0)).keypoint
+    assert [FILE_ROWS[int(row) - 1] for row in keypoint[0, 0, :, 0]] == list(KINECT_V1.joints)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    known = {}
+    for name in ('a1_s1_t1', 'a27_s2_t4', 'a10_s8_t3'):
+        known[name] = standing(20, 5 + len(known), seed=len(known))
+        write_utd(tmp_path / f'{name}_skeleton.mat', known[name])
+    (tmp_path / 'a1_s1_t1_inertial.mat').write_bytes(b'another modality')
+    convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
+
+    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    assert result['split'] == {'xsub_train': ['a1_s1_t1'], 'xsub_val': ['a10_s8_t3', 'a27_s2_t4']}
+    assert {a['frame_dir']: a['label'] for a in result['annotations']} == {
+        'a1_s1_t1': 0,
+        'a10_s8_t3': 9,
+        'a27_s2_t4': 26,
+    }
+    for annotation in result['annotations']:
+        np.testing.assert_array_equal(annotation['keypoint'], known[annotation['frame_dir']][None])
+    assert (result['meta']['layout'], len(result['meta']['classes'])) == ('kinect_v1', 27)
+
+
+@pytest.mark.parametrize('name', ['a28_s1_t1', 'a0_s1_t1', 'a1_s9_t1'])
+def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
+    write_utd(tmp_path / f'{name}_skeleton.mat', standing(20, 3))
+    with pytest.raises(ConversionError, match=f'{name}_skeleton.mat: the name says .* expected 1..'):
+        scan(tmp_path)
+
+
+def test_refuses_a_clip_given_twice(tmp_path: Path) -> None:
+    for directory in ('a', 'b'):
+        (tmp_path / directory).mkdir()
+        write_utd(tmp_path / directory / 'a1_s1_t1_skeleton.mat', standing(20, 3))
+    with pytest.raises(ConversionError, match='occur twice'):
+        scan(tmp_path)
+
+
+def test_says_what_it_found_instead(tmp_path: Path) -> None:
+    (tmp_path / 'readme.txt').write_text('')
+    with pytest.raises(FileNotFoundError, match=r'_skeleton.*found 1 files: readme.txt'):
+        scan(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [{'other': np.ones((20, 3, 2))}, {'d_skel': np.ones((25, 3, 2))}, {'d_skel': 'text'}, {'d_skel': [1j]}],
+)
+def test_names_what_is_wrong_with_a_file(tmp_path: Path, content: dict) -> None:
+    savemat(tmp_path / 'a.mat', content)
+    with pytest.raises(MalformedRecording, match=r"expected 'd_skel' of shape \(20, 3, T\), found"):
+        read_recording(Recording('a', tmp_path / 'a.mat', 0))
+
+
+@given(st.binary(max_size=400))
+def test_random_bytes_raise_the_named_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / 'random.mat'
+    path.write_bytes(content)
+    with pytest.raises(MalformedRecording):
+        read_recording(Recording('a', path, 0))
+
+
+@given(st.integers(0, 1500), st.integers(0, 255))
+def test_a_damaged_file_raises_the_named_error_or_reads(
+    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / 'damaged.mat'
+    write_utd(path, standing(20, 3))
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] = value
+    path.write_bytes(content)
+    try:
+        clip = read_recording(Recording('a', path, 0))
+    except MalformedRecording:
+        return
+    assert clip.keypoint.shape[2:] == (20, 3)
