@@ -1,0 +1,142 @@
+"""Pictures of a model's errors. They need matplotlib, which is not installed with mmdualhead.
+
+Shapes: K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.evaluation.analysis import Calibration
+
+DPI = 110
+NAMED_UP_TO = 40
+BARS = 40
+GREEN, RED, BLUE, GREY = '#2a7f3f', '#b3332e', '#2b5c8a', '#8a8a8a'
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, apart from any display.
+
+    Args:
+        width: inches.
+        height: inches.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            'pictures need matplotlib: pip install "mmdualhead[plot]" (or matplotlib)'
+        ) from error
+    return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+
+
+def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path) -> None:
+    """The confusion matrix in per cent of each true class.
+
+    Right answers are green, errors red, and shares of 1% and more are written into their cell, so that single
+    cells can be found among 120 x 120.
+
+    Args:
+        matrix: (K, K) counts, row: true class.
+        classes: K names.
+        path: the PNG.
+    """
+    count = len(classes)
+    share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.21 * count + 3, 7, 30))
+    figure = new_figure(side, side)
+    axes = figure.add_subplot()
+    right = np.eye(count, dtype=bool)
+    for cells, colours in ((right, 'Greens'), (~right, 'Reds')):
+        shown = np.ma.masked_where(~cells | (share == 0), share)
+        axes.imshow(shown, cmap=colours, vmin=-5, vmax=100 if colours == 'Greens' else 40)
+    _write_cells(axes, share, size=9 if count <= NAMED_UP_TO else 7)
+    _name_axes(axes, classes)
+    title = f'Clips of each true class by predicted class, in %; {int(matrix.sum())} clips'
+    axes.set_title(title, fontsize=11 + side / 4)
+    axes.set_xlabel('predicted class', fontsize=9 + side / 5)
+    axes.set_ylabel('true class', fontsize=9 + side / 5)
+    figure.savefig(path)
+
+
+def _write_cells(axes: Any, share: np.ndarray, size: float) -> None:
+    for i, j in np.argwhere(np.round(share) >= 1):
+        dark = share[i, j] > (55 if i == j else 22)
+        colour = 'white' if dark else 'black'
+        axes.text(j, i, f'{share[i, j]:.0f}', ha='center', va='center', fontsize=size, color=colour)
+
+
+def _name_axes(axes: Any, classes: Sequence[str]) -> None:
+    """Names left, numbers above and below, and a line after every fifth class to follow by eye."""
+    count = len(classes)
+    size = 9 if count <= NAMED_UP_TO else 9.5
+    axes.set_yticks(range(count), classes, fontsize=size)
+    axes.set_xticks(range(count), range(count), fontsize=size, rotation=0 if count <= NAMED_UP_TO else 90)
+    axes.tick_params(top=True, labeltop=True)
+    for line in np.arange(4.5, count - 1, 5):
+        axes.axhline(line, color=GREY, linewidth=0.3)
+        axes.axvline(line, color=GREY, linewidth=0.3)
+
+
+def draw_gains(gain: np.ndarray, classes: Sequence[str], title: str, path: str | Path) -> None:
+    """The classes with the largest gains and losses of accuracy, best on top.
+
+    Args:
+        gain: (K,) differences of accuracy as fractions, NaN where a class has no clip.
+        classes: K names.
+        title: what is compared with what.
+        path: the PNG.
+    """
+    changed = np.flatnonzero(np.nan_to_num(gain))
+    largest = changed[np.argsort(-np.abs(gain[changed]), kind='stable')][:BARS]
+    order = largest[np.argsort(gain[largest], kind='stable')]
+    figure = new_figure(9, 1.6 + 0.24 * max(len(order), 4))
+    axes = figure.add_subplot()
+    points = 100 * gain[order]
+    bars = axes.barh(range(len(order)), points, color=[GREEN if point > 0 else RED for point in points])
+    axes.bar_label(bars, [f'{point:+.1f}' for point in points], padding=2, fontsize=8)
+    axes.set_yticks(range(len(order)), [classes[i] for i in order], fontsize=9)
+    axes.axvline(0, color='black', linewidth=0.8)
+    axes.margins(x=0.12)
+    axes.set_xlabel('difference of top-1 accuracy, percentage points')
+    same = int(np.isfinite(gain).sum()) - len(changed)
+    shown = (
+        f'{len(order)} largest of {len(changed)} changes'
+        if len(order) < len(changed)
+        else f'{len(order)} changed'
+    )
+    axes.set_title(f'{title}\nclasses: {shown}, {same} unchanged', fontsize=11)
+    figure.savefig(path)
+
+
+def draw_reliability(heads: dict[str, Calibration], path: str | Path) -> None:
+    """A reliability diagram a head: accuracy against confidence, over a histogram of confidence.
+
+    Args:
+        heads: calibrations by the name of the head.
+        path: the PNG.
+    """
+    figure = new_figure(4.4 * len(heads), 5.6)
+    rows = figure.subplots(2, len(heads), height_ratios=(3, 1), sharex=True, squeeze=False)
+    for (upper, lower), (head, bins) in zip(rows.T, heads.items(), strict=True):
+        width = np.diff(bins.edges)
+        upper.bar(
+            bins.edges[:-1], np.nan_to_num(bins.accuracy), width, align='edge', color=BLUE, edgecolor='white'
+        )
+        upper.plot([0, 1], [0, 1], color=GREY, linestyle='--', label='perfectly calibrated')
+        upper.plot(
+            bins.confidence, bins.accuracy, 'o', color=RED, markersize=4, label='mean confidence of the bin'
+        )
+        upper.set(xlim=(0, 1), ylim=(0, 1), ylabel='accuracy', title=f'{head}: ECE {100 * bins.ece:.2f} %')
+        lower.bar(bins.edges[:-1], bins.clips, width, align='edge', color=GREY, edgecolor='white')
+        lower.set(xlabel='confidence', ylabel='clips')
+    figure.legend(*upper.get_legend_handles_labels(), loc='outside lower center', ncols=2, fontsize=9)
+    figure.savefig(path)

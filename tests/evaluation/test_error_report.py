@@ -1,0 +1,43 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.error_report import make_report, read_class_names
+
+
+def test_tables_tell_heads_classes_and_confusions(make_scores):
+    scores, other = make_scores(dual=True, skill=1.0), make_scores(source='rival', seed=9, skill=1.0)
+    order = np.random.default_rng(0).permutation(60)
+    text = make_report(scores, [f'class {i}' for i in range(6)], other.select(order)).to_markdown()
+    lines = text.splitlines()
+    top1 = np.mean(scores.fused.argmax(axis=1) == scores.labels)
+    assert any(line.startswith(f'| fused | {100 * top1:.2f} |') for line in lines)
+    rival = np.mean(other.fused.argmax(axis=1) == other.labels)
+    assert any(line.startswith(f'| other | {100 * rival:.2f} |') for line in lines)
+    assert '`other` is rival.' in lines
+    assert sum(line.startswith('| class ') and line.count('|') == 10 for line in lines) == 7
+    worst = next(line for line in lines if line.count('|') == 5 and line.startswith('| class '))
+    true, predicted = (int(cell.strip().removeprefix('class ')) for cell in worst.split('|')[1:3])
+    assert scores.fused.argmax(axis=1)[scores.labels == true].tolist().count(predicted) >= 1
+
+
+def test_class_names_must_be_one_a_class(make_scores):
+    with pytest.raises(ValueError, match='2 class names for the 6 classes'):
+        make_report(make_scores(), ['a', 'b'])
+
+
+def test_models_must_have_scored_the_same_clips(make_scores):
+    with pytest.raises(ValueError, match='1 clip: clip000'):
+        make_report(make_scores(), other=make_scores(source='rival').select(range(1, 60)))
+
+
+def test_class_names_come_from_text_or_annotations(tmp_path):
+    (tmp_path / 'names.txt').write_text('drink water\nsit down\n\n')
+    assert read_class_names(tmp_path / 'names.txt') == ('drink water', 'sit down')
+    content = dict(split={}, annotations=[], meta=dict(classes=['jog', 'walk']))
+    (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
+    assert read_class_names(tmp_path / 'ann.pkl') == ('jog', 'walk')
+    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps([]))
+    with pytest.raises(ValueError, match='names no classes'):
+        read_class_names(tmp_path / 'bare.pkl')

@@ -1,0 +1,49 @@
+"""Look at a model's errors: confusion matrix, per-class gains, calibration; pictures and a table.
+
+python tools/analyze.py work_dirs/dualhead_ntu60_xsub_j --against work_dirs/msg3d_ntu60_xsub_j --out errors
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmdualhead.evaluation.error_report import make_report, read_class_names
+from mmdualhead.evaluation.readers import read_clips, read_scores
+from mmdualhead.visualization import draw_errors
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('pred', help='a dump of scores, a fusion (tools/ensemble.py --out), or a work dir')
+    parser.add_argument('--against', metavar='PRED', help='another model to compare with')
+    parser.add_argument(
+        '--classes', metavar='FILE', help='class names, one a line, or an annotation file that has them'
+    )
+    parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
+    parser.add_argument('--split', help='the split of --ann-file that was tested')
+    parser.add_argument(
+        '--out', type=Path, default=Path('errors'), help='folder of errors.md and the pictures'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    clips = read_clips(args.ann_file, args.split) if args.ann_file else None
+    classes = read_class_names(args.classes) if args.classes else None
+    other = read_scores(args.against, clips) if args.against else None
+    report = make_report(read_scores(args.pred, clips), classes, other)
+    args.out.mkdir(parents=True, exist_ok=True)
+    table = args.out / 'errors.md'
+    table.write_text(report.to_markdown(), encoding='utf-8')
+    print(table)
+    print(*draw_errors(report, args.out), sep='\n')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        sys.exit(f'error: {error}')
