@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import copy
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
+from mmengine.logging import print_log
 
-from mmdualhead.datasets.safe_pickle import load_annotations
-from mmdualhead.datasets.streams import parse_stream
+from mmdualhead.datasets.annotations import AnnotationFile, check_split, open_annotations
+from mmdualhead.datasets.pipelines import complete_pipeline, pipeline_expectation, step_name
+from mmdualhead.datasets.splits import choose_split, protocol_and_role
+from mmdualhead.datasets.store import StoreClips
 
 
 @DATASETS.register_module()
@@ -19,10 +23,11 @@ class SkeletonDataset(PoseDataset):
     """Skeleton clips of one split, as one stream.
 
     Reads what MMAction2's ``PoseDataset`` reads: a pickle of ``dict(split={name: [frame_dir, ...]},
-    annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``.
+    annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``; or
+    the same as a store (:mod:`mmdualhead.datasets.store`).
 
     Args:
-        ann_file: the annotation file.
+        ann_file: the annotation file, a pickle or a store's directory.
         pipeline: steps, as configs or callables. The one that forms the stream (``SkeletonStream`` or
             MMAction2's ``GenSkeFeat``) leaves the stream out; ``stream`` completes it.
         split: name of the split.
@@ -55,52 +60,56 @@ class SkeletonDataset(PoseDataset):
             TRANSFORMS.build(step) if isinstance(step, Mapping) else step
             for step in complete_pipeline(pipeline, stream)
         ]
+        if 'video' in kwargs.get('data_prefix', {}):
+            raise ValueError(
+                'SkeletonDataset reads no videos; use PoseDataset for data_prefix=dict(video=...)'
+            )
         super().__init__(str(ann_file), pipeline=steps, split=split, num_classes=num_classes, **kwargs)
 
     def load_data_list(self) -> Sequence[dict]:
-        """The split's annotations."""
+        """The split's annotations, checked; those of a store stay on disk."""
         path = Path(self.ann_file)
         if not path.exists():
-            raise FileNotFoundError(f'{path} is missing. {self.ann_source}'.strip())
-        data = load_annotations(path)
-        names = set(data['split'][self.split])
-        return [annotation for annotation in data['annotations'] if annotation['frame_dir'] in names]
+            raise FileNotFoundError(f'annotation file {path} is missing. {self.ann_source}'.strip())
+        file = open_annotations(path)
+        split = choose_split(self.split, file.splits, path)
+        self._normalized = bool(file.meta.get('normalized'))
+        clips = self._check(file, split) if self.check else file.select(split)
+        if not len(clips):
+            raise ValueError(f'{path}: split {split!r} holds no clips')
+        if isinstance(clips, StoreClips):
+            self.serialize_data = False
+        return clips
 
-
-STREAM_STEPS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
-
-
-def complete_pipeline(pipeline: Sequence[dict | Callable], stream: str) -> list[dict | Callable]:
-    """A copy of the pipeline whose stream step forms ``stream``.
-
-    Raises:
-        ValueError: the stream is unknown; no step, or more than one, forms streams; or the step already names
-            another stream.
-    """
-    parts = parse_stream(stream)
-    values = {'stream': stream, 'feats': list(parts)}
-    steps = [copy.deepcopy(step) if isinstance(step, Mapping) else step for step in pipeline]
-    forming = [step for step in steps if step_name(step) in STREAM_STEPS]
-    if not forming and stream == 'j':
-        return steps
-    if len(forming) != 1 or not isinstance(forming[0], Mapping):
-        raise ValueError(
-            f'stream={stream!r} needs exactly one config of {" or ".join(STREAM_STEPS)} in the pipeline; '
-            f'it has the steps {[step_name(step) for step in steps]}'
+    def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:
+        """The clips of a split that can be used, after ending on faults and telling the rest."""
+        training = not self.test_mode and protocol_and_role(split)[1] != 'test'
+        expected = pipeline_expectation(self.pipeline.transforms, file)._replace(
+            num_classes=self.num_classes, training=training, multi_class=self.multi_class
         )
-    (step,) = forming
-    key = STREAM_STEPS[step_name(step)]
-    named = step.get(key)
-    if named is not None and named != values[key]:
-        raise ValueError(
-            f'the data set has stream={stream!r}, but its {step_name(step)} step {key}={named!r}; '
-            f'leave {key} out of the step'
-        )
-    step[key] = values[key]
-    return steps
+        apart = 'skeleton' in self.data_prefix or 'DecompressPose' in map(step_name, self.pipeline.transforms)
+        report, clips = check_split(file, split, None if apart else expected)
+        where = f'{file.path}, split {split!r}'
+        report.raise_faults(where)
+        for note in report.notes:
+            print_log(f'{where}: {note}', logger='current', level=logging.WARNING)
+        return clips
 
+    def get_data_info(self, idx: int) -> dict:
+        """One annotation."""
+        info = super().get_data_info(idx)
+        if not self.multi_class:
+            info['label'] = int(info['label'])
+        if 'keypoint' in info:
+            info.setdefault('total_frames', info['keypoint'].shape[1])
+        info['normalized'] = self._normalized
+        return info
 
-def step_name(step: dict | Callable) -> str:
-    """The class name of a pipeline's step, be it a config or built."""
-    kind = step['type'] if isinstance(step, Mapping) else type(step)
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The class of a clip, which MMEngine's ``ClassBalancedDataset`` asks for."""
+        return [int(super().get_data_info(idx)['label'])]
+
+    def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
+        if isinstance(self.data_list, StoreClips) and not isinstance(indices, int):
+            return self.data_list[np.asarray(indices, np.int64)]
+        return super()._get_unserialized_subset(indices)

@@ -1,0 +1,151 @@
+"""One interface to annotation files of either kind, a pickle in memory or a store on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mmdualhead.datasets.checks import SHOWN, ClipTable, Expectation, Finding, Report, check_table, tabulate
+from mmdualhead.datasets.safe_pickle import load_annotations
+from mmdualhead.datasets.splits import counterparts
+from mmdualhead.datasets.store import StoreClips, open_store
+
+FORMAT = (
+    'dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label, total_frames, keypoint), ...])'
+)
+
+
+class AnnotationFile(Protocol):
+    """What the data set needs of a file.
+
+    Attributes:
+        path: where it is.
+        meta: what the converter said of it.
+        splits: names of its splits.
+    """
+
+    path: Path
+    meta: dict[str, Any]
+    splits: list[str]
+
+    def select(self, split: str) -> Sequence[dict]:
+        """The annotations of a split."""
+
+    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
+        """Names without annotation, names with two, and names that ``others`` hold, too."""
+
+    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+        """The table of selected annotations and the faults of those that have no place in it."""
+
+
+def open_annotations(path: str | Path) -> AnnotationFile:
+    """Open an annotation pickle or a store.
+
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: it can't be read, or is no annotation file.
+    """
+    return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
+
+
+def check_split(
+    file: AnnotationFile, split: str, expected: Expectation | None
+) -> tuple[Report, Sequence[dict]]:
+    """Check the clips of a split, and that its counterpart splits share none.
+
+    Args:
+        file: the annotations.
+        split: name of the split.
+        expected: what the run expects of its clips; None leaves the clips themselves unchecked.
+
+    Returns:
+        The report, and the clips to use.
+    """
+    faults = file.split_faults(split, counterparts(split, file.splits))
+    clips = file.select(split)
+    if expected is None or not len(clips):
+        return Report(faults), clips
+    table, malformed = file.table(clips, expected.multi_class)
+    if malformed:
+        return Report(faults + malformed), clips
+    report, usable = check_table(table, expected, clips.__getitem__)
+    report.faults = faults + report.faults
+    if usable.all():
+        return report, clips
+    return report, clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
+
+
+class PickledAnnotations:
+    """A pickle in the format of MMAction2's ``PoseDataset``, read into memory.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no pickle of plain data, or not in the format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        data = load_annotations(self.path)
+        if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
+            kind = type(data).__name__
+            has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
+            raise ValueError(f'{self.path}: expected {FORMAT}, found {has}')
+        self.annotations, self._names = data['annotations'], data['split']
+        self.meta = dict(data.get('meta') or {})
+        self._check_containers()
+        self.splits = [str(name) for name in self._names]
+        first = self.annotations[0] if self.annotations else None
+        # MMAction2, too, goes by the first annotation.
+        self._key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
+
+    def _check_containers(self) -> None:
+        wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
+        wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
+        if not wrong:
+            plain = (list, tuple, set, np.ndarray)
+            wrong = [(f'split {name!r}', v) for name, v in self._names.items() if not isinstance(v, plain)]
+        if wrong:
+            found = ', '.join(f'{name} is a {type(value).__name__}' for name, value in wrong)
+            raise ValueError(f'{self.path}: expected {FORMAT}; {found}')
+
+    def select(self, split: str) -> list[dict]:
+        """The annotations of a split, and those that can't be told to belong to any."""
+        names = set(self._names[split])
+        return [clip for clip in self.annotations if self._name(clip) is None or self._name(clip) in names]
+
+    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
+        """See :class:`AnnotationFile`."""
+        names = set(self._names[split])
+        labels: dict[str, list[str]] = {}
+        for clip in self.annotations:
+            if self._name(clip) in names:
+                labels.setdefault(self._name(clip), []).append(str(clip.get('label')))
+        twice = {name: f'{len(of)} annotations, labels {of}' for name, of in labels.items() if len(of) > 1}
+        absent = dict.fromkeys(sorted(names - set(labels)), 'no annotation')
+        found = [
+            _finding('split', f'an annotation for every name in {split!r}', absent),
+            _finding('frame_dir', 'one annotation a name', twice),
+        ]
+        for other in others:
+            both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
+            found.append(_finding('split', f'no clip in both {split!r} and {other!r}', both))
+        return [finding for finding in found if finding.count]
+
+    def _name(self, clip: Any) -> str | None:
+        name = clip.get(self._key) if isinstance(clip, Mapping) else None
+        return name if isinstance(name, str) else None
+
+    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+        """See :class:`AnnotationFile`."""
+        return tabulate(clips, multi_class)
+
+
+def _finding(field: str, expected: str, found: Mapping[str, str]) -> Finding:
+    return Finding(field, expected, tuple(found.items())[:SHOWN], len(found))
