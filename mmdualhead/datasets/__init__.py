@@ -1,6 +1,15 @@
 """Data sets, transforms and converters."""
 
 from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.augment import (
+    JointDropout,
+    JointJitter,
+    MirrorSkeleton,
+    RandomRotate3D,
+    RandomScale,
+    RandomShear,
+    TemporalCropResize,
+)
 from mmdualhead.datasets.checks import AnnotationError
 from mmdualhead.datasets.formatting import FormatSkeletonInput
 from mmdualhead.datasets.normalize import NormalizeSkeleton3D
@@ -13,12 +22,19 @@ from mmdualhead.datasets.streams import SkeletonStream
 __all__ = [
     'AnnotationError',
     'FormatSkeletonInput',
+    'JointDropout',
+    'JointJitter',
+    'MirrorSkeleton',
     'NormalizeSkeleton3D',
+    'RandomRotate3D',
+    'RandomScale',
+    'RandomShear',
     'ReplayPad',
     'SkeletonDataset',
     'SkeletonStream',
     'Store',
     'StoreWriter',
+    'TemporalCropResize',
     'UniformSampleClips',
     'load_annotations',
     'open_annotations',

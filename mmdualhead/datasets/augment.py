@@ -1,8 +1,8 @@
 """Random changes that leave an action what it is. None is on in the paper's protocol.
 
-They stand between normalisation and ``SkeletonStream``: after the one the origin is the body's centre and x its
-left-right axis, before the other ``keypoint`` still holds joints. Missing joints (zero) stay zero. Randomness
-comes from numpy's global generator, which MMEngine seeds in every worker.
+They stand between normalisation and ``SkeletonStream``: after the one the origin is the body's centre and x
+its left-right axis, before the other ``keypoint`` still holds joints. Missing joints (zero) stay zero.
+Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -46,8 +46,8 @@ class _LinearMap(BaseTransform):
         size = keypoint.shape[-1]
         if self.amount.ndim and len(self.amount) != size:
             raise ValueError(
-                f'clip {results.get("frame_dir")!r}: {type(self).__name__} has {len(self.amount)} amounts for '
-                f'{size} coordinates'
+                f'clip {results.get("frame_dir")!r}: {type(self).__name__} has {len(self.amount)} amounts '
+                f'for {size} coordinates'
             )
         results['keypoint'] = keypoint @ self.matrix(size).T.astype(keypoint.dtype)
         return results
@@ -175,9 +175,7 @@ class MirrorSkeleton(BaseTransform):
         self.skeleton = get_skeleton(layout)
         self.prob = check_probability(self, prob)
         if not self.skeleton.pairs:
-            raise ValueError(
-                f'MirrorSkeleton: layout {self.skeleton.name!r} has no pairs of left and right joints'
-            )
+            raise ValueError(f'MirrorSkeleton: layout {self.skeleton.name!r} has no left-right pairs')
 
     def transform(self, results: dict) -> dict:
         if np.random.rand() >= self.prob:
@@ -195,7 +193,7 @@ class MirrorSkeleton(BaseTransform):
 
 @TRANSFORMS.register_module()
 class TemporalCropResize(BaseTransform):
-    """Take a random part of a clip and play it slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
+    """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
 
     Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
 
