@@ -1,0 +1,72 @@
+"""Saving checkpoints so that there is a whole one at every moment."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, but files are whole or absent, and old ones go once the new one is there.
+
+    Args:
+        backend_args: where to write; local disk by default.
+        kwargs: see :class:`mmengine.hooks.CheckpointHook`.
+    """
+
+    def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        if self.max_keep_ckpts <= 0:
+            super()._save_checkpoint_with_step(runner, step, meta)
+            return
+        steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
+        outdated, kept = steps[: -self.max_keep_ckpts], steps[-self.max_keep_ckpts :]
+        runner.message_hub.update_info('keep_ckpt_ids', kept)
+
+        # mmengine deletes before it writes, unless it is to keep everything.
+        limit, self.max_keep_ckpts = self.max_keep_ckpts, -1
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.max_keep_ckpts = limit
+        self.keep_ckpt_ids = deque(kept, limit)
+        for old in outdated:
+            self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: Mapping[str, Any]) -> None:
+        if not self.save_best:
+            return
+        before = self._best_paths()
+        # mmengine deletes the old best before it writes the new one, unless it knows of none.
+        self._set_best_paths(dict.fromkeys(before))
+        super()._save_best_checkpoint(runner, metrics)
+        after = {key: path or before.get(key) for key, path in self._best_paths().items()}
+        self._set_best_paths(after)
+        for path in set(before.values()) - set(after.values()) - {None}:
+            self._remove(path)
+
+    def _best_paths(self) -> dict[str, str | None]:
+        """The best checkpoint of each metric; by the empty name if there is one metric."""
+        if len(self.key_indicators) == 1:
+            return {'': self.best_ckpt_path}
+        return dict(self.best_ckpt_path_dict)
+
+    def _set_best_paths(self, paths: dict[str, str | None]) -> None:
+        if len(self.key_indicators) == 1:
+            self.best_ckpt_path = paths['']
+        else:
+            self.best_ckpt_path_dict = paths
+
+    def _remove(self, path: str) -> None:
+        if is_main_process() and Path(path).name and self.file_backend.isfile(path):
+            self.file_backend.remove(path)

@@ -1,0 +1,275 @@
+"""Train and test every row of a table of the paper, one after another, with seeds; resume where it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
+from mmdualhead.evaluation.fusion import fuse, join
+from mmdualhead.evaluation.readers import read_scores
+from mmdualhead.evaluation.tables import markdown_table
+
+from .paper_tables import Experiment, Row, Table, get_table, missing_configs
+
+METRICS = {'top1': 'top-1 %', 'top5': 'top-5 %', 'mean_class': 'mean class %'}
+Launch = Callable[[Sequence[str], Path], int]
+
+
+class SettingsChanged(ValueError):  # noqa: N818 (it says what is wrong)
+    """A work dir was begun with other settings."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment with one seed, in its own work dir."""
+
+    experiment: Experiment
+    seed: int
+    work_dir: Path
+
+    @property
+    def config(self) -> Path:
+        """The complete config of this run."""
+        return self.work_dir / 'config.py'
+
+    @property
+    def dumps(self) -> list[Path]:
+        """Its scores; none until it has been tested."""
+        return list(self.work_dir.rglob('scores.npz'))
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The last checkpoint, also where the work dir has been moved."""
+        pointer = self.work_dir / 'last_checkpoint'
+        if not pointer.is_file():
+            return None
+        checkpoint = self.work_dir / Path(pointer.read_text().strip()).name
+        return checkpoint if checkpoint.is_file() else None
+
+
+@dataclass(kw_only=True)
+class Reproduction:
+    """A table on a benchmark.
+
+    Every run is a training of MMAction2's ``tools/train.py`` to the end, and a test of the last checkpoint (the
+    best one would have been chosen on the test data). Runs that several rows or tables need are made once, and
+    what is already there is not made again.
+
+    Args:
+        table: number or name of the table (:func:`~.paper_tables.get_table`).
+        benchmark: such as ``ntu60_xsub``, ``utd_mhad``, or ``quickstart`` for the embedded data.
+        configs: the folder of the configs.
+        work_dir: where the runs and the table go.
+        seeds: each experiment is made once with each.
+        options: changes of every config, as ``--cfg-options`` takes them.
+        gpus: processes of each training.
+        launch: starts a command, writes what it prints to a file, and returns its exit status.
+        say: receives the lines that report progress.
+
+    Raises:
+        ValueError: there is no such table.
+        FileNotFoundError: none of the table's rows has its configs.
+    """
+
+    table: str
+    benchmark: str
+    configs: Path
+    work_dir: Path
+    seeds: Sequence[int] = (0,)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    gpus: int = 1
+    launch: Launch = field(default_factory=lambda: launch_logged)
+    say: Callable[[str], None] = print
+
+    def __post_init__(self) -> None:
+        self.failed: list[str] = []
+        if not self.rows:
+            needed = sorted({c for row in self.content.rows for c in self._missing(row)})
+            raise FileNotFoundError(
+                f'{self.configs} has no config for table {self.table}: {", ".join(needed)}'
+            )
+
+    @property
+    def content(self) -> Table:
+        """The table."""
+        return get_table(self.table)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows whose configs exist."""
+        return [row for row in self.content.rows if not self._missing(row)]
+
+    @property
+    def out_file(self) -> Path:
+        """The Markdown table."""
+        return self.work_dir / f'table{self.table}_{self.benchmark}.md'
+
+    def runs(self) -> list[Run]:
+        """All runs, each once, seed by seed, so that a table with one seed is whole first."""
+        experiments = {e.name(self.benchmark): e for row in self.rows for e in row.experiments}
+        return [self._run(experiment, seed) for seed in self.seeds for experiment in experiments.values()]
+
+    def reproduce(self) -> bool:
+        """Make what is missing, and write the table after every run.
+
+        Returns:
+            Whether all runs succeeded; those that did not are left out of the table and tried again next time.
+
+        Raises:
+            SettingsChanged: a run was begun with other settings. Checked for all runs before the first starts.
+        """
+        runs = self.runs()
+        for run in runs:
+            self._write_config(run)
+        for number, run in enumerate(runs, 1):
+            name = f'[{number}/{len(runs)}] {run.work_dir}'
+            if run.dumps:
+                self.say(f'{name}: done before')
+            elif not self._make(run, name):
+                self.failed.append(str(run.work_dir))
+            self.write_table()
+        return not self.failed
+
+    def write_table(self) -> None:
+        """Write the Markdown table of all runs there are."""
+        self.out_file.parent.mkdir(parents=True, exist_ok=True)
+        self.out_file.write_text(self.to_markdown(), encoding='utf-8')
+
+    def to_markdown(self) -> str:
+        """The table: mean ± sample standard deviation over seeds, in %."""
+        paper_on = self.content.paper_on or self.benchmark
+        with_paper = any(paper_on in row.paper for row in self.rows)
+        header = ['row', 'parameters', *METRICS.values(), 'seeds', *([f'paper ({paper_on})'] * with_paper)]
+        lines = []
+        for row in self.rows:
+            results = list(self._results(row))
+            figures = [mean_and_deviation([100 * result[key] for result in results]) for key in METRICS]
+            paper = [row.paper.get(paper_on, '')] * with_paper
+            lines.append([row.label, self._parameters(row), *figures, len(results), *paper])
+        title = f'# Table {self.table}: {self.content.title} ({self.benchmark})'
+        return '\n'.join([title, '', markdown_table(header, lines), '', *self._remarks()]) + '\n'
+
+    def _remarks(self) -> list[str]:
+        done = f'Mean ± sample standard deviation over seeds {", ".join(map(str, self.seeds))}; last checkpoints.'
+        remarks = [done, 'Fused rows: streams of one seed, equal weights.']
+        if self.options:
+            remarks.append(f'Every config with {dict(self.options)}.')
+        left_out = [
+            f'{r.label} ({", ".join(self._missing(r))})' for r in self.content.rows if self._missing(r)
+        ]
+        if left_out:
+            remarks.append(f'Left out for lack of configs: {"; ".join(left_out)}.')
+        return remarks
+
+    def _missing(self, row: Row) -> list[str]:
+        return missing_configs(row, self.benchmark, self.configs)
+
+    def _run(self, experiment: Experiment, seed: int) -> Run:
+        return Run(experiment, seed, self.work_dir / experiment.name(self.benchmark) / f'seed{seed}')
+
+    def _results(self, row: Row) -> Iterator[dict[str, float]]:
+        """The metrics of each seed whose runs are all there."""
+        for seed in self.seeds:
+            runs = [self._run(experiment, seed) for experiment in row.experiments]
+            if all(run.dumps for run in runs):
+                streams = join([read_scores(max(run.dumps)) for run in runs])
+                fused = fuse(streams, [1.0] * len(streams))
+                yield accuracies(true_class_ranks(fused.fused, fused.labels), fused.labels)
+
+    def _parameters(self, row: Row) -> str:
+        """The parameters of one stream's model, in millions; of a run that has been configured."""
+        config = self._run(row.experiments[0], self.seeds[0]).config
+        return f'{count_parameters(config) / 1e6:.2f}M' if config.is_file() else ''
+
+    def _write_config(self, run: Run) -> None:
+        """Complete the config of a run, or make sure that the run was begun with the same."""
+        from mmengine.config import Config
+
+        config = Config.fromfile(self.configs / run.experiment.config(self.benchmark))
+        config.merge_from_dict(dict(run.experiment.options))
+        config.merge_from_dict(dict(self.options))
+        config.randomness = dict(config.get('randomness') or {}, seed=run.seed)
+        config.test_evaluator = _with_dump(config.test_evaluator)
+        if not run.config.exists():
+            run.work_dir.mkdir(parents=True, exist_ok=True)
+            run.config.write_text(config.pretty_text, encoding='utf-8')
+        elif run.config.read_text(encoding='utf-8') != config.pretty_text:
+            raise SettingsChanged(
+                f'{run.config} differs from what is wanted now, so its results would not belong together; '
+                f'choose another --work-dir or remove {run.work_dir}'
+            )
+
+    def _make(self, run: Run, name: str) -> bool:
+        """Train to the end, from where it stopped, and test."""
+        self.say(f'{name}: training{", resumed" if run.checkpoint else ""}')
+        resume = ['--resume'] if run.checkpoint else []
+        if not self._step(run, 'train', [*resume]):
+            return False
+        self.say(f'{name}: testing {run.checkpoint}')
+        return self._step(run, 'test', [str(run.checkpoint)])
+
+    def _step(self, run: Run, tool: str, arguments: list[str]) -> bool:
+        log = run.work_dir / f'{tool}.log'
+        command = [
+            *mmaction_tool(tool, self.gpus),
+            str(run.config),
+            *arguments,
+            '--work-dir',
+            str(run.work_dir),
+        ]
+        status = self.launch([*command, '--launcher', 'pytorch' if self.gpus > 1 else 'none'], log)
+        made = run.checkpoint if tool == 'train' else run.dumps
+        if status or not made:
+            self.say(f'failed with exit status {status}: {_last_line(log)} (all of it: {log})')
+        return not status and bool(made)
+
+
+def _with_dump(evaluator: Any) -> list:
+    """A test evaluator that dumps scores beside its log."""
+    evaluators = list(evaluator) if isinstance(evaluator, Sequence) else [evaluator]
+    return [*(e for e in evaluators if e['type'] != 'DumpScores'), dict(type='DumpScores')]
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors='replace').strip().splitlines() if log.is_file() else []
+    return lines[-1] if lines else 'it printed nothing'
+
+
+def mean_and_deviation(values: Sequence[float]) -> str:
+    """``91.40 ± 0.32``; without a deviation of a single value, and a dash of none."""
+    if not values:
+        return '-'
+    deviation = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.2f}{deviation}'
+
+
+def count_parameters(config: Path) -> int:
+    """Parameters of the model that a config describes."""
+    from mmaction.registry import MODELS
+    from mmengine.config import Config
+
+    model = MODELS.build(Config.fromfile(config).model)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def mmaction_tool(name: str, gpus: int = 1) -> list[str]:
+    """The command that starts MMAction2's ``train.py`` or ``test.py``, as ``mim`` does, on a number of GPUs."""
+    import mmaction
+
+    python = [sys.executable]
+    if gpus > 1:
+        python += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={gpus}']
+    return [*python, str(Path(mmaction.__file__).parent / '.mim' / 'tools' / f'{name}.py')]
+
+
+def launch_logged(command: Sequence[str], log: Path) -> int:
+    """Run a command, with all it prints added to a file; its exit status. Interrupting ends the command too."""
+    with log.open('ab') as file:
+        return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
