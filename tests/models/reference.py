@@ -32,7 +32,9 @@ def fill(shapes: Mapping[str, list[int]], dtype: torch.dtype = torch.float64) ->
 
 
 def _draw(key: str, shape: list[int]) -> np.ndarray:
-    noise = np.asarray(np.random.RandomState((zlib.crc32(key.encode()) ^ SEED) & 0xFFFFFFFF).standard_normal(shape))
+    noise = np.asarray(
+        np.random.RandomState((zlib.crc32(key.encode()) ^ SEED) & 0xFFFFFFFF).standard_normal(shape)
+    )
     if key.endswith('num_batches_tracked'):
         return np.zeros(shape)
     if key.endswith('running_mean'):
@@ -146,7 +148,9 @@ class Reference:
             branch = f'{key}.branches.{i}'
             y = self.bn(f'{branch}.1', self.conv(f'{branch}.0', x)).relu()
             if i < num - 2:
-                y = self.conv(f'{branch}.3.conv', y, stride=(stride, 1), padding=(i + 1, 0), dilation=(i + 1, 1))
+                y = self.conv(
+                    f'{branch}.3.conv', y, stride=(stride, 1), padding=(i + 1, 0), dilation=(i + 1, 1)
+                )
                 branches.append(self.bn(f'{branch}.3.bn', y))
             else:
                 y = F.max_pool2d(y, (3, 1), (stride, 1), (1, 0))

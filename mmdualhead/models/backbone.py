@@ -1,0 +1,95 @@
+"""Backbone: STGC blocks over a normalised skeleton sequence, eq. (3).
+
+N clips, M persons, T frames, V joints, C coordinates or channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmaction.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .block import FINE_DILATIONS, FINE_WINDOWS, SkeletonGraph, STGCBlock
+
+
+@MODELS.register_module()
+class STGCBackbone(BaseModule):
+    """One STGC block is DualHead-Net's backbone, three are MS-G3D.
+
+    Works under MMAction2's ``RecognizerGCN`` with a ``GCNHead`` as well as under :class:`DualHeadRecognizer`.
+
+    Args:
+        graph_cfg: the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
+        in_channels: C of the input; several streams concatenated have more than 3.
+        num_person: M.
+        channels: output channels of each block.
+        strides: temporal stride of each block; one number a block.
+        windows: frames in the window of each G3D pathway.
+        dilations: of the MS-TCN branches.
+        recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
+        init_cfg: see mmengine's ``BaseModule``.
+
+    Shape:
+        (N, M, T, V, C) -> (N, M, channels[-1], T', V).
+
+    Raises:
+        ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or channels and
+            strides differ in number.
+    """
+
+    def __init__(
+        self,
+        graph_cfg: Mapping[str, Any],
+        in_channels: int = 3,
+        num_person: int = 2,
+        channels: Sequence[int] = (96,),
+        strides: Sequence[int] = (1,),
+        windows: Sequence[int] = FINE_WINDOWS,
+        dilations: Sequence[int] = FINE_DILATIONS,
+        recompute: bool = False,
+        init_cfg: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if len(channels) != len(strides):
+            raise ValueError(
+                f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
+            )
+        graph = SkeletonGraph(**graph_cfg)
+        self.input_shape = (num_person, graph.skeleton.num_joints, in_channels)
+        self.out_channels = channels[-1]
+        num_person, num_joints, _ = self.input_shape
+        self.data_norm = nn.BatchNorm1d(num_person * num_joints * in_channels)
+        self.blocks = nn.Sequential()
+        for out_channels, stride in zip(channels, strides, strict=True):
+            self.blocks.append(
+                STGCBlock(
+                    in_channels,
+                    out_channels,
+                    graph,
+                    stride=stride,
+                    windows=windows,
+                    dilations=dilations,
+                    mid_channels=None if self.blocks else out_channels,
+                    recompute=recompute,
+                )
+            )
+            in_channels = out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.blocks(self.normalise(x))
+        return x.unflatten(0, (-1, self.input_shape[0]))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""
+        n, m, t, v, c = x.shape
+        if (m, v, c) != self.input_shape:
+            raise ValueError(
+                'STGCBackbone: the input has (persons, joints, channels) = '
+                f'{(m, v, c)}, '
+                f'the config says {self.input_shape} (num_person, joints of the layout, in_channels)'
+            )
+        x = self.data_norm(x.transpose(1, 2).reshape(n * t, m * v * c))
+        return x.view(n, t, m, v, c).permute(0, 2, 4, 1, 3).flatten(0, 1)

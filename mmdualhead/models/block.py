@@ -1,0 +1,142 @@
+"""The STGC block, of which the backbone, both heads and the MS-G3D baseline are built.
+
+N clips times persons, C channels, T frames, V joints, K graph scales, W frames in a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdualhead.skeletons import Skeleton, get_skeleton
+
+from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
+from .layers import MSG3D, MSGCN, MSTCN
+
+FINE_WINDOWS = (3, 5)
+FINE_DILATIONS = (1, 2, 3, 4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkeletonGraph:
+    """The graph that all blocks of a network share.
+
+    Args:
+        layout: the joint layout, by name or as a user's definition
+            (:func:`mmdualhead.skeletons.get_skeleton`).
+        gcn_scales: K of MS-GCN.
+        g3d_scales: K of MS-G3D.
+    """
+
+    layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
+    gcn_scales: int = 9
+    g3d_scales: int = 6
+
+    @property
+    def skeleton(self) -> Skeleton:
+        return get_skeleton(self.layout)
+
+    @property
+    def spatial(self) -> np.ndarray:
+        """(K, V, V)."""
+        return disentangled_adjacency(joint_adjacency(self.skeleton), self.gcn_scales)
+
+    def windowed(self, window: int) -> np.ndarray:
+        """(K, W * V, W * V)."""
+        return disentangled_adjacency(
+            window_adjacency(joint_adjacency(self.skeleton), window), self.g3d_scales
+        )
+
+
+class STGCBlock(nn.Module):
+    """Spatial-temporal graph convolution block: MS-TCN(ReLU(factorised(x) + sum over windows of MS-G3D(x))).
+
+    The factorised path is MS-GCN, MS-TCN with the block's stride and a second MS-TCN without its ReLU.
+
+    Args:
+        in_channels, out_channels: C and D.
+        graph: the network's graph.
+        stride: s.
+        windows: frames in the window of each G3D pathway; () leaves the factorised path alone.
+        dilations: of the MS-TCN branches.
+        mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
+            network's first block takes D.
+        recompute: keep a third of the activations and form the others again in the backward pass.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V).
+
+    Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        graph: SkeletonGraph,
+        *,
+        stride: int = 1,
+        windows: Sequence[int] = FINE_WINDOWS,
+        dilations: Sequence[int] = FINE_DILATIONS,
+        mid_channels: int | None = None,
+        recompute: bool = False,
+    ) -> None:
+        super().__init__()
+        mid = in_channels if mid_channels is None else mid_channels
+        self.factorised = nn.Sequential(
+            MSGCN(in_channels, mid, graph.spatial),
+            MSTCN(mid, out_channels, stride, dilations),
+            MSTCN(out_channels, out_channels, 1, dilations, activate=False),
+        )
+        self.windowed = nn.ModuleList(
+            MSG3D(in_channels, mid, out_channels, graph.windowed(window), window, stride)
+            for window in windows
+        )
+        self.fuse_paths = MSTCN(out_channels, out_channels, 1, dilations)
+        self.run: Callable[..., Tensor] = recomputed if recompute else run
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        for layer in self.factorised:
+            y = self.run(layer, y)
+        for pathway in self.windowed:
+            y = y + self.run(pathway, x)
+        return self.run(self.fuse_paths, y.relu_())
+
+
+def run(layer: nn.Module, x: Tensor) -> Tensor:
+    """Call a layer."""
+    return layer(x)
+
+
+def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
+    """Call a layer, keeping only its input; the backward pass calls it again for the rest.
+
+    Args:
+        layer: may hold batch norms; their running statistics see the batch once.
+        x: its input.
+    """
+    if not torch.is_grad_enabled():
+        return layer(x)
+    contexts = lambda: (nullcontext(), _untracked_statistics(layer))  # noqa: E731
+    return checkpoint(layer, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
+
+
+@contextmanager
+def _untracked_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms inside normalise by the batch but leave their running statistics alone."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True

@@ -1,0 +1,222 @@
+"""The layers of an STGC block: multi-scale graph convolution (MS-GCN), its windowed form (MS-G3D) and
+multi-scale temporal convolution (MS-TCN).
+
+N clips times persons, C channels, T frames, V joints, K graph scales, W frames in a window. Feature maps are
+(N, C, T, V) in channels_last memory, so that frames are contiguous and 1x1 convolutions, batch norms and
+window products all run without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .ops import window_product
+
+TEMPORAL_KERNEL = 3
+
+
+class GraphConv(nn.Module):
+    r"""Graph convolution over windows of frames, before normalisation (eq. (1) and G3D).
+
+    .. math:: H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)} \, W^{(k)} x[s t + j
+    - p, u]
+
+    Args:
+        in_channels: C.
+        out_channels: D.
+        adjacency: (K, W * V, W * V), nodes numbered frame by frame.
+        window: W, odd; 1 is the graph convolution of single frames.
+        stride: s, frames between windows.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V * W), the last axis joint by joint.
+
+    Source: Liu et al., CVPR 2020; ``residual`` is the learned, dense :math:`A_{res}`, initialised U(-1e-6,
+        1e-6).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, adjacency: np.ndarray, window: int = 1, stride: int = 1
+    ) -> None:
+        super().__init__()
+        num_scales, nodes, _ = adjacency.shape
+        self.window = window
+        self.stride = stride
+        self.num_joints = nodes // window
+        self.weight = nn.Parameter(torch.empty(num_scales, out_channels, in_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.residual = nn.Parameter(torch.empty(adjacency.shape).uniform_(-1e-6, 1e-6))
+        self.register_buffer('adjacency', torch.as_tensor(adjacency), persistent=False)
+        bound = (num_scales * in_channels) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    @property
+    def nodes(self) -> Tensor:
+        """(K, W, V, W, V): scale, frame and joint that receive, frame and joint that send."""
+        return (
+            (self.adjacency + self.residual).unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.permute(0, 2, 3, 1).contiguous()
+        _, out_channels, in_channels = self.weight.shape
+        product = self._aggregate_first if in_channels < out_channels else self._mix_first
+        return product(frames).permute(0, 3, 1, 2)
+
+    def _mix_first(self, frames: Tensor) -> Tensor:
+        """A frame stands in W windows but is mixed once: the cheaper order unless the channels grow."""
+        matrix = self.nodes.permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
+        return window_product(frames, self.weight, self.bias, matrix, self.stride)
+
+    def _aggregate_first(self, frames: Tensor) -> Tensor:
+        """In a network's first layer the few coordinates go through the graph, not the many features."""
+        pad = (self.window - 1) // 2
+        windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, self.window, self.stride)
+        matrix = self.nodes.permute(2, 1, 0, 4, 3).flatten(3).flatten(0, 2)
+        gathered = F.linear(windows.transpose(2, 3).flatten(3), matrix)
+        gathered = gathered.unflatten(3, (-1, len(self.weight))).permute(0, 1, 3, 4, 2).flatten(3)
+        return F.linear(gathered, self.weight.transpose(0, 1).flatten(1), self.bias)
+
+
+class MSGCN(nn.Module):
+    """Multi-scale graph convolution, eq. (1): graph convolution, batch norm, ReLU.
+
+    Args:
+        in_channels, out_channels: C and D.
+        adjacency: (K, V, V).
+
+    Shape:
+        (N, C, T, V) -> (N, D, T, V).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, adjacency: np.ndarray) -> None:
+        super().__init__()
+        self.conv = GraphConv(in_channels, out_channels, adjacency)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x)).relu_()
+
+
+class MSG3D(nn.Module):
+    """One pathway of MS-G3D: graph convolution over windows, BN, ReLU, collapse of the window, BN.
+
+    Args:
+        in_channels, mid_channels, out_channels: C, channels inside the windows, and D.
+        adjacency: (K, W * V, W * V).
+        window: W.
+        stride: s, frames between windows.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        mid_channels: int,
+        out_channels: int,
+        adjacency: np.ndarray,
+        window: int,
+        stride: int,
+    ) -> None:
+        super().__init__()
+        self.conv = GraphConv(in_channels, mid_channels, adjacency, window, stride)
+        self.norm = nn.BatchNorm2d(mid_channels)
+        self.collapse = nn.Conv2d(mid_channels, out_channels, (1, window), (1, window))
+        self.out_norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out_norm(self.collapse(self.norm(self.conv(x)).relu_()))
+
+
+class MSTCN(nn.Module):
+    """Multi-scale temporal convolution, eq. (2), with a residual connection and, at the end, ReLU.
+
+    Branches of equal width: a dilated convolution for each dilation, a max pool and a plain 1x1 convolution.
+        What
+    their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
+
+    Args:
+        in_channels, out_channels: C and D; D must be divisible by the number of branches.
+        stride: s.
+        dilations: of the convolution branches.
+        activate: whether ReLU ends the layer.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V).
+
+    Raises:
+        ValueError: D is not divisible by the number of branches.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilations: Sequence[int],
+        activate: bool = True,
+    ) -> None:
+        super().__init__()
+        width, rest = divmod(out_channels, len(dilations) + 2)
+        if rest:
+            raise ValueError(
+                f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
+                f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
+            )
+        self.stride = stride
+        self.width = width
+        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
+        self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
+        self.dilated = nn.ModuleList(_dilated_conv(width, stride, dilation) for dilation in dilations)
+        self.plain = nn.Conv2d(in_channels, width, 1)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.shortcut = _shortcut(in_channels, out_channels, stride)
+        self.activation = nn.ReLU(inplace=True) if activate else nn.Identity()
+        self._init_weights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
+        strided = x[:, :, :: self.stride]
+        branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
+        branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
+        return self.activation(self.norm(torch.cat(branches, 1)) + self.shortcut(strided))
+
+    def _init_weights(self) -> None:
+        """The authors' initialisation; the merged 1x1 convolution gets the fan-out of one branch."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = min(module.out_channels, self.width) * module.kernel_size[0]
+                fan_out = fan_out if module is not self._projection else module.out_channels
+                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+
+    @property
+    def _projection(self) -> nn.Module | None:
+        return self.shortcut[0] if isinstance(self.shortcut, nn.Sequential) else None
+
+
+def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
+    """The largest of every frame and its two neighbours: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
+    return F.max_pool2d(x, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0))
+
+
+def _dilated_conv(width: int, stride: int, dilation: int) -> nn.Conv2d:
+    pad = dilation * (TEMPORAL_KERNEL // 2)
+    return nn.Conv2d(width, width, (TEMPORAL_KERNEL, 1), (stride, 1), (pad, 0), (dilation, 1))
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """The identity where the shapes allow it, else a projection of the frames that remain."""
+    if in_channels == out_channels and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))

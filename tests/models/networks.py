@@ -1,0 +1,69 @@
+"""The networks of the parity fixtures, built from configs as a user would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+from torch import nn
+
+FIXTURES = {
+    # name: layout, GCN scales, G3D scales, classes, frames
+    'dualhead_ntu60': ('nturgb+d', 9, 6, 60, 64),
+    'dualhead_kinetics': ('openpose', 8, 8, 400, 60),
+    'msg3d_ntu60': ('nturgb+d', 13, 6, 60, 64),
+}
+
+
+def dualhead_config(
+    layout: Any = 'nturgb+d', gcn_scales: int = 9, g3d_scales: int = 6, num_classes: int = 60
+) -> dict:
+    return dict(
+        type='DualHeadRecognizer',
+        graph_cfg=dict(layout=layout, gcn_scales=gcn_scales, g3d_scales=g3d_scales),
+        backbone=dict(type='STGCBackbone'),
+        coarse_head=dict(type='CoarseHead'),
+        fine_head=dict(type='FineHead'),
+        temporal_attention=dict(type='TemporalCrossAttention'),
+        spatial_attention=dict(type='SpatialCrossAttention'),
+        cls_head=dict(type='DualHeadClassifier', num_classes=num_classes),
+    )
+
+
+def msg3d_config(
+    layout: Any = 'nturgb+d', gcn_scales: int = 13, g3d_scales: int = 6, num_classes: int = 60
+) -> dict:
+    return dict(
+        type='RecognizerGCN',
+        backbone=dict(
+            type='STGCBackbone',
+            graph_cfg=dict(layout=layout, gcn_scales=gcn_scales, g3d_scales=g3d_scales),
+            channels=(96, 192, 384),
+            strides=(1, 2, 2),
+        ),
+        cls_head=dict(type='GCNHead', num_classes=num_classes, in_channels=384),
+    )
+
+
+def small_dualhead_config(**overrides: Any) -> dict:
+    """A whole DualHead-Net of few channels on a skeleton of five joints."""
+    layout = dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)], pairs=[(2, 3)])
+    config = dualhead_config(layout, gcn_scales=3, g3d_scales=2, num_classes=7)
+    config['backbone'] |= dict(channels=(12,), num_person=2)
+    for head in ('coarse_head', 'fine_head'):
+        config[head] |= dict(channels=(24, 48))
+    for part, override in overrides.items():
+        config[part] = config[part] | override if isinstance(override, dict) else override
+    return config
+
+
+def build(config: dict) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        return MODELS.build(config)
+
+
+def fixture_network(name: str) -> nn.Module:
+    layout, gcn_scales, g3d_scales, num_classes, _ = FIXTURES[name]
+    config = msg3d_config if name.startswith('msg3d') else dualhead_config
+    return build(config(layout, gcn_scales, g3d_scales, num_classes))
