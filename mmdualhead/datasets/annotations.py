@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -52,31 +52,40 @@ def open_annotations(path: str | Path) -> AnnotationFile:
     return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
 
 
-def check_split(
-    file: AnnotationFile, split: str, expected: Expectation | None
-) -> tuple[Report, Sequence[dict]]:
+class CheckedSplit(NamedTuple):
+    """What :func:`check_split` returns.
+
+    Attributes:
+        report: faults and notes.
+        clips: the annotations to use.
+        table: a row for every clip of the split; None where some are malformed or none were looked at.
+    """
+
+    report: Report
+    clips: Sequence[dict]
+    table: ClipTable | None = None
+
+
+def check_split(file: AnnotationFile, split: str, expected: Expectation | None) -> CheckedSplit:
     """Check the clips of a split, and that its counterpart splits share none.
 
     Args:
         file: the annotations.
         split: name of the split.
         expected: what the run expects of its clips; None leaves the clips themselves unchecked.
-
-    Returns:
-        The report, and the clips to use.
     """
     faults = file.split_faults(split, counterparts(split, file.splits))
     clips = file.select(split)
     if expected is None or not len(clips):
-        return Report(faults), clips
+        return CheckedSplit(Report(faults), clips)
     table, malformed = file.table(clips, expected.multi_class)
     if malformed:
-        return Report(faults + malformed), clips
+        return CheckedSplit(Report(faults + malformed), clips)
     report, usable = check_table(table, expected, clips.__getitem__)
     report.faults = faults + report.faults
-    if usable.all():
-        return report, clips
-    return report, clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
+    if not usable.all():
+        clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
+    return CheckedSplit(report, clips, table)
 
 
 class PickledAnnotations:

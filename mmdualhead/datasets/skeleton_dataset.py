@@ -88,7 +88,7 @@ class SkeletonDataset(PoseDataset):
             num_classes=self.num_classes, training=training, multi_class=self.multi_class
         )
         apart = 'skeleton' in self.data_prefix or 'DecompressPose' in map(step_name, self.pipeline.transforms)
-        report, clips = check_split(file, split, None if apart else expected)
+        report, clips, _ = check_split(file, split, None if apart else expected)
         where = f'{file.path}, split {split!r}'
         report.raise_faults(where)
         for note in report.notes:
