@@ -1,4 +1,4 @@
-"""Train and test every row of a table of the paper, one after another, with seeds; resume where it stopped."""
+"""Train and test every row of a table of the paper, one after another, with seeds, resuming what stopped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,9 @@ class Run:
 class Reproduction:
     """A table on a benchmark.
 
-    Every run is a training of MMAction2's ``tools/train.py`` to the end, and a test of the last checkpoint (the
-    best one would have been chosen on the test data). Runs that several rows or tables need are made once, and
-    what is already there is not made again.
+    Every run is a training by MMAction2's ``tools/train.py`` to the end, and a test of the last checkpoint
+    (the best one would have been chosen on the test data). Runs that several rows or tables need are made
+    once, and what is already there is not made again.
 
     Args:
         table: number or name of the table (:func:`~.paper_tables.get_table`).
@@ -89,12 +90,11 @@ class Reproduction:
     say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
+        self.seeds = tuple(dict.fromkeys(self.seeds))
         self.failed: list[str] = []
         if not self.rows:
-            needed = sorted({c for row in self.content.rows for c in self._missing(row)})
-            raise FileNotFoundError(
-                f'{self.configs} has no config for table {self.table}: {", ".join(needed)}'
-            )
+            needed = ', '.join(sorted({c for row in self.content.rows for c in self._missing(row)}))
+            raise FileNotFoundError(f'{self.configs} has no config for table {self.table}: {needed}')
 
     @property
     def content(self) -> Table:
@@ -113,17 +113,17 @@ class Reproduction:
 
     def runs(self) -> list[Run]:
         """All runs, each once, seed by seed, so that a table with one seed is whole first."""
-        experiments = {e.name(self.benchmark): e for row in self.rows for e in row.experiments}
-        return [self._run(experiment, seed) for seed in self.seeds for experiment in experiments.values()]
+        by_name = {e.name(self.benchmark): e for row in self.rows for e in row.experiments}
+        return [self._run(experiment, seed) for seed in self.seeds for experiment in by_name.values()]
 
     def reproduce(self) -> bool:
         """Make what is missing, and write the table after every run.
 
         Returns:
-            Whether all runs succeeded; those that did not are left out of the table and tried again next time.
+            Whether all runs succeeded; the others are missing from the table and are tried again next time.
 
         Raises:
-            SettingsChanged: a run was begun with other settings. Checked for all runs before the first starts.
+            SettingsChanged: a run was begun with other settings. Checked for all runs before any starts.
         """
         runs = self.runs()
         for run in runs:
@@ -157,8 +157,11 @@ class Reproduction:
         return '\n'.join([title, '', markdown_table(header, lines), '', *self._remarks()]) + '\n'
 
     def _remarks(self) -> list[str]:
-        done = f'Mean ± sample standard deviation over seeds {", ".join(map(str, self.seeds))}; last checkpoints.'
-        remarks = [done, 'Fused rows: streams of one seed, equal weights.']
+        seeds = ', '.join(map(str, self.seeds))
+        remarks = [
+            f'Mean ± sample standard deviation over seeds {seeds}; last checkpoints.',
+            'Fused rows: streams of one seed, equal weights.',
+        ]
         if self.options:
             remarks.append(f'Every config with {dict(self.options)}.')
         left_out = [
@@ -250,6 +253,7 @@ def mean_and_deviation(values: Sequence[float]) -> str:
     return f'{np.mean(values):.2f}{deviation}'
 
 
+@cache
 def count_parameters(config: Path) -> int:
     """Parameters of the model that a config describes."""
     from mmaction.registry import MODELS
@@ -260,7 +264,7 @@ def count_parameters(config: Path) -> int:
 
 
 def mmaction_tool(name: str, gpus: int = 1) -> list[str]:
-    """The command that starts MMAction2's ``train.py`` or ``test.py``, as ``mim`` does, on a number of GPUs."""
+    """The command that starts MMAction2's ``train.py`` or ``test.py``, as ``mim`` does."""
     import mmaction
 
     python = [sys.executable]
@@ -270,6 +274,21 @@ def mmaction_tool(name: str, gpus: int = 1) -> list[str]:
 
 
 def launch_logged(command: Sequence[str], log: Path) -> int:
-    """Run a command, with all it prints added to a file; its exit status. Interrupting ends the command too."""
-    with log.open('ab') as file:
-        return subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+    """Run a command, adding all it prints to a file.
+
+    Where this is interrupted, the command is given the time to save its state: on Ctrl-C it hears the signal
+    itself, else it is terminated.
+
+    Returns:
+        Its exit status.
+    """
+    with log.open('ab') as file, subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait()
+            raise
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise

@@ -1,0 +1,66 @@
+"""Train and test every row of a table of the paper, with seeds; run it again to resume.
+
+python tools/reproduce.py --table 4 --benchmark utd_mhad --seeds 0 1 2
+"""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mmdualhead.apis.paper_tables import NUMBERS
+from mmdualhead.apis.reproduce import Reproduction
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    tables = ', '.join(f'{number} {name}' for number, name in NUMBERS.items())
+    parser.add_argument('--table', required=True, help=f'number in the paper, or name: {tables}')
+    parser.add_argument(
+        '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; quickstart for the embedded data'
+    )
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
+    parser.add_argument('--configs', type=Path, default=CONFIGS, help='folder of the configs')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs a training')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    reproduction = Reproduction(
+        table=args.table,
+        benchmark=args.benchmark,
+        configs=args.configs,
+        work_dir=args.work_dir,
+        seeds=args.seeds,
+        options=args.cfg_options,
+        gpus=args.gpus,
+    )
+    whole = reproduction.reproduce()
+    print(f'\n{reproduction.to_markdown()}\n{reproduction.out_file}')
+    if not whole:
+        raise ValueError(f'failed runs: {", ".join(reproduction.failed)}')
+
+
+def stop(*_: object) -> None:
+    raise SystemExit('stopped; the same command goes on from here')
+
+
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        main()
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        stop()
