@@ -9,6 +9,7 @@ keys to tensors, ``key`` is the prefix of a part.
 
 from __future__ import annotations
 
+import itertools
 import json
 import zlib
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def k_hop(adjacency: np.ndarray, num_scales: int) -> Tensor:
     """D^-1/2 A^(k) D^-1/2 for k = 0..K-1, (K, V, V); A^(k) joins nodes exactly k hops apart, and i to i."""
     identity = np.eye(len(adjacency))
     reach = [(np.linalg.matrix_power(adjacency + identity, k) > 0).astype(float) for k in range(num_scales)]
-    rings = [identity] + [far - near + identity for near, far in zip(reach, reach[1:], strict=False)]
+    rings = [identity] + [far - near + identity for near, far in itertools.pairwise(reach)]
     # The published networks hold this in single precision, with 6^-1/2 and 7^-1/2 one unit off.
     roots = [(1 / np.sqrt(r.sum(1))).astype('float32') for r in rings]
     for r, root in zip(rings, roots, strict=True):

@@ -1,0 +1,22 @@
+# The paper's protocol on NTU RGB+D. Clips have 300 frames; shorter ones are played again from the start,
+# before bones and motion are formed.
+_base_ = 'loaders.py'
+
+pipeline = [
+    dict(type='NormalizeSkeleton3D'),
+    dict(type='ReplayPad', length=300),
+    dict(type='SkeletonStream'),
+    dict(type='FormatSkeletonInput', num_person=2),
+    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+]
+train_dataloader = dict(batch_size=64, dataset=dict(pipeline=pipeline))
+val_dataloader = test_dataloader = dict(batch_size=64, dataset=dict(pipeline=pipeline))
+
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
+)
+# The epochs are our reading: they are not legible in the paper's text at hand. The authors' program starts at
+# 0.05 and divides at 40, 60 and 80.
+param_scheduler = [dict(type='MultiStepLR', milestones=[40, 60], gamma=0.1)]
+train_cfg = dict(max_epochs=80)
+auto_scale_lr = dict(enable=False, base_batch_size=64)

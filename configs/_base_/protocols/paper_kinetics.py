@@ -1,0 +1,19 @@
+# The paper's protocol on Kinetics-Skeleton, whose clips have 300 frames of OpenPose joints (x, y, score).
+_base_ = 'loaders.py'
+
+pipeline = [
+    dict(type='ReplayPad', length=300),
+    dict(type='SkeletonStream', layout='openpose'),
+    dict(type='FormatSkeletonInput', num_person=2),
+    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+]
+train_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))
+val_dataloader = test_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))
+
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
+)
+# The milestones are our reading; the paper says 80 epochs.
+param_scheduler = [dict(type='MultiStepLR', milestones=[50, 70], gamma=0.1)]
+train_cfg = dict(max_epochs=80)
+auto_scale_lr = dict(enable=False, base_batch_size=128)

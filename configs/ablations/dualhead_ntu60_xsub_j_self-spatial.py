@@ -1,0 +1,3 @@
+_base_ = '../dualhead_ntu60_xsub_j.py'
+
+model = dict(spatial_attention=dict(type='SpatialSelfAttention'))

@@ -1,0 +1,1 @@
+_base_ = ['_base_/models/msg3d.py', '_base_/benchmarks/ntu60_xsub.py']

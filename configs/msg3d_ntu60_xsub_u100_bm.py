@@ -1,0 +1,3 @@
+_base_ = 'msg3d_ntu60_xsub_u100_j.py'
+
+train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(stream='bm'))

@@ -1,0 +1,1 @@
+_base_ = ['_base_/models/stgcn.py', '_base_/benchmarks/ntu60_xview.py']
