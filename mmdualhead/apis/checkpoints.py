@@ -54,7 +54,9 @@ def load_from_local(filename: str | Path, map_location: Any = None, mmap: bool =
             f'the checkpoint {path} is refused: it is damaged, is no checkpoint, or refers to code '
             f'({_reason(error)})'
         ) from None
-    except (EOFError, RuntimeError, ValueError, KeyError, IndexError) as error:
+    except PermissionError:
+        raise
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise UnreadableCheckpointError(
             f'the checkpoint {path} is damaged or is none ({_reason(error)})'
         ) from None
@@ -70,7 +72,7 @@ def _reason(error: Exception) -> str:
     named = re.search(r'Unsupported global: GLOBAL (\S+)|Trying to load unsupported GLOBAL (\S+)', text)
     if named:
         return f'it names {named.group(1) or named.group(2)}'
-    return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+    return ': '.join([type(error).__name__, *text.strip().splitlines()[:1]])[:200]
 
 
 def drop_code(checkpoint: dict[str, Any]) -> None:

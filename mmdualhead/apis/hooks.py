@@ -43,7 +43,7 @@ class FiniteCheckHook(Hook):
             rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
             raise NonFiniteError(
                 f'{_written(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning rate '
-                f'{rate:g}. {_describe(data_batch)} Checkpoints of earlier epochs are in {runner.work_dir}.'
+                f'{rate:g}. {_describe(data_batch)}'
             )
 
     def after_val_iter(
@@ -64,7 +64,7 @@ class FiniteCheckHook(Hook):
         if bad:
             raise NonFiniteError(
                 f'{len(bad)} weights are not finite after iteration {runner.iter}, {bad[0]} first; they '
-                f'are not saved. Checkpoints of earlier epochs are in {runner.work_dir}.'
+                f'are not saved'
             )
 
     def after_load_checkpoint(self, _runner: Runner, checkpoint: dict[str, Any]) -> None:
