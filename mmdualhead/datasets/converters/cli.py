@@ -5,11 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from .recording import ConversionError, RawDataset
-from .runner import convert
-from .sinks import PickleSink
+import numpy as np
+
+from mmdualhead.skeletons import Skeleton, get_skeleton
+
+from .recording import ConversionError, MalformedRecording, RawDataset
+from .runner import Normalise, convert
+from .sinks import PickleSink, Sink
+
+STORE_SUFFIX = '.store'
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -23,7 +31,19 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='directory of the raw files')
-    parser.add_argument('out', help='the annotation file to write')
+    parser.add_argument(
+        'out', help=f'what to write: a pickle (NAME.pkl), or with --store a directory (NAME{STORE_SUFFIX})'
+    )
+    parser.add_argument(
+        '--store',
+        action='store_true',
+        help='write a store, which is read clip by clip and never loaded whole',
+    )
+    parser.add_argument(
+        '--normalize',
+        action='store_true',
+        help='store the clips normalised as NormalizeSkeleton3D does, once instead of in every epoch',
+    )
     parser.add_argument('--workers', type=int, help='processes (default: all processors)')
     parser.add_argument(
         '--on-error',
@@ -43,10 +63,13 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
         options: the tool's own, handed to ``scan``.
     """
     try:
+        sink = _choose_sink(args.out, args.store)
+        dataset = scan(args.src, **options)
         summary = convert(
-            scan(args.src, **options),
+            dataset,
             args.out,
-            sink=PickleSink,
+            sink=sink,
+            normalise=make_normaliser(dataset.meta['layout']) if args.normalize else None,
             workers=args.workers,
             skip_malformed=args.on_error == 'skip',
         )
@@ -55,3 +78,41 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
     except KeyboardInterrupt:
         sys.exit(f'\nstopped; the same command goes on from {args.out}.parts')
     print(summary)
+
+
+def _choose_sink(out: str, store: bool) -> Callable[..., Sink]:
+    if store != (Path(out).suffix == STORE_SUFFIX):
+        raise ConversionError(
+            f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
+        )
+    if not store:
+        return PickleSink
+    from mmdualhead.datasets.store import StoreWriter
+
+    return StoreWriter
+
+
+def make_normaliser(layout: Any) -> Normalise:
+    """What ``--normalize`` applies to each clip.
+
+    Args:
+        layout: name or definition of the skeleton.
+
+    Raises:
+        ConversionError: the layout has no depth.
+    """
+    skeleton = get_skeleton(layout)
+    if skeleton.up is None:
+        raise ConversionError(
+            f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not say what is up'
+        )
+    return partial(_normalise, skeleton=skeleton)
+
+
+def _normalise(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    from mmdualhead.datasets.normalize import normalize_clip
+
+    try:
+        return normalize_clip(keypoint, skeleton).keypoint
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error

@@ -114,7 +114,10 @@ def _key(how: list[Any], recordings: Sequence[Recording]) -> str:
 
 
 def _state(recording: Recording) -> list[Any]:
-    stat = recording.path.stat()
+    try:
+        stat = recording.path.stat()
+    except FileNotFoundError:  # the reader says so
+        return [recording.name]
     return [recording.name, recording.label, str(recording.path), stat.st_size, stat.st_mtime_ns]
 
 

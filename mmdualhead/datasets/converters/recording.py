@@ -64,7 +64,8 @@ class RawDataset:
     """A directory of raw files, ready to be converted.
 
     Args:
-        meta: goes into the annotation file: ``dataset``, ``layout`` and, where known, ``classes``.
+        meta: goes into the annotation file: ``dataset``, ``layout``, ``classes`` (names, or None) and, where
+            the reader does what normalisation is for, ``normalized=True``.
         recordings: the raw files to convert, in the order of the result.
         read: reads one of them; a module-level function (or a partial of one), so that worker processes
             can have it. Raises :class:`MalformedRecording` or :class:`EmptyRecording`.
@@ -133,6 +134,19 @@ def as_float32(numbers: np.ndarray) -> np.ndarray:
     """Numbers as they are stored; what is too large becomes infinite, which :func:`check_clip` refuses."""
     with np.errstate(over='ignore'):
         return np.asarray(numbers).astype(np.float32)
+
+
+def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, int]:
+    """The frames in which anything is not zero.
+
+    Args:
+        keypoint: (M, T, V, C).
+
+    Returns:
+        The frames that are left, and how many are not.
+    """
+    kept = keypoint.any(axis=(0, 2, 3))
+    return keypoint[:, kept], int((~kept).sum())
 
 
 def check_clip(clip: Clip, num_joints: int) -> None:

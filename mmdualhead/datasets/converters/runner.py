@@ -73,11 +73,11 @@ def convert(
         raise ConversionError(_describe_faults(summary.malformed))
     if not summary.clips:
         raise ConversionError(f'no clip is left to write to {out}\n{summary}')
-    meta = dict(dataset.meta, normalized=normalise is not None, left_out=dict(summary.left_out))
-    writer = sink(out, meta)
-    for annotation in _annotations(parts):
-        writer.add(annotation)
-    writer.close(summary.split)
+    meta = {'normalized': normalise is not None, **dataset.meta, 'left_out': dict(summary.left_out)}
+    with sink(out, meta) as writer:
+        for annotation in _annotations(parts):
+            writer.add(annotation)
+        writer.close(summary.split)
     shutil.rmtree(parts_dir)
     return summary
 
@@ -94,11 +94,11 @@ def convert_part(part: Part, read: Callable, normalise: Normalise | None, layout
         try:
             clip = read(recording)
             check_clip(clip, skeleton.num_joints)
+            keypoint = clip.keypoint if normalise is None else normalise(clip.keypoint)
         except MalformedRecording as error:
             empty = isinstance(error, EmptyRecording)
             faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
             continue
-        keypoint = clip.keypoint if normalise is None else normalise(clip.keypoint)
         keypoints.append(np.asarray(keypoint, dtype=np.float32))
         clips.append(
             dict(

@@ -1,6 +1,6 @@
-"""Where converted clips go: a PoseDataset pickle as MMAction2 reads it.
+"""Where converted clips go: a PoseDataset pickle as MMAction2 reads it, or anything of the same interface.
 
-The memory-mapped store (:class:`mmdualhead.datasets.store.StoreWriter`) has the same two methods.
+The store that stays on disk, :class:`mmdualhead.datasets.store.StoreWriter`, has it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from .parts import atomic_write
 
 
 class Sink(Protocol):
-    """Takes the clips one by one; the result appears, whole, with :meth:`close`."""
+    """Takes the clips one by one; the result appears, whole, with :meth:`close`, or not at all."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Take one clip: frame_dir, label, total_frames, keypoint."""
@@ -41,6 +45,12 @@ class PickleSink:
         self.meta = dict(meta)
         self.annotations: list[dict[str, Any]] = []
 
+    def __enter__(self) -> PickleSink:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing was written before :meth:`close`, so nothing needs to be removed."""
+
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Take one clip: frame_dir, label, total_frames, keypoint."""
         self.annotations.append(dict(annotation))
@@ -55,9 +65,8 @@ class PickleSink:
 
 
 def _reduce_array(array: np.ndarray) -> tuple[Any, ...]:
-    """An array as a call of its public constructor on its bytes.
-
-    NumPy's own way copies the bytes first, and names private functions that moved between NumPy 1 and 2.
-    """
-    array = np.ascontiguousarray(array)
-    return np.ndarray, (array.shape, array.dtype, pickle.PickleBuffer(array))
+    """An array as NumPy pickles it, so that all readers know it, but without copying its bytes first."""
+    array = np.ascontiguousarray(array).view()
+    array.flags.writeable = False  # what is writeable would become a bytearray, which readers don't expect
+    rebuild, args, (version, *_) = np.empty(0, array.dtype).__reduce__()
+    return rebuild, args, (version, array.shape, array.dtype, False, pickle.PickleBuffer(array))

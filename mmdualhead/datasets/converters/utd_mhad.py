@@ -5,12 +5,9 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from scipy.io import loadmat
-
+from .mat_file import read_array
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, check_number, find_files
 
 CLASSES = (
@@ -69,12 +66,7 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         MalformedRecording: not a Matlab file, or ``d_skel`` is missing or of another shape.
     """
-    raw = BytesIO(recording.path.read_bytes())
-    try:
-        content = loadmat(raw, variable_names=['d_skel'])
-    except Exception as error:  # SciPy raises a dozen kinds on broken files
-        raise MalformedRecording(f'not a readable Matlab file ({error})') from error
-    rows = np.asarray(content.get('d_skel'))
-    if rows.dtype.kind not in 'fiu' or rows.ndim != 3 or rows.shape[:2] != (20, 3):
-        raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.dtype} {rows.shape}")
+    rows = read_array(recording.path.read_bytes(), 'd_skel')
+    if rows.ndim != 3 or rows.shape[:2] != (20, 3):
+        raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
     return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.io import savemat
 
+from mmdualhead.datasets.converters.msr_action3d import ROWS as MSR_ROWS
 from mmdualhead.datasets.converters.utd_mhad import ROWS
 
 BODY_A, BODY_B, BODY_C = '72057594037931101', '72057594037931102', '72057594037931103'
@@ -45,3 +47,41 @@ def write_utd(path: Path, joints: np.ndarray) -> None:
     rows = np.empty_like(joints)
     rows[:, ROWS] = joints
     savemat(path, {'d_skel': rows.transpose(1, 2, 0).astype(np.float64)})
+
+
+def write_kinetics(
+    src: Path,
+    split: str,
+    clips: Mapping[str, tuple[int, list[dict]]],
+    extra: Mapping[str, dict] | None = None,
+) -> None:
+    """Write the label file and directory of a split; each clip has a class and its ``data``."""
+    folder = src / f'kinetics_{split}'
+    folder.mkdir()
+    labels = {
+        name: {'has_skeleton': True, 'label': f'class {label}', 'label_index': label}
+        for name, (label, _) in clips.items()
+    }
+    (src / f'kinetics_{split}_label.json').write_text(json.dumps({**labels, **(extra or {})}))
+    for name, (label, data) in clips.items():
+        content = {'data': data, 'label': f'class {label}', 'label_index': label}
+        (folder / f'{name}.json').write_text(json.dumps(content))
+
+
+def kinetics_frame(index: int, *people: np.ndarray) -> dict:
+    """One element of ``data``, from x, y in 0..1 and score (18, 3) of each of the people."""
+    skeleton = [{'pose': p[:, :2].ravel().tolist(), 'score': p[:, 2].tolist()} for p in people]
+    return {'frame_index': index, 'skeleton': skeleton}
+
+
+def write_msr(path: Path, joints: np.ndarray) -> None:
+    """Write an MSR-Action3D file from joints (T, 20, 3) in the order of kinect_v1."""
+    rows = np.empty_like(joints)
+    rows[:, MSR_ROWS] = joints
+    path.write_text(''.join(f'  {x!s}  {y!s} {z!s}   1.0000\n' for x, y, z in rows.reshape(-1, 3)))
+
+
+def write_ucla(path: Path, label: int, joints: np.ndarray) -> None:
+    """Write an NW-UCLA file from a label (1..10) and joints (T, 20, 3) in the order of kinect_v1."""
+    content = {'file_name': path.stem, 'label': label, 'skeletons': joints.tolist()}
+    path.write_text(json.dumps(content))

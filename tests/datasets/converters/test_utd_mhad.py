@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.io import savemat
 
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
@@ -73,34 +71,15 @@ def test_says_what_it_found_instead(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'content',
-    [{'other': np.ones((20, 3, 2))}, {'d_skel': np.ones((25, 3, 2))}, {'d_skel': 'text'}, {'d_skel': [1j]}],
+    ('content', 'message'),
+    [
+        ({'other': np.ones((20, 3, 2))}, "no variable 'd_skel', found .'other'"),
+        ({'d_skel': np.ones((25, 3, 2))}, r"expected 'd_skel' of shape \(20, 3, T\), found \(25, 3, 2\)"),
+        ({'d_skel': 'text'}, "'d_skel' is no array of real numbers"),
+        ({'d_skel': [1j]}, "'d_skel' is no array of real numbers"),
+    ],
 )
-def test_names_what_is_wrong_with_a_file(tmp_path: Path, content: dict) -> None:
+def test_names_what_is_wrong_with_a_file(tmp_path: Path, content: dict, message: str) -> None:
     savemat(tmp_path / 'a.mat', content)
-    with pytest.raises(MalformedRecording, match=r"expected 'd_skel' of shape \(20, 3, T\), found"):
+    with pytest.raises(MalformedRecording, match=message):
         read_recording(Recording('a', tmp_path / 'a.mat', 0))
-
-
-@given(st.binary(max_size=400))
-def test_random_bytes_raise_the_named_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.getbasetemp() / 'random.mat'
-    path.write_bytes(content)
-    with pytest.raises(MalformedRecording):
-        read_recording(Recording('a', path, 0))
-
-
-@given(st.integers(0, 1500), st.integers(0, 255))
-def test_a_damaged_file_raises_the_named_error_or_reads(
-    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
-) -> None:
-    path = tmp_path_factory.getbasetemp() / 'damaged.mat'
-    write_utd(path, standing(20, 3))
-    content = bytearray(path.read_bytes())
-    content[position % len(content)] = value
-    path.write_bytes(content)
-    try:
-        clip = read_recording(Recording('a', path, 0))
-    except MalformedRecording:
-        return
-    assert clip.keypoint.shape[2:] == (20, 3)

@@ -1,0 +1,276 @@
+"""One's own recordings: a file for each clip (.npy, .npz or .csv) and a table of labels.
+
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdualhead.skeletons import SKELETONS, get_skeleton
+
+from .recording import Clip, ConversionError, MalformedRecording, RawDataset, Recording, as_float32
+
+COLUMNS = ('clip', 'label', 'split')
+CHANNELS = (2, 3)
+
+# A label of more digits is a name.
+MOST_DIGITS = 6
+
+
+class Row(NamedTuple):
+    """One line of the label table.
+
+    Args:
+        line: its number in the file, for messages.
+        clip: path of the clip's file, relative to the directory of the recordings.
+        label: class index or class name.
+        split: one or several splits.
+        subject: who performs; None if the table has no such column.
+    """
+
+    line: int
+    clip: str
+    label: str
+    split: str
+    subject: str | None
+
+
+def scan(
+    src: str | Path,
+    labels: str | Path,
+    layout: str,
+    name: str = 'custom',
+    classes: Sequence[str] | None = None,
+) -> RawDataset:
+    """Find the clips that a label table lists.
+
+    The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``: the clip's file
+    (relative to ``src``), its class as an index from 0 or as a name, and its split, ``train`` or ``val``; for
+    several protocols in one table several of them, separated by spaces (``xsub_train xview_val``).
+
+    Args:
+        src: directory of the clips.
+        labels: the table.
+        layout: name of a layout, or a JSON file with the definition of one's own.
+        name: what to call the data set.
+        classes: names in the order of the class indices. Without them, names in the table are sorted and
+            numbered; a table of indices needs none.
+
+    Returns:
+        The recordings, and the files in the directory that the table does not list.
+
+    Raises:
+        FileNotFoundError: the directory, the table or the layout is absent.
+        ConversionError: the table or the layout breaks its format; names the line.
+    """
+    src, labels = Path(src), Path(labels)
+    if not src.is_dir():
+        raise FileNotFoundError(f'{src}: no such directory')
+    definition = read_layout(layout)
+    rows = read_table(labels)
+    indices, names = number_classes(labels, rows, classes)
+    recordings = [
+        Recording(_clip_name(row.clip), src / row.clip, index, row.subject, tuple(row.split.split()))
+        for row, index in zip(rows, indices, strict=True)
+    ]
+    files = sorted(path for path in src.rglob('*') if path.suffix in READERS and path != labels)
+    unlisted = set(files) - {recording.path for recording in recordings}
+    return RawDataset(
+        meta=dict(dataset=name, layout=definition, classes=names),
+        recordings=recordings,
+        read=partial(read_recording, num_joints=get_skeleton(definition).num_joints),
+        left_out={
+            _clip_name(str(path.relative_to(src))): 'not in the label table' for path in sorted(unlisted)
+        },
+    )
+
+
+def read_layout(layout: str) -> str | dict[str, Any]:
+    """A layout's name as it is, or the definition out of a JSON file.
+
+    Raises:
+        FileNotFoundError: neither a known name nor a file.
+        ConversionError: the file is no JSON, or the definition contradicts itself.
+    """
+    if layout in SKELETONS:
+        return layout
+    if not Path(layout).exists():
+        raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
+    try:
+        definition = json.loads(Path(layout).read_bytes())
+        get_skeleton(definition)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConversionError(f'layout {layout}: {error}') from error
+    return definition
+
+
+def read_table(path: Path) -> list[Row]:
+    """The lines of the label table.
+
+    Raises:
+        FileNotFoundError: there is no such table.
+        ConversionError: columns or fields are missing, a clip is listed twice, or the table is empty.
+    """
+    try:
+        reader = csv.DictReader(StringIO(path.read_text(encoding='utf-8-sig'), newline=''))
+        lines = [(reader.line_num, line) for line in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConversionError(f'{path}: no CSV table ({error})') from error
+    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    if missing:
+        raise ConversionError(
+            f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
+            f'subject, found {",".join(reader.fieldnames or ())}'
+        )
+    rows, seen = [], {}
+    for number, line in lines:
+        empty = [column for column in COLUMNS if not (line[column] or '').strip()]
+        if empty:
+            raise ConversionError(f'{path}, line {number}: no {", ".join(empty)}')
+        row = Row(number, *(line[column].strip() for column in COLUMNS), line.get('subject'))
+        first = seen.setdefault(_clip_name(row.clip), number)
+        if first != number:
+            raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {first}, too')
+        rows.append(row)
+    if not rows:
+        raise ConversionError(f'{path}: no line below the heading')
+    return rows
+
+
+def _clip_name(path: str) -> str:
+    return Path(path).as_posix().removesuffix(Path(path).suffix)
+
+
+def number_classes(
+    path: Path, rows: Sequence[Row], classes: Sequence[str] | None
+) -> tuple[list[int], list[str] | None]:
+    """The class index of each line, and the classes' names.
+
+    Returns:
+        (indices, names); the names are None where the table has indices and no names were given.
+
+    Raises:
+        ConversionError: a class that is not among those given, or names and indices mixed.
+    """
+    numeric = [row.label.isdecimal() and len(row.label) <= MOST_DIGITS for row in rows]
+    if classes is None and not all(numeric):
+        if any(numeric):
+            row = rows[numeric.index(True)]
+            raise ConversionError(f'{path}, line {row.line}: label {row.label}, while others are names')
+        classes = sorted({row.label for row in rows})
+    if classes is None:
+        return [int(row.label) for row in rows], None
+    index_of = {str(index): index for index in range(len(classes))}
+    index_of |= {name: index for index, name in enumerate(classes)}
+    for row in rows:
+        if row.label not in index_of:
+            raise ConversionError(
+                f'{path}, line {row.line}: label {row.label!r} is none of the {len(classes)} classes'
+            )
+    return [index_of[row.label] for row in rows], list(classes)
+
+
+def read_recording(recording: Recording, num_joints: int) -> Clip:
+    """Read one clip.
+
+    * ``.npy``: an array (T, V, C) or (M, T, V, C);
+    * ``.npz``: the same under the key ``keypoint``;
+    * ``.csv``: a line a frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
+      come first. One person.
+
+    C is 2 or 3. Joints and persons that are absent are all zero.
+
+    Args:
+        recording: one of :func:`scan`'s.
+        num_joints: V of the layout.
+
+    Returns:
+        The clip, (M, T, V, C).
+
+    Raises:
+        MalformedRecording: the file is absent or of another kind, or its contents are of another shape.
+    """
+    reader = READERS.get(recording.path.suffix)
+    if reader is None:
+        raise MalformedRecording(
+            f'files end with {", ".join(READERS)}, this one with {recording.path.suffix!r}'
+        )
+    try:
+        content = recording.path.read_bytes()
+    except FileNotFoundError as error:
+        raise MalformedRecording('no such file, while the label table has it') from error
+    numbers = reader(content, num_joints)
+    if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):
+        raise MalformedRecording(
+            f'expected numbers of shape (T, V, C) or (M, T, V, C), found {numbers.dtype} {numbers.shape}'
+        )
+    keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
+    if keypoint.shape[3] not in CHANNELS:
+        raise MalformedRecording(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
+    return Clip(keypoint, recording.label)
+
+
+def _read_npy(content: bytes, _: int) -> np.ndarray:
+    loaded = _load_numpy(content)
+    if not isinstance(loaded, np.ndarray):
+        raise MalformedRecording('expected a single array in a .npy file')
+    return loaded
+
+
+def _read_npz(content: bytes, _: int) -> np.ndarray:
+    loaded = _load_numpy(content)
+    if not isinstance(loaded, Mapping) or 'keypoint' not in loaded:
+        found = sorted(loaded) if isinstance(loaded, Mapping) else 'a single array'
+        raise MalformedRecording(f"expected the key 'keypoint' in a .npz file, found {found}")
+    return loaded['keypoint']
+
+
+def _load_numpy(content: bytes) -> Any:
+    try:
+        loaded = np.load(BytesIO(content), allow_pickle=False)
+        return loaded if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded}
+    except Exception as error:  # NumPy raises a dozen kinds on broken files
+        raise MalformedRecording(f'no readable NumPy file of plain numbers ({error})') from error
+
+
+def _read_csv(content: bytes, num_joints: int) -> np.ndarray:
+    lines = [line for line in content.decode('utf-8-sig', 'replace').splitlines() if line.strip()]
+    if lines and not _is_numeric(lines[0].split(',')[0]):
+        lines = lines[1:]
+    widths = [line.count(',') + 1 for line in lines]
+    allowed = [channels * num_joints for channels in CHANNELS]
+    wrong = next((i for i, width in enumerate(widths) if width not in allowed or width != widths[0]), None)
+    if wrong is not None:
+        raise MalformedRecording(
+            f'frame {wrong}: {widths[wrong]} columns, expected {allowed[0]} or {allowed[1]} '
+            f'({num_joints} joints of 2 or 3 coordinates), the same in all frames'
+        )
+    try:
+        numbers = np.array([[float(field) for field in line.split(',')] for line in lines])
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error
+    return numbers.reshape(len(lines), num_joints, -1 if lines else CHANNELS[-1])
+
+
+def _is_numeric(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+READERS: dict[str, Callable[[bytes, int], np.ndarray]] = {
+    '.npy': _read_npy,
+    '.npz': _read_npz,
+    '.csv': _read_csv,
+}

@@ -1,0 +1,200 @@
+"""Kinetics-Skeleton (Yan et al., ST-GCN, AAAI 2018): OpenPose's 18 joints in 2D, with scores.
+
+M persons, T frames, V = 18 joints, C = 3 channels: x, y, score.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .recording import Clip, ConversionError, EmptyRecording, MalformedRecording, RawDataset, Recording
+
+NUM_CLASSES = 400
+NUM_JOINTS = 18
+MAX_FRAMES = 300
+
+# ST-GCN looks at the first five people of a frame and keeps two.
+MAX_PEOPLE = 5
+NUM_PERSONS = 2
+
+SPLITS = ('train', 'val')
+
+
+def scan(src: str | Path) -> RawDataset:
+    """Find the clips of ``kinetics_{train,val}_label.json`` in ``kinetics_{train,val}/ID.json``.
+
+    Args:
+        src: directory of the two label files and the two directories; one of the splits may be absent.
+
+    Returns:
+        The recordings with the splits ``train`` and ``val``, and the clips left out with the reason.
+
+    Raises:
+        FileNotFoundError: no label file, or a label file without its directory.
+        ConversionError: a label file breaks its format, or a clip is in both.
+    """
+    tables = {
+        split: path for split in SPLITS if (path := Path(src) / f'kinetics_{split}_label.json').exists()
+    }
+    if not tables:
+        raise FileNotFoundError(f'{src}: expected kinetics_train_label.json and kinetics_val_label.json')
+    recordings, left_out, names = [], {}, [None] * NUM_CLASSES
+    for split, path in tables.items():
+        folder = path.with_name(f'kinetics_{split}')
+        if not folder.is_dir():
+            raise FileNotFoundError(f'{folder}: no such directory, while {path.name} is there')
+        entries = read_labels(path)
+        for clip, (label, name, has_skeleton) in sorted(entries.items()):
+            if names[label] not in (None, name):
+                raise ConversionError(f'{path}, clip {clip}: class {label} is {names[label]!r} and {name!r}')
+            names[label] = name
+            if has_skeleton:
+                recordings.append(Recording(clip, folder / f'{clip}.json', label, splits=(split,)))
+            else:
+                left_out[clip] = 'no skeleton, says the label file'
+        unlabelled = {file.stem for file in folder.glob('*.json')} - set(entries)
+        left_out |= dict.fromkeys(sorted(unlabelled), 'not in the label file')
+    _check_overlap(recordings)
+    return RawDataset(
+        meta=dict(dataset='kinetics', layout='openpose', classes=names, normalized=True),
+        recordings=recordings,
+        read=read_recording,
+        left_out=left_out,
+    )
+
+
+def read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
+    """Label, class name and whether there is a skeleton, by clip.
+
+    Raises:
+        ConversionError: the file is no JSON of this form.
+    """
+    try:
+        entries = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ConversionError(f'{path}: no JSON ({error})') from error
+    if not isinstance(entries, dict) or not entries:
+        raise ConversionError(f'{path}: expected {{"ID": {{"has_skeleton", "label", "label_index"}}, ...}}')
+    return {clip: _read_label(f'{path}, clip {clip}', entry) for clip, entry in entries.items()}
+
+
+def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
+    fields = {'label_index': int, 'label': str, 'has_skeleton': bool}
+    entry = entry if isinstance(entry, dict) else {}
+    for field, kind in fields.items():
+        if type(entry.get(field)) is not kind:
+            raise ConversionError(f'{where}: {field} is {entry.get(field)!r}, expected {kind.__name__}')
+    if not 0 <= entry['label_index'] < NUM_CLASSES:
+        raise ConversionError(
+            f'{where}: label_index is {entry["label_index"]}, expected 0..{NUM_CLASSES - 1}'
+        )
+    return tuple(entry[field] for field in fields)
+
+
+def _check_overlap(recordings: list[Recording]) -> None:
+    splits: dict[str, str] = {}
+    for recording in recordings:
+        if splits.setdefault(recording.name, recording.splits[0]) != recording.splits[0]:
+            raise ConversionError(f'clip {recording.name} is in both label files')
+
+
+def read_recording(recording: Recording) -> Clip:
+    """Read one clip.
+
+    x and y are moved so that the picture's centre is the origin; joints of score 0 become zero. Of the first
+    five people in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
+    is the first in the file; there are up to 300, and frames without anybody stay as zeros, since the video
+    goes on meanwhile.
+
+    Args:
+        recording: one of :func:`scan`'s.
+
+    Returns:
+        The clip, (1 or 2, T, 18, 3).
+
+    Raises:
+        MalformedRecording: the file is absent, no JSON of this form, or of another class than the label
+            file says.
+        EmptyRecording: there is nobody in any frame.
+    """
+    try:
+        content = json.loads(recording.path.read_bytes())
+    except FileNotFoundError as error:
+        raise MalformedRecording('no such file, while the label file has it') from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedRecording(f'no JSON ({error})') from error
+    if not isinstance(content, dict) or not isinstance(content.get('data'), list):
+        raise MalformedRecording("expected an object with the list 'data'")
+    if content.get('label_index') not in ('', None, recording.label):
+        raise MalformedRecording(
+            f'label_index {content["label_index"]!r}, but the label file says {recording.label}'
+        )
+    people = parse_people(content['data'])
+    if not people:
+        raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
+    return Clip(_arrange(people), recording.label)
+
+
+def parse_people(frames: list[Any]) -> dict[int, np.ndarray]:
+    """The people in each frame that has any.
+
+    Args:
+        frames: the file's ``data``.
+
+    Returns:
+        For each frame, numbered from the first in the file: (P, V, 3) x, y, score of P people.
+
+    Raises:
+        MalformedRecording: names the frame and what is wrong with it.
+    """
+    indices = [_frame_index(frame, position) for position, frame in enumerate(frames)]
+    if len(set(indices)) < len(indices):
+        raise MalformedRecording('a frame_index occurs twice')
+    found = {}
+    for index, frame in zip(indices, frames, strict=True):
+        people = [_parse_person(person, index) for person in frame['skeleton'][:MAX_PEOPLE]]
+        number = index - min(indices)
+        if people and number < MAX_FRAMES:
+            found[number] = np.stack(people)
+    return found
+
+
+def _frame_index(frame: Any, position: int) -> int:
+    index = frame.get('frame_index') if isinstance(frame, Mapping) else None
+    if type(index) is not int or index < 0 or not isinstance(frame.get('skeleton'), list):
+        raise MalformedRecording(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
+    return index
+
+
+def _parse_person(person: Any, index: int) -> np.ndarray:
+    fields = person if isinstance(person, Mapping) else {}
+    pose = _numbers(fields.get('pose'), 2 * NUM_JOINTS)
+    score = _numbers(fields.get('score'), NUM_JOINTS)
+    if pose is None or score is None:
+        raise MalformedRecording(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
+    return np.column_stack([pose.reshape(-1, 2), score])
+
+
+def _numbers(values: Any, count: int) -> np.ndarray | None:
+    if not isinstance(values, list) or len(values) != count or not {type(v) for v in values} <= {int, float}:
+        return None
+    try:
+        return np.array(values, dtype=np.float64)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+
+
+def _arrange(people: Mapping[int, np.ndarray]) -> np.ndarray:
+    """(1 or 2, T, V, 3) from the people in each frame, the best first."""
+    keypoint = np.zeros((NUM_PERSONS, max(people) + 1, NUM_JOINTS, 3), np.float32)
+    for frame, candidates in people.items():
+        best = np.argsort(-candidates[..., 2].sum(axis=1), kind='stable')[:NUM_PERSONS]
+        keypoint[: len(best), frame] = candidates[best]
+    keypoint[..., :2] -= 0.5
+    keypoint[keypoint[..., 2] == 0] = 0
+    return keypoint if keypoint[1].any() else keypoint[:1]

@@ -1,0 +1,116 @@
+"""MSR-Action3D (Li, Zhang, Liu, CVPR workshops 2010): 20 actions, 10 subjects, Kinect v1 skeletons.
+
+M persons, T frames, V = 20 joints, C = 3 channels.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .recording import (
+    Clip,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    as_float32,
+    check_number,
+    drop_lost_frames,
+    find_files,
+)
+
+CLASSES = (
+    *(
+        'high arm wave',
+        'horizontal arm wave',
+        'hammer',
+        'hand catch',
+        'forward punch',
+        'high throw',
+        'draw x',
+    ),
+    *('draw tick', 'draw circle', 'hand clap', 'two hand wave', 'side boxing', 'bend', 'forward kick'),
+    *('side kick', 'jogging', 'tennis swing', 'tennis serve', 'golf swing', 'pick up and throw'),
+)
+NUM_SUBJECTS = 10
+NUM_JOINTS = 20
+ROW_FIELDS = 4
+
+# The three groups of actions (1-based) that the field also trains and tests on separately.
+ACTION_SETS = {
+    'as1': (2, 3, 5, 6, 10, 13, 18, 20),
+    'as2': (1, 4, 7, 8, 9, 11, 12, 14),
+    'as3': (6, 14, 15, 16, 17, 18, 19, 20),
+}
+
+# Missing or wrong skeletons that papers leave out, so that 557 clips of 567 remain.
+NOISY = frozenset(
+    (
+        *('a07_s04_e01', 'a13_s02_e02', 'a13_s06_e01', 'a13_s06_e02', 'a13_s09_e02'),
+        *('a20_s02_e01', 'a20_s02_e02', 'a20_s02_e03', 'a20_s06_e01', 'a20_s08_e02'),
+    )
+)
+
+# For each joint of kinect_v1 its row in a frame of the files, 0-based.
+ROWS = (6, 3, 2, 19, 0, 7, 9, 11, 1, 8, 10, 12, 4, 13, 15, 17, 5, 14, 16, 18)
+
+
+def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
+    """Find the files; odd subjects train, even ones test.
+
+    Args:
+        src: directory with ``aAA_sSS_eEE_skeleton3D.txt`` somewhere below it.
+        leave_out: clips not to convert.
+
+    Returns:
+        The recordings with the splits ``xsub_train`` and ``xsub_val``, and the same within each of the three
+        action sets (``as1_xsub_train``, ...); labels are 0..19 there, too.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ConversionError: a name is given twice, or its action or subject is not in the data set.
+    """
+    found = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt')
+    recordings = [_recording(path, *match.groups()) for path, match in found]
+    return RawDataset(
+        meta=dict(dataset='msr_action3d', layout='kinect_v1', classes=list(CLASSES)),
+        recordings=[recording for recording in recordings if recording.name not in leave_out],
+        read=read_recording,
+        left_out={
+            r.name: 'missing or wrong skeletons, as papers say' for r in recordings if r.name in leave_out
+        },
+    )
+
+
+def _recording(path: Path, name: str, action: str, subject: str, _: str) -> Recording:
+    label = check_number('action', int(action), len(CLASSES), path)
+    check_number('subject', int(subject), NUM_SUBJECTS, path)
+    role = 'train' if int(subject) % 2 else 'val'
+    sets = [f'{name}_' for name, actions in ACTION_SETS.items() if int(action) in actions]
+    return Recording(name, path, label, subject, tuple(f'{prefix}xsub_{role}' for prefix in ('', *sets)))
+
+
+def read_recording(recording: Recording) -> Clip:
+    """Read one file: 20 rows of x, y, z and confidence a frame, put into the order of kinect_v1.
+
+    Args:
+        recording: one of :func:`scan`'s.
+
+    Returns:
+        The clip, (1, T, 20, 3); frames that are all zero, in which the person was lost, are dropped.
+
+    Raises:
+        MalformedRecording: a row has not four numbers, or the last frame not 20 rows.
+    """
+    rows = [line.split() for line in recording.path.read_bytes().splitlines()]
+    rows = [row for row in rows if row]
+    wrong = next((i for i, row in enumerate(rows) if len(row) != ROW_FIELDS), None)
+    if wrong is not None:
+        raise MalformedRecording(f'row {wrong}: {len(rows[wrong])} numbers, expected {ROW_FIELDS}')
+    if len(rows) % NUM_JOINTS:
+        raise MalformedRecording(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
+    try:
+        numbers = as_float32([[float(field) for field in row[:3]] for row in rows])
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error
+    keypoint, lost = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, 3)[:, :, ROWS])
+    return Clip(keypoint, recording.label, lost)

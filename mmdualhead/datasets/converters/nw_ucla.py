@@ -1,0 +1,100 @@
+"""NW-UCLA (Wang et al., CVPR 2014): 10 actions, 10 subjects, 3 views, Kinect v1 skeletons in JSON files.
+
+M persons, T frames, V = 20 joints, C = 3 channels.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .recording import (
+    Clip,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    as_float32,
+    check_number,
+    drop_lost_frames,
+    find_files,
+)
+
+CLASSES = (
+    *('pick up with one hand', 'pick up with two hands', 'drop trash', 'walk around', 'sit down'),
+    *('stand up', 'donning', 'doffing', 'throw', 'carry'),
+)
+NUM_SUBJECTS = 10
+NUM_VIEWS = 3
+TRAIN_VIEWS = (1, 2)
+NUM_JOINTS = 20
+
+
+def scan(src: str | Path) -> RawDataset:
+    """Find the files; views 1 and 2 train, view 3 tests (1,020 and 464 clips).
+
+    Args:
+        src: directory with ``aAA_sSS_eEE_vVV.json`` somewhere below it.
+
+    Returns:
+        The recordings, with the splits ``xview_train`` and ``xview_val``.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ConversionError: a name is given twice, or its subject or view is not in the data set.
+    """
+    found = find_files(src, r'(a\d\d_s(\d\d)_e\d\d_v(\d\d))\.json')
+    return RawDataset(
+        meta=dict(dataset='nw_ucla', layout='kinect_v1', classes=list(CLASSES)),
+        recordings=[_recording(path, *match.groups()) for path, match in found],
+        read=read_recording,
+    )
+
+
+def _recording(path: Path, name: str, subject: str, view: str) -> Recording:
+    check_number('subject', int(subject), NUM_SUBJECTS, path)
+    check_number('view', int(view), NUM_VIEWS, path)
+    split = 'xview_train' if int(view) in TRAIN_VIEWS else 'xview_val'
+    return Recording(name, path, subject=subject, splits=(split,))
+
+
+def read_recording(recording: Recording) -> Clip:
+    """Read one file: ``file_name``, ``label`` (1..10) and ``skeletons`` (T, 20, 3) in the order of kinect_v1.
+
+    The label counts; the action numbers in the names have gaps.
+
+    Args:
+        recording: one of :func:`scan`'s.
+
+    Returns:
+        The clip, (1, T, 20, 3); frames that are all zero are dropped.
+
+    Raises:
+        MalformedRecording: the file is no JSON of this form, or says that it is another clip.
+    """
+    try:
+        content = json.loads(recording.path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise MalformedRecording(f'no JSON ({error})') from error
+    content = content if isinstance(content, dict) else {}
+    if content.get('file_name') != recording.name:
+        raise MalformedRecording(f'file_name is {content.get("file_name")!r}, expected {recording.name!r}')
+    label = content.get('label')
+    if type(label) is not int or not 1 <= label <= len(CLASSES):
+        raise MalformedRecording(f'label is {label!r}, expected 1..{len(CLASSES)}')
+    keypoint, lost = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
+    return Clip(keypoint, label - 1, lost)
+
+
+def _parse_joints(skeletons: Any) -> np.ndarray:
+    try:
+        joints = np.asarray(skeletons)
+    except ValueError as error:
+        raise MalformedRecording(f'skeletons: {error}') from error
+    if joints.dtype.kind not in 'fiu' or joints.ndim != 3 or joints.shape[1:] != (NUM_JOINTS, 3):
+        raise MalformedRecording(
+            f'skeletons: expected numbers (T, {NUM_JOINTS}, 3), found {joints.dtype} {joints.shape}'
+        )
+    return joints

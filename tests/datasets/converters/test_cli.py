@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.converters import ConversionError, cli, utd_mhad
+from mmdualhead.datasets.normalize import normalize_clip
+from mmdualhead.skeletons import KINECT_V1
+
+from .raw_files import standing, write_utd
+
+TOOLS = Path(__file__).parents[3] / 'tools' / 'data'
+NAMES = ('ntu', 'kinetics', 'utd_mhad', 'msr_action3d', 'nw_ucla', 'custom')
+
+
+@pytest.fixture
+def src(tmp_path: Path) -> Path:
+    src = tmp_path / 'src'
+    src.mkdir()
+    for subject in (1, 2):
+        joints = standing(20, 4, seed=subject)
+        write_utd(src / f'a1_s{subject}_t1_skeleton.mat', joints)
+    return src
+
+
+def run(*args: object) -> None:
+    cli.run(cli.make_parser('').parse_args([str(arg) for arg in (*args, '--workers', 0)]), utd_mhad.scan)
+
+
+def test_prints_the_summary(src: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run(src, tmp_path / 'out.pkl')
+    assert 'utd_mhad: 2 clips, 1 classes, 2 subjects' in capsys.readouterr().out
+
+
+def test_store_and_pickle_hold_the_same(src: Path, tmp_path: Path) -> None:
+    run(src, tmp_path / 'out.pkl')
+    run(src, tmp_path / 'out.store', '--store')
+    pickled, stored = (open_annotations(tmp_path / name) for name in ('out.pkl', 'out.store'))
+    assert pickled.meta == stored.meta
+    for split in ('xsub_train', 'xsub_val'):
+        (one,), (other,) = pickled.select(split), stored.select(split)
+        np.testing.assert_array_equal(one['keypoint'], other['keypoint'])
+
+
+def test_normalised_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -> None:
+    run(src, tmp_path / 'raw.pkl')
+    run(src, tmp_path / 'out.pkl', '--normalize')
+    raw, normalised = (open_annotations(tmp_path / name) for name in ('raw.pkl', 'out.pkl'))
+    assert (raw.meta['normalized'], normalised.meta['normalized']) == (False, True)
+    for one, other in zip(raw.select('xsub_train'), normalised.select('xsub_train'), strict=True):
+        expected = normalize_clip(one['keypoint'], KINECT_V1).keypoint
+        np.testing.assert_array_equal(other['keypoint'], expected.astype(np.float32))
+
+
+def test_refuses_to_turn_flat_skeletons_upright() -> None:
+    with pytest.raises(ConversionError, match="layout 'openpose' does not say what is up"):
+        cli.make_normaliser('openpose')
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (('{src}', '{tmp}/out.pkl', '--store'), 'a store is called NAME.store'),
+        (('{src}', '{tmp}/out.store'), 'a store is called NAME.store'),
+        (('{tmp}/nowhere', '{tmp}/out.pkl'), 'error: {tmp}/nowhere: no such directory'),
+        (('{src}', '{src}/a1_s1_t1_skeleton.mat/out.pkl'), 'error: '),
+    ],
+)
+def test_ends_with_one_sentence(src: Path, tmp_path: Path, args: tuple, message: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(*(arg.format(src=src, tmp=tmp_path) for arg in args))
+    assert message.format(tmp=tmp_path) in stop.value.code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['src']
+
+
+def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, 'convert', interrupt)
+    with pytest.raises(SystemExit, match=r'the same command goes on from .*out\.pkl\.parts'):
+        run(src, tmp_path / 'out.pkl')
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each tool's own options reach its scan."""
+    calls = []
+    monkeypatch.setattr(cli, 'run', lambda args, scan, **options: calls.append((args, scan, options)))
+    required = {'custom': ['--labels', 'l.csv', '--layout', 'coco']}.get(name, [])
+    monkeypatch.setattr(sys, 'argv', [name, 'SRC', 'OUT', *required])
+    spec = importlib.util.spec_from_file_location('__main__', TOOLS / f'{name}.py')
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    (args, scan, options) = calls[0]
+    assert isinstance(args, argparse.Namespace)
+    assert (args.src, args.out, scan.__module__.rsplit('.')[-1]) == ('SRC', 'OUT', name)
+    with pytest.raises(FileNotFoundError, match='SRC'):
+        scan(args.src, **options)
+
+
+def test_a_real_command(tmp_path: Path) -> None:
+    command = [sys.executable, TOOLS / 'utd_mhad.py', tmp_path / 'nowhere', tmp_path / 'out.pkl']
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f'error: {tmp_path / "nowhere"}: no such directory'
+    assert 'Traceback' not in done.stderr

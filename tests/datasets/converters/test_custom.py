@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
+from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
+
+from .raw_files import standing
+
+REPOSITORY = Path(__file__).parents[3]
+LAYOUT = {'name': 'arm', 'joints': ['shoulder', 'elbow', 'hand'], 'bones': [[1, 0], [2, 1]]}
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> str:
+    path = tmp_path / 'arm.json'
+    path.write_text(json.dumps(LAYOUT))
+    return str(path)
+
+
+def write_table(tmp_path: Path, *lines: str, heading: str = 'clip,label,split') -> Path:
+    path = tmp_path / 'labels.csv'
+    path.write_text('\n'.join([heading, *lines]) + '\n')
+    return path
+
+
+def read(path: Path, num_joints: int = 3) -> np.ndarray:
+    return read_recording(Recording(path.stem, path, 0), num_joints=num_joints).keypoint
+
+
+def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str) -> None:
+    src = tmp_path / 'src'
+    (src / 'day1').mkdir(parents=True)
+    one, pair, flat = standing(3, 5), standing(3, 12, 1).reshape(2, 6, 3, 3), standing(3, 4, 2)[..., :2]
+    np.save(src / 'one.npy', one.astype(np.float64))
+    np.savez(src / 'day1' / 'pair.npz', keypoint=pair, other=np.ones(3))
+    np.savetxt(src / 'plain.csv', one.reshape(5, 9), delimiter=',')
+    (src / 'headed.csv').write_text(
+        'a.x,a.y,b.x,b.y,c.x,c.y\n' + '\n'.join(','.join(map(str, f.ravel())) for f in flat)
+    )
+    np.save(src / 'stray.npy', one)
+    table = write_table(
+        tmp_path,
+        *('one.npy,wave,train,ann', 'day1/pair.npz,push,train fold2_val,bob'),
+        *('plain.csv,wave,val,', 'headed.csv,clap,val,bob'),
+        heading='clip,label,split,subject',
+    )
+    summary = convert(scan(src, table, layout, name='mine'), tmp_path / 'out.pkl', workers=0)
+
+    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    clips = {a['frame_dir']: a for a in result['annotations']}
+    np.testing.assert_array_equal(clips['one']['keypoint'], one[None])
+    np.testing.assert_array_equal(clips['day1/pair']['keypoint'], pair)
+    np.testing.assert_array_equal(clips['plain']['keypoint'], one[None])
+    np.testing.assert_array_equal(clips['headed']['keypoint'], flat[None])
+    assert {name: clip['label'] for name, clip in clips.items()} == {
+        'one': 2,
+        'day1/pair': 1,
+        'plain': 2,
+        'headed': 0,
+    }
+    assert result['split'] == {
+        'fold2_val': ['day1/pair'],
+        'train': ['one', 'day1/pair'],
+        'val': ['plain', 'headed'],
+    }
+    assert result['meta'] == {
+        'dataset': 'mine',
+        'layout': LAYOUT,
+        'classes': ['clap', 'push', 'wave'],
+        'normalized': False,
+        'left_out': {'stray': 'not in the label table'},
+    }
+    assert '4 clips, 3 classes, 2 subjects' in str(summary)
+
+
+def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: str) -> None:
+    np.save(tmp_path / 'a.npy', standing(3, 2))
+    table = write_table(tmp_path, 'a.npy,1,train', 'b.npy,0,val')
+    assert [r.label for r in scan(tmp_path, table, layout).recordings] == [1, 0]
+    assert scan(tmp_path, table, layout).meta['classes'] is None
+    table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,0,val')
+    dataset = scan(tmp_path, table, layout, classes=['push', 'wave'])
+    assert [r.label for r in dataset.recordings] == [1, 0]
+    assert dataset.meta['classes'] == ['push', 'wave']
+
+
+@pytest.mark.parametrize(
+    ('lines', 'heading', 'message'),
+    [
+        (['a.npy,1'], 'clip,label', r'the heading line lacks split; .* found clip,label'),
+        ([], 'clip,label,split', 'no line below the heading'),
+        (['a.npy,1,train', 'b.npy,,val'], 'clip,label,split', 'line 3: no label'),
+        (['a.npy,1'], 'clip,label,split', 'line 2: no split'),
+        (['a.npy,1,train', 'a.csv,1,val'], 'clip,label,split', r'line 3: clip a.csv stands in line 2, too'),
+        (['a.npy,wave,train', 'b.npy,3,val'], 'clip,label,split', 'line 3: label 3, while others are names'),
+    ],
+)
+def test_names_the_line_of_the_table(
+    tmp_path: Path, layout: str, lines: list[str], heading: str, message: str
+) -> None:
+    table = write_table(tmp_path, *lines, heading=heading)
+    with pytest.raises(ConversionError, match=rf'labels\.csv.*{message}'):
+        scan(tmp_path, table, layout)
+
+
+def test_refuses_a_class_that_is_not_listed(tmp_path: Path, layout: str) -> None:
+    table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,wvae,val')
+    with pytest.raises(ConversionError, match="line 3: label 'wvae' is none of the 2 classes"):
+        scan(tmp_path, table, layout, classes=['push', 'wave'])
+
+
+def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
+    table = write_table(tmp_path, 'a.npy,1,train')
+    with pytest.raises(FileNotFoundError, match=r'layout nothing: neither a file nor one of coco, kinect_v1'):
+        scan(tmp_path, table, 'nothing')
+    (tmp_path / 'bad.json').write_text(json.dumps({**LAYOUT, 'bones': [[1, 0]]}))
+    with pytest.raises(ConversionError, match=r'bad\.json: .*every joint but one needs exactly one parent'):
+        scan(tmp_path, table, str(tmp_path / 'bad.json'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.npy', np.ones((5, 3)), r'expected numbers of shape \(T, V, C\) or \(M, T, V, C\)'),
+        ('a.npy', np.ones((5, 3, 4)), r'2 or 3 coordinates a joint, found shape \(1, 5, 3, 4\)'),
+        ('a.npy', np.full((5, 3, 3), 'x'), 'found <U1'),
+        ('a.npy', np.full((5, 3, 3), None), 'no readable NumPy file of plain numbers'),
+        (
+            'a.npz',
+            {'joints': np.ones((5, 3, 3))},
+            r"expected the key 'keypoint' in a .npz file, found \['joints'\]",
+        ),
+        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5\n', r'frame 1: 5 columns, expected 6 or 9 \(3 joints of 2 or 3'),
+        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5,6,7,8,9\n', 'frame 1: 9 columns'),
+        ('a.csv', '1,2,3,4,5,6\n1,2,x,4,5,6\n', 'could not convert'),
+        ('a.txt', '1 2 3', r"files end with .npy, .npz, .csv, this one with '.txt'"),
+        ('a.npy', None, 'no such file, while the label table has it'),
+    ],
+)
+def test_names_what_is_wrong_with_a_clip(tmp_path: Path, name: str, content: object, message: str) -> None:
+    path = tmp_path / name
+    if isinstance(content, dict):
+        np.savez(path, **content)
+    elif isinstance(content, np.ndarray):
+        np.save(path, content, allow_pickle=True)
+    elif content is not None:
+        path.write_text(content)
+    with pytest.raises(MalformedRecording, match=message):
+        read(path)
+
+
+def test_another_number_of_joints_is_malformed(tmp_path: Path, layout: str) -> None:
+    np.save(tmp_path / 'a.npy', np.ones((5, 4, 3)))
+    table = write_table(tmp_path, 'a.npy,1,train')
+    with pytest.raises(ConversionError, match=r'a\.npy: expected \(M, T, 3, C\), found \(1, 5, 4, 3\)'):
+        convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize('suffix', ['.npy', '.npz', '.csv'])
+@given(content=st.binary(max_size=200), position=st.integers(0, 200))
+def test_random_bytes(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, content: bytes, position: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f'random{suffix}'
+    intact = _npy(np.ones((2, 3, 3)))
+    for start in (content, intact[:position] + content + intact[position:]):
+        path.write_bytes(start)
+        try:
+            keypoint = read(path)
+        except MalformedRecording:
+            continue
+        assert keypoint.ndim == 4
+        assert keypoint.dtype == np.float32
+
+
+@given(
+    st.binary(max_size=100)
+    | st.text(alphabet='clip,label\n"x1 ', max_size=60).map(lambda t: f'clip,label,split\n{t}'.encode())
+)
+def test_random_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / 'random.csv'
+    path.write_bytes(content)
+    try:
+        rows = read_table(path)
+    except ConversionError:
+        return
+    assert all(row.clip and row.label and row.split for row in rows)
+
+
+def test_the_worked_example_of_the_documentation(tmp_path: Path) -> None:
+    """Every code block of the section is run, in its order, in one directory."""
+    text = (REPOSITORY / 'docs' / 'data.md').read_text()
+    (section,) = re.findall(r'^## Your own recordings\n(.*?)(?=^## )', text, re.M | re.S)
+    blocks = re.findall(r'^```(python|bash|console)\n(.*?)^```', section, re.M | re.S)
+    assert [kind for kind, _ in blocks] == ['python', 'bash', 'console', 'python']
+    (tmp_path / 'tools').symlink_to(REPOSITORY / 'tools')
+    outputs = [_run_block(kind, code, tmp_path) for kind, code in blocks if kind != 'console']
+    assert outputs[1] == blocks[2][1]
+    assert (tmp_path / 'data' / 'mine.pkl').exists()
+
+
+def _run_block(kind: str, code: str, directory: Path) -> str:
+    command = [sys.executable, '-c', code]
+    if kind == 'bash':
+        command = ['bash', '-ec', code.replace('python ', f'{sys.executable} ')]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmdualhead.datasets.converters import (
+    ConversionError,
+    EmptyRecording,
+    MalformedRecording,
+    Recording,
+    convert,
+)
+from mmdualhead.datasets.converters.kinetics import MAX_FRAMES, parse_people, read_recording, scan
+
+from .raw_files import kinetics_frame, write_kinetics
+
+
+def person(seed: int, score: float = 0.5) -> np.ndarray:
+    """(18, 3): x, y in 0..1 and a constant score."""
+    rng = np.random.default_rng(seed)
+    return np.column_stack([rng.random((18, 2)), np.full(18, score)])
+
+
+def centred(*people: np.ndarray) -> np.ndarray:
+    return np.float32(people) - np.float32([0.5, 0.5, 0])
+
+
+def read(tmp_path: Path, data: Any, **other: Any) -> np.ndarray:
+    (tmp_path / 'a.json').write_text(json.dumps({'data': data, **other}))
+    return read_recording(Recording('a', tmp_path / 'a.json', 7)).keypoint
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    one, two = person(1), person(2, 0.4)
+    train = {'b': (3, [kinetics_frame(i, one) for i in (1, 2, 3)]), 'a': (399, [kinetics_frame(1, one, two)])}
+    unseen = {'c': {'has_skeleton': False, 'label': 'class 5', 'label_index': 5}}
+    write_kinetics(tmp_path, 'train', train, unseen)
+    write_kinetics(
+        tmp_path, 'val', {'d': (3, [kinetics_frame(0, two)]), 'e': (3, [{'frame_index': 1, 'skeleton': []}])}
+    )
+    (tmp_path / 'kinetics_val' / 'stray.json').write_text('{}')
+    convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
+
+    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    clips = {a['frame_dir']: a for a in result['annotations']}
+    assert result['split'] == {'train': ['a', 'b'], 'val': ['d']}
+    assert {name: clip['label'] for name, clip in clips.items()} == {'a': 399, 'b': 3, 'd': 3}
+    np.testing.assert_array_equal(clips['a']['keypoint'], centred(one, two)[:, None])
+    np.testing.assert_array_equal(clips['b']['keypoint'], centred(one, one, one)[None])
+    meta = result['meta']
+    assert (meta['layout'], meta['normalized'], len(meta['classes'])) == ('openpose', True, 400)
+    assert [name for name in meta['classes'] if name] == ['class 3', 'class 5', 'class 399']
+    assert meta['left_out'] == {
+        'c': 'no skeleton, says the label file',
+        'stray': 'not in the label file',
+        'e': 'nobody in any of 1 frames',
+    }
+
+
+def test_keeps_the_best_two_of_five_in_each_frame(tmp_path: Path) -> None:
+    people = [person(i, score) for i, score in enumerate((0.1, 0.4, 0.2, 0.5, 0.3, 0.9))]
+    keypoint = read(tmp_path, [kinetics_frame(1, *people), kinetics_frame(2, *people[::-1])])
+    np.testing.assert_array_equal(keypoint[:, 0], centred(people[3], people[1]))
+    np.testing.assert_array_equal(keypoint[:, 1], centred(people[5], people[3]))
+
+
+def test_joints_of_score_zero_are_zero(tmp_path: Path) -> None:
+    someone = person(1)
+    someone[4, 2] = 0
+    keypoint = read(tmp_path, [kinetics_frame(1, someone)])
+    assert not keypoint[0, 0, 4].any()
+    np.testing.assert_array_equal(np.delete(keypoint[0, 0], 4, 0), np.delete(centred(someone)[0], 4, 0))
+
+
+def test_frames_keep_their_time(tmp_path: Path) -> None:
+    """Frames are numbered from the first; what lies between them, and after 300, is handled."""
+    frames = [kinetics_frame(i, person(i)) for i in (1, 4, 300, 301)]
+    keypoint = read(tmp_path, frames[::-1])
+    assert keypoint.shape == (1, MAX_FRAMES, 18, 3)
+    assert np.flatnonzero(keypoint.any(axis=(0, 2, 3))).tolist() == [0, 3, 299]
+    np.testing.assert_array_equal(keypoint[0, 3], centred(person(4))[0])
+
+
+@pytest.mark.parametrize('label', ['', None, 7])
+def test_the_label_may_be_blank_or_right(tmp_path: Path, label: Any) -> None:
+    assert read(tmp_path, [kinetics_frame(1, person(1))], label_index=label).shape == (1, 1, 18, 3)
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'no JSON'),
+        ('[' * 100_000, 'no JSON'),
+        ('[]', "expected an object with the list 'data'"),
+        ('{"data": 3}', "expected an object with the list 'data'"),
+        ('{"data": [], "label_index": 8}', 'label_index 8, but the label file says 7'),
+        ('{"data": [1]}', r"data\[0\]: expected a 'frame_index'"),
+        ('{"data": [{"frame_index": -1, "skeleton": []}]}', r"data\[0\]: expected a 'frame_index'"),
+        ('{"data": [{"frame_index": 4, "skeleton": [5]}]}', "frame_index 4: expected a 'pose' of 36"),
+        (
+            '{"data": [{"frame_index": 4, "skeleton": []}, {"frame_index": 4, "skeleton": []}]}',
+            'occurs twice',
+        ),
+    ],
+)
+def test_names_what_is_wrong(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / 'a.json').write_text(content)
+    with pytest.raises(MalformedRecording, match=message):
+        read_recording(Recording('a', tmp_path / 'a.json', 7))
+
+
+def test_a_missing_file_is_malformed(tmp_path: Path) -> None:
+    write_kinetics(tmp_path, 'val', {'a': (1, [kinetics_frame(0, person(1))]), 'b': (1, [])})
+    (tmp_path / 'kinetics_val' / 'a.json').unlink()
+    with pytest.raises(ConversionError, match=r'a\.json: no such file, while the label file has it'):
+        convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
+
+
+@pytest.mark.parametrize(
+    ('entry', 'message'),
+    [
+        ({'has_skeleton': True, 'label': 'x'}, 'clip a: label_index is None, expected int'),
+        ({'has_skeleton': 1, 'label': 'x', 'label_index': 1}, 'clip a: has_skeleton is 1, expected bool'),
+        ({'has_skeleton': True, 'label': 'x', 'label_index': 400}, r'label_index is 400, expected 0\.\.399'),
+        ([], 'clip a: label_index is None'),
+    ],
+)
+def test_checks_the_label_file(tmp_path: Path, entry: Any, message: str) -> None:
+    write_kinetics(tmp_path, 'val', {}, {'a': entry})
+    with pytest.raises(ConversionError, match=message):
+        scan(tmp_path)
+
+
+def test_checks_the_label_files_together(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='expected kinetics_train_label'):
+        scan(tmp_path)
+    data = [kinetics_frame(1, person(1))]
+    write_kinetics(
+        tmp_path, 'train', {'a': (1, data)}, {'b': {'has_skeleton': True, 'label': 'x', 'label_index': 2}}
+    )
+    write_kinetics(tmp_path, 'val', {'a': (1, data)})
+    with pytest.raises(ConversionError, match='clip a is in both label files'):
+        scan(tmp_path)
+    (tmp_path / 'kinetics_val_label.json').write_text(
+        '{"c": {"has_skeleton": true, "label": "y", "label_index": 2}}'
+    )
+    with pytest.raises(ConversionError, match="clip c: class 2 is 'x' and 'y'"):
+        scan(tmp_path)
+
+
+@given(st.binary(max_size=300))
+def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / 'random.json'
+    path.write_bytes(content)
+    with pytest.raises(MalformedRecording):
+        read_recording(Recording('a', path, 7))
+
+
+NUMBERS = st.lists(st.one_of(st.floats(), st.integers(), st.just('1'), st.booleans()), max_size=40)
+VALID = st.lists(st.floats(0, 1), min_size=18, max_size=18)
+PEOPLE = st.fixed_dictionaries({'pose': VALID.map(lambda v: v + v) | NUMBERS, 'score': VALID | NUMBERS})
+FRAMES = st.fixed_dictionaries(
+    {'frame_index': st.integers(-1, 400) | st.floats(), 'skeleton': st.lists(PEOPLE | st.none(), max_size=3)}
+)
+
+
+@given(st.lists(FRAMES, max_size=3))
+def test_random_frames(frames: list) -> None:
+    try:
+        people = parse_people(frames)
+    except MalformedRecording:
+        return
+    assert all(found.shape[1:] == (18, 3) for found in people.values())
+    assert all(0 <= number < MAX_FRAMES for number in people)
+
+
+def test_a_clip_of_empty_frames(tmp_path: Path) -> None:
+    with pytest.raises(EmptyRecording, match='nobody in any of 2 frames'):
+        read(tmp_path, [kinetics_frame(1), kinetics_frame(2)])

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+
+from mmdualhead.datasets.converters.plausibility import Posture, describe_postures, judge_posture
+from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
+
+
+def someone(skeleton: Skeleton, frames: int = 3) -> np.ndarray:
+    """Stands upright and looks at the camera, which is at the origin: (1, T, V, 3)."""
+    joints = np.tile([0.0, 0.0, 3.0], (len(skeleton.joints), 1))
+    height = {'foot': -0.9, 'ankle': -0.85, 'knee': -0.4, 'shoulder': 0.5, 'head': 0.7, 'elbow': 0.3}
+    for joint, name in enumerate(skeleton.joints):
+        joints[joint, 1] = next((y for part, y in height.items() if part in name), 0)
+        # x grows to the right of a person who faces the camera.
+        joints[joint, 0] = -0.2 * name.startswith('left') + 0.2 * name.startswith('right')
+        joints[joint, 2] -= 0.15 * ('foot' in name)
+    return np.tile(joints, (1, frames, 1, 1))
+
+
+def test_a_person_in_front_of_the_camera() -> None:
+    for skeleton in (NTU, KINECT_V1):
+        assert judge_posture(someone(skeleton), skeleton) == Posture(upright=True, sided=True, metric=True)
+
+
+def test_turning_round_changes_nothing() -> None:
+    turned = (someone(NTU) - (0, 0, 3)) * (-1, 1, -1) + (0, 0, 3)
+    assert judge_posture(turned, NTU) == Posture(upright=True, sided=True, metric=True)
+
+
+def test_left_and_right_exchanged() -> None:
+    assert judge_posture(someone(NTU)[:, :, list(NTU.mirror)], NTU) == Posture(True, False, True)
+    assert judge_posture(someone(NTU) * (-1, 1, 1), NTU) == Posture(True, False, True)
+
+
+def test_axes_exchanged() -> None:
+    assert not judge_posture(someone(NTU)[..., [0, 2, 1]], NTU).upright
+    assert not judge_posture(someone(NTU) * (1, -1, 1), NTU).upright
+
+
+def test_millimetres() -> None:
+    assert judge_posture(someone(NTU) * 1000, NTU) == Posture(True, True, False)
+
+
+def test_an_absent_first_person_and_lost_frames_are_passed_over() -> None:
+    clip = np.concatenate([np.zeros((1, 3, 25, 3)), someone(NTU)])
+    clip[1, 1] = 0
+    assert judge_posture(clip, NTU) == Posture(True, True, True)
+
+
+def test_layouts_without_depth_are_not_judged() -> None:
+    assert judge_posture(someone(COCO), COCO) is None
+    assert describe_postures([]) == []
+
+
+def test_warns_of_what_most_clips_fail() -> None:
+    postures = [Posture(True, False, True)] * 3 + [Posture(False, True, True)]
+    counts, warning = describe_postures(postures)
+    assert counts == 'posture: y is up in 3, left is left in 1, lengths are metres in 4 of 4 clips'
+    assert warning.startswith('WARNING: in most clips left and right look exchanged')

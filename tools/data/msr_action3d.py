@@ -1,0 +1,15 @@
+"""Convert MSR-Action3D's aAA_sSS_eEE_skeleton3D.txt files: python tools/data/msr_action3d.py SRC OUT"""
+
+from mmdualhead.datasets.converters import cli, msr_action3d
+
+if __name__ == '__main__':
+    parser = cli.make_parser(__doc__)
+    parser.add_argument(
+        '--keep-noisy',
+        action='store_const',
+        const=frozenset(),
+        default=msr_action3d.NOISY,
+        help='convert the ten clips, too, that papers leave out',
+    )
+    args = parser.parse_args()
+    cli.run(args, msr_action3d.scan, leave_out=args.keep_noisy)

@@ -1,0 +1,7 @@
+"""Convert NW-UCLA's JSON files (aAA_sSS_eEE_vVV.json): python tools/data/nw_ucla.py SRC OUT"""
+
+from mmdualhead.datasets.converters import cli, nw_ucla
+
+if __name__ == '__main__':
+    args = cli.make_parser(__doc__).parse_args()
+    cli.run(args, nw_ucla.scan)
