@@ -9,6 +9,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -132,7 +133,33 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
     raise UnpicklingError(f'the checkpoint asks for {name!r} of {owner!r}, which no training writes; refused')
 
 
+def lacks_cuda() -> bool:
+    """Whether this torch is built without CUDA, which mmengine's distributed training takes for granted."""
+    import torch
+
+    return not hasattr(torch._C, '_cuda_setDevice')
+
+
+def distribute_without_cuda() -> None:
+    """Let several processes train on the CPU, with the backend gloo: there is no device to choose or name."""
+    import torch
+    from mmengine.model import MMDistributedDataParallel
+
+    def set_no_device(_device: Any) -> None:
+        """There is none."""
+
+    original = MMDistributedDataParallel.__init__
+
+    @wraps(original)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **{**kwargs, 'device_ids': None})
+
+    torch.cuda.set_device = set_no_device
+    MMDistributedDataParallel.__init__ = init
+
+
 REPAIRS = (
     Repair('mmaction2 lacks its module localizers/drn', lacks_drn, add_drn),
     Repair("torch.load refuses mmengine's checkpoints", refuses_own_checkpoints, allow_own_checkpoints),
+    Repair('mmengine needs CUDA for distributed training', lacks_cuda, distribute_without_cuda),
 )
