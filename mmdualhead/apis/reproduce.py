@@ -37,8 +37,8 @@ class Run:
 
     @property
     def config(self) -> Path:
-        """The complete config of this run."""
-        return self.work_dir / 'config.py'
+        """The complete config, beside the work dir, into which the runner writes one of its own."""
+        return self.work_dir.with_name(f'{self.work_dir.name}.py')
 
     @property
     def dumps(self) -> list[Path]:
@@ -93,7 +93,7 @@ class Reproduction:
         self.seeds = tuple(dict.fromkeys(self.seeds))
         self.failed: list[str] = []
         if not self.rows:
-            needed = ', '.join(sorted({c for row in self.content.rows for c in self._missing(row)}))
+            needed = ', '.join(self._missing(*self.content.rows))
             raise FileNotFoundError(f'{self.configs} has no config for table {self.table}: {needed}')
 
     @property
@@ -160,19 +160,19 @@ class Reproduction:
         seeds = ', '.join(map(str, self.seeds))
         remarks = [
             f'Mean ± sample standard deviation over seeds {seeds}; last checkpoints.',
-            'Fused rows: streams of one seed, equal weights.',
+            'Fused rows: streams of one seed, equal weights; parameters of one stream.',
         ]
         if self.options:
             remarks.append(f'Every config with {dict(self.options)}.')
-        left_out = [
-            f'{r.label} ({", ".join(self._missing(r))})' for r in self.content.rows if self._missing(r)
-        ]
+        left_out = [row for row in self.content.rows if self._missing(row)]
         if left_out:
-            remarks.append(f'Left out for lack of configs: {"; ".join(left_out)}.')
+            remarks.append(f'Left out for lack of configs: {", ".join(row.label for row in left_out)}.')
+            remarks.append(f'Missing in {self.configs.name}/: {", ".join(self._missing(*left_out))}.')
         return remarks
 
-    def _missing(self, row: Row) -> list[str]:
-        return missing_configs(row, self.benchmark, self.configs)
+    def _missing(self, *rows: Row) -> list[str]:
+        names = (name for row in rows for name in missing_configs(row, self.benchmark, self.configs))
+        return list(dict.fromkeys(names))
 
     def _run(self, experiment: Experiment, seed: int) -> Run:
         return Run(experiment, seed, self.work_dir / experiment.name(self.benchmark) / f'seed{seed}')

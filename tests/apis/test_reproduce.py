@@ -111,11 +111,11 @@ def test_every_row_is_trained_and_tested_with_every_seed(make):
 def test_rows_differ_from_the_joint_config_in_what_they_are_named_for(make, tmp_path):
     for table in ('4', '5', '6', '7', '8'):
         make(table).reproduce()
-    base = Config.fromfile(tmp_path / 'work' / 'dualhead_toy_j' / 'seed0' / 'config.py').model
+    base = Config.fromfile(tmp_path / 'work' / 'dualhead_toy_j' / 'seed0.py').model
     changed = {}
-    for config in (tmp_path / 'work').glob('dualhead_toy_j_*/seed0/config.py'):
+    for config in (tmp_path / 'work').glob('dualhead_toy_j_*/seed0.py'):
         model = Config.fromfile(config).model
-        changed[config.parts[-3].removeprefix('dualhead_toy_j_')] = {
+        changed[config.parts[-2].removeprefix('dualhead_toy_j_')] = {
             part: model[part] for part in base if model[part] != base[part]
         }
     assert changed == {
@@ -134,7 +134,7 @@ def test_rows_differ_from_the_joint_config_in_what_they_are_named_for(make, tmp_
 
 def test_runs_dump_scores_and_know_their_seed(make, tmp_path):
     make(seeds=(7,), options={'max_epochs': 1}).reproduce()
-    config = Config.fromfile(tmp_path / 'work' / 'dualhead_toy_j' / 'seed7' / 'config.py')
+    config = Config.fromfile(tmp_path / 'work' / 'dualhead_toy_j' / 'seed7.py')
     assert [evaluator.type for evaluator in config.test_evaluator] == ['DualHeadMetric', 'DumpScores']
     assert config.randomness.seed == 7
     assert config.max_epochs == 1
@@ -177,7 +177,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(make):
 def test_other_settings_in_the_same_work_dir_are_refused_before_any_run(make):
     make().reproduce()
     make.launch.commands.clear()
-    with pytest.raises(SettingsChanged, match=r'config\.py differs .* --work-dir'):
+    with pytest.raises(SettingsChanged, match=r'seed0\.py differs .* --work-dir'):
         make(options={'max_epochs': 1}).reproduce()
     assert make.launch.commands == []
 
@@ -193,7 +193,8 @@ def test_streams_are_fused_and_rows_without_config_left_out(make):
     reproduction.reproduce()
     table = reproduction.out_file.read_text()
     assert cells(table, '2s DualHead-Net')[2] == '90.00'
-    assert '4s DualHead-Net (dualhead_toy_jm.py, dualhead_toy_bm.py)' in table
+    assert 'JMs DualHead-Net, BMs DualHead-Net, 4s DualHead-Net.' in table
+    assert table.count('dualhead_toy_jm.py') == 1
 
 
 def test_a_benchmark_without_any_config_names_them(make):
