@@ -236,3 +236,23 @@ def test_launch_keeps_what_a_command_prints_and_its_status(tmp_path):
     for _ in range(2):
         assert launch_logged(['sh', '-c', 'echo out; echo err >&2; exit 3'], log) == 3
     assert re.findall('out|err', log.read_text()) == ['out', 'err', 'out', 'err']
+
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+ABLATIONS = [
+    experiment
+    for table in TABLES.values()
+    for row in table.rows
+    for experiment in row.experiments
+    if experiment.change
+]
+
+
+@pytest.mark.parametrize('experiment', ABLATIONS, ids=lambda experiment: experiment.change)
+def test_changes_are_those_of_the_ablation_configs(experiment):
+    wanted = Config.fromfile(CONFIGS / 'ablations' / f'{experiment.name("ntu60_xsub")}.py')
+    changed = Config.fromfile(CONFIGS / experiment.config('ntu60_xsub'))
+    changed.merge_from_dict(dict(experiment.options))
+    assert changed.model == wanted.model
+    built = [MODELS.build(config.model) for config in (changed, wanted)]
+    assert str(built[0]) == str(built[1])
