@@ -1,0 +1,186 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import DATASETS
+from mmaction.utils import register_all_modules
+from mmengine.dataset import ClassBalancedDataset, pseudo_collate
+from torch.utils.data import DataLoader
+
+from mmdualhead.datasets import AnnotationError, SkeletonDataset, normalize, skeleton_dataset, write_store
+from mmdualhead.skeletons import NTU
+
+from .clips import PIPELINE, make_data, save
+
+MMACTION = [
+    dict(type='PreNormalize3D'),
+    dict(type='GenSkeFeat', dataset='nturgb+d'),
+    dict(type='UniformSampleFrames', clip_len=20),
+    dict(type='PoseDecode'),
+    dict(type='FormatGCNInput', num_person=2),
+    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+]
+
+
+@pytest.fixture(params=['pickle', 'store'])
+def ann_file(request, tmp_path):
+    """The same annotations as either kind of file."""
+    if request.param == 'pickle':
+        return save(tmp_path, make_data())
+    write_store(tmp_path / 'data.store', make_data())
+    return str(tmp_path / 'data.store')
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """The warnings that are logged."""
+    said = []
+    monkeypatch.setattr(skeleton_dataset, 'print_log', lambda text, **_: said.append(text))
+    return said
+
+
+def batches(dataset, **loader):
+    np.random.seed(0)
+    return list(DataLoader(dataset, batch_size=4, collate_fn=pseudo_collate, **loader))
+
+
+@pytest.mark.parametrize('stream', ['j', 'b', 'jm', 'bm', 'j+b'])
+def test_gives_what_mmaction_gives(ann_file, tmp_path, stream):
+    reference = copy.deepcopy(MMACTION)
+    reference[1]['feats'] = stream.split('+')
+    register_all_modules()
+    theirs = DATASETS.build(
+        dict(type='PoseDataset', ann_file=save(tmp_path, make_data()), pipeline=reference, split='train')
+    )
+    ours = SkeletonDataset(ann_file, PIPELINE, split='train', stream=stream)
+    assert len(ours) == len(theirs) == 6
+    for index in range(6):
+        np.random.seed(index)
+        expected = theirs[index]
+        np.random.seed(index)
+        found = ours[index]
+        torch.testing.assert_close(found['inputs'], expected['inputs'], rtol=0, atol=0)
+        assert found['data_samples'].gt_label == expected['data_samples'].gt_label
+        assert found['data_samples'].frame_dir == expected['data_samples'].frame_dir
+
+
+def test_completes_mmactions_own_pipeline(ann_file):
+    dataset = DATASETS.build(
+        dict(type='SkeletonDataset', ann_file=ann_file, pipeline=MMACTION, split='val', stream='bm')
+    )
+    assert dataset[0]['inputs'].shape == (1, 2, 20, 25, 3)
+
+
+def test_workers_and_pickled_copies_read_the_same(ann_file):
+    pipeline = [*PIPELINE[:2], dict(type='ReplayPad', length=30), *PIPELINE[3:]]
+    dataset = SkeletonDataset(ann_file, pipeline, split='train')
+    expected = batches(dataset)
+    for others in (batches(dataset, num_workers=2), batches(pickle.loads(pickle.dumps(dataset)))):
+        for found, alone in zip(others, expected, strict=True):
+            torch.testing.assert_close(found['inputs'], alone['inputs'])
+
+
+def test_subsets(ann_file):
+    dataset = SkeletonDataset(ann_file, PIPELINE, split='train')
+    names = [dataset[index]['data_samples'].frame_dir for index in range(6)]
+    for indices, expected in ((2, names[:2]), (-2, names[-2:]), ([4, 0], [names[4], names[0]])):
+        subset = dataset.get_subset(indices)
+        assert [subset[index]['data_samples'].frame_dir for index in range(len(subset))] == expected
+    few = SkeletonDataset(ann_file, PIPELINE, split='train', indices=[1, 3])
+    assert [few[index]['data_samples'].frame_dir for index in range(2)] == [names[1], names[3]]
+
+
+def test_class_balanced(ann_file):
+    dataset = SkeletonDataset(ann_file, PIPELINE, split='train')
+    assert [dataset.get_cat_ids(index) for index in range(3)] == [[0], [2], [0]]
+    assert len(ClassBalancedDataset(dataset, oversample_thr=0.9)) > 6
+
+
+def test_normalised_files_are_not_normalised_again(tmp_path):
+    raw = make_data()
+    ready = copy.deepcopy(raw) | dict(meta=dict(normalized=True))
+    for clip in ready['annotations']:
+        clip['keypoint'] = normalize.normalize_clip(clip['keypoint'], NTU).keypoint.astype(np.float32)
+    pipeline = [*PIPELINE[:2], dict(type='ReplayPad', length=30), *PIPELINE[3:]]
+    expected = batches(SkeletonDataset(save(tmp_path, raw), pipeline, split='val', stream='b'))
+    found = batches(SkeletonDataset(save(tmp_path, ready), pipeline, split='val', stream='b'))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one['inputs'], other['inputs'], rtol=0, atol=1e-6)
+
+
+def test_numpy_labels_and_missing_lengths(tmp_path):
+    data = make_data()
+    for clip in data['annotations']:
+        clip['label'] = np.int64(clip['label'])
+        del clip['total_frames']
+    register_all_modules()
+    dataset = SkeletonDataset(save(tmp_path, data), MMACTION, split='train')
+    assert [int(dataset[index]['data_samples'].gt_label) for index in range(3)] == [0, 2, 0]
+
+
+def test_missing_file_says_where_it_comes_from(tmp_path):
+    path = str(tmp_path / 'ntu60_3d.pkl')
+    with pytest.raises(FileNotFoundError) as caught:
+        SkeletonDataset(path, PIPELINE, split='train', ann_source='Get it from X, then run Y.')
+    assert str(caught.value) == f'annotation file {path} is missing. Get it from X, then run Y.'
+
+
+def test_faults_end_the_building_with_all_of_them(tmp_path):
+    data = make_data()
+    data['annotations'][0]['label'] = 60
+    data['annotations'][2]['keypoint'][0, 4, 3, 1] = np.nan
+    path = save(tmp_path, data)
+    with pytest.raises(AnnotationError) as caught:
+        SkeletonDataset(path, PIPELINE, split='train', num_classes=4)
+    assert str(caught.value) == (
+        f"{path}, split 'train': 2 kinds of fault\n"
+        '* label: expected 0..3 (num_classes=4), found otherwise in 1 clip:\n'
+        '    S000: 60\n'
+        '* keypoint: expected finite numbers, found otherwise in 1 clip:\n'
+        '    S002: nan at person 0, frame 4, joint 3, channel 1; 1 in all\n'
+        '  With check=False, NormalizeSkeleton3D takes such joints as missing.'
+    )
+    assert len(SkeletonDataset(path, PIPELINE, split='val', num_classes=4)) == 6
+    assert len(SkeletonDataset(path, PIPELINE, split='train', num_classes=4, check=False)) == 6
+
+
+@pytest.mark.parametrize(('test_mode', 'length'), [(False, 5), (True, 6)])
+def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_mode, length):
+    data = make_data()
+    data['annotations'][4]['keypoint'] *= 0
+    dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', test_mode=test_mode)
+    assert len(dataset) == length
+    (warning,) = warnings
+    assert 'S004: nobody, or all zero' in warning
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(split='xsub'), "no split 'xsub'"),
+        (dict(split=None), 'say which split'),
+        (dict(stream='x'), 'unknown stream'),
+        (dict(pipeline=[dict(type='SkeletonStream', layout='coco')]), "17 joints \\(layout 'coco'\\)"),
+        (dict(data_prefix=dict(video='videos')), 'PoseDataset'),
+    ],
+)
+def test_wrong_arguments(ann_file, change, said):
+    with pytest.raises(ValueError, match=said):
+        SkeletonDataset(**dict(ann_file=ann_file, pipeline=PIPELINE, split='train') | change)
+
+
+def test_an_empty_split(tmp_path):
+    data = make_data()
+    data['split']['train'] = []
+    with pytest.raises(ValueError, match="split 'train' holds no clips"):
+        SkeletonDataset(save(tmp_path, data), PIPELINE, split='train')
+
+
+def test_several_classes_a_clip(tmp_path):
+    data = make_data()
+    for clip in data['annotations']:
+        clip['label'] = [clip['label'], 3]
+    dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', num_classes=4, multi_class=True)
+    assert dataset[2]['data_samples'].gt_label.tolist() == [1, 0, 0, 1]
