@@ -136,7 +136,7 @@ def read_table(path: Path) -> list[Row]:
         empty = [column for column in COLUMNS if not (line[column] or '').strip()]
         if empty:
             raise ConversionError(f'{path}, line {number}: no {", ".join(empty)}')
-        row = Row(number, *(line[column].strip() for column in COLUMNS), line.get('subject'))
+        row = Row(number, *(line[column].strip() for column in COLUMNS), line.get('subject') or None)
         first = seen.setdefault(_clip_name(row.clip), number)
         if first != number:
             raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {first}, too')

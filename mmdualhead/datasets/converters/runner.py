@@ -5,14 +5,17 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -116,17 +119,14 @@ def convert_part(part: Part, read: Callable, normalise: Normalise | None, layout
 def _run(parts: Sequence[Part], task: Callable[[Part], int], total: int, workers: int | None) -> None:
     if not parts:
         return
-    bar = ProgressBar(total, file=sys.stderr)
-    done_before = total - sum(len(part.recordings) for part in parts)
-    for count in _prepend(done_before, _results(parts, task, workers)):
-        bar.update(count)
+    remaining = sum(len(part.recordings) for part in parts)
+    if remaining < total:
+        sys.stderr.write(f'going on: {total - remaining} of {total} raw files were read before\n')
+    bar = ProgressBar(remaining, file=sys.stderr)
+    with closing(_results(parts, task, workers)) as counts:
+        for count in counts:
+            bar.update(count)
     sys.stderr.write('\n')
-
-
-def _prepend(count: int, counts: Iterator[int]) -> Iterator[int]:
-    if count:
-        yield count
-    yield from counts
 
 
 def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | None) -> Iterator[int]:
@@ -134,19 +134,24 @@ def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | 
     if workers == 0:
         yield from map(task, parts)
         return
-    with ProcessPoolExecutor(workers, initializer=_leave_interrupts_to_parent) as pool:
-        futures = [pool.submit(task, part) for part in parts]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            # Parts that are being read are finished and kept; the rest waits for the next run.
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    pool = ProcessPoolExecutor(workers, initializer=_follow_parent)
+    try:
+        for future in as_completed([pool.submit(task, part) for part in parts]):
+            yield future.result()
+    finally:
+        # After an interrupt, parts that are being read are finished; the rest waits for the next run.
+        pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _follow_parent() -> None:
+    """Workers leave interrupts to their parent, and end with it even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _available_processors() -> int:
