@@ -11,13 +11,16 @@ from mmdualhead.version import __version__, check
 # module to run, for which it imports this package, sys.argv[0] is '-m'.
 _DOCTOR_STARTS = sys.argv[:1] == ['-m'] and 'mmdualhead.doctor' in sys.orig_argv
 
+REPAIRED: list[str] = []
+"""The faults of the packages below that :mod:`mmdualhead.compat` made up for."""
+
 if not _DOCTOR_STARTS:
     check()
 
     from mmdualhead import compat
 
-    compat.apply()
+    REPAIRED = compat.apply()
 
     from mmdualhead import apis, datasets, evaluation, models  # noqa: F401
 
-__all__ = ['__version__']
+__all__ = ['REPAIRED', '__version__']

@@ -137,7 +137,8 @@ def lacks_cuda() -> bool:
     """Whether this torch is built without CUDA, which mmengine's distributed training takes for granted."""
     import torch
 
-    return not hasattr(torch._C, '_cuda_setDevice')
+    is_repaired = torch.cuda.set_device.__module__ == __name__
+    return not is_repaired and not hasattr(torch._C, '_cuda_setDevice')
 
 
 def distribute_without_cuda() -> None:

@@ -59,9 +59,8 @@ def installed(package: str) -> str | None:
     return 'unknown' if util.find_spec(MODULES.get(package, package)) else None
 
 
-def problem(package: str) -> str | None:
-    """What is wrong with the version of a package, in a few words; None if nothing is."""
-    version = installed(package)
+def problem(package: str, version: str | None) -> str | None:
+    """What is wrong with a version of a package, in a few words; None if nothing is."""
     if version is None:
         return f'{package} is not installed'
     if version != 'unknown' and version not in SUPPORTED[package]:
@@ -71,7 +70,9 @@ def problem(package: str) -> str | None:
 
 def check() -> None:
     """Raise one ImportError that names every package of an unsupported version."""
-    problems = [f'{text} (needs {SUPPORTED[name]})' for name in SUPPORTED if (text := problem(name))]
+    problems = [
+        f'{text} (needs {SUPPORTED[name]})' for name in SUPPORTED if (text := problem(name, installed(name)))
+    ]
     if problems:
         raise ImportError(
             f'mmdualhead {__version__} cannot work here: {"; ".join(problems)}. '

@@ -1,0 +1,247 @@
+"""``python -m mmdualhead.doctor`` says which versions are here, what is broken, and which command mends it.
+
+It needs nothing but Python itself: what might be broken is tried in a process of its own. The exit status
+is 0 if training works and 1 if it can't.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata, util
+from typing import NamedTuple
+
+from mmdualhead.version import MMCV_DISTRIBUTIONS, SUPPORTED, __version__, installed, problem
+
+TIMEOUT = 300
+"""Seconds that the trial may take; a cold disk makes the first import slow."""
+
+WIDTH = 48
+"""Characters of a cell of the table; what is longer stands in full below it."""
+
+TRIAL = """
+import importlib, sys
+for module in {modules}:
+    print('importing', module, flush=True)
+    importlib.import_module(module)
+print('training', 'a step', flush=True)
+import io, torch
+from mmaction.registry import MODELS
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import init_default_scope
+init_default_scope('mmaction')
+model = MODELS.build(dict(
+    type='RecognizerGCN',
+    backbone=dict(type='STGCN', graph_cfg=dict(layout='coco', mode='spatial'), base_channels=4, num_stages=1),
+    cls_head=dict(type='GCNHead', num_classes=2, in_channels=4)))
+model.backbone(torch.randn(2, 1, 8, 17, 3)).sum().backward()
+torch.optim.SGD(model.parameters(), lr=0.1).step()
+print('reading', 'a checkpoint', flush=True)
+file = io.BytesIO()
+torch.save(dict(state_dict=model.state_dict(), history=HistoryBuffer([1.0], [1])), file)
+file.seek(0)
+torch.load(file)
+import mmdualhead
+for fault in mmdualhead.REPAIRED:
+    print('repaired', fault, flush=True)
+print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU', flush=True)
+"""
+"""Runs step by step what training does; prints each step before it tries it."""
+
+MODULES = ('numpy', 'cv2', 'torch', 'mmengine', 'mmcv', 'importlib_metadata', 'mmaction', 'mmdualhead')
+
+
+class Finding(NamedTuple):
+    """A line of the table.
+
+    Args:
+        subject: what was looked at.
+        found: what is there.
+        wanted: what should be.
+        status: ``ok``, ``repaired`` (mmdualhead makes up for it), ``note`` (training works all the same) or
+            ``BROKEN``.
+        remedy: the command that mends it.
+    """
+
+    subject: str
+    found: str
+    wanted: str = ''
+    status: str = 'ok'
+    remedy: str = ''
+
+
+def pip(*arguments: str) -> str:
+    """A pip command for the Python that runs this, to be typed into a shell."""
+    return shlex.join([sys.executable, '-m', 'pip', *arguments])
+
+
+MMCV_LITE = f'mmcv-lite=={SUPPORTED["mmcv"].tested}'
+RENEW_MMCV = f'{pip("uninstall", "-y", *MMCV_DISTRIBUTIONS)} && {pip("install", MMCV_LITE)}'
+HEADLESS = 'opencv-contrib-python-headless'
+
+PACKAGES = {
+    'cv2': 'opencv-contrib-python',
+    'mmaction': 'mmaction2',
+    'mmcv': 'mmcv-lite',
+    'PIL': 'Pillow',
+    'yaml': 'pyyaml',
+}
+"""The package of a module, where it is named differently."""
+
+KNOWN_FAULTS = (
+    (
+        r'libGL|libgthread|libglib|libxcb',
+        f'{pip("uninstall", "-y", "opencv-python", "opencv-contrib-python")} && {pip("install", HEADLESS)}',
+    ),
+    (r'mmcv\._ext|MMCV==|undefined symbol.*mmcv', RENEW_MMCV),
+    (
+        r'numpy\.core\.multiarray|NumPy 1\.x|_ARRAY_API',
+        pip('install', '--upgrade', f'numpy{SUPPORTED["numpy"]}'),
+    ),
+)
+"""What errors look like, and what mends them."""
+
+
+def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Finding]:
+    """A finding for each supported package.
+
+    Args:
+        version_of: gives the version of an installed package, or None.
+    """
+    for name, supported in SUPPORTED.items():
+        version = version_of(name)
+        fault = problem(name, version)
+        remedy = pip('install', f'{name}{supported}')
+        if name == 'mmcv':
+            remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
+        status, remedy = ('BROKEN', remedy) if fault else ('ok', '')
+        yield Finding(name, version or 'not installed', str(supported), status, remedy)
+
+
+def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Finding]:
+    """A finding if mmcv is there twice, one overwriting the other."""
+    if all(map(has or _is_distributed, MMCV_DISTRIBUTIONS)):
+        yield Finding('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
+
+
+def look_at_mim(has_module: Callable[[str], bool] = lambda name: util.find_spec(name) is not None) -> Finding:
+    """Whether ``mim train`` can start; without mim, MMAction2's own tools/train.py still does."""
+    install = pip('install', 'openmim==0.3.9', 'setuptools<81')
+    if not has_module('mim'):
+        return Finding('mim', 'not installed', 'for "mim train"', 'note', install)
+    if not has_module('pkg_resources'):
+        return Finding(
+            'mim', 'lacks pkg_resources', 'setuptools<81', 'BROKEN', pip('install', 'setuptools<81')
+        )
+    return Finding('mim', 'works', 'for "mim train"')
+
+
+def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Finding]:
+    """Import everything, train a step and read a checkpoint, in a process of its own."""
+    try:
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-c', program], capture_output=True, text=True, timeout=TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding('training', f'no answer in {TIMEOUT} s', 'works', 'BROKEN')
+        return
+    steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
+    repaired = [what for step, what in steps if step == 'repaired']
+    yield from (Finding('repair', fault, 'made up for by mmdualhead', 'repaired') for fault in repaired)
+    if done.returncode == 0:
+        yield Finding('training', f'works on {steps[-1][1]}', 'works')
+        return
+    step, what = steps[-1] if steps else ('starting', 'Python')
+    reason = _last_line(done.stderr) or f'died with status {done.returncode}'
+    yield Finding(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
+
+
+def _remedy(error: str, module: str) -> str:
+    """The command for a known error, for a missing requirement, or else to install the module's package anew."""
+    for pattern, remedy in KNOWN_FAULTS:
+        if re.search(pattern, error):
+            return remedy
+    missing = re.search(r"No module named '(\w+)", error)
+    package = PACKAGES.get(missing.group(1), missing.group(1)) if missing else ''
+    if package.lower() in _requirements():
+        return pip('install', package)
+    owner = PACKAGES.get(module, module)
+    if module not in MODULES or owner == 'mmdualhead':
+        return ''
+    supported = SUPPORTED.get('mmcv' if owner == 'mmcv-lite' else owner, '')
+    return pip('install', '--force-reinstall', f'{owner}{supported}')
+
+
+def _requirements() -> set[str]:
+    """The names of the packages that those of OpenMMLab require."""
+    required = set()
+    for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
+        if _is_distributed(package):
+            lines = metadata.requires(package) or ()
+            required |= {re.match(r'[\w.-]+', line).group().lower() for line in lines}
+    return required
+
+
+def _last_line(error: str) -> str:
+    lines = [line for line in error.splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else ''
+
+
+def _is_distributed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def examine() -> list[Finding]:
+    """Look at everything; training is tried only if every package is there in a supported version."""
+    findings = [
+        Finding('mmdualhead', __version__),
+        Finding('Python', '.'.join(map(str, sys.version_info[:3])), '>=3.10'),
+        *look_at_packages(),
+        *look_at_mmcv(),
+        look_at_mim(),
+    ]
+    if not any(finding.status == 'BROKEN' for finding in findings):
+        findings += try_training()
+    return findings
+
+
+def report(findings: Sequence[Finding]) -> str:
+    """The findings as a table, the commands that mend what is broken, and a sentence that sums up."""
+    rows = [('what', 'found', 'supported', 'status')]
+    rows += [tuple(textwrap.shorten(cell, WIDTH) for cell in finding[:4]) for finding in findings]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+    lines.insert(1, '  '.join('-' * width for width in widths))
+    broken = [finding for finding in findings if finding.status == 'BROKEN']
+    optional = [finding for finding in findings if finding.status == 'note']
+    lines += [f'\n{f.subject}: {f.found}' for f in broken if len(f.found) > WIDTH]
+    for heading, some in (('To mend it:', broken), ('If you want it:', optional)):
+        if any(finding.remedy for finding in some):
+            lines += ['', heading, *dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy)]
+    verdict = 'Training cannot work here.' if broken else 'Everything that training needs is here and works.'
+    return '\n'.join([*lines, '', verdict])
+
+
+def main() -> int:
+    """Print the report.
+
+    Returns:
+        The exit status.
+    """
+    findings = examine()
+    print(report(findings))
+    return int(any(finding.status == 'BROKEN' for finding in findings))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

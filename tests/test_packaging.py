@@ -1,0 +1,105 @@
+"""What pip gets to see of this project: requirements, wheel, editable install."""
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mmdualhead.version import SUPPORTED, __version__
+
+ROOT = Path(__file__).parents[1]
+SOURCES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'configs', 'tools', 'mmdualhead')
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the project, as it is in a fresh clone."""
+    copied = tmp_path / 'project'
+    copied.mkdir()
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns('.mim', '__pycache__'))
+        else:
+            shutil.copy(ROOT / name, copied)
+    return copied
+
+
+def build(project, kind):
+    """Build a wheel as pip does."""
+    program = f'from setuptools.build_meta import build_{kind} as build; print(build("dist"))'
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', program],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return zipfile.ZipFile(project / 'dist' / done.stdout.split()[-1])
+
+
+class TestMmcv:
+    @pytest.fixture
+    def choose(self, monkeypatch, tmp_path):
+        """The mmcv that setup.py chooses in an environment with some distributions installed."""
+
+        def choose(*installed):
+            for name in installed:
+                (tmp_path / f'{name}-2.1.0.dist-info').mkdir()
+                metadata = f'Metadata-Version: 2.1\nName: {name.replace("_", "-")}\nVersion: 2.1.0\n'
+                (tmp_path / f'{name}-2.1.0.dist-info' / 'METADATA').write_text(metadata)
+            monkeypatch.setattr(sysconfig, 'get_path', lambda _: str(tmp_path))
+            return runpy.run_path(str(ROOT / 'setup.py'))['requirements']()[3]
+
+        return choose
+
+    def test_full_mmcv_is_kept(self, choose):
+        assert choose('mmcv') == f'mmcv{SUPPORTED["mmcv"]}'
+
+    @pytest.mark.parametrize('installed', [(), ('mmcv_lite',), ('numpy',)])
+    def test_others_get_the_lite_one(self, choose, installed):
+        assert choose(*installed) == f'mmcv-lite{SUPPORTED["mmcv"]}'
+
+    def test_choice_by_hand(self, choose, monkeypatch):
+        monkeypatch.setenv('MMDUALHEAD_MMCV', 'mmcv')
+        assert choose().startswith('mmcv>')
+
+
+def test_wheel_carries_what_mim_looks_for(project):
+    wheel = build(project, 'wheel')
+    names = set(wheel.namelist())
+    for file in [file for folder in ('configs', 'tools') for file in (project / folder).rglob('*.*')]:
+        assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
+    assert 'mmdualhead/.mim/model-index.yml' in names
+    assert 'mmdualhead/skeletons.py' in names
+    assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
+
+    metadata = wheel.read(f'mmdualhead-{__version__}.dist-info/METADATA').decode()
+    required = re.findall(r'^Requires-Dist: ([\w-]+)[<>=]\S*$', metadata, re.MULTILINE)
+    assert {name.replace('-lite', '') for name in required} == set(SUPPORTED)
+
+
+def test_editable_install_links_what_mim_looks_for(project):
+    for _ in range(2):
+        build(project, 'editable')
+    for name in ('configs', 'tools', 'model-index.yml'):
+        link = project / 'mmdualhead' / '.mim' / name
+        assert link.is_symlink()
+        assert link.resolve() == project / name
+
+
+def test_model_index_names_only_what_exists():
+    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())
+    for metafile in index['Import']:
+        content = yaml.safe_load((ROOT / metafile).read_text())
+        collections = {collection['Name'] for collection in content['Collections']}
+        for model in content['Models']:
+            assert model['In Collection'] in collections
+            assert (ROOT / model['Config']).is_file(), model['Config']
