@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdualhead.datasets.annotations import open_annotations
+
 from .accuracy import accuracies, confusion_matrix, true_class_ranks
 from .analysis import Calibration, accuracy_by_class, calibration, gains, most_confused
 from .fusion import join, to_probabilities
-from .score_pickle import load_score_pickle
 from .scores import Scores
 from .tables import markdown_table, percent
 
@@ -132,11 +133,10 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         ValueError: the annotation file names no classes.
     """
     path = Path(path)
-    if path.suffix not in ('.pkl', '.pickle'):
+    if not path.is_dir() and path.suffix not in ('.pkl', '.pickle'):
         lines = path.read_text(encoding='utf-8').splitlines()
         return tuple(line.strip() for line in lines if line.strip())
-    content = load_score_pickle(path)
-    classes = content.get('meta', {}).get('classes') if isinstance(content, Mapping) else None
+    classes = open_annotations(path).meta.get('classes')
     if not classes:
         raise ValueError(f'{path} names no classes in its meta; give a text file of names, one a line')
     return tuple(map(str, classes))

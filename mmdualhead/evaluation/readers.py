@@ -5,12 +5,14 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmdualhead.datasets.annotations import open_annotations
 
 from .score_pickle import load_score_pickle
 from .scores import Scores, load_scores, shorten
@@ -33,13 +35,17 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     """Read names and labels for dumps that lack them.
 
     Args:
-        ann_file: a PoseDataset pickle (``split`` and ``annotations``, or a bare list of annotations), or a
-            label pickle of the ST-GCN family, ``(names, labels)``.
-        split: the split that was tested, for a PoseDataset pickle that has splits.
+        ann_file: a PoseDataset pickle (``split`` and ``annotations``, or a bare list of annotations), a store
+            folder of this package, or a label pickle of the ST-GCN family, ``(names, labels)``.
+        split: the split that was tested, for annotations that have splits.
 
     Raises:
-        ValueError: the file is neither, or has no such split.
+        ValueError: the file is none of these, has no such split, or lacks labels.
     """
+    if Path(ann_file).is_dir():
+        store = open_annotations(ann_file)
+        _check_split(ann_file, store.splits, split)
+        return _to_clips(ann_file, split, store.select(split))
     content = load_score_pickle(ann_file)
     if isinstance(content, Mapping) and {'split', 'annotations'} <= set(content):
         return _from_annotations(ann_file, content['annotations'], content['split'], split)
@@ -54,15 +60,28 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
 def _from_annotations(
     ann_file: str | Path, annotations: Sequence[Mapping], splits: Mapping, split: str | None
 ) -> Clips:
+    """The clips of a split in the order of the annotations, which is the order in which they are tested."""
+    _check_split(ann_file, splits, split)
+    key = 'filename' if 'filename' in annotations[0] else 'frame_dir'
+    chosen = set(splits[split]) if splits else {item[key] for item in annotations}
+    return _to_clips(ann_file, split, [item for item in annotations if item[key] in chosen], key)
+
+
+def _check_split(ann_file: str | Path, splits: Collection[str], split: str | None) -> None:
     if split is not None and split not in splits:
         raise ValueError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
     if split is None and splits:
         raise ValueError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
-    key = 'filename' if 'filename' in annotations[0] else 'frame_dir'
-    chosen = set(splits[split]) if splits else {item[key] for item in annotations}
-    items = [item for item in annotations if item[key] in chosen]
+
+
+def _to_clips(
+    ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str = 'frame_dir'
+) -> Clips:
+    unlabelled = [str(item[key]) for item in items if item.get('label') is None]
+    if unlabelled:
+        raise ValueError(f'{ann_file} gives no label to {shorten(unlabelled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
-    labels = np.array([int(item['label']) for item in items])
+    labels = np.array([int(item['label']) for item in items], dtype=np.int64)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
 
 

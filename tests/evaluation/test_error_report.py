@@ -38,6 +38,6 @@ def test_class_names_come_from_text_or_annotations(tmp_path):
     content = dict(split={}, annotations=[], meta=dict(classes=['jog', 'walk']))
     (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
     assert read_class_names(tmp_path / 'ann.pkl') == ('jog', 'walk')
-    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps([]))
+    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
     with pytest.raises(ValueError, match='names no classes'):
         read_class_names(tmp_path / 'bare.pkl')

@@ -8,6 +8,8 @@ import torch
 from mmengine.evaluator import DumpResults
 
 from mmdualhead.datasets.safe_pickle import UnsafePickleError
+from mmdualhead.datasets.store import write_store
+from mmdualhead.evaluation.error_report import read_class_names
 from mmdualhead.evaluation.readers import find_dump, read_clips, read_scores
 from mmdualhead.evaluation.scores import save_scores
 
@@ -126,6 +128,23 @@ def test_a_split_must_be_scored_whole(make_scores, tmp_path, annotations):
     save_scores(make_scores(clips=61), tmp_path / 'scores.npz')
     with pytest.raises(ValueError, match=r'ann\.pkl \(val\) lacks what .* 1 clip: clip060'):
         read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
+
+
+def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):
+    items = pickle.loads(annotations.read_bytes())
+    for item in items['annotations']:
+        item |= dict(total_frames=2, keypoint=np.ones((1, 2, 25, 3), dtype=np.float32))
+    write_store(tmp_path / 'store', items | dict(meta=dict(classes=['sit', 'stand'])))
+    clips = read_clips(tmp_path / 'store', 'val')
+    assert clips.names == make_scores().names
+    np.testing.assert_array_equal(clips.labels, make_scores().labels)
+    assert read_class_names(tmp_path / 'store') == ('sit', 'stand')
+
+
+def test_clips_without_a_label_are_named(tmp_path):
+    path = dump([dict(frame_dir='one', label=1), dict(frame_dir='two')], tmp_path / 'ann.pkl')
+    with pytest.raises(ValueError, match=r'ann\.pkl gives no label to 1 clip: two'):
+        read_clips(path)
 
 
 def test_splits_must_be_named(annotations):

@@ -1,10 +1,12 @@
+import runpy
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mmdualhead.evaluation.error_report import make_report
-from mmdualhead.evaluation.scores import Scores
+from mmdualhead.evaluation.scores import Scores, save_scores
 from mmdualhead.visualization import draw_confusion, draw_errors, draw_gains, figures
 
 pytest.importorskip('matplotlib')
@@ -12,8 +14,9 @@ pytest.importorskip('matplotlib')
 
 @pytest.fixture
 def figure(monkeypatch):
-    """The figures that were drawn, to look into."""
+    """The figures that were drawn, to look into; of few pixels, which changes no proportion."""
     drawn = []
+    monkeypatch.setattr(figures, 'DPI', 40)
     make = figures.new_figure
     monkeypatch.setattr(figures, 'new_figure', lambda *size: drawn.append(make(*size)) or drawn[-1])
     return drawn
@@ -74,6 +77,37 @@ def test_gains_show_the_largest_changes_best_on_top(figure, tmp_path):
 def test_models_without_any_difference_still_have_a_picture(tmp_path):
     draw_gains(np.zeros(3), list('abc'), 'twins', tmp_path / 'gain.png')
     assert (tmp_path / 'gain.png').stat().st_size
+
+
+@pytest.fixture
+def analyze(monkeypatch, tmp_path):
+    """Runs tools/analyze.py on two dumps."""
+    tool = str(Path(__file__).parents[2] / 'tools' / 'analyze.py')
+    dumps = [str(tmp_path / f'{name}.npz') for name in ('one', 'two')]
+    for seed, path in enumerate(dumps):
+        save_scores(make_model(path, seed), path)
+
+    def call():
+        arguments = [tool, dumps[0], '--against', dumps[1], '--out', str(tmp_path / 'errors')]
+        monkeypatch.setattr(sys, 'argv', arguments)
+        runpy.run_path(tool, run_name='__main__')
+
+    return call
+
+
+def test_command_line_writes_table_and_pictures(analyze, tmp_path, capsys):
+    analyze()
+    files = capsys.readouterr().out.splitlines()
+    assert len(files) == 6
+    assert all(Path(file).is_file() for file in files)
+    assert '## Classes confused most' in (tmp_path / 'errors' / 'errors.md').read_text()
+
+
+def test_without_matplotlib_the_command_line_still_writes_the_table(analyze, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    with pytest.raises(SystemExit, match='error: pictures need matplotlib'):
+        analyze()
+    assert [path.name for path in (tmp_path / 'errors').iterdir()] == ['errors.md']
 
 
 def test_missing_matplotlib_is_said(monkeypatch, tmp_path):
