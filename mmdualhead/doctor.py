@@ -161,7 +161,7 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Findi
 
 
 def _remedy(error: str, module: str) -> str:
-    """The command for a known error, for a missing requirement, or else to install the module's package anew."""
+    """The command that mends a known error or a missing requirement, or else installs the module anew."""
     for pattern, remedy in KNOWN_FAULTS:
         if re.search(pattern, error):
             return remedy
