@@ -6,17 +6,27 @@ M persons, T frames, V = 18 joints, C = 3 channels: x, y, score.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .recording import Clip, ConversionError, EmptyRecording, MalformedRecording, RawDataset, Recording
+from .recording import (
+    Clip,
+    ConversionError,
+    EmptyRecording,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    as_float32,
+)
 
 NUM_CLASSES = 400
 NUM_JOINTS = 18
 MAX_FRAMES = 300
+
+# No frame of a video of seconds has a larger number.
+MAX_INDEX = 1 << 31
 
 # ST-GCN looks at the first five people of a frame and keeps two.
 MAX_PEOPLE = 5
@@ -134,67 +144,74 @@ def read_recording(recording: Recording) -> Clip:
         raise MalformedRecording(
             f'label_index {content["label_index"]!r}, but the label file says {recording.label}'
         )
-    people = parse_people(content['data'])
-    if not people:
+    frames, people = parse_people(content['data'])
+    if not len(people):
         raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
-    return Clip(_arrange(people), recording.label)
+    return Clip(_arrange(frames, people), recording.label)
 
 
-def parse_people(frames: list[Any]) -> dict[int, np.ndarray]:
-    """The people in each frame that has any.
+def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The first five people of every frame.
 
     Args:
-        frames: the file's ``data``.
+        data: the list of that name in the file.
 
     Returns:
-        For each frame, numbered from the first in the file: (P, V, 3) x, y, score of P people.
+        (P,) the frame of each of P people, numbered from the first in the file, and (P, V, 3) x, y, score.
 
     Raises:
         MalformedRecording: names the frame and what is wrong with it.
     """
-    indices = [_frame_index(frame, position) for position, frame in enumerate(frames)]
+    indices = [_frame_index(frame, position) for position, frame in enumerate(data)]
     if len(set(indices)) < len(indices):
         raise MalformedRecording('a frame_index occurs twice')
-    found = {}
-    for index, frame in zip(indices, frames, strict=True):
-        people = [_parse_person(person, index) for person in frame['skeleton'][:MAX_PEOPLE]]
-        number = index - min(indices)
-        if people and number < MAX_FRAMES:
-            found[number] = np.stack(people)
-    return found
+    frames, numbers = [], []
+    for index, frame in zip(indices, data, strict=True):
+        for person in frame['skeleton'][:MAX_PEOPLE]:
+            frames.append(index)
+            numbers += _person_numbers(person, index)
+    # All at once, since most of the time would go into single arrays of 18 numbers.
+    if not set(map(type, numbers)) <= {int, float}:
+        wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
+        raise MalformedRecording(
+            f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {numbers[wrong]!r} is no number'
+        )
+    try:
+        people = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)
+    except OverflowError as error:
+        raise MalformedRecording(f'a number is too large ({error})') from error
+    pose, score = people[:, : 2 * NUM_JOINTS], people[:, 2 * NUM_JOINTS :]
+    return np.array(frames, int) - min(indices, default=0), np.dstack([pose[:, ::2], pose[:, 1::2], score])
 
 
 def _frame_index(frame: Any, position: int) -> int:
-    index = frame.get('frame_index') if isinstance(frame, Mapping) else None
-    if type(index) is not int or index < 0 or not isinstance(frame.get('skeleton'), list):
+    index = frame.get('frame_index') if isinstance(frame, dict) else None
+    if type(index) is not int or not 0 <= index < MAX_INDEX or not isinstance(frame.get('skeleton'), list):
         raise MalformedRecording(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
     return index
 
 
-def _parse_person(person: Any, index: int) -> np.ndarray:
-    fields = person if isinstance(person, Mapping) else {}
-    pose = _numbers(fields.get('pose'), 2 * NUM_JOINTS)
-    score = _numbers(fields.get('score'), NUM_JOINTS)
-    if pose is None or score is None:
+def _person_numbers(person: Any, index: int) -> list[Any]:
+    fields = person if isinstance(person, dict) else {}
+    pose, score = fields.get('pose'), fields.get('score')
+    if not (isinstance(pose, list) and isinstance(score, list)):
+        pose = score = []
+    if (len(pose), len(score)) != (2 * NUM_JOINTS, NUM_JOINTS):
         raise MalformedRecording(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
-    return np.column_stack([pose.reshape(-1, 2), score])
+    return pose + score
 
 
-def _numbers(values: Any, count: int) -> np.ndarray | None:
-    if not isinstance(values, list) or len(values) != count or not {type(v) for v in values} <= {int, float}:
-        return None
-    try:
-        return np.array(values, dtype=np.float64)
-    except OverflowError:  # an integer of hundreds of digits
-        return None
+def _arrange(frames: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """(1 or 2, T, V, 3) from the people and their frames, the best first."""
+    early = frames < MAX_FRAMES
+    frames, people = frames[early], as_float32(people[early])
+    order = np.lexsort((-people[..., 2].sum(axis=1), frames))
+    frames, people = frames[order], people[order]
+    rank = np.arange(len(frames)) - np.searchsorted(frames, frames)
+    best = rank < NUM_PERSONS
 
-
-def _arrange(people: Mapping[int, np.ndarray]) -> np.ndarray:
-    """(1 or 2, T, V, 3) from the people in each frame, the best first."""
-    keypoint = np.zeros((NUM_PERSONS, max(people) + 1, NUM_JOINTS, 3), np.float32)
-    for frame, candidates in people.items():
-        best = np.argsort(-candidates[..., 2].sum(axis=1), kind='stable')[:NUM_PERSONS]
-        keypoint[: len(best), frame] = candidates[best]
-    keypoint[..., :2] -= 0.5
-    keypoint[keypoint[..., 2] == 0] = 0
+    keypoint = np.zeros((NUM_PERSONS, frames.max(initial=-1) + 1, NUM_JOINTS, 3), np.float32)
+    people[..., :2] -= 0.5
+    people[people[..., 2] == 0] = 0
+    keypoint[rank[best], frames[best]] = people[best]
     return keypoint if keypoint[1].any() else keypoint[:1]

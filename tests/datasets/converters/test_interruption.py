@@ -50,7 +50,7 @@ def is_alive(pid: int) -> bool:
 
 
 def stop_early(command: list[str], parts: Path, number: signal.Signals) -> subprocess.CompletedProcess:
-    """Start the command and stop it once it has two more parts; a terminal interrupts all of its processes."""
+    """Start the command and stop it once it has two more parts; a terminal interrupts all processes."""
     before = len(list(parts.glob('*.json')))
     # Shells start background jobs with interrupts ignored, which a test run may have inherited.
     run = subprocess.Popen(
