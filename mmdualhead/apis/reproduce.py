@@ -258,8 +258,10 @@ def count_parameters(config: Path) -> int:
     """Parameters of the model that a config describes."""
     from mmaction.registry import MODELS
     from mmengine.config import Config
+    from mmengine.registry import DefaultScope
 
-    model = MODELS.build(Config.fromfile(config).model)
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(Config.fromfile(config).model)
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -8,7 +8,13 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdualhead.apis.paper_tables import NUMBERS, TABLES, get_table
-from mmdualhead.apis.reproduce import Reproduction, SettingsChanged, launch_logged, mean_and_deviation
+from mmdualhead.apis.reproduce import (
+    Reproduction,
+    SettingsChanged,
+    count_parameters,
+    launch_logged,
+    mean_and_deviation,
+)
 from mmdualhead.evaluation.scores import Scores, save_scores
 
 CONFIG = """
@@ -256,3 +262,8 @@ def test_changes_are_those_of_the_ablation_configs(experiment):
     assert changed.model == wanted.model
     built = [MODELS.build(config.model) for config in (changed, wanted)]
     assert str(built[0]) == str(built[1])
+
+
+@pytest.mark.parametrize(('name', 'parameters'), [('dualhead', 3_015_253), ('msg3d', 3_194_595)])
+def test_parameters_are_those_of_the_paper(name, parameters):
+    assert count_parameters(CONFIGS / f'{name}_ntu60_xsub_j.py') == parameters
