@@ -49,6 +49,9 @@ class InterruptHook(Hook):
     of the clips depends on seed and epoch alone, so the resumed epoch sees the clips that it has not seen
     yet; the random state of augmentation is not restored.
 
+    Under ``mim train``, Ctrl-C reaches mim too, which kills the training a quarter of a second later; that is
+    too early for slow iterations. SIGTERM to the training itself, as schedulers send it, always works.
+
     Raises:
         SystemExit: after saving, with status 130 on SIGINT and 143 on SIGTERM.
     """
