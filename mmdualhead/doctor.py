@@ -95,7 +95,7 @@ PACKAGES = {
 KNOWN_FAULTS = (
     (
         r'libGL|libgthread|libglib|libxcb',
-        f'{pip("uninstall", "-y", "opencv-python", "opencv-contrib-python")} && {pip("install", HEADLESS)}',
+        f'{pip("uninstall", "-y", "opencv-python", "opencv-contrib-python", HEADLESS)} && {pip("install", HEADLESS)}',
     ),
     (r'mmcv\._ext|MMCV==|undefined symbol.*mmcv', RENEW_MMCV),
     (

@@ -50,7 +50,7 @@ _mmdualhead_mend_opencv() {
     local python=$1 headless=opencv-contrib-python-headless
     "$python" -c 'import cv2' 2>/dev/null && return 0
     _mmdualhead_say "OpenCV cannot be loaded here; installing $headless in its place"
-    "$python" -m pip uninstall -y -q opencv-python opencv-contrib-python || return 1
+    "$python" -m pip uninstall -y -q opencv-python opencv-contrib-python "$headless" || return 1
     "$python" -m pip install -c "$_mmdualhead_root/requirements/constraints.txt" "$headless" || return 1
     "$python" -c 'import cv2'
 }
