@@ -82,6 +82,9 @@ def pip(*arguments: str) -> str:
 MMCV_LITE = f'mmcv-lite=={SUPPORTED["mmcv"].tested}'
 RENEW_MMCV = f'{pip("uninstall", "-y", *MMCV_DISTRIBUTIONS)} && {pip("install", MMCV_LITE)}'
 HEADLESS = 'opencv-contrib-python-headless'
+RENEW_OPENCV = ' && '.join(
+    [pip('uninstall', '-y', 'opencv-python', 'opencv-contrib-python', HEADLESS), pip('install', HEADLESS)]
+)
 
 PACKAGES = {
     'cv2': 'opencv-contrib-python',
@@ -93,10 +96,7 @@ PACKAGES = {
 """The package of a module, where it is named differently."""
 
 KNOWN_FAULTS = (
-    (
-        r'libGL|libgthread|libglib|libxcb',
-        f'{pip("uninstall", "-y", "opencv-python", "opencv-contrib-python", HEADLESS)} && {pip("install", HEADLESS)}',
-    ),
+    (r'libGL|libgthread|libglib|libxcb', RENEW_OPENCV),
     (r'mmcv\._ext|MMCV==|undefined symbol.*mmcv', RENEW_MMCV),
     (
         r'numpy\.core\.multiarray|NumPy 1\.x|_ARRAY_API',
