@@ -5,7 +5,7 @@ N clips, M persons, T frames, V joints, C coordinates or channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmaction.registry import MODELS
@@ -13,6 +13,22 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, SkeletonGraph, STGCBlock
+
+Network = Callable[[Tensor], Any]
+
+
+def every_body(x: Tensor, normalise: Network, network: Network) -> tuple[Tensor, ...]:
+    """Run a network on each body of each clip.
+
+    Args:
+        x: (N, M, T, V, C).
+        normalise: (N, M, T, V, C) -> (N * M, C, T, V).
+        network: (B, C, T, V) -> feature maps, each (B, C', T', V).
+
+    Returns:
+        The feature maps, each (N, M, C', T', V).
+    """
+    return tuple(maps.unflatten(0, x.shape[:2]) for maps in network(normalise(x)))
 
 
 @MODELS.register_module()
@@ -60,6 +76,7 @@ class STGCBackbone(BaseModule):
         graph = SkeletonGraph(**graph_cfg)
         self.input_shape = (num_person, graph.skeleton.num_joints, in_channels)
         self.out_channels = channels[-1]
+        self.over_bodies = every_body
         num_person, num_joints, _ = self.input_shape
         self.data_norm = nn.BatchNorm1d(num_person * num_joints * in_channels)
         self.blocks = nn.Sequential()
@@ -79,8 +96,7 @@ class STGCBackbone(BaseModule):
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks(self.normalise(x))
-        return x.unflatten(0, (-1, self.input_shape[0]))
+        return self.over_bodies(x, self.normalise, lambda bodies: (self.blocks(bodies),))[0]
 
     def normalise(self, x: Tensor) -> Tensor:
         """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""

@@ -57,31 +57,61 @@ class GraphConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     @property
-    def nodes(self) -> Tensor:
-        """(K, W, V, W, V): scale, frame and joint that receive, frame and joint that send."""
-        return (
-            (self.adjacency + self.residual).unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))
-        )
+    def aggregates_first(self) -> bool:
+        """Whether the graph or the mixing comes first; the narrower of C and D should pass the graph."""
+        _, out_channels, in_channels = self.weight.shape
+        return in_channels < out_channels
+
+    def matrix(self) -> Tensor:
+        """A + A_res as the matrix that the product wants: (V * W, W * V * K) or (V * W * K, W * V)."""
+        nodes = self.adjacency + self.residual
+        nodes = nodes.unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))  # k, i, v, j, u
+        if self.aggregates_first:
+            return nodes.permute(2, 1, 0, 3, 4).flatten(3).flatten(0, 2)
+        return nodes.permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = x.permute(0, 2, 3, 1).contiguous()
-        _, out_channels, in_channels = self.weight.shape
-        product = self._aggregate_first if in_channels < out_channels else self._mix_first
-        return product(frames).permute(0, 3, 1, 2)
+        return graph_product(x, self.weight, self.bias, self.matrix(), self.window, self.stride)
 
-    def _mix_first(self, frames: Tensor) -> Tensor:
-        """A frame stands in W windows but is mixed once: the cheaper order unless the channels grow."""
-        matrix = self.nodes.permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
-        return window_product(frames, self.weight, self.bias, matrix, self.stride)
 
-    def _aggregate_first(self, frames: Tensor) -> Tensor:
-        """In a network's first layer the few coordinates go through the graph, not the many features."""
-        pad = (self.window - 1) // 2
-        windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, self.window, self.stride)
-        matrix = self.nodes.permute(2, 1, 0, 4, 3).flatten(3).flatten(0, 2)
-        gathered = F.linear(windows.transpose(2, 3).flatten(3), matrix)
-        gathered = gathered.unflatten(3, (-1, len(self.weight))).permute(0, 1, 3, 4, 2).flatten(3)
-        return F.linear(gathered, self.weight.transpose(0, 1).flatten(1), self.bias)
+def graph_product(
+    x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, window: int, stride: int
+) -> Tensor:
+    """The formula of :class:`GraphConv`, given its matrix.
+
+    Args:
+        x: (N, C, T, V).
+        weight: (K, D, C).
+        bias: (D,).
+        matrix: (V * W, W * V * K), or (V * W * K, W * V) where the graph comes first.
+        window, stride: W and s.
+
+    Returns:
+        (N, D, ceil(T / s), V * W).
+    """
+    frames = x.permute(0, 2, 3, 1).contiguous()
+    if matrix.shape[1] == window * x.shape[3]:
+        return aggregate_windows(frames, weight, bias, matrix, window, stride).permute(0, 3, 1, 2)
+    return window_product(frames, weight, bias, matrix, stride).permute(0, 3, 1, 2)
+
+
+def aggregate_windows(
+    frames: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, window: int, stride: int
+) -> Tensor:
+    """In a network's first layer the few coordinates go through the graph, not the many features.
+
+    Args:
+        frames: (N, T, V, C).
+        weight, bias, matrix, window, stride: see :func:`graph_product`.
+
+    Returns:
+        (N, ceil(T / s), V * W, D).
+    """
+    pad = (window - 1) // 2
+    windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
+    gathered = F.linear(windows.permute(0, 1, 3, 4, 2).flatten(3), matrix)
+    gathered = gathered.unflatten(3, (-1, len(weight))).permute(0, 1, 3, 4, 2).flatten(3)
+    return F.linear(gathered, weight.transpose(0, 1).flatten(1), bias)
 
 
 class MSGCN(nn.Module):

@@ -32,6 +32,9 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     Returns:
         (N, ceil(T / s), V * W, D).
     """
+    if torch.is_autocast_enabled(x.device.type):
+        dtype = torch.get_autocast_dtype(x.device.type)
+        x, weight, bias, matrix = (t.to(dtype) for t in (x, weight, bias, matrix))
     return _WindowProduct.apply(x, weight, bias, matrix, stride)
 
 
@@ -91,19 +94,21 @@ class _WindowProduct(torch.autograd.Function):
         mixing = weight.flatten(0, 1)
         buffer = windows.frame_buffer(x)
         back = matrix.t().expand(windows.count, -1, -1)
-        grad_x, grad_weight = torch.empty_like(x), torch.zeros_like(mixing)
-        grad_matrix = torch.zeros_like(matrix)
+        grad_x = torch.empty_like(x)
+        sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over clips, also in half precision
+        grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
         grad_windows = x.new_empty(windows.count, windows.size * windows.rows, windows.mixed)
         for clip, grad_clip, out in zip(
             x.flatten(1, 2), grad.contiguous(), grad_x.flatten(1, 2), strict=True
         ):
             torch.mm(clip, mixing.t(), out=windows.inner(buffer))
-            grad_matrix.addmm_(_rows(grad_clip), _rows(windows.view(buffer)).t())
+            grad_matrix += _rows(grad_clip) @ _rows(windows.view(buffer)).t()
             torch.bmm(back, grad_clip, out=grad_windows)
             grad_frames = _overlap_add(grad_windows, windows)
-            grad_weight.addmm_(grad_frames.t(), clip)
+            grad_weight += grad_frames.t() @ clip
             torch.mm(grad_frames, mixing, out=out)
-        return grad_x, grad_weight.view_as(weight), grad.sum((0, 1, 2)), grad_matrix, None
+        grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2)), grad_matrix)
+        return grad_x, *(g.to(x.dtype) for g in grads), None
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -126,7 +126,7 @@ def _block(source: _Source, gcn3d: str, sgcn: str, tcn: str, target: str) -> Par
 
 
 def _graph_conv(source: _Source, key: str, target: str) -> Parts:
-    """The mixing (D, K * C, 1, 1) becomes (K, D, C), the residual (K * W * V, W * V) becomes (K, W * V, W * V)."""
+    """The mixing (D, K * C, 1, 1) becomes (K, D, C), A_res (K * W * V, W * V) becomes (K, W * V, W * V)."""
     residual = source.take(f'{key}.A_res')
     nodes = residual.shape[-1] or 1
     residual = residual.reshape(-1, nodes, nodes)

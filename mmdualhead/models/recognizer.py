@@ -100,22 +100,25 @@ class DualHeadRecognizer(BaseRecognizer):
         """
         if stage not in ('backbone', 'heads', 'head'):
             raise ValueError(f"stage is {stage!r}, expected 'backbone', 'heads' or 'head'")
-        base = self.backbone(inputs.flatten(0, 1))
+        x, backbone = inputs.flatten(0, 1), self.backbone
         if stage == 'backbone':
-            return base, {}
-        persons = base.shape[1]
-        feats = tuple(x.unflatten(0, (-1, persons)) for x in self.interleave(base.flatten(0, 1)))
+            return backbone(x), {}
+        feats = backbone.over_bodies(x, backbone.normalise, self.body_features)
         return (self.cls_head(feats) if stage == 'head' else feats), {}
 
     def _forward(self, inputs: Tensor, stage: str = 'head', **kwargs: Any) -> tuple[Any, dict]:
         """``mode='tensor'``: what :meth:`extract_feat` gives."""
         return self.extract_feat(inputs, stage, **kwargs)
 
+    def body_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Coarse and fine features of normalised bodies (B, C, T, V)."""
+        return self.interleave(self.backbone.blocks(x))
+
     def interleave(self, base: Tensor) -> tuple[Tensor, Tensor]:
         """Both heads, block by block; after each the fine one tells when, the coarse one where to look.
 
         Args:
-            base: the backbone's features (N * S * M, C, T, V).
+            base: the backbone's features (B, C, T, V), of any number of bodies.
 
         Returns:
             Coarse and fine features.
