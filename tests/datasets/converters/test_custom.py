@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
 
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
+from mmdualhead.skeletons import get_skeleton
 
 from .raw_files import standing
 
@@ -205,22 +208,32 @@ def test_random_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes)
     assert all(row.clip and row.label and row.split for row in rows)
 
 
-def test_the_worked_example_of_the_documentation(tmp_path: Path) -> None:
-    """Every code block of the section is run, in its order, in one directory."""
+def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code blocks of the section are run in their order; the config builds its data set and network."""
     text = (REPOSITORY / 'docs' / 'data.md').read_text()
     (section,) = re.findall(r'^## Your own recordings\n(.*?)(?=^## )', text, re.M | re.S)
-    blocks = re.findall(r'^```(python|bash|console)\n(.*?)^```', section, re.M | re.S)
-    assert [kind for kind, _ in blocks] == ['python', 'bash', 'console', 'python']
-    (tmp_path / 'tools').symlink_to(REPOSITORY / 'tools')
-    outputs = [_run_block(kind, code, tmp_path) for kind, code in blocks if kind != 'console']
-    assert outputs[1] == blocks[2][1]
-    assert (tmp_path / 'data' / 'mine.pkl').exists()
+    blocks = re.findall(r'^```(\w+)\n(.*?)^```', section, re.M | re.S)
+    kinds, (make, convert_them, expected, config, layout) = zip(*blocks, strict=True)
+    assert kinds == ('python', 'bash', 'console', 'python', 'json')
+    for name in ('tools', 'configs/_base_'):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+
+    _run([sys.executable, '-c', make], tmp_path)
+    command = ['bash', '-ec', convert_them.replace('python ', f'{sys.executable} ')]
+    assert _run(command, tmp_path) == expected
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs' / 'dualhead_mine_j.py').write_text(config)
+    cfg = Config.fromfile('configs/dualhead_mine_j.py')
+    train, val = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader))
+    assert (len(train), len(val)) == (9, 3)
+    assert train[0]['inputs'].shape == (1, 1, 64, 20, 3)
+    assert MODELS.build(cfg.model).cls_head.num_classes == 3
+    assert get_skeleton(json.loads(layout)).num_joints == 5
 
 
-def _run_block(kind: str, code: str, directory: Path) -> str:
-    command = [sys.executable, '-c', code]
-    if kind == 'bash':
-        command = ['bash', '-ec', code.replace('python ', f'{sys.executable} ')]
+def _run(command: list[str], directory: Path) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
