@@ -6,6 +6,7 @@ Every clip is first looked at on its own (:func:`entry_faults`) and reduced to o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -16,6 +17,7 @@ import numpy as np
 SHOWN = 5  # clips named for each fault
 OUTLIER_LARGE = 100.0  # times the median clip's root mean square
 OUTLIER_SMALL = 1e-3
+HUGE = float(np.finfo(np.float64).max)
 
 
 class AnnotationError(ValueError):
@@ -107,6 +109,9 @@ def plural(count: int, noun: str) -> str:
 
 def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> Iterator[tuple[str, str, str]]:
     """(field, expected, found) of everything that makes one annotation unreadable."""
+    if not isinstance(clip, Mapping):
+        yield 'annotation', 'a dict', type(clip).__name__
+        return
     for missing in [key for key in ('frame_dir', 'label', 'keypoint') if key not in clip]:
         if missing != 'frame_dir' or 'filename' not in clip:
             yield missing, 'to be there', f'missing; fields: {sorted(map(str, clip))}'
@@ -145,14 +150,13 @@ def _keypoint_faults(clip: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def mean_square(keypoint: np.ndarray) -> float:
     """One pass over the data that tells non-finite, empty and outlying clips from ordinary ones."""
-    flat = keypoint.ravel()
-    if flat.dtype not in (np.float32, np.float64):
-        flat = flat.astype(np.float32)
-    with np.errstate(over='ignore', invalid='ignore'):
-        power = float(np.dot(flat, flat)) / max(flat.size, 1)
-    if not np.isfinite(power) and np.isfinite(flat).all():
-        return mean_square(flat.astype(np.float64)) if flat.dtype == np.float32 else float(np.finfo('f8').max)
-    return power
+    if keypoint.dtype not in (np.float32, np.float64):
+        keypoint = keypoint.astype(np.float32)
+    power = float(np.vdot(keypoint, keypoint)) / max(keypoint.size, 1)
+    if math.isfinite(power) or not np.isfinite(keypoint).all():
+        return power
+    # Finite numbers whose squares are too large for their type.
+    return mean_square(keypoint.astype(np.float64)) if keypoint.dtype == np.float32 else HUGE
 
 
 def tabulate(
@@ -166,10 +170,7 @@ def tabulate(
     """
     rows, found = [], {}
     for position, clip in enumerate(clips):
-        if not isinstance(clip, Mapping):
-            found.setdefault(('annotation', 'a dict'), []).append((f'#{position}', type(clip).__name__))
-            continue
-        faults = list(entry_faults(clip, multi_class))
+        faults = [] if _is_ordinary(clip) else list(entry_faults(clip, multi_class))
         for what, expected, seen in faults:
             found.setdefault((what, expected), []).append((clip_name(clip, position), seen))
         if not faults:
@@ -180,9 +181,23 @@ def tabulate(
     return table, [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
 
 
+def _is_ordinary(clip: Mapping[str, Any]) -> bool:
+    """What nearly every clip is and :func:`entry_faults` finds no fault with, told four times as fast."""
+    keypoint = clip.get('keypoint') if type(clip) is dict else None
+    return (
+        type(keypoint) is np.ndarray
+        and keypoint.ndim == 4
+        and keypoint.dtype.kind == 'f'
+        and keypoint.shape[1] == clip.get('total_frames') != 0
+        and type(clip.get('label')) is int
+        and type(clip.get('frame_dir')) is str
+        and 'keypoint_score' not in clip
+    )
+
+
 def clip_name(clip: Mapping[str, Any], position: int) -> str:
     """What to call an annotation in a message, even one without a name."""
-    name = clip.get('frame_dir', clip.get('filename'))
+    name = clip.get('frame_dir', clip.get('filename')) if isinstance(clip, Mapping) else None
     return f'#{position}' if name is None else str(name)
 
 

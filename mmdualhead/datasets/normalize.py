@@ -69,7 +69,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
         return NormalizedClip(keypoint, persons, frames, None)
 
     main = int(present.sum(1).argmax())
-    persons = np.r_[main, np.delete(persons, main)]
+    persons = np.array([main, *(person for person in persons if person != main)])
     frames = np.flatnonzero(present.any(0))
     first = _reference_frame(present[main, frames], finite[main, frames], skeleton)
     if main:
@@ -104,9 +104,9 @@ def rotation_onto(vector: np.ndarray, axis: np.ndarray, spare: np.ndarray) -> np
     angle = np.arccos(np.clip(np.dot(unit, axis), -1.0, 1.0))
     if angle < TINY:
         return np.eye(3)
-    normal = np.cross(vector, axis)
+    normal = _cross(vector, axis)
     if np.abs(normal).sum() < TINY:
-        normal = np.cross(unit, axis)
+        normal = _cross(unit, axis)
     if np.abs(normal).sum() < TINY:
         normal = spare
     return rotation_about(normal, angle)
@@ -124,6 +124,12 @@ def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
             [2 * (b * d + a * c), 2 * (c * d - a * b), a * a + d * d - b * b - c * c],
         ]
     )
+
+
+def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The cross product; of single vectors, numpy's takes longer than turning a whole clip."""
+    (a, b, c), (d, e, f) = one.tolist(), other.tolist()
+    return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
 
 
 def _move(keypoint: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -1,0 +1,261 @@
+"""Measure what loading costs: python tools/data/measure_loading.py {scale,unpickling,pipeline} FOLDER
+
+scale       memory and time to the first batch, of pickles and stores with more and more clips
+unpickling  the restricted unpickler against mmengine.load, and the checks, on a pickle of about 1 GB
+pipeline    clips a second through the whole pipeline, against MMAction2's own
+
+Files are made in FOLDER and deleted again. Results are Markdown tables; docs/data_scale.md holds a run.
+"""
+
+import argparse
+import json
+import logging
+import pickle
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+SIZES = (1_000, 10_000, 100_000, 240_436)  # the last is Kinetics-Skeleton's training set
+KINETICS_FRAMES = 12
+SPLIT = dict(split='train')
+STREAM = 'b'
+
+
+def kinetics_like(number: int) -> Iterator[dict]:
+    """Short clips of 18 joints: 2 persons, x, y and score."""
+    rng = np.random.default_rng(0)
+    pool = rng.random((64, 2, KINETICS_FRAMES, 18, 3), np.float32)
+    for index in range(number):
+        clip = pool[index % 64]
+        fields = dict(keypoint=clip[..., :2].copy(), keypoint_score=clip[..., 2].copy())
+        yield dict(frame_dir=f'clip{index:07d}', label=index % 400, total_frames=KINETICS_FRAMES, **fields)
+
+
+def ntu_like(number: int) -> Iterator[dict]:
+    """Clips of 25 joints and 32 to 300 frames (80 on average), 3 in 10 of two persons."""
+    rng = np.random.default_rng(0)
+    for index in range(number):
+        frames = int(np.clip(rng.gamma(4, 20), 32, 300))
+        persons = 2 if rng.random() < 0.3 else 1
+        keypoint = rng.normal((0, 0, 3), 0.5, (persons, frames, 25, 3)).astype(np.float32)
+        yield dict(frame_dir=f'clip{index:07d}', label=index % 60, total_frames=frames, keypoint=keypoint)
+
+
+def write(path: Path, clips: Iterator[dict], number: int, normalize: bool = False) -> Path:
+    """A pickle or, if the name says so, a store."""
+    from mmdualhead.datasets import StoreWriter
+    from mmdualhead.datasets.normalize import normalize_clip
+    from mmdualhead.skeletons import NTU
+
+    names = [f'clip{index:07d}' for index in range(number)]
+    meta = dict(normalized=normalize)
+    if normalize:
+        clips = ({**clip, 'keypoint': normalize_clip(clip['keypoint'], NTU).keypoint} for clip in clips)
+    if path.suffix == '.store':
+        with StoreWriter(path, meta) as writer:
+            for clip in clips:
+                writer.add(clip)
+            writer.close(dict(train=names))
+    else:
+        with path.open('wb') as file:
+            pickle.dump(dict(split=dict(train=names), annotations=list(clips), meta=meta), file, protocol=4)
+    return path
+
+
+def delete(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def table(rows: list[dict]) -> None:
+    """Print rows as Markdown."""
+    print('| ' + ' | '.join(rows[0]) + ' |')
+    print('|' + ' --- |' * len(rows[0]))
+    for row in rows:
+        print('| ' + ' | '.join(str(value) for value in row.values()) + ' |')
+
+
+def memory() -> dict[str, float]:
+    """MB of this process: its own, of files, and the peak of both."""
+    status = dict(line.split(':') for line in Path('/proc/self/status').read_text().splitlines())
+    return {key: int(status[key].split()[0]) / 1024 for key in ('RssAnon', 'RssFile', 'VmHWM')}
+
+
+def first_batch(path: str) -> dict[str, float]:
+    """In a process of its own: build the data set, take the first batch, then 200 more."""
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader
+
+    from mmdualhead.datasets import SkeletonDataset
+
+    pipeline = [
+        dict(type='SkeletonStream', layout='openpose'),
+        dict(type='UniformSampleClips', clip_len=100),
+        dict(type='FormatSkeletonInput'),
+        dict(type='PackActionInputs'),
+    ]
+    before, start = memory(), time.perf_counter()
+    dataset = SkeletonDataset(path, pipeline, stream=STREAM, num_classes=400, **SPLIT)
+    built = time.perf_counter() - start
+    batches = iter(DataLoader(dataset, 64, sampler=range(0, len(dataset), 7), collate_fn=pseudo_collate))
+    next(batches)
+    first = time.perf_counter() - start
+    for _, _ in zip(range(200), batches, strict=False):
+        pass
+    after = memory()
+    grown = {key: after[key] - before[key] for key in after}
+    return dict(built=built, first=first, **grown)
+
+
+def scale(folder: Path) -> None:
+    """A table of memory and time by number of clips and kind of file."""
+    rows = []
+    for number in SIZES:
+        for kind in ('.pkl', '.store'):
+            path = write(folder / f'scale{kind}', kinetics_like(number), number)
+            command = [sys.executable, __file__, 'scale', str(folder), '--first-batch', str(path)]
+            runs = [json.loads(subprocess.check_output(command).splitlines()[-1]) for _ in range(3)]
+            of = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+            rows.append(
+                {
+                    'clips': f'{number:,}',
+                    'file': 'pickle' if kind == '.pkl' else 'store',
+                    'data set built (s)': f'{of["built"]:.2f}',
+                    'first batch (s)': f'{of["first"]:.2f}',
+                    'own memory (MB)': f'{of["RssAnon"]:.0f}',
+                    'mapped files (MB)': f'{of["RssFile"]:.0f}',
+                    'peak (MB)': f'{of["VmHWM"]:.0f}',
+                }
+            )
+            delete(path)
+    table(rows)
+
+
+def timed(function: Callable) -> float:
+    """Processor seconds, which other processes on the machine hardly change."""
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def interleaved(candidates: dict[str, Callable], repeats: int) -> dict[str, float]:
+    """The median processor seconds of each, measured in turns so that noise hits all alike."""
+    times = {name: [] for name in candidates}
+    for _ in range(repeats + 1):
+        for name, function in candidates.items():
+            times[name].append(timed(function))
+    return {name: statistics.median(measured[1:]) for name, measured in times.items()}
+
+
+def unpickling(folder: Path) -> None:
+    """A table of processor seconds for reading, checking and packing about 1 GB."""
+    import mmengine
+    from mmaction.datasets import PoseDataset
+
+    from mmdualhead.datasets import SkeletonDataset, load_annotations
+
+    path = write(folder / 'gigabyte.pkl', ntu_like(32_000), 32_000)
+    build = dict(ann_file=str(path), pipeline=[dict(type='SkeletonStream')], stream=STREAM, **SPLIT)
+    of = interleaved(
+        {
+            'mmengine.load': lambda: mmengine.load(path),
+            'load_annotations': lambda: load_annotations(path),
+            "MMAction2's data set": lambda: PoseDataset(str(path), [], **SPLIT),
+            'our data set without checks': lambda: SkeletonDataset(check=False, **build),
+            'our data set': lambda: SkeletonDataset(num_classes=60, **build),
+        },
+        repeats=5,
+    )
+    print(f'{path.stat().st_size / 1e9:.2f} GB, 32,000 clips\n')
+    table([{'what': name, 'seconds': f'{seconds:.2f}'} for name, seconds in of.items()])
+    delete(path)
+
+
+def pipelines(length: str) -> dict[str, list[dict]]:
+    """MMAction2's steps and ours, for a protocol."""
+    pack = [dict(type='PackActionInputs')]
+    sampled = length == 'sampled 100'
+    feature = dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM])
+    theirs = [dict(type='PreNormalize3D'), feature]
+    ours = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream')]
+    if sampled:
+        theirs += [dict(type='UniformSampleFrames', clip_len=100), dict(type='PoseDecode')]
+        ours += [dict(type='UniformSampleClips', clip_len=100)]
+    else:
+        theirs.insert(1, dict(type='PadTo', length=300))
+        ours.insert(1, dict(type='ReplayPad', length=300))
+        theirs += [dict(type='PoseDecode')]
+    return {
+        'MMAction2': [*theirs, dict(type='FormatGCNInput'), *pack],
+        'ours': [*ours, dict(type='FormatSkeletonInput'), *pack],
+    }
+
+
+def pipeline(folder: Path) -> None:
+    """A table of clips a second by protocol and kind of file."""
+    import torch
+    from mmaction.datasets import PoseDataset
+    from mmaction.utils import register_all_modules
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader
+
+    from mmdualhead.datasets import SkeletonDataset
+
+    register_all_modules()
+    torch.set_num_threads(1)
+    number = 512
+    raw = write(folder / 'raw.pkl', ntu_like(number), number)
+    store = write(folder / 'raw.store', ntu_like(number), number)
+    ready = write(folder / 'ready.store', ntu_like(number), number, normalize=True)
+
+    def epoch(dataset: object) -> list:
+        np.random.seed(0)
+        loader = DataLoader(dataset, 64, collate_fn=pseudo_collate)
+        return [torch.stack(batch['inputs']) for batch in loader]
+
+    rows = []
+    for protocol in ('sampled 100', 'replayed to 300'):
+        steps = pipelines(protocol)
+        make = partial(SkeletonDataset, pipeline=steps['ours'], stream=STREAM, **SPLIT)
+        sets = {
+            'MMAction2, pickle': PoseDataset(str(raw), steps['MMAction2'], **SPLIT),
+            'ours, pickle': make(str(raw)),
+            'ours, store': make(str(store)),
+            'ours, normalised store': make(str(ready)),
+        }
+        expected = epoch(sets['MMAction2, pickle'])
+        for name in ('ours, pickle', 'ours, store'):
+            assert all(map(torch.equal, epoch(sets[name]), expected)), f'{name} differs from MMAction2'
+        of = interleaved({name: lambda data=data: epoch(data) for name, data in sets.items()}, repeats=5)
+        for name, seconds in of.items():
+            ratio = of['MMAction2, pickle'] / seconds
+            row = {'protocol': protocol, 'data set': name, 'clips/s': f'{number / seconds:,.0f}'}
+            rows.append(row | {'ms/clip': f'{1e3 * seconds / number:.2f}', 'ratio': f'{ratio:.1f}'})
+    table(rows)
+    for path in (raw, store, ready):
+        delete(path)
+
+
+if __name__ == '__main__':
+    raw_text = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw_text)
+    parser.add_argument('what', choices=('scale', 'unpickling', 'pipeline'))
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('--first-batch', help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    warnings.simplefilter('ignore')
+    import mmdualhead  # noqa: F401
+
+    logging.disable(logging.WARNING)
+    if args.first_batch:
+        print(json.dumps(first_batch(args.first_batch)))
+    else:
+        args.folder.mkdir(parents=True, exist_ok=True)
+        globals()[args.what](args.folder)
