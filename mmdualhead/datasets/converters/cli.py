@@ -44,7 +44,9 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         action='store_true',
         help='store the clips normalised as NormalizeSkeleton3D does, once instead of in every epoch',
     )
-    parser.add_argument('--workers', type=int, help='processes (default: all processors)')
+    parser.add_argument(
+        '--workers', type=_count, help='processes, 0 for none but this one (default: all processors)'
+    )
     parser.add_argument(
         '--on-error',
         choices=('raise', 'skip'),
@@ -52,6 +54,12 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         help='malformed files: name them and write nothing, or leave them out (default: raise)',
     )
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of processes')
+    return int(text)
 
 
 def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: Any) -> None:

@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -62,7 +63,8 @@ def convert(
         What was converted and what was left out.
 
     Raises:
-        ConversionError: malformed files without ``skip_malformed``, or nothing left to write.
+        ConversionError: malformed files without ``skip_malformed``, nothing left to write, or a worker process
+            was killed.
     """
     out = Path(out)
     parts_dir = out.with_name(f'{out.name}.parts')
@@ -138,6 +140,11 @@ def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | 
     try:
         for future in as_completed([pool.submit(task, part) for part in parts]):
             yield future.result()
+    except BrokenProcessPool as error:
+        raise ConversionError(
+            'a worker process was killed, perhaps for want of memory; the same command, perhaps with fewer '
+            '--workers, goes on from there'
+        ) from error
     finally:
         # After an interrupt, parts that are being read are finished; the rest waits for the next run.
         pool.shutdown(cancel_futures=True)

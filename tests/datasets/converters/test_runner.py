@@ -43,6 +43,12 @@ def read(recording: Recording, log: Path | None = None) -> Clip:
     return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
 
 
+def die(recording: Recording) -> Clip:
+    if recording.name == '020':
+        os._exit(9)
+    return read(recording)
+
+
 def make_dataset(src: Path, read=read) -> RawDataset:
     recordings = [
         Recording(path.name, path, i % 3, str(i % 2), ('train' if i % 2 else 'val',))
@@ -164,6 +170,12 @@ def test_goes_on_where_it_was_interrupted(src: Path, tmp_path: Path) -> None:
     assert after == again + [f'{i:03d}' for i in range(2 * FEWEST_CLIPS, NUM_CLIPS)]
     lengths = [a['total_frames'] for a in load(out)['annotations']]
     assert (len(lengths), lengths[0], lengths[2 * FEWEST_CLIPS]) == (NUM_CLIPS, 99, 9)
+
+
+def test_a_killed_worker_ends_the_run(src: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match='a worker process was killed'):
+        convert(make_dataset(src, die), tmp_path / 'out.pkl', workers=2)
+    convert(make_dataset(src), tmp_path / 'out.pkl', workers=2)
 
 
 def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> None:
