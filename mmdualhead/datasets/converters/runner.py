@@ -63,8 +63,8 @@ def convert(
         What was converted and what was left out.
 
     Raises:
-        ConversionError: malformed files without ``skip_malformed``, nothing left to write, or a worker process
-            was killed.
+        ConversionError: malformed files without ``skip_malformed``, nothing left to write, or a worker
+            process was killed.
     """
     out = Path(out)
     parts_dir = out.with_name(f'{out.name}.parts')
