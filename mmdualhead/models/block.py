@@ -125,18 +125,19 @@ def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return layer(x)
-    contexts = lambda: (nullcontext(), _untracked_statistics(layer))  # noqa: E731
+    contexts = lambda: (nullcontext(), _throw_away_statistics(layer))  # noqa: E731
     return checkpoint(layer, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
 
 
 @contextmanager
-def _untracked_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms inside normalise by the batch but leave their running statistics alone."""
-    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.training]
-    for norm in norms:
-        norm.track_running_stats = False
+def _throw_away_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norms inside update copies of their running statistics, which are then dropped."""
+    norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        norm._buffers.update({name: buffer.clone() for name, buffer in buffers.items()})
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)

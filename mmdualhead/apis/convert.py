@@ -1,0 +1,105 @@
+"""From the authors' checkpoint files to ours."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from mmdualhead.apis.checkpoints import AtomicBackend, load_from_local
+from mmdualhead.models.published import PublishedKeysError, convert_published
+
+COORDINATES = 3
+
+
+def convert_checkpoint(source: str | Path, target: str | Path) -> str:
+    """Write the mmengine checkpoint of a published one, whole or not at all.
+
+    Args:
+        source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, a state dict or a dict that holds one as
+            ``state_dict`` or ``model_state_dict``.
+        target: the file to write.
+
+    Returns:
+        The network's name, ``'dualhead'`` or ``'msg3d'``.
+
+    Raises:
+        FileNotFoundError: there is no source.
+        UnreadableCheckpointError: the source is damaged or asks for code to be run.
+        PublishedKeysError: keys are missing, left over or of the wrong shape; they are named, nothing is
+            written.
+    """
+    weights = load_from_local(source, map_location='cpu')
+    for wrapper in ('state_dict', 'model_state_dict'):
+        weights = weights.get(wrapper, weights)
+    try:
+        foreign = [key for key, value in weights.items() if not isinstance(value, Tensor)]
+        if foreign:
+            raise PublishedKeysError(f'not weights: {", ".join(map(str, foreign[:10]))}')
+        name, converted = convert_published(weights)
+        check_fit(published_config(name, weights), converted)
+    except PublishedKeysError as error:
+        raise PublishedKeysError(f'{source}: {error}') from error
+    file = io.BytesIO()
+    torch.save({'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}, file)
+    AtomicBackend().put(file.getvalue(), target)
+    return name
+
+
+def check_fit(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Load weights into a network that holds no memory.
+
+    Raises:
+        PublishedKeysError: names or shapes do not match in full.
+    """
+    with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
+        model = MODELS.build(dict(config))
+    try:
+        model.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        raise PublishedKeysError(f'its tensors do not fit each other: {error}') from error
+
+
+def published_config(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The config of a published network, read off the shapes of its weights.
+
+    Args:
+        name: ``'dualhead'`` or ``'msg3d'``.
+        weights: the published state dict.
+
+    Returns:
+        A config that builds a network of these shapes. The joints hang in a chain: shapes do not tell the
+        layout.
+    """
+    weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+    spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
+    num_joints = spatial.shape[1]
+    layout = dict(joints=num_joints, bones=[(joint, joint - 1) for joint in range(1, num_joints)])
+    graph = dict(
+        layout=layout,
+        gcn_scales=len(spatial) // num_joints,
+        g3d_scales=len(windowed) // windowed.shape[1],
+    )
+    backbone = dict(
+        type='STGCBackbone', num_person=len(weights['data_bn.weight']) // (num_joints * COORDINATES)
+    )
+    if name == 'msg3d':
+        backbone |= dict(graph_cfg=graph, channels=(96, 192, 384), strides=(1, 2, 2))
+        head = dict(type='GCNHead', num_classes=len(weights['fc.bias']), in_channels=384)
+        return dict(type='RecognizerGCN', backbone=backbone, cls_head=head)
+    return dict(
+        type='DualHeadRecognizer',
+        graph_cfg=graph,
+        backbone=backbone,
+        coarse_head=dict(type='CoarseHead'),
+        fine_head=dict(type='FineHead'),
+        temporal_attention=dict(type='TemporalCrossAttention'),
+        spatial_attention=dict(type='SpatialCrossAttention'),
+        cls_head=dict(type='DualHeadClassifier', num_classes=len(weights['fc_fine.bias'])),
+    )

@@ -1,0 +1,62 @@
+"""Published checkpoint files become ours, whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.runner.checkpoint import load_checkpoint
+
+from mmdualhead.apis.checkpoints import UnreadableCheckpointError
+from mmdualhead.apis.convert import convert_checkpoint
+from mmdualhead.models.published import PublishedKeysError
+from tests.models.networks import FIXTURES, fixture_network
+from tests.models.reference import fill, published_shapes
+
+
+@pytest.fixture
+def weights():
+    return fill(published_shapes('dualhead_ntu60'), torch.float32)
+
+
+@pytest.mark.parametrize('name', FIXTURES)
+def test_the_result_loads_with_a_full_match(name, tmp_path):
+    torch.save(fill(published_shapes(name), torch.float32), tmp_path / 'theirs.pt')
+    assert name.startswith(convert_checkpoint(tmp_path / 'theirs.pt', tmp_path / 'ours.pth'))
+    network = fixture_network(name)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    load_checkpoint(network, str(tmp_path / 'ours.pth'), strict=True)
+    changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
+    assert set(before) - set(changed) == {key for key in before if key.endswith('num_batches_tracked')}
+
+
+def test_wrapped_state_dict(weights, tmp_path):
+    torch.save({'epoch': 3, 'model_state_dict': weights}, tmp_path / 'theirs.pt')
+    assert convert_checkpoint(tmp_path / 'theirs.pt', tmp_path / 'ours.pth') == 'dualhead'
+
+
+def assert_refused(tmp_path, error, match):
+    with pytest.raises(error, match=match):
+        convert_checkpoint(tmp_path / 'theirs.pt', tmp_path / 'ours.pth')
+    assert not (tmp_path / 'ours.pth').exists()
+
+
+def test_a_missing_key_is_named_and_nothing_written(weights, tmp_path):
+    del weights['embed_fine.bias']
+    torch.save(weights, tmp_path / 'theirs.pt')
+    assert_refused(tmp_path, PublishedKeysError, r'theirs.pt.*missing \(1\): embed_fine.bias')
+
+
+def test_a_wrong_shape_is_named(weights, tmp_path):
+    weights['fc_coarse.weight'] = weights['fc_coarse.weight'][:, :7]
+    torch.save(weights, tmp_path / 'theirs.pt')
+    assert_refused(tmp_path, PublishedKeysError, 'cls_head.coarse.weight')
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path):
+    (tmp_path / 'theirs.pt').write_bytes(b'no checkpoint')
+    assert_refused(tmp_path, UnreadableCheckpointError, 'theirs.pt')
+
+
+def test_something_else_than_weights(tmp_path):
+    torch.save({'lr': 0.1}, tmp_path / 'theirs.pt')
+    assert_refused(tmp_path, PublishedKeysError, 'not weights: lr')

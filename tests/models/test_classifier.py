@@ -1,0 +1,89 @@
+"""Losses, accuracies and fused predictions of the two heads."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmaction.structures import ActionDataSample
+
+from mmdualhead.models import DualHeadClassifier
+
+FEATS = torch.randn(4, 2, 6, 3, 5), torch.randn(4, 2, 3, 6, 5)
+
+
+def samples(*labels: int) -> list[ActionDataSample]:
+    return [ActionDataSample().set_gt_label(label) for label in labels]
+
+
+def make(**kwargs) -> DualHeadClassifier:
+    return DualHeadClassifier(5, (6, 3), **kwargs)
+
+
+def test_loss_is_one_weighted_cross_entropy_a_head():
+    classifier = make(loss_weights=(0.5, 2))
+    coarse, fine = classifier(FEATS)
+    labels = torch.tensor([0, 1, 2, 4])
+    losses = classifier.loss(FEATS, samples(0, 1, 2, 4))
+    torch.testing.assert_close(losses['coarse_loss'], 0.5 * F.cross_entropy(coarse, labels))
+    torch.testing.assert_close(losses['fine_loss'], 2 * F.cross_entropy(fine, labels))
+
+
+def test_the_log_shows_the_accuracy_of_coarse_fine_and_fused():
+    classifier = make(topk=(1, 5, 9))
+    losses = classifier.loss(FEATS, samples(0, 1, 2, 4))
+    right = (classifier(FEATS)[0].argmax(1) == torch.tensor([0, 1, 2, 4])).float().mean()
+    assert losses['coarse_top1_acc'] == right
+    assert losses['fused_top5_acc'] == losses['fine_top5_acc'] == 1
+    assert 'fused_top9_acc' not in losses
+    assert sum('loss' in name for name in losses) == 2
+
+
+def test_label_smoothing_spreads_the_label():
+    plain, smooth = make(), make(label_smooth_eps=0.1)
+    smooth.load_state_dict(plain.state_dict())
+    logits = plain(FEATS)[0]
+    labels = torch.tensor([0, 1, 2, 4])
+    expected = 0.5 * (0.9 * F.cross_entropy(logits, labels) - 0.1 * logits.log_softmax(1).mean())
+    torch.testing.assert_close(smooth.loss(FEATS, samples(0, 1, 2, 4))['coarse_loss'], expected)
+
+
+def predict(classifier: DualHeadClassifier, feats=FEATS, clips: int = 4) -> list[ActionDataSample]:
+    return classifier.predict(feats, samples(*range(clips)))
+
+
+def test_prediction_fuses_probabilities():
+    classifier = make(alpha=0.3)
+    coarse, fine = classifier(FEATS)
+    for i, sample in enumerate(predict(classifier)):
+        torch.testing.assert_close(sample.coarse_score, coarse[i].softmax(0))
+        torch.testing.assert_close(sample.fine_score, fine[i].softmax(0))
+        torch.testing.assert_close(sample.pred_score, 0.3 * sample.coarse_score + 0.7 * sample.fine_score)
+        assert sample.pred_label == sample.pred_score.argmax()
+        assert sample.gt_label == i
+
+
+def test_prediction_can_fuse_logits():
+    classifier = make(fuse='logit')
+    coarse, fine = classifier(FEATS)
+    for i, sample in enumerate(predict(classifier)):
+        torch.testing.assert_close(sample.pred_score, ((coarse[i] + fine[i]) / 2).softmax(0))
+
+
+def test_clips_of_one_recording_are_averaged():
+    classifier = make()
+    single = torch.stack([sample.pred_score for sample in predict(classifier)])
+    averaged = torch.stack([sample.pred_score for sample in predict(classifier, clips=2)])
+    torch.testing.assert_close(averaged, single.view(2, 2, -1).mean(1))
+
+
+def test_pooling_takes_joints_and_frames_then_persons():
+    classifier = make()
+    coarse, _ = classifier(FEATS)
+    torch.testing.assert_close(coarse, classifier.coarse(FEATS[0].mean((1, 3, 4))))
+
+
+@pytest.mark.parametrize('wrong', [dict(fuse='sum'), dict(alpha=1.5)])
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        make(**wrong)

@@ -1,0 +1,138 @@
+"""The whole recognizer, as configs build it and MMAction2 calls it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+
+from .networks import build, msg3d_config, small_dualhead_config
+
+N, CLIPS, M, T, V, C = 2, 3, 2, 12, 5, 3
+
+
+def inputs(persons: int = M, channels: int = C) -> torch.Tensor:
+    return torch.randn(N, CLIPS, persons, T, V, channels)
+
+
+def data_samples() -> list[ActionDataSample]:
+    return [ActionDataSample().set_gt_label(label) for label in range(N)]
+
+
+def test_tensor_mode_gives_both_heads_logits():
+    (coarse, fine), rest = build(small_dualhead_config())(inputs(), mode='tensor', stage='head')
+    assert coarse.shape == fine.shape == (N * CLIPS, 7)
+    assert rest == {}
+
+
+def test_stages():
+    model = build(small_dualhead_config())
+    base, _ = model(inputs(), mode='tensor', stage='backbone')
+    assert base.shape == (N * CLIPS, M, 12, T, V)
+    (coarse, fine), _ = model(inputs(), mode='tensor', stage='heads')
+    assert coarse.shape == (N * CLIPS, M, 48, 2, V)
+    assert fine.shape == (N * CLIPS, M, 24, 3, V)
+    with pytest.raises(ValueError, match="stage is 'neck'"):
+        model(inputs(), mode='tensor', stage='neck')
+
+
+def test_loss_reaches_every_parameter():
+    model = build(small_dualhead_config())
+    losses = model(inputs()[:, :1], data_samples(), mode='loss')
+    total, log = model.parse_losses(losses)
+    total.backward()
+    assert {'coarse_loss', 'fine_loss', 'coarse_top1_acc', 'fine_top1_acc', 'fused_top1_acc'} <= log.keys()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_prediction_carries_the_scores_of_both_heads():
+    predictions = build(small_dualhead_config()).eval()(inputs(), data_samples(), mode='predict')
+    for sample in predictions:
+        for score in (sample.pred_score, sample.coarse_score, sample.fine_score):
+            assert score.shape == (7,)
+            assert score.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize('persons', [1, 3])
+@pytest.mark.parametrize('channels', [2, 6])
+def test_any_number_of_persons_and_channels(persons, channels):
+    model = build(small_dualhead_config(backbone=dict(num_person=persons, in_channels=channels)))
+    (coarse, _), _ = model(inputs(persons, channels), mode='tensor')
+    assert coarse.shape == (N * CLIPS, 7)
+
+
+def test_input_that_does_not_fit_the_config_is_refused():
+    with pytest.raises(ValueError, match=r'\(3, 5, 3\), the config says \(2, 5, 3\)'):
+        build(small_dualhead_config())(inputs(persons=3), mode='tensor')
+
+
+@pytest.mark.parametrize(
+    'ablation',
+    [
+        dict(temporal_attention=None, spatial_attention=None),
+        dict(spatial_attention=None),
+        dict(temporal_attention=dict(type='TemporalSelfAttention')),
+        dict(spatial_attention=dict(type='SpatialSelfAttention')),
+        dict(fine_head=dict(reduction=1)),
+        dict(coarse_head=dict(windows=())),
+        dict(coarse_head=dict(windows=(3, 5))),
+        dict(coarse_head=dict(subsample=1)),
+        dict(coarse_head=dict(subsample=4)),
+    ],
+    ids=str,
+)
+def test_every_ablation_is_a_config_value(ablation):
+    model = build(small_dualhead_config(**ablation))
+    (coarse, fine), _ = model(torch.randn(1, 1, M, 13, V, C), mode='tensor')
+    (coarse.sum() + fine.sum()).backward()
+    assert coarse.shape == fine.shape == (1, 7)
+
+
+def test_without_attention_the_heads_are_alone():
+    model = build(small_dualhead_config(temporal_attention=None, spatial_attention=None)).eval()
+    base = torch.randn(2, 12, T, V)
+    coarse, fine = model.interleave(base)
+    torch.testing.assert_close(coarse, model.coarse_head(base))
+    torch.testing.assert_close(fine, model.fine_head(base))
+
+
+def test_heads_of_unequal_depth_are_refused():
+    with pytest.raises(ValueError, match='coarse has 2, fine 1'):
+        build(small_dualhead_config(fine_head=dict(channels=(24,), strides=(2,))))
+
+
+def test_reduction_must_divide_the_channels():
+    with pytest.raises(ValueError, match='reduction 5 does not divide'):
+        build(small_dualhead_config(fine_head=dict(reduction=5)))
+
+
+def test_recompute_reaches_all_blocks_and_changes_no_loss():
+    torch.manual_seed(0)
+    plain = build(small_dualhead_config())
+    torch.manual_seed(0)
+    again = build(small_dualhead_config(recompute=True))
+    x = inputs()[:, :1]
+    losses = [model(x, data_samples(), mode='loss')['fine_loss'] for model in (plain, again)]
+    torch.testing.assert_close(*losses)
+    blocks = [*again.backbone.blocks, *again.coarse_head.blocks, *again.fine_head.blocks]
+    assert {block.run.__name__ for block in blocks} == {'recomputed'}
+
+
+def test_backbone_under_mmaction2s_recognizer_and_head():
+    layout = dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)])
+    config = msg3d_config(layout, 3, 2, num_classes=7)
+    config['backbone'] |= dict(channels=(12, 24, 48))
+    config['cls_head'] |= dict(in_channels=48)
+    model = build(config)
+    losses = model(inputs()[:, :1], data_samples(), mode='loss')
+    assert losses['loss_cls'].isfinite()
+    predictions = model.eval()(inputs(), data_samples(), mode='predict')
+    assert predictions[0].pred_score.shape == (7,)
+
+
+def test_layout_by_name():
+    config = small_dualhead_config()
+    for layout, joints in (('coco', 17), ('kinect_v1', 20)):
+        config['graph_cfg'] = dict(layout=layout, gcn_scales=3, g3d_scales=2)
+        (coarse, _), _ = build(config)(torch.randn(1, 1, M, T, joints, C), mode='tensor')
+        assert coarse.shape == (1, 7)

@@ -1,0 +1,30 @@
+"""Convert a checkpoint of the authors' DualHead-Net or MS-G3D program.
+
+python tools/convert_checkpoint.py ntu60-xsub-joint.pt dualhead_ntu60_xsub_j.pth
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmdualhead.apis.checkpoints import UnreadableCheckpointError
+from mmdualhead.apis.convert import convert_checkpoint
+from mmdualhead.models.published import PublishedKeysError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', type=Path, help="the authors' .pt file")
+    parser.add_argument('target', type=Path, help='the mmengine checkpoint to write')
+    args = parser.parse_args()
+    try:
+        name = convert_checkpoint(args.source, args.target)
+    except (FileNotFoundError, UnreadableCheckpointError, PublishedKeysError) as error:
+        sys.exit(f'error: {error}')
+    print(f'{args.source}: {name} -> {args.target}')
+
+
+if __name__ == '__main__':
+    main()
