@@ -163,7 +163,8 @@ class Reproduction:
             'Fused rows: streams of one seed, equal weights; parameters of one stream.',
         ]
         if self.options:
-            remarks.append(f'Every config with {dict(self.options)}.')
+            changes = ', '.join(f'{key}={value}' for key, value in self.options.items())
+            remarks.append(f'Every config with {changes}.')
         left_out = [row for row in self.content.rows if self._missing(row)]
         if left_out:
             remarks.append(f'Left out for lack of configs: {", ".join(row.label for row in left_out)}.')
