@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from pathlib import Path
@@ -112,44 +113,50 @@ class PickledAnnotations:
         self.splits = [str(name) for name in self._names]
         first = self.annotations[0] if self.annotations else None
         # MMAction2, too, goes by the first annotation.
-        self._key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
+        key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
+        self._clip_names = [_name(clip, key) for clip in self.annotations]
 
     def _check_containers(self) -> None:
         wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
         wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
         if not wrong:
-            plain = (list, tuple, set, np.ndarray)
-            wrong = [(f'split {name!r}', v) for name, v in self._names.items() if not isinstance(v, plain)]
+            lists = (list, tuple, set, np.ndarray)
+            wrong = [(f'split {split!r}', v) for split, v in self._names.items() if not isinstance(v, lists)]
+        if not wrong:
+            names = ((split, name) for split, names in self._names.items() for name in names)
+            wrong = [
+                (f'{name!r} in split {split!r}', name) for split, name in names if not isinstance(name, str)
+            ]
         if wrong:
-            found = ', '.join(f'{name} is a {type(value).__name__}' for name, value in wrong)
+            found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
             raise ValueError(f'{self.path}: expected {FORMAT}; {found}')
 
     def select(self, split: str) -> list[dict]:
         """The annotations of a split, and those that can't be told to belong to any."""
         names = set(self._names[split])
-        return [clip for clip in self.annotations if self._name(clip) is None or self._name(clip) in names]
+        named = zip(self.annotations, self._clip_names, strict=True)
+        return [clip for clip, name in named if name is None or name in names]
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
         """See :class:`AnnotationFile`."""
         names = set(self._names[split])
-        labels: dict[str, list[str]] = {}
-        for clip in self.annotations:
-            if self._name(clip) in names:
-                labels.setdefault(self._name(clip), []).append(str(clip.get('label')))
-        twice = {name: f'{len(of)} annotations, labels {of}' for name, of in labels.items() if len(of) > 1}
-        absent = dict.fromkeys(sorted(names - set(labels)), 'no annotation')
+        there = Counter(name for name in self._clip_names if name in names)
+        absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
+        twice = [name for name, count in there.items() if count > 1]
         found = [
             _finding('split', f'an annotation for every name in {split!r}', absent),
-            _finding('frame_dir', 'one annotation a name', twice),
         ]
+        shown = tuple((name, self._labels(name)) for name in twice[:SHOWN])
+        found.append(Finding('frame_dir', 'one annotation a name', shown, len(twice)))
         for other in others:
             both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
             found.append(_finding('split', f'no clip in both {split!r} and {other!r}', both))
         return [finding for finding in found if finding.count]
 
-    def _name(self, clip: Any) -> str | None:
-        name = clip.get(self._key) if isinstance(clip, Mapping) else None
-        return name if isinstance(name, str) else None
+    def _labels(self, name: str) -> str:
+        named = zip(self.annotations, self._clip_names, strict=True)
+        labels = [str(clip.get('label')) for clip, of in named if of == name]
+        return f'{len(labels)} annotations, labels {labels}'
 
     def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
         """See :class:`AnnotationFile`."""
@@ -158,3 +165,9 @@ class PickledAnnotations:
 
 def _finding(field: str, expected: str, found: Mapping[str, str]) -> Finding:
     return Finding(field, expected, tuple(found.items())[:SHOWN], len(found))
+
+
+def _name(clip: Any, key: str) -> str | None:
+    """What splits call a clip; None where it has no proper name."""
+    name = clip.get(key) if isinstance(clip, Mapping) else None
+    return name if isinstance(name, str) else None

@@ -90,6 +90,7 @@ def test_filename_serves_as_the_name_where_the_first_annotation_has_one(tmp_path
         (dict(split=dict(train=[]), annotations={}), 'annotations is a dict'),
         (dict(split=['train'], annotations=[]), 'split is a list'),
         (dict(split=dict(train='S001'), annotations=[]), "split 'train' is a str"),
+        (dict(split=dict(train=['a', 7]), annotations=[]), "7 in split 'train' is a int"),
         (None, 'a NoneType'),
     ],
 )
