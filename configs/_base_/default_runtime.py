@@ -13,6 +13,7 @@ default_hooks = dict(
     # The last epoch is what gets tested; choosing the best one would be choosing on test data.
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=1),
     interrupt=dict(type='InterruptHook'),
+    fuse=dict(type='FuseHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
 )

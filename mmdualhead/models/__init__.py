@@ -10,6 +10,7 @@ from .backbone import STGCBackbone
 from .block import SkeletonGraph, STGCBlock
 from .classifier import DualHeadClassifier
 from .heads import CoarseHead, FineHead
+from .inference import fuse
 from .layers import MSG3D, MSGCN, MSTCN
 from .recognizer import DualHeadRecognizer
 
@@ -28,4 +29,5 @@ __all__ = [
     'SpatialSelfAttention',
     'TemporalCrossAttention',
     'TemporalSelfAttention',
+    'fuse',
 ]
