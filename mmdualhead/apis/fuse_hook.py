@@ -17,19 +17,23 @@ from mmdualhead.models.inference import can_fuse, fuse
 class FuseHook(Hook):
     """Tests with :func:`mmdualhead.models.fuse`, which gives the same scores faster.
 
-    Models that it does not know are tested as they are. ``default_hooks.fuse=None`` turns it off.
+    Models that it does not know are tested as they are.
+
+    Args:
+        enabled: ``--cfg-options default_hooks.fuse.enabled=False`` tests the model as it was trained.
     """
 
     # After EMAHook, which puts the averaged weights in place.
     priority = 'LOWEST'
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
         self._model: nn.Module | None = None
 
     def before_test_epoch(self, runner: Runner) -> None:
         """Put the inference form in the model's place."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        if can_fuse(model):
+        if self.enabled and can_fuse(model):
             self._model, runner.model = runner.model, fuse(model)
             runner.logger.info('testing with the inference form of the network (FuseHook)')
 

@@ -51,7 +51,7 @@ def scores(tmp_path, model, hooks) -> tuple[torch.Tensor, Runner]:
         test_evaluator=dict(type='KeepScores'),
         default_hooks=dict(checkpoint=None, **hooks),
         default_scope='mmaction',
-        experiment_name=f'{tmp_path.name}-{len(hooks)}-{hooks.get("fuse") is not None}',
+        experiment_name=f'{tmp_path.name}-{len(list(tmp_path.iterdir()))}',
     )
     runner.test()
     return SEEN['scores'], runner
@@ -65,7 +65,7 @@ def model():
 
 
 def test_same_scores_and_the_model_back_in_its_place(tmp_path, model, monkeypatch):
-    expected, _ = scores(tmp_path, model, dict(fuse=None))
+    expected, _ = scores(tmp_path, model, dict(fuse=dict(type='FuseHook', enabled=False)))
     fused = []
     monkeypatch.setattr(fuse_hook, 'fuse', lambda source: fused.append(source) or fuse(source))
     found, runner = scores(tmp_path, model, dict(fuse=dict(type='FuseHook')))
