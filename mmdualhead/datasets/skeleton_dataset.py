@@ -73,7 +73,9 @@ class SkeletonDataset(PoseDataset):
         """The split's annotations, checked; those of a store stay on disk."""
         path = Path(self.ann_file)
         if not path.exists():
-            raise FileNotFoundError(f'annotation file {path} is missing. {self.ann_source}'.strip())
+            store = path.with_suffix('.store')
+            found = f'{store} is there, which ann_file could name. ' if store.exists() else ''
+            raise FileNotFoundError(f'annotation file {path} is missing. {found}{self.ann_source}'.strip())
         file = open_annotations(path)
         split = choose_split(self.split, file.splits, path)
         self._normalized = bool(file.meta.get('normalized'))

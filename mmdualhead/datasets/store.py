@@ -116,13 +116,14 @@ class StoreWriter:
             ValueError: a split names clips that were not added.
         """
         for index, (name, names) in enumerate(split.items()):
+            names = set(names)
             unknown = [clip for clip in names if clip not in self._positions]
             if unknown:
                 raise ValueError(
                     f'{self.path}: split {name!r} names {plural(len(unknown), "clip")} that were not added: '
-                    f'{unknown[:SHOWN]}'
+                    f'{sorted(unknown)[:SHOWN]}'
                 )
-            positions = sorted({self._positions[clip] for clip in names})
+            positions = sorted(self._positions[clip] for clip in names)
             np.save(self._folder / f'split-{index}.npy', np.array(positions, np.int64))
         sizes = {f'{name}.bin': file.tell() for name, file in self._files.items()}
         for file in self._files.values():

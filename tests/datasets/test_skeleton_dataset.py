@@ -127,6 +127,12 @@ def test_missing_file_says_where_it_comes_from(tmp_path):
     assert str(caught.value) == f'annotation file {path} is missing. Get it from X, then run Y.'
 
 
+def test_missing_pickle_beside_a_store(tmp_path):
+    write_store(tmp_path / 'data.store', make_data())
+    with pytest.raises(FileNotFoundError, match=r'data\.pkl is missing\. .*data\.store is there'):
+        SkeletonDataset(str(tmp_path / 'data.pkl'), PIPELINE, split='train')
+
+
 def test_faults_end_the_building_with_all_of_them(tmp_path):
     data = make_data()
     data['annotations'][0]['label'] = 60

@@ -1,6 +1,8 @@
 import copy
 import json
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -162,3 +164,22 @@ def test_a_file_cut_after_opening_ends_in_an_error(store):
         file.truncate(100)
     with pytest.raises(ValueError, match=r'keypoint\.bin ends before'):
         store[5]
+
+
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='reads memory from /proc')
+def test_reading_everything_takes_no_memory(tmp_path):
+    size = 2**18
+    with StoreWriter(tmp_path / 'big.store') as writer:
+        for index in range(200):
+            keypoint = np.full((1, size // 64, 4, 4), index, np.float32)
+            writer.add(dict(frame_dir=str(index), label=0, keypoint=keypoint))
+        writer.close(dict(all=map(str, range(200))))
+    clips = open_store(tmp_path / 'big.store').select('all')
+
+    def resident():
+        return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    clips[0]
+    before = resident()
+    assert sum(float(clip['keypoint'][0, 0, 0, 0]) for clip in clips) == sum(range(200))
+    assert resident() - before < 10 * size  # of 200 * size bytes
