@@ -74,7 +74,7 @@ class _Guard:
         return [(tensor.data_ptr(), tensor._version) for tensor in self._tensors]
 
     def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        if module.training or kwargs.get('mode', (*args, None, None)[2]) == 'loss':
+        if module.training or 'loss' in (kwargs.get('mode'), *args[2:]):
             raise RuntimeError('a fused model is for inference; train the model that it was made from')
         if self._read() != self._state:
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
