@@ -97,7 +97,7 @@ _FOLLOW = {
 }
 _HOLD = {
     **{**_STAND, 'upper arm': (22, 0, 10), 'forearm': (78, 0, 0), 'thigh': (5, 0, 5), 'shank': (-8, 0, 0)},
-    **{'foot': (10, 0, 0), 'head': (-6, 0, 0)},
+    **{'foot': (14, 0, 0), 'head': (-6, 0, 0)},
 }
 
 
@@ -133,10 +133,10 @@ ACTIONS: tuple[Action, ...] = (
     Action('catch', _reversed(_THROW)),
     Action('walk towards each other', ((0.0, _STAND),), _gait(), (0.8, 1.1), meet=-1),
     Action('walk apart', ((0.0, _STAND),), _gait(), (0.8, 1.1), meet=0, facing=-1),
-    _fine('wave the hand', 'right palm', (0, 0, 30)),
-    _fine('beckon with the hand', 'right palm', (30, 0, 0)),
-    _fine('tap with the fingers', 'right fingers', (36, 0, 0)),
-    _fine('press with the thumb', 'right thumb', (36, 0, 0)),
-    _fine('tap with the foot', 'right foot', (14, 0, 0)),
-    _fine('turn the foot', 'right foot', (0, 20, 0)),
+    _fine('wave the hand', 'right palm', (0, 0, 40)),
+    _fine('beckon with the hand', 'right palm', (40, 0, 0)),
+    _fine('tap with the fingers', 'right fingers', (52, 0, 0)),
+    _fine('press with the thumb', 'right thumb', (52, 0, 0)),
+    _fine('tap with the foot', 'right foot', (19, 0, 0)),
+    _fine('turn the foot', 'right foot', (0, 28, 0)),
 )

@@ -134,7 +134,7 @@ def _turn(yaw: float, pitch: float = 0.0) -> np.ndarray:
 
 
 def film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.ndarray:
-    """What the sensor makes of a scene: another view, jitter that grows with distance, lost frames.
+    """What the sensor makes of a scene: another view, misplaced and jittering joints, lost frames.
 
     Args:
         positions: (M, T, V, 3), the scene around the origin.
@@ -147,8 +147,9 @@ def film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.n
     yaw, pitch = CAMERA_YAWS[camera] + rng.uniform(-8.0, 8.0), rng.uniform(-6.0, 6.0)
     place = (rng.uniform(-0.4, 0.4), -rng.uniform(0.8, 1.2), rng.uniform(2.5, 3.8))
     seen = positions @ _turn(yaw, pitch) + place
-    jitter = rng.uniform(0.004, 0.008) * JITTER * (seen[..., 2:] / 3.0)
-    seen = seen + jitter * rng.normal(size=seen.shape)
+    noise = JITTER * (seen[..., 2:] / 3.0)
+    jitter, misplacement = rng.normal(size=seen.shape), rng.normal(size=(len(seen), 1, *seen.shape[2:]))
+    seen = seen + noise * (rng.uniform(0.003, 0.006) * jitter + 0.008 * misplacement)
     for person in seen:
         if rng.random_sample() < 0.15:
             lost = rng.randint(1, 6)

@@ -15,7 +15,7 @@ from mmdualhead.datasets.kinematics import SEGMENTS
 from mmdualhead.datasets.normalize import normalize_clip
 from mmdualhead.skeletons import NTU
 
-SHA256 = '2a760bc38829a0bc7c94f7d9f4708574d59c347212bbe017064eb130f29fcc1f'
+SHA256 = '1c40afff819aeb6ff3e99e8f98eaa0175169380351645c21bc4966bdcc9b2f88'
 TOOL = Path(__file__).parents[2] / 'tools' / 'data' / 'synthetic.py'
 J = {name: index for index, name in enumerate(NTU.joints)}
 
