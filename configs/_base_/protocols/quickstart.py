@@ -1,0 +1,33 @@
+# For the synthetic data set: 32 frames sampled uniformly, one clip a test.
+_base_ = 'loaders.py'
+
+format_steps = [
+    dict(type='FormatSkeletonInput', num_person=2),
+    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+]
+train_pipeline = [
+    dict(type='NormalizeSkeleton3D'),
+    dict(type='SkeletonStream'),
+    dict(type='UniformSampleClips', clip_len=32),
+    *format_steps,
+]
+test_pipeline = [
+    dict(type='NormalizeSkeleton3D'),
+    dict(type='SkeletonStream'),
+    dict(type='UniformSampleClips', clip_len=32, test_mode=True),
+    *format_steps,
+]
+workers = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline), **workers)
+val_dataloader = test_dataloader = dict(batch_size=48, dataset=dict(pipeline=test_pipeline), **workers)
+
+optim_wrapper = dict(
+    optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
+)
+param_scheduler = [
+    dict(type='CosineAnnealingLR', eta_min=0, T_max=8, by_epoch=True, convert_to_iter_based=True),
+]
+train_cfg = dict(max_epochs=8, val_interval=4)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
+randomness = dict(seed=0)
+default_hooks = dict(logger=dict(interval=10))

@@ -1,0 +1,77 @@
+"""The quickstart: its configs on its data, and, on demand, the whole command."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+
+from mmdualhead.datasets import synthetic
+
+ROOT = Path(__file__).parents[1]
+STREAMS = ('j', 'b', 'jm', 'bm')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A folder with a small part of the data where the configs look for it."""
+    folder = tmp_path_factory.mktemp('quickstart')
+    synthetic.write(
+        synthetic.generate(subjects=2, repetitions=1), folder / 'data' / 'skeleton' / 'synthetic.pkl'
+    )
+    return folder
+
+
+@pytest.mark.parametrize('stream', STREAMS)
+def test_configs_train_every_part_of_the_network_on_their_stream(stream, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    config = Config.fromfile(ROOT / 'configs' / f'quickstart_{stream}.py')
+    init_default_scope(config.default_scope)
+    assert config.model.cls_head.num_classes == len(synthetic.CLASSES)
+    data = DATASETS.build(config.train_dataloader.dataset)
+    assert data.stream == stream
+    model = MODELS.build(config.model)
+
+    batch = model.data_preprocessor(pseudo_collate([data[0], data[1]]), training=True)
+    losses = model(**batch, mode='loss')
+    (losses['coarse_loss'] + losses['fine_loss']).backward()
+
+    assert {name.split('.')[0] for name, _ in model.named_parameters()} >= {
+        'backbone',
+        'coarse_head',
+        'fine_head',
+        'temporal_attention',
+        'spatial_attention',
+        'cls_head',
+    }
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_without_its_data_a_config_names_the_command_that_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(ROOT / 'configs' / 'quickstart_j.py')
+    init_default_scope(config.default_scope)
+    with pytest.raises(
+        FileNotFoundError, match=r'python tools/data/synthetic\.py data/skeleton/synthetic\.pkl'
+    ):
+        DATASETS.build(config.train_dataloader.dataset)
+
+
+@pytest.mark.heavy
+def test_the_command_ends_well_twice_and_fusion_beats_every_stream(tmp_path):
+    clone = tmp_path / 'mmdualhead'
+    subprocess.run(['git', 'clone', '-q', ROOT, clone], check=True)
+    for _ in range(2):
+        done = subprocess.run(['bash', clone / 'tools' / 'quickstart.sh'], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.rstrip().endswith('were trained, tested and fused.')
+        tested = dict(re.findall(r'\[(\w+)\] test: accuracy ([0-9.]+)', done.stdout))
+        assert set(tested) == set(STREAMS)
+        fused = float(re.search(r'fused\D+([0-9.]+)', done.stdout)[1]) / 100
+        assert fused > max(map(float, tested.values())) > 0.6
+    shutil.rmtree(clone)
