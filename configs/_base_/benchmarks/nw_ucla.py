@@ -1,0 +1,11 @@
+# NW-UCLA, views 1 and 2 train, view 3 tests.
+_base_ = '../protocols/small.py'
+
+annotations = dict(
+    ann_file='data/skeleton/nw_ucla.pkl',
+    num_classes=10,
+    ann_source='Skeletons, one JSON file a clip: https://wangjiangb.github.io/my_data.html; then '
+    'python tools/data/nw_ucla.py JSON_FOLDER data/skeleton/nw_ucla.pkl',
+)
+train_dataloader = dict(dataset=dict(split='xview_train', **annotations))
+val_dataloader = test_dataloader = dict(dataset=dict(split='xview_val', **annotations))

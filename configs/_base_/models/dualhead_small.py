@@ -1,0 +1,10 @@
+# Half the paper's channels, for data sets of hundreds of clips and one person, joints of the first Kinect.
+_base_ = 'dualhead.py'
+
+model = dict(
+    graph_cfg=dict(layout='kinect_v1'),
+    backbone=dict(num_person=1, channels=(48,)),
+    coarse_head=dict(channels=(96, 192)),
+    fine_head=dict(channels=(96, 192)),
+    cls_head=dict(label_smooth_eps=0.1),
+)

@@ -1,0 +1,3 @@
+_base_ = ['_base_/models/dualhead_small.py', '_base_/benchmarks/msr_action3d.py']
+
+model = dict(cls_head=dict(num_classes=20))

@@ -1,0 +1,194 @@
+"""Every config says what its name says, and builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmaction.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdualhead.skeletons import KINECT_V1, get_skeleton
+
+ROOT = Path(__file__).parents[1] / 'configs'
+CONFIGS = sorted([*ROOT.glob('*.py'), *ROOT.glob('ablations/*.py')])
+
+BENCHMARKS = {
+    # benchmark in the name: classes, annotation file, splits
+    'ntu60_xsub': (60, 'ntu60_3d.pkl', 'xsub'),
+    'ntu60_xview': (60, 'ntu60_3d.pkl', 'xview'),
+    'ntu120_xsub': (120, 'ntu120_3d.pkl', 'xsub'),
+    'ntu120_xset': (120, 'ntu120_3d.pkl', 'xset'),
+    'kinetics': (400, 'kinetics_skeleton.pkl', ''),
+    'utd_mhad': (27, 'utd_mhad.pkl', 'xsub'),
+    'msr_action3d': (20, 'msr_action3d.pkl', 'xsub'),
+    'nw_ucla': (10, 'nw_ucla.pkl', 'xview'),
+    'quickstart': (12, 'synthetic.pkl', 'xsub'),
+}
+MODELS_BY_NAME = {
+    'dualhead': ('DualHeadRecognizer', 'STGCBackbone'),
+    'msg3d': ('RecognizerGCN', 'STGCBackbone'),
+    'stgcn': ('RecognizerGCN', 'STGCN'),
+    'stgcnpp': ('RecognizerGCN', 'STGCN'),
+    'quickstart': ('DualHeadRecognizer', 'STGCBackbone'),
+}
+STREAMS = ('j', 'b', 'jm', 'bm')
+PARAMETERS = {
+    'dualhead_ntu60_xsub_j': 3_015_253,
+    'dualhead_ntu120_xsub_j': 3_049_933,
+    'dualhead_kinetics_j': 3_134_460,
+    'msg3d_ntu60_xsub_j': 3_194_595,
+    'dualhead_ntu60_xsub_j_fine-full': 4_874_197,
+    'dualhead_ntu60_xsub_j_fine-quarter': 2_543_701,
+    'dualhead_ntu60_xsub_j_coarse-no-g3d': 2_392_201,
+    'dualhead_ntu60_xsub_j_coarse-two-g3d': 3_942_625,
+}
+
+
+@pytest.fixture(scope='module', params=CONFIGS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture(scope='module')
+def config(path) -> Config:
+    return Config.fromfile(path)
+
+
+def benchmark_of(path: Path) -> str:
+    return max((name for name in BENCHMARKS if name in path.stem), key=len)
+
+
+def stream_of(path: Path) -> str:
+    """The part of the name behind the benchmark and protocol, before an ablation's."""
+    return next(part for part in reversed(path.stem.split('_')) if part in STREAMS)
+
+
+def datasets(config: Config) -> dict[str, dict]:
+    return {role: config[f'{role}_dataloader'].dataset for role in ('train', 'val', 'test')}
+
+
+def stream_step(pipeline: list[dict]) -> dict:
+    return next(step for step in pipeline if step['type'] == 'SkeletonStream')
+
+
+def layout_of(config: Config) -> str:
+    model = config.model
+    graph = model.get('graph_cfg') or model.backbone.graph_cfg
+    return graph['layout']
+
+
+def test_name_says_the_model(path, config):
+    recognizer, backbone = MODELS_BY_NAME[path.stem.split('_')[0]]
+    assert config.model.type == recognizer
+    assert config.model.backbone.type == backbone
+
+
+def test_name_says_stream_split_classes_and_file(path, config):
+    classes, file, protocol = BENCHMARKS[benchmark_of(path)]
+    train, val, test = datasets(config).values()
+    prefix = f'{protocol}_' if protocol else ''
+    assert (train.split, val.split, test.split) == (f'{prefix}train', f'{prefix}val', f'{prefix}val')
+    for dataset in (train, val, test):
+        assert dataset.stream == stream_of(path)
+        assert dataset.num_classes == config.model.cls_head.num_classes == classes
+        assert Path(dataset.ann_file).name == file
+        assert file in dataset.ann_source or 'http' in dataset.ann_source
+    assert val.test_mode
+    assert test.test_mode
+    assert not train.get('test_mode')
+
+
+def test_persons_and_joints_agree_between_model_and_data(config):
+    persons = config.model.backbone.get('num_person', 2)
+    layout = layout_of(config)
+    joints = layout['num_node'] if isinstance(layout, dict) else get_skeleton(layout).num_joints
+    for dataset in datasets(config).values():
+        formatted = next(step for step in dataset.pipeline if step['type'] == 'FormatSkeletonInput')
+        assert formatted['num_person'] == persons
+        assert get_skeleton(stream_step(dataset.pipeline).get('layout', 'nturgb+d')).num_joints == joints
+
+
+def test_clips_are_named_to_hooks_and_metrics(config):
+    for dataset in datasets(config).values():
+        assert 'frame_dir' in dataset.pipeline[-1]['meta_keys']
+
+
+def test_learning_rate_scales_from_the_batch_it_was_set_for(config):
+    assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
+
+
+def test_schedule_fills_the_epochs(config):
+    epochs = config.train_cfg.max_epochs
+    for scheduler in config.param_scheduler:
+        if scheduler.type == 'MultiStepLR':
+            assert max(scheduler.milestones) < epochs
+        if scheduler.type == 'CosineAnnealingLR':
+            assert scheduler.get('begin', 0) + scheduler.T_max == epochs
+
+
+def test_dumped_and_read_again_it_is_the_same(config, tmp_path):
+    config.dump(tmp_path / 'dumped.py')
+    assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == config.to_dict()
+
+
+def test_the_model_builds(path, config):
+    if stream_of(path) != 'j':
+        joint = Config.fromfile(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j')))
+        assert joint.model == config.model
+        return
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config.model)
+    if path.stem in PARAMETERS:
+        assert sum(p.numel() for p in model.parameters()) == PARAMETERS[path.stem]
+
+
+def test_only_the_stream_differs_between_streams(path, config):
+    if stream_of(path) == 'j':
+        pytest.skip('the joint stream is what the others differ from')
+    joint = Config.fromfile(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j')))
+    for role in ('train', 'val', 'test'):
+        joint[f'{role}_dataloader'].dataset.stream = stream_of(path)
+    assert joint.to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize('benchmark', ['ntu60_xsub', 'kinetics', 'utd_mhad'])
+def test_baselines_differ_in_the_model_alone(benchmark):
+    ours, *baselines = (
+        Config.fromfile(ROOT / f'{m}_{benchmark}_j.py') for m in ('dualhead', 'msg3d', 'stgcn')
+    )
+    names = {'model', 'kinect_v1'}
+    for baseline in baselines:
+        keys = (ours.keys() | baseline.keys()) - names
+        assert {key: ours.get(key) for key in keys} == {key: baseline.get(key) for key in keys}
+
+
+def test_without_its_data_a_run_ends_with_one_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(ROOT / 'dualhead_ntu60_xsub_j.py')
+    with DefaultScope.overwrite_default_scope('mmaction'), pytest.raises(FileNotFoundError) as error:
+        DATASETS.build(config.train_dataloader.dataset)
+    for part in ('data/skeleton/ntu60_3d.pkl', 'https://', 'python tools/data/ntu.py'):
+        assert part in str(error.value)
+
+
+def test_the_first_kinect_in_mmaction2s_words_is_our_layout():
+    layout = layout_of(Config.fromfile(ROOT / 'stgcn_utd_mhad_j.py'))
+    assert layout['num_node'] == KINECT_V1.num_joints
+    assert {tuple(edge) for edge in layout['inward']} == set(KINECT_V1.bones)
+    assert KINECT_V1.parents[layout['center']] == layout['center']
+
+
+def test_a_leaf_is_a_few_lines():
+    lengths = {path.name: len(path.read_text().splitlines()) for path in CONFIGS}
+    assert {name: n for name, n in lengths.items() if n > 8} == {}
+
+
+def test_all_that_the_paper_compares_is_there():
+    names = {path.stem for path in CONFIGS}
+    for benchmark in ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics'):
+        assert {f'dualhead_{benchmark}_{stream}' for stream in STREAMS} <= names
+        assert {f'{model}_{benchmark}_j' for model in ('stgcn', 'msg3d')} <= names
+    for model in ('dualhead', 'stgcn', 'msg3d'):
+        assert {f'{model}_ntu60_xsub_{stream}' for stream in STREAMS} <= names
