@@ -1,12 +1,5 @@
 # NTU RGB+D 60, cross-view.
-_base_ = '../protocols/paper.py'
+_base_ = 'ntu60_xsub.py'
 
-annotations = dict(
-    ann_file='data/skeleton/ntu60_3d.pkl',
-    num_classes=60,
-    ann_source='MMAction2 offers it for download (see its configs/skeleton); from the raw recordings of '
-    'https://rose1.ntu.edu.sg/dataset/actionRecognition it is made by: python tools/data/ntu.py '
-    '--dataset 60 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu60_3d.pkl',
-)
-train_dataloader = dict(dataset=dict(split='xview_train', **annotations))
-val_dataloader = test_dataloader = dict(dataset=dict(split='xview_val', **annotations))
+train_dataloader = dict(dataset=dict(split='xview_train'))
+val_dataloader = test_dataloader = dict(dataset=dict(split='xview_val'))
