@@ -1,3 +1,5 @@
+import contextlib
+import gc
 import os
 import pickle
 from collections import OrderedDict
@@ -102,6 +104,13 @@ def test_missing_empty_truncated_and_foreign_files_are_named(write, tmp_path):
         path = write(content)
         with pytest.raises(ValueError, match=f'{path}.*{said}'):
             load_annotations(path)
+
+
+@pytest.mark.parametrize('content', [pickle.dumps([1]), b'x'])
+def test_garbage_collection_goes_on_afterwards(write, content):
+    with contextlib.suppress(ValueError):
+        load_annotations(write(content))
+    assert gc.isenabled()
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

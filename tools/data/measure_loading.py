@@ -88,25 +88,37 @@ def memory() -> dict[str, float]:
     return {key: int(status[key].split()[0]) / 1024 for key in ('RssAnon', 'RssFile', 'VmHWM')}
 
 
-def first_batch(path: str) -> dict[str, float]:
+OURS = [
+    dict(type='SkeletonStream', layout='openpose'),
+    dict(type='UniformSampleClips', clip_len=100),
+    dict(type='FormatSkeletonInput'),
+    dict(type='PackActionInputs'),
+]
+THEIRS = [
+    dict(type='GenSkeFeat', dataset='openpose', feats=[STREAM]),
+    dict(type='UniformSampleFrames', clip_len=100),
+    dict(type='PoseDecode'),
+    dict(type='FormatGCNInput'),
+    dict(type='PackActionInputs'),
+]
+
+
+def first_batch(path: str, kind: str) -> dict[str, float]:
     """In a process of its own: build the data set, take the first batch, then 200 more."""
+    from mmaction.registry import DATASETS
+    from mmaction.utils import register_all_modules
     from mmengine.dataset import pseudo_collate
     from torch.utils.data import DataLoader
 
-    from mmdualhead.datasets import SkeletonDataset
-
-    pipeline = [
-        dict(type='SkeletonStream', layout='openpose'),
-        dict(type='UniformSampleClips', clip_len=100),
-        dict(type='FormatSkeletonInput'),
-        dict(type='PackActionInputs'),
-    ]
-    before, start = memory(), time.perf_counter()
-    dataset = SkeletonDataset(path, pipeline, stream=STREAM, num_classes=400, **SPLIT)
-    built = time.perf_counter() - start
+    register_all_modules()
+    ours = dict(type='SkeletonDataset', pipeline=OURS, stream=STREAM, num_classes=400)
+    theirs = dict(type='PoseDataset', pipeline=THEIRS)
+    before, start = memory(), time.process_time()
+    dataset = DATASETS.build(dict(theirs if kind == 'PoseDataset' else ours, ann_file=path, **SPLIT))
+    built = time.process_time() - start
     batches = iter(DataLoader(dataset, 64, sampler=range(0, len(dataset), 7), collate_fn=pseudo_collate))
     next(batches)
-    first = time.perf_counter() - start
+    first = time.process_time() - start
     for _, _ in zip(range(200), batches, strict=False):
         pass
     after = memory()
@@ -115,25 +127,26 @@ def first_batch(path: str) -> dict[str, float]:
 
 
 def scale(folder: Path) -> None:
-    """A table of memory and time by number of clips and kind of file."""
+    """A table of memory and processor seconds by number of clips and kind of file."""
     rows = []
     for number in SIZES:
-        for kind in ('.pkl', '.store'):
-            path = write(folder / f'scale{kind}', kinetics_like(number), number)
-            command = [sys.executable, __file__, 'scale', str(folder), '--first-batch', str(path)]
-            runs = [json.loads(subprocess.check_output(command).splitlines()[-1]) for _ in range(3)]
-            of = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+        files = [write(folder / f'scale{kind}', kinetics_like(number), number) for kind in ('.pkl', '.store')]
+        for path, kind in ((files[0], 'PoseDataset'), (files[0], 'ours'), (files[1], 'ours')):
+            command = [sys.executable, __file__, 'scale', str(folder), '--first-batch', str(path), kind]
+            of = json.loads(subprocess.check_output(command).splitlines()[-1])
             rows.append(
                 {
                     'clips': f'{number:,}',
-                    'file': 'pickle' if kind == '.pkl' else 'store',
-                    'data set built (s)': f'{of["built"]:.2f}',
+                    'data set': f'{"MMAction2" if kind == "PoseDataset" else "ours"}, {path.suffix[1:]}',
+                    'built (s)': f'{of["built"]:.2f}',
                     'first batch (s)': f'{of["first"]:.2f}',
                     'own memory (MB)': f'{of["RssAnon"]:.0f}',
                     'mapped files (MB)': f'{of["RssFile"]:.0f}',
                     'peak (MB)': f'{of["VmHWM"]:.0f}',
                 }
             )
+            print(*rows[-1].values(), file=sys.stderr, flush=True)
+        for path in files:
             delete(path)
     table(rows)
 
@@ -248,14 +261,14 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw_text)
     parser.add_argument('what', choices=('scale', 'unpickling', 'pipeline'))
     parser.add_argument('folder', type=Path)
-    parser.add_argument('--first-batch', help=argparse.SUPPRESS)
+    parser.add_argument('--first-batch', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter('ignore')
     import mmdualhead  # noqa: F401
 
     logging.disable(logging.WARNING)
     if args.first_batch:
-        print(json.dumps(first_batch(args.first_batch)))
+        print(json.dumps(first_batch(*args.first_batch)))
     else:
         args.folder.mkdir(parents=True, exist_ok=True)
         globals()[args.what](args.folder)
