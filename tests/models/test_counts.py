@@ -1,0 +1,193 @@
+"""What the network costs, counted instead of timed: MACs, saved bytes, kernels and copies.
+
+N clips, M persons, T frames, V joints, C input and D output channels, K scales, W frames in a window.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mmdualhead.apis.benchmarking.counts import count_macs, count_saved_bytes
+from mmdualhead.models.inference import _IdentityAndPlain, fuse
+from mmdualhead.models.layers import GraphConv
+from tests.benchmarks.reference import ReferenceNetwork
+
+from .networks import build, dualhead_config
+
+V = 25
+NUM_CLASSES = 60
+DILATION_BRANCHES = {'coarse': 2, 'fine': 4}
+GCN_SCALES, G3D_SCALES = 9, 6
+
+
+def halved(frames: int) -> int:
+    return (frames + 1) // 2
+
+
+def graph_conv(frames: int, c: int, d: int, scales: int, window: int = 1, stride: int = 1) -> int:
+    """MACs of a graph convolution: mixing and graph in the order that needs fewer."""
+    windows = -(-frames // stride)
+    nodes = window * V
+    if c < d:
+        return windows * nodes * (scales * nodes * c + scales * c * d)
+    return frames * V * c * scales * d + windows * nodes * nodes * scales * d
+
+
+def ms_tcn(frames: int, c: int, d: int, branches: int, stride: int = 1, fused: bool = False) -> int:
+    """MACs of MS-TCN, whose plain branch disappears into a projected residual in the inference form."""
+    width, out = d // (branches + 2), -(-frames // stride)
+    projected = c != d or stride > 1
+    reduce = frames * c * width * (branches + 1)
+    dilated = out * branches * width * width * 3
+    plain = 0 if fused and projected else out * c * width
+    return V * (reduce + dilated + plain + projected * out * c * d)
+
+
+def stgc_block(frames: int, c: int, d: int, head: str, stride: int = 2, fused: bool = False) -> int:
+    """MACs of an STGC block for one body."""
+    branches, out = DILATION_BRANCHES[head], -(-frames // stride)
+    mid = d if c == 3 else c
+    macs = graph_conv(frames, c, mid, GCN_SCALES) + ms_tcn(frames, mid, d, branches, stride, fused)
+    macs += 2 * ms_tcn(out, d, d, branches)
+    for window in {'coarse': (3,), 'fine': (3, 5)}[head]:
+        macs += graph_conv(frames, c, mid, G3D_SCALES, window, stride) + out * V * window * mid * d
+    return macs
+
+
+def dualhead(frames: int, persons: int = 2, fused: bool = False) -> int:
+    """MACs of DualHead-Net for one clip."""
+    coarse = fine = 0
+    few, many = halved(frames), frames
+    for c, d in ((96, 192), (192, 384)):
+        fine += stgc_block(many, c // 2, d // 2, 'fine', fused=fused)
+        many = halved(many)
+        coarse += many * (d // 2) * 9 + stgc_block(few, c, d, 'coarse', fused=fused)
+        few = halved(few)
+        fine += V * d * V
+    backbone = stgc_block(frames, 3, 96, 'fine', stride=1, fused=fused)
+    stem = frames * V * 96 * 48
+    return persons * (backbone + stem + coarse + fine) + (384 + 192) * NUM_CLASSES
+
+
+@pytest.fixture(scope='module')
+def model():
+    return build(dualhead_config())
+
+
+@pytest.fixture(scope='module')
+def reference():
+    return ReferenceNetwork()
+
+
+@torch.no_grad()
+def macs_of(model: nn.Module, frames: int) -> int:
+    model.eval()
+    return count_macs(lambda: model(torch.randn(1, 1, 2, frames, V, 3), mode='tensor'))
+
+
+@pytest.mark.parametrize('frames', [9, 100])
+def test_macs_are_those_of_a_hand_count(model, frames):
+    assert macs_of(model, frames) == dualhead(frames)
+
+
+@pytest.mark.parametrize('frames', [9, 100])
+def test_macs_of_the_inference_form(model, frames):
+    assert macs_of(fuse(model), frames) == dualhead(frames, fused=True)
+
+
+def test_published_totals_of_eight_clips(model, reference):
+    """Of the formulation and of the authors' program, 10^9."""
+    with torch.no_grad():
+        plain = count_macs(lambda: reference.eval()(torch.randn(1, 2, 100, V, 3)))
+    assert 8 * plain / 1e9 == pytest.approx(50.7, abs=0.05)
+    assert 8 * macs_of(model, 100) / 1e9 == pytest.approx(45.6, abs=0.05)
+
+
+class TestSavedBytes:
+    """At a quarter of the paper's frames, where activations already outweigh what a batch shares."""
+
+    x = torch.randn(2, 2, 75, V, 3)
+
+    def share(self, reference, **change) -> float:
+        model = build(dualhead_config() | change).train()
+        ours = count_saved_bytes(lambda: model(self.x[:, None], mode='tensor'), model)
+        return ours / count_saved_bytes(lambda: reference.train()(self.x), reference)
+
+    def test_train_form(self, reference):
+        assert self.share(reference) <= 0.85
+
+    def test_recomputing(self, reference):
+        assert self.share(reference, recompute=True) <= 0.3
+
+
+class Kernels(TorchDispatchMode):
+    """The operations that reach the device: how many of each name, and the shapes of what is copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.copied: list[torch.Size] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket.__name__
+        self.counts[name] += 1
+        if name == 'clone':
+            self.copied.append(out.shape)
+        return out
+
+    def __getitem__(self, name: str) -> int:
+        return self.counts[name]
+
+
+@torch.no_grad()
+def kernels(network: nn.Module) -> Kernels:
+    x = torch.randn(2, 1, 2, 16, V, 3)
+    with Kernels() as found:
+        network.eval()(x, mode='tensor')
+    return found
+
+
+class TestKernels:
+    bodies = 4
+
+    def test_two_products_a_body_and_graph_convolution(self, model):
+        """The first block's graph convolutions are linear layers over all bodies at once."""
+        found = kernels(model)
+        first, *others = blocks(model)
+        products = self.bodies * sum(len(block.windowed) + 1 for block in others)
+        assert found['mm'] == products
+        assert found['bmm'] == products + len(first.windowed) + 1
+
+    @pytest.mark.parametrize('fused', [False, True])
+    def test_windows_and_feature_maps_change_their_layout_without_a_copy(self, model, fused):
+        """Coordinates do, in the first block; and a residual connection that is added to starts as a copy."""
+        network = fuse(model) if fused else model
+        found = kernels(network)
+        residuals = sum(isinstance(module, _IdentityAndPlain) for module in network.modules())
+        features = [shape for shape in found.copied if shape[0] == self.bodies and 3 not in shape]
+        assert len(features) == residuals
+        assert found['im2col'] == 0
+
+    def test_fusing_leaves_the_norm_of_the_input(self, model):
+        norms = sum(isinstance(module, _BatchNorm) for module in model.modules())
+        fused = fuse(model)
+        assert kernels(model)['native_batch_norm'] == norms == 56
+        assert kernels(fused)['native_batch_norm'] == 1
+        assert kernels(fused)['convolution'] < kernels(model)['convolution']
+
+    def test_the_adjacency_is_added_up_once_for_inference(self, model):
+        convs = sum(isinstance(module, GraphConv) for module in model.modules())
+        matrices = lambda found: [shape for shape in found.copied if len(shape) >= 4 and shape[0] == V]  # noqa: E731
+        assert len(matrices(kernels(model))) == convs
+        assert not matrices(kernels(fuse(model)))
+
+
+def blocks(model: nn.Module) -> list[nn.Module]:
+    return [*model.backbone.blocks, *model.coarse_head.blocks, *model.fine_head.blocks]
