@@ -72,6 +72,6 @@ def test_the_command_ends_well_twice_and_fusion_beats_every_stream(tmp_path):
         assert done.stdout.rstrip().endswith('were trained, tested and fused.')
         tested = dict(re.findall(r'\[(\w+)\] test: accuracy ([0-9.]+)', done.stdout))
         assert set(tested) == set(STREAMS)
-        fused = float(re.search(r'fused\D+([0-9.]+)', done.stdout)[1]) / 100
+        fused = float(re.search(r'1 : 1 : 1 : 1 +([0-9.]+)', done.stdout)[1]) / 100
         assert fused > max(map(float, tested.values())) > 0.6
     shutil.rmtree(clone)

@@ -1,4 +1,4 @@
-# For the synthetic data set: 32 frames sampled uniformly, one clip a test.
+# For the synthetic data set: 24 frames sampled uniformly, one clip a test.
 _base_ = 'loaders.py'
 
 format_steps = [
@@ -8,13 +8,13 @@ format_steps = [
 train_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
-    dict(type='UniformSampleClips', clip_len=32),
+    dict(type='UniformSampleClips', clip_len=24),
     *format_steps,
 ]
 test_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
-    dict(type='UniformSampleClips', clip_len=32, test_mode=True),
+    dict(type='UniformSampleClips', clip_len=24, test_mode=True),
     *format_steps,
 ]
 workers = dict(num_workers=0, persistent_workers=False)
@@ -30,4 +30,4 @@ param_scheduler = [
 train_cfg = dict(max_epochs=8, val_interval=4)
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 randomness = dict(seed=0)
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(logger=dict(interval=15))
