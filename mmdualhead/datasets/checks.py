@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+LABELS = 2**31  # what a label may be, so that stores can hold it
 SHOWN = 5  # clips named for each fault
 OUTLIER_LARGE = 100.0  # times the median clip's root mean square
 OUTLIER_SMALL = 1e-3
@@ -125,10 +126,10 @@ def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> Iterator
 
 
 def is_integer(value: Any) -> bool:
-    """An integer of Python's or numpy's, also as an array of no dimensions; no truth value."""
+    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; no truth value."""
     if isinstance(value, np.ndarray):
-        return value.ndim == 0 and value.dtype.kind in 'iu'
-    return isinstance(value, Integral) and not isinstance(value, bool)
+        value = value[()] if value.ndim == 0 else None
+    return isinstance(value, Integral) and not isinstance(value, bool) and -LABELS <= value < LABELS
 
 
 def _keypoint_faults(clip: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -168,30 +169,38 @@ def tabulate(
         clips: annotations.
         multi_class: labels are lists; their column is -1.
     """
-    rows, found = [], {}
-    for position, clip in enumerate(clips):
+    number, found = len(clips), {}
+    table = ClipTable(np.full(number, -1), np.zeros((number, 4), np.int64), np.zeros(number))
+    sound = np.ones(number, bool)
+    for row, clip in enumerate(clips):
         faults = [] if _is_ordinary(clip) else list(entry_faults(clip, multi_class))
         for what, expected, seen in faults:
-            found.setdefault((what, expected), []).append((clip_name(clip, position), seen))
-        if not faults:
-            label = -1 if multi_class else int(clip['label'])
-            rows.append((label, clip['keypoint'].shape, mean_square(clip['keypoint'])))
-    label, shape, power = zip(*rows, strict=True) if rows else ((), (), ())
-    table = ClipTable(np.array(label, np.int64), np.array(shape, np.int64).reshape(-1, 4), np.array(power))
+            found.setdefault((what, expected), []).append((clip_name(clip, row), seen))
+        if faults:
+            sound[row] = False
+            continue
+        if not multi_class:
+            table.label[row] = clip['label']
+        table.shape[row] = clip['keypoint'].shape
+        table.power[row] = mean_square(clip['keypoint'])
+    table = ClipTable(*(column[sound] for column in table))
     return table, [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
 
 
 def _is_ordinary(clip: Mapping[str, Any]) -> bool:
     """What nearly every clip is and :func:`entry_faults` finds no fault with, told four times as fast."""
-    keypoint = clip.get('keypoint') if type(clip) is dict else None
+    if type(clip) is not dict:
+        return False
+    keypoint, score = clip.get('keypoint'), clip.get('keypoint_score')
     return (
         type(keypoint) is np.ndarray
         and keypoint.ndim == 4
         and keypoint.dtype.kind == 'f'
         and keypoint.shape[1] == clip.get('total_frames') != 0
-        and type(clip.get('label')) is int
+        and type(label := clip.get('label')) is int
+        and 0 <= label < LABELS
         and type(clip.get('frame_dir')) is str
-        and 'keypoint_score' not in clip
+        and (score is None or (type(score) is np.ndarray and score.shape == keypoint.shape[:3]))
     )
 
 

@@ -34,7 +34,7 @@ def malformed(**change):
     return {finding.field: finding.clips[0][1] for finding in findings}
 
 
-@pytest.mark.parametrize('label', [1.0, '1', True, np.bool_(1), np.array([1]), [1], np.nan])
+@pytest.mark.parametrize('label', [1.0, '1', True, np.bool_(1), np.array([1]), [1], np.nan, 2**80])
 def test_labels_that_are_no_integers(label):
     assert list(malformed(label=label)) == ['label']
 
