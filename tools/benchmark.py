@@ -20,7 +20,7 @@ from mmdualhead.apis.benchmarking import (
     with_empty_bodies,
     write_json,
 )
-from mmdualhead.apis.benchmarking.session import PRECISIONS
+from mmdualhead.apis.benchmarking.session import CLOCKS, PRECISIONS, WALL
 from mmdualhead.visualization.cost_picture import draw_costs
 
 
@@ -39,6 +39,7 @@ def parse_args() -> argparse.Namespace:
     add('--warmup', type=int, default=2, help='rounds before them')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, ...')
     add('--dtype', choices=PRECISIONS, default=PRECISIONS[0])
+    add('--clock', choices=CLOCKS, default=WALL, help='processor: for a shared machine, with --threads 1')
     add('--compile', nargs='?', const='default', metavar='MODE', help='a mode of torch.compile')
     add('--empty-bodies', type=float, metavar='FRACTION', help='fused forms also with so many bodies empty')
     add('--markdown', type=Path, metavar='FILE')
@@ -63,6 +64,7 @@ def main() -> None:
             warmup=args.warmup,
             device=args.device,
             precision=args.dtype,
+            clock=args.clock,
             compile=args.compile,
         )
         contestants = [] if args.networks == ['none'] else networks_of(shape, args.networks)

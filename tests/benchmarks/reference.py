@@ -26,6 +26,7 @@ from mmdualhead.apis.benchmarking import (
     write_json,
 )
 from mmdualhead.apis.benchmarking.lineup import DUALHEAD, EVAL, TRAIN
+from mmdualhead.apis.benchmarking.memory import peak_memory
 from mmdualhead.evaluation.tables import markdown_table
 from tests.models.reference import Reference, fill, published_shapes
 
@@ -130,6 +131,8 @@ def main() -> None:
     parser.add_argument('--warmup', type=int, default=1)
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--dtype', default='float32')
+    parser.add_argument('--clock', default='wall', help='wall, or processor (with --threads 1)')
+    parser.add_argument('--skip-peak', action='store_true', help='leave peak memory out')
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
     results = []
@@ -141,9 +144,11 @@ def main() -> None:
             warmup=args.warmup,
             device=args.device,
             precision=args.dtype,
+            clock=args.clock,
         )
         log = lambda line: print(line, file=sys.stderr)  # noqa: E731
-        results.append(benchmark(contestants(settings.shape), settings, say=log))
+        peak = None if args.skip_peak else peak_memory
+        results.append(benchmark(contestants(settings.shape), settings, peak=peak, say=log))
         print(to_markdown(results[-1]), targets_table(results[-1]), sep='\n\n', end='\n\n', flush=True)
         if args.json:
             write_json(results, args.json)

@@ -12,6 +12,7 @@ from mmdualhead.evaluation.tables import markdown_table
 
 from .lineup import EVAL, TRAIN
 from .run import Result, Row
+from .session import WALL
 from .timing import Timing, ratios, spread
 
 GIGA, MEGA = 1e9, 1e6
@@ -92,6 +93,7 @@ def _conditions(result: Result) -> str:
         f'torch {machine["torch"]}',
         f'Python {machine["python"]}',
         settings.precision,
+        f'{settings.clock} clock' if settings.clock != WALL else None,
         f'torch.compile {settings.compile}' if settings.compile else None,
     ]
     return ', '.join(filter(None, parts))

@@ -15,9 +15,10 @@ import torch
 from .counts import count_macs, count_parameters, count_saved_bytes
 from .lineup import EVAL, TRAIN, Contestant
 from .memory import peak_memory
-from .session import Session, Settings
-from .timing import Timing, cuda_clock, take_turns, wall_clock
+from .session import PROCESSOR, WALL, Session, Settings
+from .timing import Timing, cuda_clock, processor_clock, take_turns, wall_clock
 
+CLOCKS = {WALL: wall_clock, PROCESSOR: processor_clock}
 PeakMemory = Callable[[Contestant, Settings], dict[str, int]]
 
 
@@ -109,7 +110,7 @@ def _count(contestant: Contestant, session: Session, settings: Settings) -> Row:
 def _time(sessions: Mapping[str, Session], phase: str, settings: Settings) -> dict[str, Timing]:
     """The sessions that have the phase, in turns."""
     calls = {name: partial(one.call, phase) for name, one in sessions.items() if phase in one.phases}
-    clock = cuda_clock if settings.on_cuda else wall_clock
+    clock = cuda_clock if settings.on_cuda else CLOCKS[settings.clock]
     return take_turns(calls, repeats=settings.repeats, warmup=settings.warmup, clock=clock)
 
 

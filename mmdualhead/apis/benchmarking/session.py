@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .lineup import TRAIN, Contestant, Shape
 
 PRECISIONS = ('float32', 'tf32', 'bf16')
+WALL, PROCESSOR = CLOCKS = ('wall', 'processor')
 SGD = dict(lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
 
@@ -29,6 +30,8 @@ class Settings:
         warmup: rounds before them.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...
         precision: ``'float32'``, ``'tf32'`` (CUDA only), or ``'bf16'``, which is autocast.
+        clock: ``'wall'``, or ``'processor'`` for the processor seconds of the process, which other work on
+            the machine hardly changes; with one thread, what the wall clock shows on an idle machine.
         compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
 
     Raises:
@@ -41,6 +44,7 @@ class Settings:
     warmup: int = 2
     device: str = 'cpu'
     precision: str = 'float32'
+    clock: str = WALL
     compile: str | None = None
 
     def __post_init__(self) -> None:
@@ -50,6 +54,10 @@ class Settings:
             raise ValueError(f'device {self.device!r}: this PyTorch sees no CUDA device')
         if self.precision == 'tf32' and not self.on_cuda:
             raise ValueError(f'tf32 needs a CUDA device, not {self.device!r}')
+        if self.clock not in CLOCKS or (self.clock == PROCESSOR and self.on_cuda):
+            raise ValueError(
+                f'no clock {self.clock!r} for {self.device!r}; known: {CLOCKS}, the second for the CPU'
+            )
         if min(self.shape) < 1 or self.repeats < 1 or self.warmup < 0 or self.threads < 1:
             raise ValueError(f'{self}: counts must be positive')
 

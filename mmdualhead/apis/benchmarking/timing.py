@@ -70,6 +70,13 @@ def wall_clock(call: Call) -> float:
     return time.perf_counter() - start
 
 
+def processor_clock(call: Call) -> float:
+    """Seconds that a call keeps this process's threads busy."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
 def cuda_clock(call: Call) -> float:
     """Seconds from a call's first to its last kernel, launches included, by CUDA events."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

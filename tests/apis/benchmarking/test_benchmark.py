@@ -224,6 +224,7 @@ def test_a_network_of_other_clips_is_named():
     [
         (dict(precision='fp8'), 'unknown precision'),
         (dict(precision='tf32'), 'tf32 needs a CUDA device'),
+        (dict(clock='sun'), "no clock 'sun'"),
         (dict(repeats=0), 'must be positive'),
     ],
 )
