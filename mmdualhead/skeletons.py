@@ -26,7 +26,7 @@ class Skeleton:
         pairs: ``(left, right)`` joints that change places when a clip is mirrored.
         up: ``(from, to)`` joints whose direction becomes the z axis, e.g. hip to spine; None for
             layouts without depth.
-        across: ``(from, to)`` joints whose direction becomes the x axis, e.g. right to left shoulder.
+        across: ``(right, left)`` joints, e.g. the shoulders; from left to right becomes the x axis.
         edges: graph edges, where the field's graph is not the tree of bones. Defaults to the bones.
 
     Raises:
