@@ -11,6 +11,8 @@ from mmdualhead.apis.benchmarking.lineup import EVAL, TRAIN
 from .figures import BLUE, GREY, new_figure
 
 OURS = ('DualHead-Net',)
+TOUCHING = 0.04
+"""Share of the largest cost, within which points of one accuracy count as one."""
 
 
 def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path) -> None:
@@ -30,23 +32,32 @@ def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path
         'inference, ms a clip': lambda row: _milliseconds(row, EVAL, clips),
         'training, ms a clip': lambda row: _milliseconds(row, TRAIN, clips),
     }
-    figure = new_figure(13, 4.2)
+    figure = new_figure(13, 4.6)
     for axes, (label, cost) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
-        axes.margins(0.22, 0.15)
+        axes.margins(0.3, 0.25)
         points = [(row, cost(row), _accuracy(row, accuracies)) for row in result.rows]
-        for row, x, y in points:
-            if x is None or y is None:
-                continue
-            axes.scatter(x, y, color=BLUE if row.network in OURS else GREY)
-            axes.annotate(
-                row.name, (x, y), xytext=(0, 6), textcoords='offset points', fontsize=8, ha='center'
-            )
+        for rows, x, y in _together([p for p in points if None not in p]):
+            axes.scatter(x, y, color=BLUE if rows[0].network in OURS else GREY)
+            text = '\n'.join(row.name.replace(', ', ',\n', 1) for row in rows)
+            axes.annotate(text, (x, y), xytext=(0, 6), textcoords='offset points', fontsize=7, ha='center')
         axes.set_xlim(left=0)
-        if label.startswith('GMACs'):
-            axes.set_ylabel('accuracy, %')
+    figure.axes[0].set_ylabel('accuracy, %')
     figure.savefig(path)
+
+
+def _together(points: list[tuple[Row, float, float]]) -> list[tuple[list[Row], float, float]]:
+    """Points that lie upon each other share a label."""
+    near = TOUCHING * max((x for _, x, _ in points), default=0)
+    groups: list[tuple[list[Row], float, float]] = []
+    for row, x, y in points:
+        group = next((g for g in groups if abs(g[1] - x) < near and g[2] == y), None)
+        if group:
+            group[0].append(row)
+        else:
+            groups.append(([row], x, y))
+    return groups
 
 
 def _accuracy(row: Row, accuracies: Mapping[str, float]) -> float | None:
