@@ -30,7 +30,7 @@ class Settings:
         warmup: rounds before them.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...
         precision: ``'float32'``, ``'tf32'`` (CUDA only), or ``'bf16'``, which is autocast.
-        clock: ``'wall'``, or ``'processor'`` for the processor seconds of the process, which leave out waiting
+        clock: ``'wall'``, or ``'processor'`` for its processor seconds, which leave out waiting
             for a core that other work occupies; to be read with one thread.
         compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
 
