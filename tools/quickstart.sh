@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sees DualHead-Net work: makes .venv, generates the synthetic data, trains and tests a small DualHead-Net on the
-# four streams, and fuses them. About ten minutes on two cores, beside the downloads. Safe to run twice.
+# four streams, and fuses them. About six minutes on two idle cores, beside the downloads. Safe to run twice; each
+# run trains anew.
 #
 #   bash tools/quickstart.sh
 #
