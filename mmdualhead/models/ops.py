@@ -7,6 +7,7 @@ Tensors are (N, T, V, C) in memory, so that a window of consecutive frames is on
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
@@ -91,34 +92,50 @@ class _WindowProduct(torch.autograd.Function):
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, matrix = ctx.saved_tensors
         windows = _Windows(x, weight, matrix, ctx.stride)
+        phases = [_Phase(windows, matrix, place) for place in range(min(ctx.stride, windows.size))]
         mixing = weight.flatten(0, 1)
         buffer = windows.frame_buffer(x)
-        back = matrix.t().expand(windows.count, -1, -1)
-        grad_x = torch.empty_like(x)
+        grad_x = torch.zeros_like(x)
         sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over clips, also in half precision
         grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
-        grad_windows = x.new_empty(windows.count, windows.size * windows.rows, windows.mixed)
-        for clip, grad_clip, out in zip(
-            x.flatten(1, 2), grad.contiguous(), grad_x.flatten(1, 2), strict=True
-        ):
-            torch.mm(clip, mixing.t(), out=windows.inner(buffer))
+        for clip, grad_clip, out in zip(x, grad.contiguous(), grad_x, strict=True):
+            torch.mm(clip.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
             grad_matrix += _rows(grad_clip) @ _rows(windows.view(buffer)).t()
-            torch.bmm(back, grad_clip, out=grad_windows)
-            grad_frames = _overlap_add(grad_windows, windows)
-            grad_weight += grad_frames.t() @ clip
-            torch.mm(grad_frames, mixing, out=out)
+            for phase in phases:
+                grad_frames = phase.gather(grad_clip)
+                grad_weight += grad_frames.t() @ clip[phase.frames].flatten(0, 1)
+                out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
         grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2)), grad_matrix)
         return grad_x, *(g.to(x.dtype) for g in grads), None
+
+
+class _Phase:
+    """The frames that stand at the places r, r + s, r + 2s, ... of the windows around them.
+
+    Frame s q + r - p stands in the windows q, q - 1, ..., so what it is told by them is again a product with
+    overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
+    """
+
+    def __init__(self, windows: _Windows, matrix: Tensor, place: int) -> None:
+        stride, offset = windows.stride, place - windows.pad
+        places = range(place, windows.size, stride)
+        first = -(offset // stride)  # the first q whose frame is not before the clip's
+        last = (windows.frames - 1 - offset) // stride
+        self.count = last - first + 1
+        self.frames = slice(stride * first + offset, windows.frames, stride)
+        by_place = matrix.unflatten(1, (windows.size, windows.rows))
+        self.back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
+        self.pad = (0, 0, 0, 0, len(places) - 1 - first, last + 1 - windows.count)
+        self.channels = windows.scales * windows.mixed
+
+    def gather(self, grad: Tensor) -> Tensor:
+        """The gradient of the mixed frames: (windows, V * W, D) -> (frames * V, K * D)."""
+        padded = F.pad(grad, self.pad)
+        step, row, _ = padded.stride()
+        seen = padded.as_strided((self.count, self.back.shape[1], grad.shape[2]), (step, row, 1))
+        return torch.bmm(self.back.expand(self.count, -1, -1), seen).view(-1, self.channels)
 
 
 def _rows(values: Tensor) -> Tensor:
     """(count, rows, D) -> (rows, count * D): all windows side by side, so that one product sums over them."""
     return values.transpose(0, 1).flatten(1)
-
-
-def _overlap_add(values: Tensor, windows: _Windows) -> Tensor:
-    """Sum what every window says of a frame: (count, W * V * K, D) -> (T * V, K * D)."""
-    total = values.new_zeros(windows.frames + 2 * windows.pad, windows.rows, windows.mixed)
-    for j, part in enumerate(values.view(windows.count, windows.size, windows.rows, -1).unbind(1)):
-        total[j : j + windows.stride * windows.count : windows.stride][: windows.count] += part
-    return windows.inner(total)
