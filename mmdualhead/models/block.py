@@ -68,7 +68,7 @@ class STGCBlock(nn.Module):
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
             network's first block takes D.
-        recompute: keep a third of the activations and form the others again in the backward pass.
+        recompute: keep a sixth of the activations and form the others again in the backward pass.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
