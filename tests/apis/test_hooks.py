@@ -91,7 +91,9 @@ class TestLoadCheckHook:
     def test_weights_saved_from_a_wrapper_load(self, make_runner, trained):
         weights = {f'module.{name}': value for name, value in torch.load(trained)['state_dict'].items()}
         rewrite(trained, state_dict=weights)
-        make_runner(load_from=str(trained)).test()
+        runner = make_runner(load_from=str(trained))
+        runner.test()
+        torch.testing.assert_close(runner.model.fc.weight, weights['module.fc.weight'])
 
     @pytest.mark.parametrize(
         ('spoil', 'complaint'),
