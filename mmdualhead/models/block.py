@@ -107,7 +107,7 @@ class STGCBlock(nn.Module):
         for layer in self.factorised:
             y = self.run(layer, y)
         for pathway in self.windowed:
-            y = y + self.run(pathway, x)
+            y += self.run(pathway, x)
         return self.run(self.fuse_paths, y.relu_())
 
 

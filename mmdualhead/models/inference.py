@@ -147,7 +147,10 @@ class FusedGraphConv(nn.Module):
 
 
 class FusedTCN(nn.Module):
-    """MS-TCN: norms folded into convolutions, the plain branch merged with a projected residual."""
+    """MS-TCN: norms folded into convolutions, the plain branch merged with a projected residual.
+
+    Where the residual is the identity, the input is overwritten with the sum; a block has no more use for it.
+    """
 
     def __init__(self, tcn: MSTCN) -> None:
         super().__init__()
@@ -174,16 +177,15 @@ class FusedTCN(nn.Module):
 
 
 class _IdentityAndPlain(nn.Module):
-    """A residual connection, with the plain branch added to its last channels."""
+    """A residual connection, with the plain branch added to its last channels in place."""
 
     def __init__(self, plain: nn.Conv2d) -> None:
         super().__init__()
         self.plain = plain
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x.clone()
-        y[:, -self.plain.out_channels :] += self.plain(x)
-        return y
+        x[:, -self.plain.out_channels :] += self.plain(x)
+        return x
 
 
 def _merge_rest(shortcut: nn.Module, plain: nn.Conv2d) -> nn.Module:

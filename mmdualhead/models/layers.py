@@ -109,7 +109,7 @@ def aggregate_windows(
     """
     pad = (window - 1) // 2
     windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
-    gathered = F.linear(windows.permute(0, 1, 3, 4, 2).flatten(3), matrix)
+    gathered = F.linear(windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous(), matrix)
     gathered = gathered.unflatten(3, (-1, len(weight))).permute(0, 1, 3, 4, 2).flatten(3)
     return F.linear(gathered, weight.transpose(0, 1).flatten(1), bias)
 
@@ -170,8 +170,7 @@ class MSTCN(nn.Module):
     """Multi-scale temporal convolution, eq. (2), with a residual connection and, at the end, ReLU.
 
     Branches of equal width: a dilated convolution for each dilation, a max pool and a plain 1x1 convolution.
-        What
-    their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
+    What their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.
