@@ -68,7 +68,8 @@ class STGCBlock(nn.Module):
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
             network's first block takes D.
-        recompute: keep a sixth of the activations and form the others again in the backward pass.
+        recompute: form the activations of the G3D pathways and of the strided MS-TCN, three fifths of all
+            bytes, again in the backward pass instead of keeping them.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
@@ -103,12 +104,11 @@ class STGCBlock(nn.Module):
         self.run: Callable[..., Tensor] = recomputed if recompute else run
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
-        for layer in self.factorised:
-            y = self.run(layer, y)
+        spatial, strided, temporal = self.factorised
+        y = temporal(self.run(strided, spatial(x)))
         for pathway in self.windowed:
             y += self.run(pathway, x)
-        return self.run(self.fuse_paths, y.relu_())
+        return self.fuse_paths(y.relu_())
 
 
 def run(layer: nn.Module, x: Tensor) -> Tensor:

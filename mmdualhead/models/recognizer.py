@@ -31,7 +31,8 @@ class DualHeadRecognizer(BaseRecognizer):
         temporal_attention: config of the attention on the coarse head's frames, made once a block; None
             leaves it out.
         spatial_attention: likewise on the fine head's joints.
-        recompute: keep a sixth of the activations in training, for about a third more time.
+        recompute: keep two fifths of the activations in training and form the others again
+            (:class:`~mmdualhead.models.block.STGCBlock`).
         train_cfg, test_cfg, data_preprocessor: see MMAction2's ``BaseRecognizer``.
 
     Raises:

@@ -46,7 +46,7 @@ def saved_bytes(block: STGCBlock, x: torch.Tensor) -> int:
 
 def test_recomputing_keeps_less():
     x = torch.randn(3, 12, 60, 5, dtype=torch.float64)
-    assert saved_bytes(make(recompute=True), x) < 0.4 * saved_bytes(make(), x)
+    assert saved_bytes(make(recompute=True), x) < 0.5 * saved_bytes(make(), x)
 
 
 def test_no_windows_leaves_the_factorised_path():
