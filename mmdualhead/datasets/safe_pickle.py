@@ -22,11 +22,12 @@ class UnsafePickleError(ValueError):
     """A pickle asks for something other than numbers, strings, containers and numeric arrays."""
 
 
-def load_annotations(path: str | Path) -> Any:
+def load_annotations(path: str | Path, unpickler: type[pickle.Unpickler] | None = None) -> Any:
     """Load a pickle that holds plain data.
 
     Args:
         path: the file.
+        unpickler: knows what the pickle may name. Defaults to :class:`PlainUnpickler`.
 
     Returns:
         What was pickled.
@@ -42,7 +43,7 @@ def load_annotations(path: str | Path) -> Any:
             raise ValueError(f'{path} is empty, a pickle was expected')
         try:
             with _no_garbage_collection():
-                return _PlainUnpickler(file).load()
+                return (unpickler or PlainUnpickler)(file).load()
         except UnsafePickleError as error:
             raise UnsafePickleError(f'{path} was refused: {error}') from None
         except Exception as error:  # random bytes make the unpickler raise nearly anything
@@ -64,7 +65,7 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
     """Looks names up in :data:`ALLOWED` and imports nothing."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mmdualhead.datasets.safe_pickle import UnsafePickleError, _PlainUnpickler
+from mmdualhead.datasets.safe_pickle import PlainUnpickler, UnsafePickleError, load_annotations
 
 
 def load_score_pickle(path: str | Path) -> Any:
@@ -26,17 +26,10 @@ def load_score_pickle(path: str | Path) -> Any:
         UnsafePickleError: the file names a class or function that scores do not need. Nothing of it ran.
         ValueError: the file is empty, truncated or no pickle.
     """
-    with open(path, 'rb') as file:
-        try:
-            return _ScoreUnpickler(file).load()
-        except UnsafePickleError as error:
-            raise UnsafePickleError(f'{path} was refused: {error}') from None
-        except Exception as error:  # random bytes make the unpickler raise nearly anything
-            reason = f'{type(error).__name__}: {error}'
-            raise ValueError(f'{path} is truncated or no pickle of scores: {reason}') from None
+    return load_annotations(path, _ScoreUnpickler)
 
 
-class _ScoreUnpickler(_PlainUnpickler):
+class _ScoreUnpickler(PlainUnpickler):
     """Knows, beyond plain data, what ``DumpResults`` writes of a tensor."""
 
     def find_class(self, module: str, name: str) -> Any:

@@ -170,7 +170,8 @@ class MSTCN(nn.Module):
     """Multi-scale temporal convolution, eq. (2), with a residual connection and, at the end, ReLU.
 
     Branches of equal width: a dilated convolution for each dilation, a max pool and a plain 1x1 convolution.
-    What their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
+    What their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at
+    once.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.
