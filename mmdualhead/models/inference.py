@@ -40,7 +40,7 @@ def fuse(model: nn.Module) -> nn.Module:
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It speaks for the weights that the model
         has now: once they change, or when it is asked to train, it raises a RuntimeError instead of giving
-            stale answers.
+        stale answers.
 
     Raises:
         TypeError: the model has no inference form.
