@@ -91,7 +91,7 @@ def graph_product(
     """
     frames = x.permute(0, 2, 3, 1).contiguous()
     if matrix.shape[1] == window * x.shape[3]:
-        return aggregate_windows(frames, weight, bias, matrix, window, stride).permute(0, 3, 1, 2)
+        return aggregate_windows(frames, weight, bias, matrix, window, stride)
     return window_product(frames, weight, bias, matrix, stride).permute(0, 3, 1, 2)
 
 
@@ -105,13 +105,14 @@ def aggregate_windows(
         weight, bias, matrix, window, stride: see :func:`graph_product`.
 
     Returns:
-        (N, ceil(T / s), V * W, D).
+        (N, D, ceil(T / s), V * W).
     """
     pad = (window - 1) // 2
     windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
     gathered = F.linear(windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous(), matrix)
     gathered = gathered.unflatten(3, (-1, len(weight))).permute(0, 1, 3, 4, 2).flatten(3)
-    return F.linear(gathered, weight.transpose(0, 1).flatten(1), bias)
+    mixing = weight.transpose(0, 1).flatten(1)[:, :, None, None]
+    return F.conv2d(gathered.permute(0, 3, 1, 2), mixing, bias)
 
 
 class MSGCN(nn.Module):
