@@ -22,19 +22,24 @@ class UnsafePickleError(ValueError):
     """A pickle asks for something other than numbers, strings, containers and numeric arrays."""
 
 
-def load_annotations(path: str | Path, unpickler: type[pickle.Unpickler] | None = None) -> Any:
-    """Load a pickle that holds plain data.
+def load_annotations(path: str | Path) -> Any:
+    """Load a pickle that holds plain data; see :func:`load_pickle`."""
+    return load_pickle(path, PlainUnpickler)
+
+
+def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
+    """Load a pickle.
 
     Args:
         path: the file.
-        unpickler: knows what the pickle may name. Defaults to :class:`PlainUnpickler`.
+        unpickler: decides what the pickle may name; see :class:`PlainUnpickler`.
 
     Returns:
         What was pickled.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnsafePickleError: the file names a class or function that plain data does not need. It did not run.
+        UnsafePickleError: the file names a class or function that the unpickler lacks. It did not run.
         ValueError: the file is empty, truncated or no pickle.
     """
     path = Path(path)
@@ -43,7 +48,7 @@ def load_annotations(path: str | Path, unpickler: type[pickle.Unpickler] | None 
             raise ValueError(f'{path} is empty, a pickle was expected')
         try:
             with _no_garbage_collection():
-                return (unpickler or PlainUnpickler)(file).load()
+                return unpickler(file).load()
         except UnsafePickleError as error:
             raise UnsafePickleError(f'{path} was refused: {error}') from None
         except Exception as error:  # random bytes make the unpickler raise nearly anything

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from mmdualhead.datasets.safe_pickle import PlainUnpickler, UnsafePickleError, load_annotations
+from mmdualhead.datasets.safe_pickle import PlainUnpickler, UnsafePickleError, load_pickle
 
 
 def load_score_pickle(path: str | Path) -> Any:
@@ -26,7 +26,7 @@ def load_score_pickle(path: str | Path) -> Any:
         UnsafePickleError: the file names a class or function that scores do not need. Nothing of it ran.
         ValueError: the file is empty, truncated or no pickle.
     """
-    return load_annotations(path, _ScoreUnpickler)
+    return load_pickle(path, _ScoreUnpickler)
 
 
 class _ScoreUnpickler(PlainUnpickler):

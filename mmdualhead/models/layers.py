@@ -109,7 +109,9 @@ def aggregate_windows(
     """
     pad = (window - 1) // 2
     windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
-    gathered = F.linear(windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous(), matrix)
+    # Copied, the windows are one matrix; as an overlapping view, each frame would be a product of its own.
+    windows = windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous()
+    gathered = F.linear(windows, matrix)
     gathered = gathered.unflatten(3, (-1, len(weight))).permute(0, 1, 3, 4, 2).flatten(3)
     mixing = weight.transpose(0, 1).flatten(1)[:, :, None, None]
     return F.conv2d(gathered.permute(0, 3, 1, 2), mixing, bias)
