@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -38,10 +39,15 @@ def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path
         axes.grid(alpha=0.3)
         axes.margins(0.3, 0.25)
         points = [(row, cost(row), _accuracy(row, accuracies)) for row in result.rows]
-        for rows, x, y in _together([p for p in points if None not in p]):
+        beside: Counter[float] = Counter()
+        for rows, x, y in sorted(_together([p for p in points if None not in p]), key=lambda group: group[1]):
             axes.scatter(x, y, color=BLUE if rows[0].network in OURS else GREY)
             text = '\n'.join(row.name.replace(', ', ',\n', 1) for row in rows)
-            axes.annotate(text, (x, y), xytext=(0, 6), textcoords='offset points', fontsize=7, ha='center')
+            # Neighbours of one accuracy are labelled above and below in turns; no label covers another.
+            offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
+            beside[y] += 1
+            style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor)
+            axes.annotate(text, (x, y), xytext=offset, **style)
         axes.set_xlim(left=0)
     figure.axes[0].set_ylabel('accuracy, %')
     figure.savefig(path)
