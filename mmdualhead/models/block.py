@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
-from .layers import MSG3D, MSGCN, MSTCN
+from .layers import MSGCN, MSTCN, msg3d
 
 FINE_WINDOWS = (3, 5)
 FINE_DILATIONS = (1, 2, 3, 4)
@@ -68,7 +68,7 @@ class STGCBlock(nn.Module):
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
             network's first block takes D.
-        recompute: form the activations of the G3D pathways and of the strided MS-TCN, three fifths of all
+        recompute: form the activations of the G3D pathways and of the strided MS-TCN, over half of all
             bytes, again in the backward pass instead of keeping them.
 
     Shape:
@@ -97,7 +97,7 @@ class STGCBlock(nn.Module):
             MSTCN(out_channels, out_channels, 1, dilations, activate=False),
         )
         self.windowed = nn.ModuleList(
-            MSG3D(in_channels, mid, out_channels, graph.windowed(window), window, stride)
+            msg3d(in_channels, mid, out_channels, graph.windowed(window), window, stride)
             for window in windows
         )
         self.fuse_paths = MSTCN(out_channels, out_channels, 1, dilations)

@@ -10,6 +10,7 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmaction.models import RecognizerGCN
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -17,7 +18,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .backbone import Network, STGCBackbone, every_body
 from .block import STGCBlock
-from .layers import MSG3D, MSGCN, MSTCN, GraphConv, graph_product, temporal_max_pool
+from .layers import (
+    MSG3D,
+    MSTCN,
+    GraphConv,
+    NarrowGraphConv,
+    NarrowMSG3D,
+    gather_windows,
+    graph_product,
+    mix_and_collapse,
+    temporal_max_pool,
+)
 from .recognizer import DualHeadRecognizer
 
 MAX_CACHED_LENGTHS = 8
@@ -120,7 +131,7 @@ class FusedBlock(nn.Module):
     def __init__(self, block: STGCBlock) -> None:
         super().__init__()
         first, *rest = block.factorised
-        self.factorised = nn.Sequential(_fuse_gcn(first), *map(FusedTCN, rest))
+        self.factorised = nn.Sequential(_fuse_graph_conv(first.conv, first.norm), *map(FusedTCN, rest))
         self.windowed = nn.ModuleList(map(_fuse_g3d, block.windowed))
         self.fuse_paths = FusedTCN(block.fuse_paths)
 
@@ -137,13 +148,43 @@ class FusedGraphConv(nn.Module):
     def __init__(self, conv: GraphConv, norm: _BatchNorm) -> None:
         super().__init__()
         scale, shift = _affine(norm)
-        self.window, self.stride = conv.window, conv.stride
+        self.stride = conv.stride
         self.register_buffer('weight', conv.weight * scale[:, None])
         self.register_buffer('bias', conv.bias * scale + shift)
-        self.register_buffer('matrix', conv.matrix().contiguous())
+        self.register_buffer('matrix', conv.matrix())
 
     def forward(self, x: Tensor) -> Tensor:
-        return graph_product(x, self.weight, self.bias, self.matrix, self.window, self.stride).relu_()
+        return graph_product(x, self.weight, self.bias, self.matrix, self.stride).relu_()
+
+
+class FusedNarrowGraphConv(nn.Module):
+    """The same where the graph comes first."""
+
+    def __init__(self, conv: NarrowGraphConv, norm: _BatchNorm) -> None:
+        super().__init__()
+        scale, shift = _affine(norm)
+        self.window, self.stride = conv.window, conv.stride
+        self.register_buffer('mixing', conv.mixing() * scale[:, None, None, None])
+        self.register_buffer('bias', conv.bias * scale + shift)
+        self.register_buffer('matrix', conv.matrix())
+
+    def gather(self, x: Tensor) -> Tensor:
+        return gather_windows(x, self.matrix, self.window, self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.gather(x), self.mixing, self.bias).relu_()
+
+
+class FusedNarrowG3D(nn.Module):
+    """A pathway of the first block, whose last norm is folded into the collapse."""
+
+    def __init__(self, pathway: NarrowMSG3D) -> None:
+        super().__init__()
+        self.conv = FusedNarrowGraphConv(pathway.conv, pathway.norm)
+        self.collapse = fuse_conv_bn_eval(pathway.collapse, pathway.out_norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mix_and_collapse(self.conv.gather(x), self.conv.mixing, self.conv.bias, self.collapse)
 
 
 class FusedTCN(nn.Module):
@@ -198,11 +239,14 @@ def _merge_rest(shortcut: nn.Module, plain: nn.Conv2d) -> nn.Module:
     return merged
 
 
-def _fuse_gcn(gcn: MSGCN) -> nn.Module:
-    return FusedGraphConv(gcn.conv, gcn.norm)
+def _fuse_graph_conv(conv: GraphConv, norm: _BatchNorm) -> nn.Module:
+    fused = FusedNarrowGraphConv if isinstance(conv, NarrowGraphConv) else FusedGraphConv
+    return fused(conv, norm)
 
 
 def _fuse_g3d(pathway: MSG3D) -> nn.Module:
+    if isinstance(pathway, NarrowMSG3D):
+        return FusedNarrowG3D(pathway)
     collapse = fuse_conv_bn_eval(pathway.collapse, pathway.out_norm)
     return nn.Sequential(FusedGraphConv(pathway.conv, pathway.norm), collapse)
 

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from .ops import window_product
 
@@ -25,6 +27,8 @@ class GraphConv(nn.Module):
 
     .. math:: H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)} \, W^{(k)} x[s t + j
     - p, u]
+
+    Channels are mixed first, and what they are mixed to passes the graph.
 
     Args:
         in_channels: C.
@@ -56,65 +60,83 @@ class GraphConv(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
-    @property
-    def aggregates_first(self) -> bool:
-        """Whether the graph or the mixing comes first; the narrower of C and D should pass the graph."""
-        _, out_channels, in_channels = self.weight.shape
-        return in_channels < out_channels
-
     def matrix(self) -> Tensor:
-        """A + A_res as the matrix that the product wants: (V * W, W * V * K) or (V * W * K, W * V)."""
+        """A + A_res as the matrix that the product wants: rows (v, i), columns (j, u, k)."""
+        return self._nodes().permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
+
+    def _nodes(self) -> Tensor:
+        """A + A_res, (k, i, v, j, u)."""
         nodes = self.adjacency + self.residual
-        nodes = nodes.unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))  # k, i, v, j, u
-        if self.aggregates_first:
-            return nodes.permute(2, 1, 0, 3, 4).flatten(3).flatten(0, 2)
-        return nodes.permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
+        return nodes.unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return graph_product(x, self.weight, self.bias, self.matrix(), self.window, self.stride)
+        return graph_product(x, self.weight, self.bias, self.matrix(), self.stride)
 
 
-def graph_product(
-    x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, window: int, stride: int
-) -> Tensor:
+class NarrowGraphConv(GraphConv):
+    """The graph convolution where C < D, as in a network's first block: the few coordinates pass the graph
+    first, and are mixed to the many features afterwards.
+    """
+
+    def matrix(self) -> Tensor:
+        """Rows (v, i, k), columns (j, u)."""
+        return self._nodes().permute(2, 1, 0, 3, 4).flatten(3).flatten(0, 2)
+
+    def mixing(self) -> Tensor:
+        """The weight of the 1x1 convolution that follows the graph: (D, C * K, 1, 1)."""
+        return self.weight.permute(1, 2, 0).flatten(1)[:, :, None, None]
+
+    def gather(self, x: Tensor) -> Tensor:
+        """What the graph gives to be mixed: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
+        return gather_windows(x, self.matrix(), self.window, self.stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(self.gather(x), self.mixing(), self.bias)
+
+
+def graph_conv(
+    in_channels: int, out_channels: int, adjacency: np.ndarray, window: int = 1, stride: int = 1
+) -> GraphConv:
+    """The graph convolution that lets the narrower of C and D pass the graph; see :class:`GraphConv`."""
+    order = NarrowGraphConv if in_channels < out_channels else GraphConv
+    return order(in_channels, out_channels, adjacency, window, stride)
+
+
+def graph_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
     """The formula of :class:`GraphConv`, given its matrix.
 
     Args:
         x: (N, C, T, V).
         weight: (K, D, C).
         bias: (D,).
-        matrix: (V * W, W * V * K), or (V * W * K, W * V) where the graph comes first.
-        window, stride: W and s.
+        matrix: (V * W, W * V * K).
+        stride: s.
 
     Returns:
         (N, D, ceil(T / s), V * W).
     """
     frames = x.permute(0, 2, 3, 1).contiguous()
-    if matrix.shape[1] == window * x.shape[3]:
-        return aggregate_windows(frames, weight, bias, matrix, window, stride)
     return window_product(frames, weight, bias, matrix, stride).permute(0, 3, 1, 2)
 
 
-def aggregate_windows(
-    frames: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, window: int, stride: int
-) -> Tensor:
-    """In a network's first layer the few coordinates go through the graph, not the many features.
+def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tensor:
+    """Every window over the graph, before channels are mixed.
 
     Args:
-        frames: (N, T, V, C).
-        weight, bias, matrix, window, stride: see :func:`graph_product`.
+        x: (N, C, T, V).
+        matrix: (V * W * K, W * V).
+        window, stride: W and s.
 
     Returns:
-        (N, D, ceil(T / s), V * W).
+        (N, C * K, ceil(T / s), V * W).
     """
-    pad = (window - 1) // 2
+    num_joints = x.shape[3]
+    frames, pad = x.permute(0, 2, 3, 1), (window - 1) // 2
     windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a product of its own.
     windows = windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous()
-    gathered = F.linear(windows, matrix)
-    gathered = gathered.unflatten(3, (-1, len(weight))).permute(0, 1, 3, 4, 2).flatten(3)
-    mixing = weight.transpose(0, 1).flatten(1)[:, :, None, None]
-    return F.conv2d(gathered.permute(0, 3, 1, 2), mixing, bias)
+    gathered = F.linear(windows, matrix).unflatten(3, (num_joints * window, -1))
+    return gathered.permute(0, 1, 3, 2, 4).flatten(3).permute(0, 3, 1, 2)
 
 
 class MSGCN(nn.Module):
@@ -130,7 +152,7 @@ class MSGCN(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, adjacency: np.ndarray) -> None:
         super().__init__()
-        self.conv = GraphConv(in_channels, out_channels, adjacency)
+        self.conv = graph_conv(in_channels, out_channels, adjacency)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -160,13 +182,126 @@ class MSG3D(nn.Module):
         stride: int,
     ) -> None:
         super().__init__()
-        self.conv = GraphConv(in_channels, mid_channels, adjacency, window, stride)
+        self.conv = graph_conv(in_channels, mid_channels, adjacency, window, stride)
         self.norm = nn.BatchNorm2d(mid_channels)
-        self.collapse = nn.Conv2d(mid_channels, out_channels, (1, window), (1, window))
+        self.collapse = WindowCollapse(mid_channels, out_channels, window)
         self.out_norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out_norm(self.collapse(self.norm(self.conv(x)).relu_()))
+
+
+class NarrowMSG3D(MSG3D):
+    """The pathway where C < D, as in a network's first block: batch norm comes from the moments of the few
+    channels that the graph gathers, and the many features of windows are formed, and collapsed, one clip at a
+    time. They are the largest tensors of the network; as a whole they would never be in the cache.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        gathered = self.conv.gather(x)
+        mixing = normalised_mixing(gathered, self.conv.mixing(), self.conv.bias, self.norm)
+        return self.out_norm(mix_and_collapse(gathered, *mixing, self.collapse))
+
+
+def msg3d(
+    in_channels: int, mid_channels: int, out_channels: int, adjacency: np.ndarray, window: int, stride: int
+) -> MSG3D:
+    """The pathway that suits C and the channels inside the windows; see :class:`MSG3D`."""
+    pathway = NarrowMSG3D if in_channels < mid_channels else MSG3D
+    return pathway(in_channels, mid_channels, out_channels, adjacency, window, stride)
+
+
+class WindowCollapse(nn.Conv2d):
+    """The frames of a window to one: a (1, W) convolution with stride (1, W).
+
+    A window's frames stand side by side in memory, so it is computed as a 1x1 convolution of C * W channels,
+    which is faster, most of all in the backward pass.
+
+    Args:
+        in_channels, out_channels: C and D.
+        window: W.
+
+    Shape:
+        (N, C, T, V * W) -> (N, D, T, V).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, window: int) -> None:
+        super().__init__(in_channels, out_channels, (1, window), (1, window))
+
+    def forward(self, x: Tensor) -> Tensor:
+        windows = x.permute(0, 2, 3, 1).unflatten(2, (-1, self.kernel_size[1])).flatten(3)
+        weight = self.weight.transpose(1, 3).flatten(1)[:, :, None, None]
+        return F.conv2d(windows.permute(0, 3, 1, 2), weight, self.bias)
+
+
+def mix_and_collapse(gathered: Tensor, weight: Tensor, bias: Tensor, collapse: WindowCollapse) -> Tensor:
+    """ReLU(W g + b), collapsed, one clip at a time, so that the many features of windows stay in the cache.
+
+    Args:
+        gathered: g, (N, C * K, T, V * W).
+        weight, bias: W and b of a 1x1 convolution.
+        collapse: what follows.
+
+    Returns:
+        (N, D, T, V).
+    """
+    return torch.cat([collapse(F.conv2d(clip, weight, bias).relu_()) for clip in gathered.split(1)])
+
+
+def normalised_mixing(
+    x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d | nn.SyncBatchNorm
+) -> tuple[Tensor, Tensor]:
+    r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
+
+    With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
+    diag(W S W'), so that nothing has to be formed to be normalised:
+
+    .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
+
+    Args:
+        x: (N, C, T, V).
+        weight: W, (D, C, 1, 1).
+        bias: b, (D,).
+        norm: in training its running statistics are updated as if it had been called.
+
+    Returns:
+        The weight and the bias of the one convolution.
+    """
+    mean, variance = norm.running_mean, norm.running_var
+    if norm.training:
+        with torch.autocast(x.device.type, enabled=False):
+            mean, variance = _moments(x, weight.flatten(1), bias, norm)
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return weight * scale[:, None, None, None], (bias - mean) * scale + norm.bias
+
+
+def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean and variances of W x + b over the batch, each (D,)."""
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
+    count = _over_workers(rows.new_tensor(len(rows)), norm)
+    centre = _over_workers(rows.sum(0), norm) / count
+    rows = rows - centre
+    covariance = _over_workers(rows.t() @ rows, norm) / count
+    weight = weight.to(exact)
+    mean, variance = weight @ centre + bias, ((weight @ covariance) * weight).sum(1)
+    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    return mean, variance
+
+
+def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
+    """The sum over the processes that a norm speaks for."""
+    if isinstance(norm, nn.SyncBatchNorm) and dist.is_initialized():
+        return all_reduce(total, group=norm.process_group)
+    return total
+
+
+def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Update a norm's running statistics by those of a batch."""
+    norm.num_batches_tracked += 1
+    rate = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
+    norm.running_mean += rate * (mean - norm.running_mean)
+    norm.running_var += rate * (variance - norm.running_var)
 
 
 class MSTCN(nn.Module):

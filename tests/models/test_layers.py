@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdualhead.models.graph import disentangled_adjacency, joint_adjacency, window_adjacency
-from mmdualhead.models.layers import MSG3D, MSTCN, GraphConv
+from mmdualhead.models.layers import MSG3D, MSTCN, NarrowMSG3D, graph_conv, msg3d, normalised_mixing
 from mmdualhead.skeletons import get_skeleton
 
 CHAIN = joint_adjacency(get_skeleton(dict(joints=4, bones=[(1, 0), (2, 1), (3, 2)])))
@@ -21,7 +27,7 @@ def test_graph_conv_is_the_sum_over_scales_and_nodes(channels, window, stride):
     """Both orders of mixing and aggregating, against unfolded windows."""
     in_channels, out_channels = channels
     adjacency = disentangled_adjacency(window_adjacency(CHAIN, window), 3)
-    conv = GraphConv(in_channels, out_channels, adjacency, window, stride).double()
+    conv = graph_conv(in_channels, out_channels, adjacency, window, stride).double()
     torch.nn.init.normal_(conv.residual)
     x = torch.randn(2, in_channels, 7, 4, dtype=torch.float64)
     pad = (window - 1) // 2
@@ -40,7 +46,7 @@ def test_the_narrow_side_passes_the_graph():
         (8, 8, 4 * 8 * 3 * 8),
     ):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            GraphConv(in_channels, out_channels, adjacency)(torch.randn(1, in_channels, 5, 4))
+            graph_conv(in_channels, out_channels, adjacency)(torch.randn(1, in_channels, 5, 4))
         aggregate = 0 if in_channels < out_channels else 4 * 4 * 3 * out_channels
         assert counter.get_total_flops() == 2 * 5 * (per_frame + aggregate)
 
@@ -58,6 +64,67 @@ def test_feature_maps_keep_frames_contiguous():
     x = torch.randn(2, 6, 8, 4).contiguous(memory_format=torch.channels_last)
     for layer in (MSG3D(6, 6, 8, adjacency, 3, 1), MSTCN(6, 8, 1, (1, 2))):
         assert layer(x).is_contiguous(memory_format=torch.channels_last)
+
+
+class TestNarrowPathway:
+    """Norms taken from the moments of what the graph gathers: as if the norm had been called."""
+
+    def pathway(self) -> NarrowMSG3D:
+        adjacency = disentangled_adjacency(window_adjacency(CHAIN, 3), 2)
+        narrow = msg3d(2, 6, 8, adjacency, window=3, stride=1).double()
+        assert type(narrow) is NarrowMSG3D
+        for parameter in narrow.parameters():
+            torch.nn.init.normal_(parameter)
+        return narrow
+
+    @pytest.mark.parametrize('training', [True, False])
+    @pytest.mark.parametrize('momentum', [0.1, None])
+    def test_equals_the_plain_order(self, training, momentum):
+        narrow = self.pathway().train(training)
+        narrow.norm.momentum = momentum
+        plain = copy.deepcopy(narrow)
+        x = torch.randn(3, 2, 7, 4, dtype=torch.float64) + 5
+        for _ in range(2):  # the second time with the statistics that the first has left
+            found, expected = narrow(x), MSG3D.forward(plain, x)
+            torch.testing.assert_close(found, expected)
+        for layer, out in ((narrow, found), (plain, expected)):
+            out.sin().sum().backward()
+            assert layer.conv.bias.grad is not None
+        torch.testing.assert_close(dict(narrow.named_buffers()), dict(plain.named_buffers()))
+        for ours, theirs in zip(narrow.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad)
+
+    def test_takes_no_clips(self):
+        assert self.pathway().eval()(torch.zeros(0, 2, 7, 4, dtype=torch.float64)).shape == (0, 8, 7, 4)
+
+    def test_moments_keep_their_precision_under_autocast(self):
+        x = torch.randn(3, 2, 7, 4) + 100
+        weight, bias, exact = torch.randn(6, 2, 1, 1), torch.randn(6), torch.nn.BatchNorm2d(6)
+        found = copy.deepcopy(exact)
+        normalised_mixing(x, weight, bias, exact)
+        with torch.autocast('cpu', torch.bfloat16):
+            normalised_mixing(x, weight, bias, found)
+        torch.testing.assert_close(found.running_var, exact.running_var)
+
+
+def test_synchronised_norms_take_the_moments_of_all_workers(tmp_path):
+    """Two processes with half of the batch each learn what one learns from the whole."""
+    x, weight, bias = torch.randn(4, 2, 3, 5), torch.randn(6, 2, 1, 1), torch.randn(6)
+    whole = torch.nn.BatchNorm2d(6)
+    expected = normalised_mixing(x, weight, bias, whole)
+    mp.spawn(_normalise_a_part, (x, weight, bias, tmp_path), nprocs=2)
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f'{rank}.pt')
+        torch.testing.assert_close(found, [*expected, whole.running_mean, whole.running_var])
+
+
+def _normalise_a_part(rank: int, x: Tensor, weight: Tensor, bias: Tensor, folder: Path) -> None:
+    dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
+    norm = torch.nn.SyncBatchNorm(6)
+    part = x[:1] if rank == 0 else x[1:]
+    folded = normalised_mixing(part, weight, bias, norm)
+    torch.save([t.detach() for t in (*folded, norm.running_mean, norm.running_var)], folder / f'{rank}.pt')
+    dist.destroy_process_group()
 
 
 def test_branches_that_do_not_divide_the_channels_are_refused():
