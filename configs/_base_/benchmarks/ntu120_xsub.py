@@ -1,12 +1,5 @@
 # NTU RGB+D 120, cross-subject.
-_base_ = '../protocols/paper.py'
+_base_ = ['../protocols/paper.py', '../annotations/ntu120.py']
 
-annotations = dict(
-    ann_file='data/skeleton/ntu120_3d.pkl',
-    num_classes=120,
-    ann_source='MMAction2 offers it for download (see its configs/skeleton); from the raw recordings of '
-    'https://rose1.ntu.edu.sg/dataset/actionRecognition it is made by: python tools/data/ntu.py '
-    '--dataset 120 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu120_3d.pkl',
-)
-train_dataloader = dict(dataset=dict(split='xsub_train', **annotations))
-val_dataloader = test_dataloader = dict(dataset=dict(split='xsub_val', **annotations))
+train_dataloader = dict(dataset=dict(split='xsub_train', **_base_.annotations))
+val_dataloader = test_dataloader = dict(dataset=dict(split='xsub_val', **_base_.annotations))

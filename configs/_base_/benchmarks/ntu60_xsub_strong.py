@@ -1,12 +1,5 @@
 # NTU RGB+D 60, cross-subject, with the strong recipe.
-_base_ = '../protocols/strong.py'
+_base_ = ['../protocols/strong.py', '../annotations/ntu60.py']
 
-annotations = dict(
-    ann_file='data/skeleton/ntu60_3d.pkl',
-    num_classes=60,
-    ann_source='MMAction2 offers it for download (see its configs/skeleton); from the raw recordings of '
-    'https://rose1.ntu.edu.sg/dataset/actionRecognition it is made by: python tools/data/ntu.py '
-    '--dataset 60 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu60_3d.pkl',
-)
-train_dataloader = dict(dataset=dict(split='xsub_train', **annotations))
-val_dataloader = test_dataloader = dict(dataset=dict(split='xsub_val', **annotations))
+train_dataloader = dict(dataset=dict(split='xsub_train', **_base_.annotations))
+val_dataloader = test_dataloader = dict(dataset=dict(split='xsub_val', **_base_.annotations))

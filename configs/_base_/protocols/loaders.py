@@ -13,3 +13,9 @@ val_dataloader = test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(type='SkeletonDataset', stream='j', test_mode=True),
 )
+
+# How pipelines end for two persons; a protocol may end its own way.
+format_steps = [
+    dict(type='FormatSkeletonInput', num_person=2),
+    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+]

@@ -6,8 +6,7 @@ pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='ReplayPad', length=300),
     dict(type='SkeletonStream'),
-    dict(type='FormatSkeletonInput', num_person=2),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+    *_base_.format_steps,
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=pipeline))
 val_dataloader = test_dataloader = dict(batch_size=64, dataset=dict(pipeline=pipeline))

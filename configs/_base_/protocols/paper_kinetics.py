@@ -4,8 +4,7 @@ _base_ = 'loaders.py'
 pipeline = [
     dict(type='ReplayPad', length=300),
     dict(type='SkeletonStream', layout='openpose'),
-    dict(type='FormatSkeletonInput', num_person=2),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+    *_base_.format_steps,
 ]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))
 val_dataloader = test_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))

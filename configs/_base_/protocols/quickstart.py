@@ -1,21 +1,17 @@
 # For the synthetic data set: 24 frames sampled uniformly, one clip a test.
 _base_ = 'loaders.py'
 
-format_steps = [
-    dict(type='FormatSkeletonInput', num_person=2),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
-]
 train_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=24),
-    *format_steps,
+    *_base_.format_steps,
 ]
 test_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=24, test_mode=True),
-    *format_steps,
+    *_base_.format_steps,
 ]
 workers = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline), **workers)

@@ -8,8 +8,7 @@ train_pipeline = [
     dict(type='RandomScale', amount=0.2),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=100),
-    dict(type='FormatSkeletonInput', num_person=2),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
+    *_base_.format_steps,
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 

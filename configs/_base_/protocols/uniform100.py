@@ -2,27 +2,23 @@
 # test. They repeat the data five times in each of 16 epochs; here 80 epochs say the same.
 _base_ = 'loaders.py'
 
-format_steps = [
-    dict(type='FormatSkeletonInput', num_person=2),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
-]
 train_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=100),
-    *format_steps,
+    *_base_.format_steps,
 ]
 val_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=100, test_mode=True),
-    *format_steps,
+    *_base_.format_steps,
 ]
 test_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='SkeletonStream'),
     dict(type='UniformSampleClips', clip_len=100, num_clips=10, test_mode=True),
-    *format_steps,
+    *_base_.format_steps,
 ]
 train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(batch_size=128, dataset=dict(pipeline=val_pipeline))
