@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--dtype', default='float32')
     parser.add_argument('--clock', default='wall', help='wall, or processor (with --threads 1)')
+    parser.add_argument('--networks', nargs='+', metavar='NAME', help=f'of: {REFERENCE}, {", ".join(FORMS)}')
     parser.add_argument('--skip-peak', action='store_true', help='leave peak memory out')
     parser.add_argument('--json', type=Path, metavar='FILE')
     args = parser.parse_args()
@@ -148,8 +149,11 @@ def main() -> None:
         )
         log = lambda line: print(line, file=sys.stderr)  # noqa: E731
         peak = None if args.skip_peak else peak_memory
-        results.append(benchmark(contestants(settings.shape), settings, peak=peak, say=log))
-        print(to_markdown(results[-1]), targets_table(results[-1]), sep='\n\n', end='\n\n', flush=True)
+        chosen = [one for one in contestants(settings.shape) if one.network in (args.networks or [one.network])]
+        results.append(benchmark(chosen, settings, peak=peak, say=log))
+        print(to_markdown(results[-1]), end='\n\n', flush=True)
+        if not args.networks:
+            print(targets_table(results[-1]), end='\n\n', flush=True)
         if args.json:
             write_json(results, args.json)
 
