@@ -149,7 +149,9 @@ def main() -> None:
         )
         log = lambda line: print(line, file=sys.stderr)  # noqa: E731
         peak = None if args.skip_peak else peak_memory
-        chosen = [one for one in contestants(settings.shape) if one.network in (args.networks or [one.network])]
+        chosen = contestants(settings.shape)
+        if args.networks:
+            chosen = [one for one in chosen if one.name in args.networks]
         results.append(benchmark(chosen, settings, peak=peak, say=log))
         print(to_markdown(results[-1]), end='\n\n', flush=True)
         if not args.networks:
