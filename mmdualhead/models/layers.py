@@ -15,7 +15,6 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from .ops import window_product
 
@@ -291,9 +290,11 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[
 
 def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
     """The sum over the processes that a norm speaks for."""
-    if isinstance(norm, nn.SyncBatchNorm) and dist.is_initialized():
-        return all_reduce(total, group=norm.process_group)
-    return total
+    if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
+        return total
+    from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it
+
+    return all_reduce(total, group=norm.process_group)
 
 
 def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
