@@ -24,6 +24,7 @@ from .layers import (
     GraphConv,
     NarrowGraphConv,
     NarrowMSG3D,
+    affine,
     gather_windows,
     graph_product,
     mix_and_collapse,
@@ -253,8 +254,7 @@ def _fuse_g3d(pathway: MSG3D) -> nn.Module:
 
 def _affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
     """Scale and shift that a batch norm applies in eval mode."""
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return scale, norm.bias - norm.running_mean * scale
+    return affine(norm, norm.running_mean, norm.running_var)
 
 
 def _scaled(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:

@@ -269,13 +269,20 @@ def normalised_mixing(
     mean, variance = norm.running_mean, norm.running_var
     if norm.training:
         with torch.autocast(x.device.type, enabled=False):
-            mean, variance = _moments(x, weight.flatten(1), bias, norm)
+            mean, variance, count = _moments(x, weight.flatten(1), bias, norm)
+            _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    scale, shift = affine(norm, mean, variance)
+    return weight * scale[:, None, None, None], bias * scale + shift
+
+
+def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift that a batch norm applies to values of this mean and variance."""
     scale = norm.weight * (variance + norm.eps).rsqrt()
-    return weight * scale[:, None, None, None], (bias - mean) * scale + norm.bias
+    return scale, norm.bias - mean * scale
 
 
-def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Mean and variances of W x + b over the batch, each (D,)."""
+def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variances of W x + b over the batch, each (D,), and the number of values behind them."""
     exact = torch.promote_types(weight.dtype, torch.float32)
     rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
     count = _over_workers(rows.new_tensor(len(rows)), norm)
@@ -283,9 +290,7 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[
     rows = rows - centre
     covariance = _over_workers(rows.t() @ rows, norm) / count
     weight = weight.to(exact)
-    mean, variance = weight @ centre + bias, ((weight @ covariance) * weight).sum(1)
-    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
-    return mean, variance
+    return weight @ centre + bias, ((weight @ covariance) * weight).sum(1), count
 
 
 def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
