@@ -108,22 +108,26 @@ class TestNarrowPathway:
 
 
 def test_synchronised_norms_take_the_moments_of_all_workers(tmp_path):
-    """Two processes with half of the batch each learn what one learns from the whole."""
+    """Two processes with one and three clips learn what one learns from the four, and tell both gradients."""
     x, weight, bias = torch.randn(4, 2, 3, 5), torch.randn(6, 2, 1, 1), torch.randn(6)
     whole = torch.nn.BatchNorm2d(6)
-    expected = normalised_mixing(x, weight, bias, whole)
+    expected = normalised_mixing(x.requires_grad_(), weight, bias, whole)
+    sum(t.sin().sum() for t in expected).backward()
+    expected, grads, x = [t.detach() for t in expected], 2 * x.grad, x.detach()
     mp.spawn(_normalise_a_part, (x, weight, bias, tmp_path), nprocs=2)
-    for rank in (0, 1):
+    for rank, grad in enumerate((grads[:1], grads[1:])):
         found = torch.load(tmp_path / f'{rank}.pt')
-        torch.testing.assert_close(found, [*expected, whole.running_mean, whole.running_var])
+        torch.testing.assert_close(found, [*expected, whole.running_mean, whole.running_var, grad])
 
 
 def _normalise_a_part(rank: int, x: Tensor, weight: Tensor, bias: Tensor, folder: Path) -> None:
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     norm = torch.nn.SyncBatchNorm(6)
-    part = x[:1] if rank == 0 else x[1:]
+    part = (x[:1] if rank == 0 else x[1:]).requires_grad_()
     folded = normalised_mixing(part, weight, bias, norm)
-    torch.save([t.detach() for t in (*folded, norm.running_mean, norm.running_var)], folder / f'{rank}.pt')
+    sum(t.sin().sum() for t in folded).backward()
+    found = (*folded, norm.running_mean, norm.running_var, part.grad)
+    torch.save([t.detach() for t in found], folder / f'{rank}.pt')
     dist.destroy_process_group()
 
 
