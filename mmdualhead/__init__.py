@@ -25,6 +25,6 @@ if not _DOCTOR_STARTS:
     with warnings.catch_warnings():
         # mmcv-lite warns that it lacks operators, none of which a skeleton model needs.
         warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        from mmdualhead import apis, datasets, evaluation, models  # noqa: F401
+        from mmdualhead import apis, datasets, engine, evaluation, models  # noqa: F401
 
 __all__ = ['REPAIRED', '__version__']

@@ -1,6 +1,6 @@
 """Skeleton layouts: the one place that says which joints exist and how they hang together.
 
-Graph edges (:mod:`mmdualhead.models.graph`), bone vectors, mirroring and normalisation all derive from a
+Graph edges (:mod:`mmdualhead.models.graph`), bone vectors, mirroring and normalization all derive from a
 :class:`Skeleton`. Joint indices are 0-based. V is the number of joints.
 """
 
@@ -22,7 +22,7 @@ class Skeleton:
         joints: joint names, in the order of the recordings.
         bones: ``(child, parent)`` for every joint but the root; together they form a tree. The bone
             vector of a joint is the joint minus its parent; the root's is zero.
-        centre: the joint that normalisation moves to the origin. Defaults to the root of the bones.
+        center: the joint that normalization moves to the origin. Defaults to the root of the bones.
         pairs: ``(left, right)`` joints that change places when a clip is mirrored.
         up: ``(from, to)`` joints whose direction becomes the z axis, e.g. hip to spine; None for
             layouts without depth.
@@ -36,7 +36,7 @@ class Skeleton:
     name: str
     joints: tuple[str, ...]
     bones: tuple[Pair, ...]
-    centre: int | None = None
+    center: int | None = None
     pairs: tuple[Pair, ...] = ()
     up: Pair | None = None
     across: Pair | None = None
@@ -45,8 +45,8 @@ class Skeleton:
     def __post_init__(self) -> None:
         self._check_indices()
         root = self._find_root()
-        if self.centre is None:
-            object.__setattr__(self, 'centre', root)
+        if self.center is None:
+            object.__setattr__(self, 'center', root)
         if not self.edges:
             object.__setattr__(self, 'edges', self.bones)
 
@@ -70,7 +70,7 @@ class Skeleton:
     def _check_indices(self) -> None:
         named = {'bones': self.bones, 'pairs': self.pairs, 'edges': self.edges}
         named |= {'up': (self.up,) if self.up else (), 'across': (self.across,) if self.across else ()}
-        named |= {'centre': () if self.centre is None else ((self.centre,),)}
+        named |= {'center': () if self.center is None else ((self.center,),)}
         for what, tuples in named.items():
             wrong = [t for t in tuples if not all(0 <= j < self.num_joints for j in t)]
             if wrong:
@@ -155,7 +155,7 @@ NTU = Skeleton(
         *((13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19)),
         *((22, 23), (23, 8), (24, 25), (25, 12)),
     ),
-    centre=1,
+    center=1,
     pairs=(
         *((4, 8), (5, 9), (6, 10), (7, 11), (21, 23), (22, 24)),
         *((12, 16), (13, 17), (14, 18), (15, 19)),
@@ -167,7 +167,7 @@ NTU = Skeleton(
 KINECT_V1 = Skeleton(
     name='kinect_v1',
     joints=(
-        *('hip centre', 'spine', 'shoulder centre', 'head'),
+        *('hip center', 'spine', 'shoulder center', 'head'),
         *('left shoulder', 'left elbow', 'left wrist', 'left hand'),
         *('right shoulder', 'right elbow', 'right wrist', 'right hand'),
         *('left hip', 'left knee', 'left ankle', 'left foot'),
@@ -178,7 +178,7 @@ KINECT_V1 = Skeleton(
         *((4, 2), (5, 4), (6, 5), (7, 6), (8, 2), (9, 8), (10, 9), (11, 10)),
         *((12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18)),
     ),
-    centre=1,
+    center=1,
     pairs=((4, 8), (5, 9), (6, 10), (7, 11), (12, 16), (13, 17), (14, 18), (15, 19)),
     up=(0, 1),
     across=(8, 4),
@@ -197,7 +197,7 @@ OPENPOSE = Skeleton(
         *((8, 2), (9, 8), (10, 9), (11, 5), (12, 11), (13, 12)),
         *((14, 0), (15, 0), (16, 14), (17, 15)),
     ),
-    centre=1,
+    center=1,
     pairs=((5, 2), (6, 3), (7, 4), (11, 8), (12, 9), (13, 10), (15, 14), (17, 16)),
 )
 

@@ -47,7 +47,7 @@ def test_ntu_edges_are_the_authors_not_mmaction2s():
 def test_own_definition_as_it_stands_in_a_config():
     skeleton = get_skeleton(dict(joints=3, bones=[[1, 0], [2, 0]], pairs=[[1, 2]]))
     assert skeleton.num_joints == 3
-    assert skeleton.centre == 0
+    assert skeleton.center == 0
     assert skeleton.mirror == (0, 2, 1)
     assert skeleton.edges == skeleton.bones
 
@@ -69,7 +69,7 @@ def test_unknown_name_lists_the_known_ones():
         (dict(bones=[(1, 2), (2, 1)]), 'cycle'),
         (dict(bones=[(1, 0), (3, 0)]), r'bones \[\(3, 0\)\] name joints outside 0..2'),
         (dict(bones=[(1, 0), (2, 0)], pairs=[(1, 2), (2, 0)]), 'name a joint twice'),
-        (dict(bones=[(1, 0), (2, 0)], centre=5), 'centre'),
+        (dict(bones=[(1, 0), (2, 0)], center=5), 'center'),
     ],
 )
 def test_contradictions_are_refused(definition, message):

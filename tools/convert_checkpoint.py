@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.checkpoints import UnreadableCheckpointError
 from mmdualhead.apis.convert import convert_checkpoint
-from mmdualhead.models.published import PublishedKeysError
+from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.models.authors import PublishedKeysError
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.apis.checkpoints import AtomicBackend, load_from_local
-from mmdualhead.models.published import PublishedKeysError, convert_published
+from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local
+from mmdualhead.models.authors import PublishedKeysError, convert_published
 
 COORDINATES = 3
 

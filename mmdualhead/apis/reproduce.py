@@ -15,7 +15,7 @@ import numpy as np
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
-from mmdualhead.evaluation.tables import markdown_table
+from mmdualhead.utils.tables import markdown_table
 
 from .paper_tables import Experiment, Row, Table, get_table, missing_configs
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 
-from mmdualhead.datasets.annotations import AnnotationFile
-from mmdualhead.datasets.checks import Expectation
-from mmdualhead.datasets.streams import parse_stream
+from mmdualhead.datasets.annotations.checks import Expectation
+from mmdualhead.datasets.annotations.files import AnnotationFile
+from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
 STREAM_STEPS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}

@@ -12,10 +12,10 @@ from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.logging import print_log
 
-from mmdualhead.datasets.annotations import AnnotationFile, check_split, open_annotations
+from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
+from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
+from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.pipelines import complete_pipeline, pipeline_expectation, step_name
-from mmdualhead.datasets.splits import choose_split, protocol_and_role
-from mmdualhead.datasets.store import StoreClips
 
 
 @DATASETS.register_module()
@@ -24,7 +24,7 @@ class SkeletonDataset(PoseDataset):
 
     Reads what MMAction2's ``PoseDataset`` reads: a pickle of ``dict(split={name: [frame_dir, ...]},
     annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``; or
-    the same as a store (:mod:`mmdualhead.datasets.store`).
+    the same as a store (:mod:`mmdualhead.datasets.annotations.store`).
 
     Args:
         ann_file: the annotation file, a pickle or a store's directory.

@@ -50,10 +50,10 @@ def accuracy_by_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def gains(scores: Scores, other: Scores | None = None) -> dict[str, np.ndarray]:
-    """How much better each class is recognised by the fused score than by something else.
+    """How much better each class is recognized by the fused score than by something else.
 
     Args:
-        scores: labelled scores.
+        scores: labeled scores.
         other: another model's scores of the same clips in the same order (:func:`~.fusion.join`).
 
     Returns:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.utils.tables import markdown_table, percent
 
 from .accuracy import accuracies, confusion_matrix, true_class_ranks
 from .analysis import Calibration, accuracy_by_class, calibration, gains, most_confused
 from .fusion import join, to_probabilities
 from .scores import Scores
-from .tables import markdown_table, percent
 
 CONFUSIONS = 20
 
@@ -27,7 +27,7 @@ class ErrorReport:
     """Where one model errs, and where it differs from another.
 
     Args:
-        scores: labelled probabilities of the model.
+        scores: labeled probabilities of the model.
         classes: K names.
         other: those of another model on the same clips.
     """

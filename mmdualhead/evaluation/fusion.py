@@ -70,7 +70,7 @@ def to_probabilities(scores: Scores) -> tuple[Scores, str]:
     by it, and anything else is taken for logits and goes through a softmax.
 
     Returns:
-        The scores, and what was done to them: ``as they are``, ``normalised`` or ``softmax``.
+        The scores, and what was done to them: ``as they are``, ``normalized`` or ``softmax``.
     """
     kinds = {head: _kind_of(values) for head, values in scores.heads.items()}
     heads = {head: kinds[head][0](values) for head, values in scores.heads.items()}
@@ -83,7 +83,7 @@ def _kind_of(values: np.ndarray) -> tuple:
         return _softmax, 'softmax'
     if abs(sums.mean() - 1) <= SUM_TOLERANCE:
         return np.asarray, 'as they are'
-    return (lambda rows: rows / rows.sum(axis=1, keepdims=True)), 'normalised'
+    return (lambda rows: rows / rows.sum(axis=1, keepdims=True)), 'normalized'
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -133,18 +133,18 @@ def _check_same_clips(first: Scores, other: Scores) -> None:
 
 
 def _common_labels(streams: Sequence[Scores]) -> dict[str, int]:
-    labelled = [stream for stream in streams if stream.labels is not None]
-    if not labelled:
+    labeled = [stream for stream in streams if stream.labels is not None]
+    if not labeled:
         raise ValueError(
             f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
         )
-    labels = dict(zip(labelled[0].names, labelled[0].labels.tolist(), strict=True))
-    for stream in labelled[1:]:
+    labels = dict(zip(labeled[0].names, labeled[0].labels.tolist(), strict=True))
+    for stream in labeled[1:]:
         pairs = zip(stream.names, stream.labels.tolist(), strict=True)
         differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
         if differing:
             raise ValueError(
-                f'{labelled[0].source} and {stream.source} give other labels to {shorten(differing)}'
+                f'{labeled[0].source} and {stream.source} give other labels to {shorten(differing)}'
             )
     return labels
 

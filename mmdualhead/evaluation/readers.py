@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.utils.score_pickles import load_score_pickle
 
-from .score_pickle import load_score_pickle
 from .scores import Scores, load_scores, shorten
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
@@ -77,9 +77,9 @@ def _check_split(ann_file: str | Path, splits: Collection[str], split: str | Non
 def _to_clips(
     ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str = 'frame_dir'
 ) -> Clips:
-    unlabelled = [str(item[key]) for item in items if item.get('label') is None]
-    if unlabelled:
-        raise ValueError(f'{ann_file} gives no label to {shorten(unlabelled)}')
+    unlabeled = [str(item[key]) for item in items if item.get('label') is None]
+    if unlabeled:
+        raise ValueError(f'{ann_file} gives no label to {shorten(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
     labels = np.array([int(item['label']) for item in items], dtype=np.int64)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
@@ -129,7 +129,7 @@ def find_dump(work_dir: Path) -> Path:
 
 
 def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
-    """Recognise what was dumped by its form."""
+    """Recognize what was dumped by its form."""
     if isinstance(content, Mapping) and content:
         return _parse_by_name(source, content)
     if isinstance(content, np.ndarray) and content.ndim == 2:

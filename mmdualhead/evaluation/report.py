@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmdualhead.utils.tables import markdown_table, percent, text_table
+
 from .fusion import Fusion
 from .scores import Scores, shorten
-from .tables import markdown_table, percent, text_table
 
 HEADER = ('streams', 'weights', 'top-1 %', 'top-5 %', 'mean class %')
 

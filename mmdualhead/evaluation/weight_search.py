@@ -24,7 +24,7 @@ def hold_out(scores: Scores, fraction: float, seed: int = 0) -> tuple[np.ndarray
     The same names and seed give the same parts in any order of clips.
 
     Args:
-        scores: labelled scores.
+        scores: labeled scores.
         fraction: share of each class that is held out, above 0 and below 1.
         seed: another seed, another part.
 

@@ -1,5 +1,7 @@
 """The network's parts, registered in mmaction's MODELS."""
 
+from mmdualhead.models.fused import fuse
+
 from .attention import (
     SpatialCrossAttention,
     SpatialSelfAttention,
@@ -10,7 +12,6 @@ from .backbone import STGCBackbone
 from .block import SkeletonGraph, STGCBlock
 from .classifier import DualHeadClassifier
 from .heads import CoarseHead, FineHead
-from .inference import fuse
 from .layers import MSG3D, MSGCN, MSTCN
 from .recognizer import DualHeadRecognizer
 

@@ -1,4 +1,4 @@
-"""Backbone: STGC blocks over a normalised skeleton sequence, eq. (3).
+"""Backbone: STGC blocks over a normalized skeleton sequence, eq. (3).
 
 N clips, M persons, T frames, V joints, C coordinates or channels.
 """
@@ -17,18 +17,18 @@ from .block import FINE_DILATIONS, FINE_WINDOWS, SkeletonGraph, STGCBlock
 Network = Callable[[Tensor], Any]
 
 
-def every_body(x: Tensor, normalise: Network, network: Network) -> tuple[Tensor, ...]:
+def every_body(x: Tensor, normalize: Network, network: Network) -> tuple[Tensor, ...]:
     """Run a network on each body of each clip.
 
     Args:
         x: (N, M, T, V, C).
-        normalise: (N, M, T, V, C) -> (N * M, C, T, V).
+        normalize: (N, M, T, V, C) -> (N * M, C, T, V).
         network: (B, C, T, V) -> feature maps, each (B, C', T', V).
 
     Returns:
         The feature maps, each (N, M, C', T', V).
     """
-    return tuple(maps.unflatten(0, x.shape[:2]) for maps in network(normalise(x)))
+    return tuple(maps.unflatten(0, x.shape[:2]) for maps in network(normalize(x)))
 
 
 @MODELS.register_module()
@@ -96,9 +96,9 @@ class STGCBackbone(BaseModule):
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.over_bodies(x, self.normalise, lambda bodies: (self.blocks(bodies),))[0]
+        return self.over_bodies(x, self.normalize, lambda bodies: (self.blocks(bodies),))[0]
 
-    def normalise(self, x: Tensor) -> Tensor:
+    def normalize(self, x: Tensor) -> Tensor:
         """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""
         n, m, t, v, c = x.shape
         if (m, v, c) != self.input_shape:

@@ -56,15 +56,15 @@ class SkeletonGraph:
 
 
 class STGCBlock(nn.Module):
-    """Spatial-temporal graph convolution block: MS-TCN(ReLU(factorised(x) + sum over windows of MS-G3D(x))).
+    """Spatial-temporal graph convolution block: MS-TCN(ReLU(factorized(x) + sum over windows of MS-G3D(x))).
 
-    The factorised path is MS-GCN, MS-TCN with the block's stride and a second MS-TCN without its ReLU.
+    The factorized path is MS-GCN, MS-TCN with the block's stride and a second MS-TCN without its ReLU.
 
     Args:
         in_channels, out_channels: C and D.
         graph: the network's graph.
         stride: s.
-        windows: frames in the window of each G3D pathway; () leaves the factorised path alone.
+        windows: frames in the window of each G3D pathway; () leaves the factorized path alone.
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
             network's first block takes D.
@@ -91,7 +91,7 @@ class STGCBlock(nn.Module):
     ) -> None:
         super().__init__()
         mid = in_channels if mid_channels is None else mid_channels
-        self.factorised = nn.Sequential(
+        self.factorized = nn.Sequential(
             MSGCN(in_channels, mid, graph.spatial),
             MSTCN(mid, out_channels, stride, dilations),
             MSTCN(out_channels, out_channels, 1, dilations, activate=False),
@@ -104,7 +104,7 @@ class STGCBlock(nn.Module):
         self.run: Callable[..., Tensor] = recomputed if recompute else run
 
     def forward(self, x: Tensor) -> Tensor:
-        spatial, strided, temporal = self.factorised
+        spatial, strided, temporal = self.factorized
         y = temporal(self.run(strided, spatial(x)))
         for pathway in self.windowed:
             y += self.run(pathway, x)

@@ -24,7 +24,7 @@ def joint_adjacency(skeleton: Skeleton) -> np.ndarray:
 
 
 def window_adjacency(a: np.ndarray, window: int) -> np.ndarray:
-    """tile(A + I, W x W): every joint sees its neighbours and itself in all frames of the window.
+    """tile(A + I, W x W): every joint sees its neighbors and itself in all frames of the window.
 
     Args:
         a: (V, V), without self-loops.
@@ -78,6 +78,6 @@ def disentangled_adjacency(a: np.ndarray, num_scales: int) -> np.ndarray:
 def _inverse_root(degrees: np.ndarray) -> np.ndarray:
     """degrees^-1/2 rounded to single precision as in the published networks."""
     root = (degrees**-0.5).astype(np.float32)
-    for degree, towards in _OFF_BY_ONE_UNIT.items():
-        root[degrees == degree] = np.nextafter(np.float32(degree**-0.5), np.float32(towards))
+    for degree, toward in _OFF_BY_ONE_UNIT.items():
+        root[degrees == degree] = np.nextafter(np.float32(degree**-0.5), np.float32(toward))
     return root.astype(np.float64)

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .norm import normalized_mixing
 from .ops import window_product
 
 TEMPORAL_KERNEL = 3
 
 
 class GraphConv(nn.Module):
-    r"""Graph convolution over windows of frames, before normalisation (eq. (1) and G3D).
+    r"""Graph convolution over windows of frames, before normalization (eq. (1) and G3D).
 
     .. math:: H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)} \, W^{(k)} x[s t + j
     - p, u]
@@ -39,7 +39,7 @@ class GraphConv(nn.Module):
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V * W), the last axis joint by joint.
 
-    Source: Liu et al., CVPR 2020; ``residual`` is the learned, dense :math:`A_{res}`, initialised U(-1e-6,
+    Source: Liu et al., CVPR 2020; ``residual`` is the learned, dense :math:`A_{res}`, initialized U(-1e-6,
         1e-6).
     """
 
@@ -198,7 +198,7 @@ class NarrowMSG3D(MSG3D):
 
     def forward(self, x: Tensor) -> Tensor:
         gathered = self.conv.gather(x)
-        mixing = normalised_mixing(gathered, self.conv.mixing(), self.conv.bias, self.norm)
+        mixing = normalized_mixing(gathered, self.conv.mixing(), self.conv.bias, self.norm)
         return self.out_norm(mix_and_collapse(gathered, *mixing, self.collapse))
 
 
@@ -245,69 +245,6 @@ def mix_and_collapse(gathered: Tensor, weight: Tensor, bias: Tensor, collapse: W
         (N, D, T, V).
     """
     return torch.cat([collapse(F.conv2d(clip, weight, bias).relu_()) for clip in gathered.split(1)])
-
-
-def normalised_mixing(
-    x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d | nn.SyncBatchNorm
-) -> tuple[Tensor, Tensor]:
-    r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
-
-    With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
-    diag(W S W'), so that nothing has to be formed to be normalised:
-
-    .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
-
-    Args:
-        x: (N, C, T, V).
-        weight: W, (D, C, 1, 1).
-        bias: b, (D,).
-        norm: in training its running statistics are updated as if it had been called.
-
-    Returns:
-        The weight and the bias of the one convolution.
-    """
-    mean, variance = norm.running_mean, norm.running_var
-    if norm.training:
-        with torch.autocast(x.device.type, enabled=False):
-            mean, variance, count = _moments(x, weight.flatten(1), bias, norm)
-            _track(norm, mean.detach(), variance.detach() * count / (count - 1))
-    scale, shift = affine(norm, mean, variance)
-    return weight * scale[:, None, None, None], bias * scale + shift
-
-
-def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and shift that a batch norm applies to values of this mean and variance."""
-    scale = norm.weight * (variance + norm.eps).rsqrt()
-    return scale, norm.bias - mean * scale
-
-
-def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variances of W x + b over the batch, each (D,), and the number of values behind them."""
-    exact = torch.promote_types(weight.dtype, torch.float32)
-    rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
-    count = _over_workers(rows.new_tensor(len(rows)), norm)
-    centre = _over_workers(rows.sum(0), norm) / count
-    rows = rows - centre
-    covariance = _over_workers(rows.t() @ rows, norm) / count
-    weight = weight.to(exact)
-    return weight @ centre + bias, ((weight @ covariance) * weight).sum(1), count
-
-
-def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
-    """The sum over the processes that a norm speaks for."""
-    if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
-        return total
-    from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it
-
-    return all_reduce(total, group=norm.process_group)
-
-
-def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Update a norm's running statistics by those of a batch."""
-    norm.num_batches_tracked += 1
-    rate = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
-    norm.running_mean += rate * (mean - norm.running_mean)
-    norm.running_var += rate * (variance - norm.running_var)
 
 
 class MSTCN(nn.Module):
@@ -364,7 +301,7 @@ class MSTCN(nn.Module):
         return self.activation(self.norm(torch.cat(branches, 1)) + self.shortcut(strided))
 
     def _init_weights(self) -> None:
-        """The authors' initialisation; the merged 1x1 convolution gets the fan-out of one branch."""
+        """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 fan_out = min(module.out_channels, self.width) * module.kernel_size[0]
@@ -380,7 +317,7 @@ class MSTCN(nn.Module):
 
 
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
-    """The largest of every frame and its two neighbours: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
+    """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
     return F.max_pool2d(x, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0))
 
 

@@ -104,7 +104,7 @@ class DualHeadRecognizer(BaseRecognizer):
         x, backbone = inputs.flatten(0, 1), self.backbone
         if stage == 'backbone':
             return backbone(x), {}
-        feats = backbone.over_bodies(x, backbone.normalise, self.body_features)
+        feats = backbone.over_bodies(x, backbone.normalize, self.body_features)
         return (self.cls_head(feats) if stage == 'head' else feats), {}
 
     def _forward(self, inputs: Tensor, stage: str = 'head', **kwargs: Any) -> tuple[Any, dict]:
@@ -112,7 +112,7 @@ class DualHeadRecognizer(BaseRecognizer):
         return self.extract_feat(inputs, stage, **kwargs)
 
     def body_features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Coarse and fine features of normalised bodies (B, C, T, V)."""
+        """Coarse and fine features of normalized bodies (B, C, T, V)."""
         return self.interleave(self.backbone.blocks(x))
 
     def interleave(self, base: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,7 +43,7 @@ def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path
         for rows, x, y in sorted(_together([p for p in points if None not in p]), key=lambda group: group[1]):
             axes.scatter(x, y, color=BLUE if rows[0].network in OURS else GREY)
             text = '\n'.join(row.name.replace(', ', ',\n', 1) for row in rows)
-            # Neighbours of one accuracy are labelled above and below in turns; no label covers another.
+            # Neighbours of one accuracy are labeled above and below in turns; no label covers another.
             offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
             beside[y] += 1
             style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor)

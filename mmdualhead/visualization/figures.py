@@ -55,9 +55,9 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path)
     figure = new_figure(side, side)
     axes = figure.add_subplot()
     right = np.eye(count, dtype=bool)
-    for cells, colours in ((right, 'Greens'), (~right, 'Reds')):
+    for cells, colors in ((right, 'Greens'), (~right, 'Reds')):
         shown = np.ma.masked_where(~cells | (share == 0), share)
-        axes.imshow(shown, cmap=colours, vmin=-5, vmax=100 if colours == 'Greens' else 40)
+        axes.imshow(shown, cmap=colors, vmin=-5, vmax=100 if colors == 'Greens' else 40)
     _write_cells(axes, share, size=9 if count <= NAMED_UP_TO else 7)
     _name_axes(axes, classes)
     title = f'Clips of each true class by predicted class, in %; {int(matrix.sum())} clips'
@@ -70,8 +70,8 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path)
 def _write_cells(axes: Any, share: np.ndarray, size: float) -> None:
     for i, j in np.argwhere(np.round(share) >= 1):
         dark = share[i, j] > (55 if i == j else 22)
-        colour = 'white' if dark else 'black'
-        axes.text(j, i, f'{share[i, j]:.0f}', ha='center', va='center', fontsize=size, color=colour)
+        color = 'white' if dark else 'black'
+        axes.text(j, i, f'{share[i, j]:.0f}', ha='center', va='center', fontsize=size, color=color)
 
 
 def _name_axes(axes: Any, classes: Sequence[str]) -> None:

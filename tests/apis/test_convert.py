@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
-from mmdualhead.apis.checkpoints import UnreadableCheckpointError
 from mmdualhead.apis.convert import convert_checkpoint
-from mmdualhead.models.published import PublishedKeysError
+from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.models.authors import PublishedKeysError
 from tests.models.networks import FIXTURES, fixture_network
 from tests.models.reference import fill, published_shapes
 

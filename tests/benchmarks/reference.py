@@ -27,7 +27,7 @@ from mmdualhead.apis.benchmarking import (
 )
 from mmdualhead.apis.benchmarking.lineup import DUALHEAD, EVAL, TRAIN
 from mmdualhead.apis.benchmarking.memory import peak_memory
-from mmdualhead.evaluation.tables import markdown_table
+from mmdualhead.utils.tables import markdown_table
 from tests.models.reference import Reference, fill, published_shapes
 
 SHAPES = (Shape(8, 2, 100, 25), Shape(4, 2, 300, 25))

@@ -18,7 +18,7 @@ PIPELINE = [
 
 
 def make_clip(persons: int = 1, frames: int = 30, seed: int = 0, joints: int = 25, **fields: Any) -> dict:
-    """A noisy clip in metres, a few metres from the camera."""
+    """A noisy clip in meters, a few meters from the camera."""
     rng = np.random.default_rng(seed)
     body = rng.normal((0, 0, 3), 0.5, (persons, 1, joints, 3))
     keypoint = (body + rng.normal(0, 0.05, (persons, frames, joints, 3))).astype(np.float32)

@@ -5,8 +5,7 @@ from mmaction.datasets.transforms import GenSkeFeat, PreNormalize3D
 
 from mmdualhead.datasets import FormatSkeletonInput, NormalizeSkeleton3D, SkeletonStream
 from mmdualhead.datasets.pipelines import complete_pipeline, pipeline_expectation, step_name
-
-from .clips import PIPELINE
+from tests.datasets.clips import PIPELINE
 
 
 def file(**meta):

@@ -9,10 +9,10 @@ from mmaction.utils import register_all_modules
 from mmengine.dataset import ClassBalancedDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
-from mmdualhead.datasets import AnnotationError, SkeletonDataset, normalize, skeleton_dataset, write_store
+from mmdualhead.datasets import AnnotationError, SkeletonDataset, skeleton_dataset, write_store
+from mmdualhead.datasets.transforms import normalize
 from mmdualhead.skeletons import NTU
-
-from .clips import PIPELINE, make_data, save
+from tests.datasets.clips import PIPELINE, make_data, save
 
 MMACTION = [
     dict(type='PreNormalize3D'),
@@ -98,7 +98,7 @@ def test_class_balanced(ann_file):
     assert len(ClassBalancedDataset(dataset, oversample_thr=0.9)) > 6
 
 
-def test_normalised_files_are_not_normalised_again(tmp_path):
+def test_normalized_files_are_not_normalized_again(tmp_path):
     raw = make_data()
     ready = copy.deepcopy(raw) | dict(meta=dict(normalized=True))
     for clip in ready['annotations']:

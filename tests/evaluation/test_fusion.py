@@ -114,12 +114,12 @@ def test_labels_come_from_any_stream_that_has_them(make_scores):
         join([bare, bare])
 
 
-def test_logits_become_softmax_and_sums_of_clips_are_normalised(make_scores):
+def test_logits_become_softmax_and_sums_of_clips_are_normalized(make_scores):
     probabilities = make_scores()
     logits = replace(probabilities, fused=np.log(probabilities.fused) + 3)
     summed = replace(probabilities, fused=probabilities.fused * 10)
     half = replace(probabilities, fused=probabilities.fused.astype(np.float16))
-    for scores, kind in ((probabilities, 'as they are'), (logits, 'softmax'), (summed, 'normalised')):
+    for scores, kind in ((probabilities, 'as they are'), (logits, 'softmax'), (summed, 'normalized')):
         result, done = to_probabilities(scores)
         assert done == kind
         np.testing.assert_allclose(result.fused, probabilities.fused, rtol=1e-6)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from mmengine.evaluator import DumpResults
 
-from mmdualhead.datasets.safe_pickle import UnsafePickleError
-from mmdualhead.datasets.store import write_store
+from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.evaluation.error_report import read_class_names
 from mmdualhead.evaluation.readers import find_dump, read_clips, read_scores
 from mmdualhead.evaluation.scores import save_scores
+from mmdualhead.utils.pickles import UnsafePickleError
 
 
 def dump(content, path):

@@ -119,7 +119,7 @@ class Reference:
         return self.bn(f'{key}.layers.1', self.conv(f'{key}.layers.0', x))
 
     def aggregate(self, adjacency: Tensor, residual: Tensor, x: Tensor) -> Tensor:
-        """Scales of the neighbourhood, stacked over channels scale-major: (N, K * C, T, V)."""
+        """Scales of the neighborhood, stacked over channels scale-major: (N, K * C, T, V)."""
         scales, nodes, _ = adjacency.shape
         n, c, t, _ = x.shape
         matrix = adjacency.reshape(scales * nodes, nodes) + residual
@@ -164,7 +164,7 @@ class Reference:
         return (y + x).relu() if relu else y + x
 
     def block(self, number: int, x: Tensor, stride: int, head: str = '') -> Tensor:
-        """STGC block: the windowed paths and the factorised one, summed, then MS-TCN."""
+        """STGC block: the windowed paths and the factorized one, summed, then MS-TCN."""
         sgcn = f'sgcn{number}{head}'
         y = self.ms_tcn(f'{sgcn}.1', self.ms_gcn(f'{sgcn}.0', x), stride)
         y = self.ms_tcn(f'{sgcn}.2', y, relu=False)

@@ -49,7 +49,7 @@ def test_recomputing_keeps_less():
     assert saved_bytes(make(recompute=True), x) < 0.5 * saved_bytes(make(), x)
 
 
-def test_no_windows_leaves_the_factorised_path():
+def test_no_windows_leaves_the_factorized_path():
     block = make(windows=())
     assert len(block.windowed) == 0
     assert block(torch.randn(1, 12, 8, 5, dtype=torch.float64)).shape == (1, 24, 4, 5)
@@ -70,5 +70,5 @@ def test_a_copied_block_is_a_block_of_its_own():
     block = make()
     twin = copy.deepcopy(block)
     with torch.no_grad():
-        twin.factorised[0].conv.weight.zero_()
-    assert block.factorised[0].conv.weight.abs().sum() > 0
+        twin.factorized[0].conv.weight.zero_()
+    assert block.factorized[0].conv.weight.abs().sum() > 0

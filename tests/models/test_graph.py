@@ -7,8 +7,7 @@ import pytest
 
 from mmdualhead.models.graph import disentangled_adjacency, hop_distances, joint_adjacency, window_adjacency
 from mmdualhead.skeletons import SKELETONS, Skeleton
-
-from .reference import k_hop
+from tests.models.reference import k_hop
 
 CHAIN = Skeleton(name='chain', joints=('a', 'b', 'c'), bones=((1, 0), (2, 1)))
 
@@ -25,7 +24,7 @@ def test_unreachable_nodes_are_infinitely_far():
     assert np.isinf(hop_distances(np.zeros((2, 2)))[0, 1])
 
 
-def test_a_joint_sees_itself_and_its_neighbours_in_all_frames_of_a_window():
+def test_a_joint_sees_itself_and_its_neighbors_in_all_frames_of_a_window():
     hops = hop_distances(window_adjacency(joint_adjacency(CHAIN), 3))
     later = 2 * CHAIN.num_joints
     assert hops[0, later + 0] == hops[0, later + 1] == 1
@@ -49,7 +48,7 @@ class TestDisentangled:
         first = disentangled_adjacency(joint_adjacency(skeleton), 1)[0]
         np.testing.assert_array_equal(first, np.eye(skeleton.num_joints))
 
-    def test_symmetric_normalisation(self, skeleton):
+    def test_symmetric_normalization(self, skeleton):
         a = joint_adjacency(skeleton) + np.eye(skeleton.num_joints)
         root = np.diag(a.sum(1) ** -0.5)
         np.testing.assert_allclose(

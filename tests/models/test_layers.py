@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdualhead.models.graph import disentangled_adjacency, joint_adjacency, window_adjacency
-from mmdualhead.models.layers import MSG3D, MSTCN, NarrowMSG3D, graph_conv, msg3d, normalised_mixing
+from mmdualhead.models.layers import MSG3D, MSTCN, NarrowMSG3D, graph_conv, msg3d, normalized_mixing
 from mmdualhead.skeletons import get_skeleton
 
 CHAIN = joint_adjacency(get_skeleton(dict(joints=4, bones=[(1, 0), (2, 1), (3, 2)])))
@@ -101,30 +101,30 @@ class TestNarrowPathway:
         x = torch.randn(3, 2, 7, 4) + 100
         weight, bias, exact = torch.randn(6, 2, 1, 1), torch.randn(6), torch.nn.BatchNorm2d(6)
         found = copy.deepcopy(exact)
-        normalised_mixing(x, weight, bias, exact)
+        normalized_mixing(x, weight, bias, exact)
         with torch.autocast('cpu', torch.bfloat16):
-            normalised_mixing(x, weight, bias, found)
+            normalized_mixing(x, weight, bias, found)
         torch.testing.assert_close(found.running_var, exact.running_var)
 
 
-def test_synchronised_norms_take_the_moments_of_all_workers(tmp_path):
+def test_synchronized_norms_take_the_moments_of_all_workers(tmp_path):
     """Two processes with one and three clips learn what one learns from the four, and tell both gradients."""
     x, weight, bias = torch.randn(4, 2, 3, 5), torch.randn(6, 2, 1, 1), torch.randn(6)
     whole = torch.nn.BatchNorm2d(6)
-    expected = normalised_mixing(x.requires_grad_(), weight, bias, whole)
+    expected = normalized_mixing(x.requires_grad_(), weight, bias, whole)
     sum(t.sin().sum() for t in expected).backward()
     expected, grads, x = [t.detach() for t in expected], 2 * x.grad, x.detach()
-    mp.spawn(_normalise_a_part, (x, weight, bias, tmp_path), nprocs=2)
+    mp.spawn(_normalize_a_part, (x, weight, bias, tmp_path), nprocs=2)
     for rank, grad in enumerate((grads[:1], grads[1:])):
         found = torch.load(tmp_path / f'{rank}.pt')
         torch.testing.assert_close(found, [*expected, whole.running_mean, whole.running_var, grad])
 
 
-def _normalise_a_part(rank: int, x: Tensor, weight: Tensor, bias: Tensor, folder: Path) -> None:
+def _normalize_a_part(rank: int, x: Tensor, weight: Tensor, bias: Tensor, folder: Path) -> None:
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     norm = torch.nn.SyncBatchNorm(6)
     part = (x[:1] if rank == 0 else x[1:]).requires_grad_()
-    folded = normalised_mixing(part, weight, bias, norm)
+    folded = normalized_mixing(part, weight, bias, norm)
     sum(t.sin().sum() for t in folded).backward()
     found = (*folded, norm.running_mean, norm.running_var, part.grad)
     torch.save([t.detach() for t in found], folder / f'{rank}.pt')

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
-from mmdualhead.models.published import PublishedKeysError, convert_published
-
-from .networks import FIXTURES, fixture_network
-from .reference import PARITY, fill, fixture_input, published_shapes
+from mmdualhead.models.authors import PublishedKeysError, convert_published
+from tests.models.networks import FIXTURES, fixture_network
+from tests.models.reference import PARITY, fill, fixture_input, published_shapes
 
 TOLERANCE = 1e-9
 

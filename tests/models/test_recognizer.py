@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmaction.structures import ActionDataSample
 
-from .networks import build, msg3d_config, small_dualhead_config
+from tests.models.networks import build, msg3d_config, small_dualhead_config
 
 N, CLIPS, M, T, V, C = 2, 3, 2, 12, 5, 3
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 import mmdualhead  # noqa: F401  registers the transforms that configs name
-from mmdualhead.datasets.report import check_file
+from mmdualhead.datasets.annotations.report import check_file
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)

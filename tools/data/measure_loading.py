@@ -52,7 +52,7 @@ def ntu_like(number: int) -> Iterator[dict]:
 def write(path: Path, clips: Iterator[dict], number: int, normalize: bool = False) -> Path:
     """A pickle or, if the name says so, a store."""
     from mmdualhead.datasets import StoreWriter
-    from mmdualhead.datasets.normalize import normalize_clip
+    from mmdualhead.datasets.transforms.normalize import normalize_clip
     from mmdualhead.skeletons import NTU
 
     names = [f'clip{index:07d}' for index in range(number)]
@@ -241,7 +241,7 @@ def pipeline(folder: Path) -> None:
             'MMAction2, pickle': PoseDataset(str(raw), steps['MMAction2'], **SPLIT),
             'ours, pickle': make(str(raw)),
             'ours, store': make(str(store)),
-            'ours, normalised store': make(str(ready)),
+            'ours, normalized store': make(str(ready)),
         }
         expected = epoch(sets['MMAction2, pickle'])
         for name in ('ours, pickle', 'ours, store'):

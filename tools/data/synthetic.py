@@ -6,7 +6,7 @@ python tools/data/synthetic.py data/skeleton/synthetic.pkl
 import argparse
 import sys
 
-from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.synthetic import dataset as synthetic
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,14 +2,14 @@
 # augmentation, warm-up and cosine schedule, 10 clips a test.
 _base_ = 'loaders.py'
 
-normalise = dict(type='NormalizeSkeleton3D', layout='kinect_v1')
+normalize = dict(type='NormalizeSkeleton3D', layout='kinect_v1')
 form_stream = dict(type='SkeletonStream', layout='kinect_v1')
 format_steps = [
     dict(type='FormatSkeletonInput', num_person=1),
     dict(type='PackActionInputs', meta_keys=('frame_dir',)),
 ]
 train_pipeline = [
-    normalise,
+    normalize,
     dict(type='RandomRotate3D', amount=0.3),
     dict(type='RandomScale', amount=0.2),
     form_stream,
@@ -17,13 +17,13 @@ train_pipeline = [
     *format_steps,
 ]
 val_pipeline = [
-    normalise,
+    normalize,
     form_stream,
     dict(type='UniformSampleClips', clip_len=48, test_mode=True),
     *format_steps,
 ]
 test_pipeline = [
-    normalise,
+    normalize,
     form_stream,
     dict(type='UniformSampleClips', clip_len=48, num_clips=10, test_mode=True),
     *format_steps,

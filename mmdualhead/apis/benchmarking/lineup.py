@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from mmdualhead.models.inference import can_fuse, fuse
+from mmdualhead.models.fused import can_fuse, fuse
 from mmdualhead.skeletons import SKELETONS, Skeleton
 
 NUM_CLASSES = 60
@@ -219,7 +219,7 @@ def _mmaction(skeleton: Skeleton, persons: int) -> dict[str, dict[str, Any]]:
     """MMAction2's networks as its own configs have them."""
     layout = skeleton.name
     if layout not in MMACTION_LAYOUTS:
-        layout = dict(num_node=skeleton.num_joints, inward=list(skeleton.edges), center=skeleton.centre)
+        layout = dict(num_node=skeleton.num_joints, inward=list(skeleton.edges), center=skeleton.center)
     tree, spatial = (dict(layout=layout, mode=mode) for mode in ('stgcn_spatial', 'spatial'))
     multi_scale = dict(gcn_adaptive='init', gcn_with_res=True, tcn_type='mstcn')
     backbones = {

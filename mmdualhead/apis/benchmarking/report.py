@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mmdualhead.evaluation.tables import markdown_table
+from mmdualhead.utils.tables import markdown_table
 
 from .lineup import EVAL, TRAIN
 from .run import Result, Row

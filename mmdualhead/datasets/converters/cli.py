@@ -14,7 +14,7 @@ import numpy as np
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 from .recording import ConversionError, MalformedRecording, RawDataset
-from .runner import Normalise, convert
+from .runner import Normalize, convert
 from .sinks import PickleSink, Sink
 
 STORE_SUFFIX = '.store'
@@ -42,7 +42,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--normalize',
         action='store_true',
-        help='store the clips normalised as NormalizeSkeleton3D does, once instead of in every epoch',
+        help='store the clips normalized as NormalizeSkeleton3D does, once instead of in every epoch',
     )
     parser.add_argument(
         '--workers', type=_count, help='processes, 0 for none but this one (default: all processors)'
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
             dataset,
             args.out,
             sink=sink,
-            normalise=make_normaliser(dataset.meta['layout']) if args.normalize else None,
+            normalize=make_normalizer(dataset.meta['layout']) if args.normalize else None,
             workers=args.workers,
             skip_malformed=args.on_error == 'skip',
         )
@@ -95,12 +95,12 @@ def _choose_sink(out: str, store: bool) -> Callable[..., Sink]:
         )
     if not store:
         return PickleSink
-    from mmdualhead.datasets.store import StoreWriter
+    from mmdualhead.datasets.annotations.store import StoreWriter
 
     return StoreWriter
 
 
-def make_normaliser(layout: Any) -> Normalise:
+def make_normalizer(layout: Any) -> Normalize:
     """What ``--normalize`` applies to each clip.
 
     Args:
@@ -114,11 +114,11 @@ def make_normaliser(layout: Any) -> Normalise:
         raise ConversionError(
             f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not say what is up'
         )
-    return partial(_normalise, skeleton=skeleton)
+    return partial(_normalize, skeleton=skeleton)
 
 
-def _normalise(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    from mmdualhead.datasets.normalize import normalize_clip
+def _normalize(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    from mmdualhead.datasets.transforms.normalize import normalize_clip
 
     try:
         return normalize_clip(keypoint, skeleton).keypoint

@@ -67,8 +67,8 @@ def scan(src: str | Path) -> RawDataset:
                 recordings.append(Recording(clip, folder / f'{clip}.json', label, splits=(split,)))
             else:
                 left_out[clip] = 'no skeleton, says the label file'
-        unlabelled = {file.stem for file in folder.glob('*.json')} - set(entries)
-        left_out |= dict.fromkeys(sorted(unlabelled), 'not in the label file')
+        unlabeled = {file.stem for file in folder.glob('*.json')} - set(entries)
+        left_out |= dict.fromkeys(sorted(unlabeled), 'not in the label file')
     _check_overlap(recordings)
     return RawDataset(
         meta=dict(dataset='kinetics', layout='openpose', classes=names, normalized=True),
@@ -116,7 +116,7 @@ def _check_overlap(recordings: list[Recording]) -> None:
 def read_recording(recording: Recording) -> Clip:
     """Read one clip.
 
-    x and y are moved so that the picture's centre is the origin; joints of score 0 become zero. Of the first
+    x and y are moved so that the picture's center is the origin; joints of score 0 become zero. Of the first
     five people in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
     is the first in the file; there are up to 300, and frames without anybody stay as zeros, since the video
     goes on meanwhile.

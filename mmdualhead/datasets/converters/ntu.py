@@ -112,7 +112,7 @@ def read_recording(recording: Recording) -> Clip:
         recording: one of :func:`scan`'s.
 
     Returns:
-        The clip, (1 or 2, T, 25, 3), metres; frames without anybody are dropped.
+        The clip, (1 or 2, T, 25, 3), meters; frames without anybody are dropped.
 
     Raises:
         MalformedRecording: the file breaks the format.

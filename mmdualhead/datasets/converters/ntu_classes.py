@@ -14,7 +14,7 @@ CLASSES = (
     *('sneeze or cough', 'staggering', 'falling down', 'headache', 'chest pain', 'back pain', 'neck pain'),
     *('nausea or vomiting', 'fan self', 'punch or slap', 'kicking', 'pushing', 'pat on back'),
     *('point finger', 'hugging', 'giving object', 'touch pocket', 'shaking hands'),
-    *('walking towards each other', 'walking apart'),
+    *('walking toward each other', 'walking apart'),
     # A61-A80
     *('put on headphone', 'take off headphone', 'shoot at basket', 'bounce ball', 'tennis bat swing'),
     *('juggle table tennis ball', 'hush', 'flick hair', 'thumb up', 'thumb down', 'make OK sign'),

@@ -31,7 +31,7 @@ class Track:
 
     Args:
         frames: (F,) the frames it is in, ascending.
-        joints: (F, V, 3) float32, metres.
+        joints: (F, V, 3) float32, meters.
     """
 
     frames: np.ndarray

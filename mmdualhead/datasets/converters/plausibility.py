@@ -1,7 +1,7 @@
 """Does a clip look like a person standing in front of a depth camera?
 
 Files that break their format are refused when they are read. Axes that point elsewhere, left and right
-exchanged, or millimetres for metres break no format, and would spoil a training silently. M persons,
+exchanged, or millimeters for meters break no format, and would spoil a training silently. M persons,
 T frames, V joints, C channels.
 """
 
@@ -26,7 +26,7 @@ class Posture(NamedTuple):
     Args:
         upright: from hip to head is mostly +y.
         sided: left is on the left of where the feet point, in right-handed axes.
-        metric: the length from hip to head could be metres.
+        metric: the length from hip to head could be meters.
     """
 
     upright: bool
@@ -42,7 +42,7 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
         skeleton: its layout.
 
     Returns:
-        The judgement; None where the layout has no depth, or does not name the head, the ankles and the feet.
+        The judgment; None where the layout has no depth, or does not name the head, the ankles and the feet.
     """
     if skeleton.up is None or skeleton.across is None or not set(NAMES) <= set(skeleton.joints):
         return None
@@ -69,12 +69,12 @@ def describe_postures(postures: Sequence[Posture]) -> list[str]:
         return []
     upright, sided, metric = (sum(column) for column in zip(*postures, strict=True))
     lines = [
-        f'posture: y is up in {upright}, left is left in {sided}, lengths are metres in {metric} '
+        f'posture: y is up in {upright}, left is left in {sided}, lengths are meters in {metric} '
         f'of {len(postures)} clips'
     ]
     doubts = (
         (upright, 'y does not point up'),
         (sided, 'left and right look exchanged, or the axes left-handed'),
-        (metric, 'lengths do not look like metres'),
+        (metric, 'lengths do not look like meters'),
     )
     return lines + [f'WARNING: in most clips {doubt}' for count, doubt in doubts if 2 * count < len(postures)]

@@ -65,7 +65,7 @@ class RawDataset:
 
     Args:
         meta: goes into the annotation file: ``dataset``, ``layout``, ``classes`` (names, or None) and, where
-            the reader does what normalisation is for, ``normalized=True``.
+            the reader does what normalization is for, ``normalized=True``.
         recordings: the raw files to convert, in the order of the result.
         read: reads one of them; a module-level function (or a partial of one), so that worker processes
             can have it. Raises :class:`MalformedRecording` or :class:`EmptyRecording`.

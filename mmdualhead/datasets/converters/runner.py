@@ -30,7 +30,7 @@ from .recording import ConversionError, EmptyRecording, MalformedRecording, RawD
 from .sinks import PickleSink, Sink
 from .summary import Summary
 
-Normalise = Callable[[np.ndarray], np.ndarray]
+Normalize = Callable[[np.ndarray], np.ndarray]
 
 # How many malformed files an error names.
 NAMED_FAULTS = 5
@@ -41,7 +41,7 @@ def convert(
     out: str | Path,
     *,
     sink: Callable[[Path, Mapping[str, Any]], Sink] = PickleSink,
-    normalise: Normalise | None = None,
+    normalize: Normalize | None = None,
     workers: int | None = None,
     skip_malformed: bool = False,
 ) -> Summary:
@@ -55,7 +55,7 @@ def convert(
         dataset: what to convert.
         out: the result; it replaces an older one, once it is whole.
         sink: makes the writer from path and meta: a pickle, or the memory-mapped store.
-        normalise: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
+        normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
         workers: processes; None takes all processors that this process may use, 0 works in this one.
         skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
 
@@ -69,8 +69,8 @@ def convert(
     out = Path(out)
     parts_dir = out.with_name(f'{out.name}.parts')
     parts_dir.mkdir(parents=True, exist_ok=True)
-    parts = plan_parts(parts_dir, dataset.recordings, [dataset.read, normalise])
-    task = partial(convert_part, read=dataset.read, normalise=normalise, layout=dataset.meta['layout'])
+    parts = plan_parts(parts_dir, dataset.recordings, [dataset.read, normalize])
+    task = partial(convert_part, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
     _run([part for part in parts if not part.is_done], task, len(dataset.recordings), workers)
 
     summary = Summary.collect(out, dataset, [part.load_index() for part in parts])
@@ -78,7 +78,7 @@ def convert(
         raise ConversionError(_describe_faults(summary.malformed))
     if not summary.clips:
         raise ConversionError(f'no clip is left to write to {out}\n{summary}')
-    meta = {'normalized': normalise is not None, **dataset.meta, 'left_out': dict(summary.left_out)}
+    meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': dict(summary.left_out)}
     with sink(out, meta) as writer:
         for annotation in _annotations(parts):
             writer.add(annotation)
@@ -87,7 +87,7 @@ def convert(
     return summary
 
 
-def convert_part(part: Part, read: Callable, normalise: Normalise | None, layout: Any) -> int:
+def convert_part(part: Part, read: Callable, normalize: Normalize | None, layout: Any) -> int:
     """Read the raw files of one part and save it; malformed ones are noted in its index.
 
     Returns:
@@ -99,7 +99,7 @@ def convert_part(part: Part, read: Callable, normalise: Normalise | None, layout
         try:
             clip = read(recording)
             check_clip(clip, skeleton.num_joints)
-            keypoint = clip.keypoint if normalise is None else normalise(clip.keypoint)
+            keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
         except MalformedRecording as error:
             empty = isinstance(error, EmptyRecording)
             faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))

@@ -1,6 +1,6 @@
 """Where converted clips go: a PoseDataset pickle as MMAction2 reads it, or anything of the same interface.
 
-The store that stays on disk, :class:`mmdualhead.datasets.store.StoreWriter`, has it.
+The store that stays on disk, :class:`mmdualhead.datasets.annotations.store.StoreWriter`, has it.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ CLASSES = (
 )
 NUM_SUBJECTS = 8
 
-# For each joint of kinect_v1 its row in the files, which begin with head, shoulder centre, spine, hip centre.
+# For each joint of kinect_v1 its row in the files, which begin with head, shoulder center, spine, hip center.
 ROWS = (3, 2, 1, 0, *range(4, 20))
 
 
@@ -55,7 +55,7 @@ def _recording(path: Path, name: str, action: str, subject: str, _: str) -> Reco
 
 
 def read_recording(recording: Recording) -> Clip:
-    """Read one file: ``d_skel``, (V, C, T) in metres, its rows put into the order of kinect_v1.
+    """Read one file: ``d_skel``, (V, C, T) in meters, its rows put into the order of kinect_v1.
 
     Args:
         recording: one of :func:`scan`'s.

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.converters import ConversionError, cli, utd_mhad
-from mmdualhead.datasets.normalize import normalize_clip
+from mmdualhead.datasets.transforms.normalize import normalize_clip
 from mmdualhead.skeletons import KINECT_V1
 
 from .raw_files import standing, write_utd
@@ -48,19 +48,19 @@ def test_store_and_pickle_hold_the_same(src: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(one['keypoint'], other['keypoint'])
 
 
-def test_normalised_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -> None:
+def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -> None:
     run(src, tmp_path / 'raw.pkl')
     run(src, tmp_path / 'out.pkl', '--normalize')
-    raw, normalised = (open_annotations(tmp_path / name) for name in ('raw.pkl', 'out.pkl'))
-    assert (raw.meta['normalized'], normalised.meta['normalized']) == (False, True)
-    for one, other in zip(raw.select('xsub_train'), normalised.select('xsub_train'), strict=True):
+    raw, normalized = (open_annotations(tmp_path / name) for name in ('raw.pkl', 'out.pkl'))
+    assert (raw.meta['normalized'], normalized.meta['normalized']) == (False, True)
+    for one, other in zip(raw.select('xsub_train'), normalized.select('xsub_train'), strict=True):
         expected = normalize_clip(one['keypoint'], KINECT_V1).keypoint
         np.testing.assert_array_equal(other['keypoint'], expected.astype(np.float32))
 
 
 def test_refuses_to_turn_flat_skeletons_upright() -> None:
     with pytest.raises(ConversionError, match="layout 'openpose' does not say what is up"):
-        cli.make_normaliser('openpose')
+        cli.make_normalizer('openpose')
 
 
 @pytest.mark.parametrize(

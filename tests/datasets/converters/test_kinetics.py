@@ -28,7 +28,7 @@ def person(seed: int, score: float = 0.5) -> np.ndarray:
     return np.column_stack([rng.random((18, 2)), np.full(18, score)])
 
 
-def centred(*people: np.ndarray) -> np.ndarray:
+def centered(*people: np.ndarray) -> np.ndarray:
     return np.float32(people) - np.float32([0.5, 0.5, 0])
 
 
@@ -52,8 +52,8 @@ def test_round_trip(tmp_path: Path) -> None:
     clips = {a['frame_dir']: a for a in result['annotations']}
     assert result['split'] == {'train': ['a', 'b'], 'val': ['d']}
     assert {name: clip['label'] for name, clip in clips.items()} == {'a': 399, 'b': 3, 'd': 3}
-    np.testing.assert_array_equal(clips['a']['keypoint'], centred(one, two)[:, None])
-    np.testing.assert_array_equal(clips['b']['keypoint'], centred(one, one, one)[None])
+    np.testing.assert_array_equal(clips['a']['keypoint'], centered(one, two)[:, None])
+    np.testing.assert_array_equal(clips['b']['keypoint'], centered(one, one, one)[None])
     meta = result['meta']
     assert (meta['layout'], meta['normalized'], len(meta['classes'])) == ('openpose', True, 400)
     assert [name for name in meta['classes'] if name] == ['class 3', 'class 5', 'class 399']
@@ -67,8 +67,8 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_keeps_the_best_two_of_five_in_each_frame(tmp_path: Path) -> None:
     people = [person(i, score) for i, score in enumerate((0.1, 0.4, 0.2, 0.5, 0.3, 0.9))]
     keypoint = read(tmp_path, [kinetics_frame(1, *people), kinetics_frame(2, *people[::-1])])
-    np.testing.assert_array_equal(keypoint[:, 0], centred(people[3], people[1]))
-    np.testing.assert_array_equal(keypoint[:, 1], centred(people[5], people[3]))
+    np.testing.assert_array_equal(keypoint[:, 0], centered(people[3], people[1]))
+    np.testing.assert_array_equal(keypoint[:, 1], centered(people[5], people[3]))
 
 
 def test_joints_of_score_zero_are_zero(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_joints_of_score_zero_are_zero(tmp_path: Path) -> None:
     someone[4, 2] = 0
     keypoint = read(tmp_path, [kinetics_frame(1, someone)])
     assert not keypoint[0, 0, 4].any()
-    np.testing.assert_array_equal(np.delete(keypoint[0, 0], 4, 0), np.delete(centred(someone)[0], 4, 0))
+    np.testing.assert_array_equal(np.delete(keypoint[0, 0], 4, 0), np.delete(centered(someone)[0], 4, 0))
 
 
 def test_frames_keep_their_time(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_frames_keep_their_time(tmp_path: Path) -> None:
     keypoint = read(tmp_path, frames[::-1])
     assert keypoint.shape == (1, MAX_FRAMES, 18, 3)
     assert np.flatnonzero(keypoint.any(axis=(0, 2, 3))).tolist() == [0, 3, 299]
-    np.testing.assert_array_equal(keypoint[0, 3], centred(person(4))[0])
+    np.testing.assert_array_equal(keypoint[0, 3], centered(person(4))[0])
 
 
 @pytest.mark.parametrize('label', ['', None, 7])

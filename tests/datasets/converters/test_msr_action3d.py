@@ -16,7 +16,7 @@ from .raw_files import standing, write_msr
 
 # The rows of a frame, as the data set documents them.
 FILE_ROWS = (
-    *('left shoulder', 'right shoulder', 'shoulder centre', 'spine', 'left hip', 'right hip', 'hip centre'),
+    *('left shoulder', 'right shoulder', 'shoulder center', 'spine', 'left hip', 'right hip', 'hip center'),
     *('left elbow', 'right elbow', 'left wrist', 'right wrist', 'left hand', 'right hand', 'left knee'),
     *('right knee', 'left ankle', 'right ankle', 'left foot', 'right foot', 'head'),
 )

@@ -38,7 +38,7 @@ def test_axes_exchanged() -> None:
     assert not judge_posture(someone(NTU) * (1, -1, 1), NTU).upright
 
 
-def test_millimetres() -> None:
+def test_millimeters() -> None:
     assert judge_posture(someone(NTU) * 1000, NTU) == Posture(True, True, False)
 
 
@@ -56,5 +56,5 @@ def test_layouts_without_depth_are_not_judged() -> None:
 def test_warns_of_what_most_clips_fail() -> None:
     postures = [Posture(True, False, True)] * 3 + [Posture(False, True, True)]
     counts, warning = describe_postures(postures)
-    assert counts == 'posture: y is up in 3, left is left in 1, lengths are metres in 4 of 4 clips'
+    assert counts == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
     assert warning.startswith('WARNING: in most clips left and right look exchanged')

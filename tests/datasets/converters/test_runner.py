@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.annotations import open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.annotations.store import StoreWriter
 from mmdualhead.datasets.converters import (
     Clip,
     ConversionError,
@@ -22,7 +23,6 @@ from mmdualhead.datasets.converters import (
     convert,
 )
 from mmdualhead.datasets.converters.parts import FEWEST_CLIPS, atomic_write
-from mmdualhead.datasets.store import StoreWriter
 
 LAYOUT = dict(joints=1, bones=[])
 NUM_CLIPS = 3 * FEWEST_CLIPS + 1
@@ -187,7 +187,7 @@ def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> 
         tmp_path / 'out.pkl',
         workers=0,
         skip_malformed=True,
-        normalise=partial(np.multiply, 2),
+        normalize=partial(np.multiply, 2),
     )
     result = load(tmp_path / 'out.pkl')
     assert result['meta']['normalized'] is True

@@ -14,7 +14,7 @@ from .raw_files import standing, write_utd
 
 # The rows of the files, as the data set documents them.
 FILE_ROWS = (
-    *('head', 'shoulder centre', 'spine', 'hip centre', 'left shoulder', 'left elbow', 'left wrist'),
+    *('head', 'shoulder center', 'spine', 'hip center', 'left shoulder', 'left elbow', 'left wrist'),
     *('left hand', 'right shoulder', 'right elbow', 'right wrist', 'right hand', 'left hip', 'left knee'),
     *('left ankle', 'left foot', 'right hip', 'right knee', 'right ankle', 'right foot'),
 )

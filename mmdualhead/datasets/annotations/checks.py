@@ -1,0 +1,315 @@
+"""What can be wrong with annotations, found before training starts.
+
+Every clip is first looked at on its own (:func:`entry_faults`) and reduced to one row of a
+:class:`ClipTable`; the rows are then checked together. M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LABELS = 2**31  # what a label may be, so that stores can hold it
+SHOWN = 5  # clips named for each fault
+OUTLIER_LARGE = 100.0  # times the median clip's root mean square
+OUTLIER_SMALL = 1e-3
+HUGE = float(np.finfo(np.float64).max)
+
+
+class AnnotationError(ValueError):
+    """An annotation file has faults. The message lists them all."""
+
+
+class Finding(NamedTuple):
+    """One thing that some clips have in common and should not.
+
+    Attributes:
+        field: the field of the annotation.
+        expected: what should be there.
+        clips: (name, what was found) of the first few clips.
+        count: how many clips.
+        advice: what was or can be done about it.
+    """
+
+    field: str
+    expected: str
+    clips: tuple[tuple[str, str], ...]
+    count: int
+    advice: str = ''
+
+    def __str__(self) -> str:
+        more = self.count - len(self.clips)
+        lines = [
+            f'* {self.field}: expected {self.expected}, found otherwise in {plural(self.count, "clip")}:'
+        ]
+        lines += [f'    {name}: {found}' for name, found in self.clips]
+        lines += [f'    ... and {more} more'] if more else []
+        lines += [f'  {self.advice}'] if self.advice else []
+        return '\n'.join(lines)
+
+
+@dataclass
+class Report:
+    """What the checks found: faults end the run, notes are only said."""
+
+    faults: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+    def raise_faults(self, where: str) -> None:
+        """End with one :class:`AnnotationError` for all faults, if there are any."""
+        if self.faults:
+            head = f'{where}: {plural(len(self.faults), "kind")} of fault'
+            raise AnnotationError('\n'.join([head, *map(str, self.faults)]))
+
+
+class ClipTable(NamedTuple):
+    """One row a clip.
+
+    Attributes:
+        label: (n,) integers.
+        shape: (n, 4) integers, the keypoints' (M, T, V, C).
+        power: (n,) mean square of the keypoints; not finite where they are not.
+    """
+
+    label: np.ndarray
+    shape: np.ndarray
+    power: np.ndarray
+
+
+class Expectation(NamedTuple):
+    """What a run expects of its clips; None or empty where it does not care.
+
+    Attributes:
+        num_classes: labels are smaller.
+        num_joints: V.
+        layout: what ``num_joints`` comes from, for messages.
+        num_coordinates: C.
+        num_person: how many persons the network takes.
+        training: whether the clips are trained on.
+        multi_class: labels are lists.
+    """
+
+    num_classes: int | None = None
+    num_joints: int | None = None
+    layout: str = ''
+    num_coordinates: int | None = None
+    num_person: int | None = None
+    training: bool = True
+    multi_class: bool = False
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 clip``, ``2,000 clips``."""
+    return f'{count:,} {noun}{"" if count == 1 else "s"}'
+
+
+def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> Iterator[tuple[str, str, str]]:
+    """(field, expected, found) of everything that makes one annotation unreadable."""
+    if not isinstance(clip, Mapping):
+        yield 'annotation', 'a dict', type(clip).__name__
+        return
+    for missing in [key for key in ('frame_dir', 'label', 'keypoint') if key not in clip]:
+        if missing != 'frame_dir' or 'filename' not in clip:
+            yield missing, 'to be there', f'missing; fields: {sorted(map(str, clip))}'
+    name = clip.get('frame_dir', clip.get('filename', ''))
+    if not isinstance(name, str):
+        yield 'frame_dir', 'a string', f'{name!r} ({type(name).__name__})'
+    if 'label' in clip and not multi_class and not is_integer(clip['label']):
+        yield 'label', 'an integer', f'{clip["label"]!r} ({type(clip["label"]).__name__})'
+    if 'keypoint' in clip:
+        yield from _keypoint_faults(clip)
+
+
+def is_integer(value: Any) -> bool:
+    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; no truth value."""
+    if isinstance(value, np.ndarray):
+        value = value[()] if value.ndim == 0 else None
+    return isinstance(value, Integral) and not isinstance(value, bool) and -LABELS <= value < LABELS
+
+
+def _keypoint_faults(clip: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    keypoint = clip['keypoint']
+    if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in 'fiu' or keypoint.ndim != 4:
+        kind = type(keypoint).__name__
+        if isinstance(keypoint, np.ndarray):
+            kind = f'{keypoint.dtype} array of shape {keypoint.shape}'
+        yield 'keypoint', 'a numeric array (M, T, V, C)', kind
+        return
+    if keypoint.shape[1] == 0:
+        yield 'keypoint', 'at least one frame', f'shape {keypoint.shape}'
+    if clip.get('total_frames', keypoint.shape[1]) != keypoint.shape[1]:
+        yield 'total_frames', "the keypoints' T", f'{clip["total_frames"]!r}, keypoint {keypoint.shape}'
+    score = clip.get('keypoint_score')
+    if score is not None and np.shape(score) != keypoint.shape[:3]:
+        yield 'keypoint_score', "the keypoints' (M, T, V)", f'{np.shape(score)}, keypoint {keypoint.shape}'
+
+
+def mean_square(keypoint: np.ndarray) -> float:
+    """One pass over the data that tells non-finite, empty and outlying clips from ordinary ones."""
+    if keypoint.dtype not in (np.float32, np.float64):
+        keypoint = keypoint.astype(np.float32)
+    power = float(np.vdot(keypoint, keypoint)) / max(keypoint.size, 1)
+    if math.isfinite(power) or not np.isfinite(keypoint).all():
+        return power
+    # Finite numbers whose squares are too large for their type.
+    return mean_square(keypoint.astype(np.float64)) if keypoint.dtype == np.float32 else HUGE
+
+
+def tabulate(
+    clips: Sequence[Mapping[str, Any]], multi_class: bool = False
+) -> tuple[ClipTable, list[Finding]]:
+    """The table of annotations in memory, and the faults of those that have no place in it.
+
+    Args:
+        clips: annotations.
+        multi_class: labels are lists; their column is -1.
+    """
+    number, found = len(clips), {}
+    table = ClipTable(np.full(number, -1), np.zeros((number, 4), np.int64), np.zeros(number))
+    sound = np.ones(number, bool)
+    for row, clip in enumerate(clips):
+        faults = [] if _is_ordinary(clip) else list(entry_faults(clip, multi_class))
+        for what, expected, seen in faults:
+            found.setdefault((what, expected), []).append((clip_name(clip, row), seen))
+        if faults:
+            sound[row] = False
+            continue
+        if not multi_class:
+            table.label[row] = clip['label']
+        table.shape[row] = clip['keypoint'].shape
+        table.power[row] = mean_square(clip['keypoint'])
+    table = ClipTable(*(column[sound] for column in table))
+    return table, [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
+
+
+def _is_ordinary(clip: Mapping[str, Any]) -> bool:
+    """What nearly every clip is and :func:`entry_faults` finds no fault with, told four times as fast."""
+    if type(clip) is not dict:
+        return False
+    keypoint, score = clip.get('keypoint'), clip.get('keypoint_score')
+    return (
+        type(keypoint) is np.ndarray
+        and keypoint.ndim == 4
+        and keypoint.dtype.kind == 'f'
+        and keypoint.shape[1] == clip.get('total_frames') != 0
+        and type(label := clip.get('label')) is int
+        and 0 <= label < LABELS
+        and type(clip.get('frame_dir')) is str
+        and (score is None or (type(score) is np.ndarray and score.shape == keypoint.shape[:3]))
+    )
+
+
+def clip_name(clip: Mapping[str, Any], position: int) -> str:
+    """What to call an annotation in a message, even one without a name."""
+    name = clip.get('frame_dir', clip.get('filename')) if isinstance(clip, Mapping) else None
+    return f'#{position}' if name is None else str(name)
+
+
+def check_table(
+    table: ClipTable, expected: Expectation, clip_at: Callable[[int], Mapping[str, Any]]
+) -> tuple[Report, np.ndarray]:
+    """Check the clips of one split together.
+
+    Args:
+        table: a row for every clip.
+        expected: what the run expects.
+        clip_at: reads a clip by its row, for the names and details of those at fault.
+
+    Returns:
+        The report, and (n,) which clips to use.
+    """
+    report = Report()
+    checker = _Checker(table, expected, clip_at)
+    report.faults = [finding for finding in checker.faults() if finding.count]
+    if not report.faults:
+        report.notes = [finding for finding in checker.notes() if finding.count]
+    empty = table.power == 0
+    return report, ~empty if expected.training else np.ones(len(empty), bool)
+
+
+class _Checker(NamedTuple):
+    table: ClipTable
+    expected: Expectation
+    clip_at: Callable[[int], Mapping[str, Any]]
+
+    def find(
+        self, what: str, expected: str, rows: np.ndarray, found: Callable[[int], str], advice: str = ''
+    ) -> Finding:
+        where = np.flatnonzero(rows)
+        named = tuple((clip_name(self.clip_at(row), row), found(row)) for row in map(int, where[:SHOWN]))
+        return Finding(what, expected, named, len(where), advice)
+
+    def faults(self) -> Iterator[Finding]:
+        label, shape = self.table.label, self.table.shape
+        if not self.expected.multi_class:
+            yield self._labels(label)
+        layout, coordinates = f'layout {self.expected.layout!r}', 'for 3-D normalization'
+        for axis, name, wanted, reason in (
+            (2, 'joints', self.expected.num_joints, layout),
+            (3, 'coordinates', self.expected.num_coordinates, coordinates),
+        ):
+            size = shape[:, axis]
+            common = wanted or int(np.bincount(size).argmax())
+            source = reason if wanted else 'as most clips of the split'
+            yield self.find(
+                'keypoint',
+                f'{common} {name} ({source})',
+                size != common,
+                lambda row: f'shape {tuple(map(int, shape[row]))}',
+            )
+        yield self.find(
+            'keypoint',
+            'finite numbers',
+            ~np.isfinite(self.table.power),
+            lambda row: locate_nonfinite(self.clip_at(row)['keypoint']),
+            'With check=False, NormalizeSkeleton3D takes such joints as missing.',
+        )
+
+    def _labels(self, label: np.ndarray) -> Finding:
+        classes = self.expected.num_classes
+        wrong = label < 0 if classes is None else (label < 0) | (label >= classes)
+        span = '0 or more' if classes is None else f'0..{classes - 1} (num_classes={classes})'
+        return self.find('label', span, wrong, lambda row: str(label[row]))
+
+    def notes(self) -> Iterator[Finding]:
+        persons, frames = self.table.shape[:, 0], self.table.shape[:, 1]
+        empty = self.table.power == 0
+        fate = 'They are left out.'
+        if not self.expected.training:
+            fate = 'They are kept, since a test set keeps its size, and predicted from zeros.'
+        yield self.find('keypoint', 'somebody to be seen', empty, lambda _: 'nobody, or all zero', fate)
+        yield self.find(
+            'keypoint', 'more than one frame', frames == 1, lambda _: '1 frame', 'It is shown as a still.'
+        )
+        most = self.expected.num_person
+        if most is not None:
+            advice = f'FormatSkeletonInput keeps the {most} most active.'
+            yield self.find(
+                'keypoint', f'up to {most} persons', persons > most, lambda r: f'{persons[r]}', advice
+            )
+        yield self._outliers(empty)
+
+    def _outliers(self, empty: np.ndarray) -> Finding:
+        size = np.sqrt(self.table.power)
+        usual = float(np.median(size[~empty])) if not empty.all() else 1.0
+        outlying = ~empty & ((size > OUTLIER_LARGE * usual) | (size < OUTLIER_SMALL * usual))
+        return self.find(
+            'keypoint',
+            f'coordinates of about the usual size (root mean square {usual:.3g})',
+            outlying,
+            lambda row: f'{size[row]:.3g}, {size[row] / usual:.3g} times as large',
+            'Other units (mm for m)? They are used as they are.',
+        )
+
+
+def locate_nonfinite(keypoint: np.ndarray) -> str:
+    """Where a clip's first NaN or infinity is, and how many there are."""
+    wrong = np.argwhere(~np.isfinite(keypoint))
+    person, frame, joint, channel = map(int, wrong[0])
+    value = keypoint[tuple(wrong[0])]
+    return f'{value} at person {person}, frame {frame}, joint {joint}, channel {channel}; {len(wrong)} in all'

@@ -1,0 +1,181 @@
+"""One interface to annotation files of either kind, a pickle in memory or a store on disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from mmdualhead.datasets.annotations.checks import (
+    SHOWN,
+    ClipTable,
+    Expectation,
+    Finding,
+    Report,
+    check_table,
+    tabulate,
+)
+from mmdualhead.datasets.annotations.splits import counterparts
+from mmdualhead.datasets.annotations.store import StoreClips, open_store
+from mmdualhead.utils.pickles import load_annotations
+
+FORMAT = (
+    'dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label, total_frames, keypoint), ...])'
+)
+
+
+class AnnotationFile(Protocol):
+    """What the data set needs of a file.
+
+    Attributes:
+        path: where it is.
+        meta: what the converter said of it.
+        splits: names of its splits.
+    """
+
+    path: Path
+    meta: dict[str, Any]
+    splits: list[str]
+
+    def select(self, split: str) -> Sequence[dict]:
+        """The annotations of a split."""
+
+    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
+        """Names without annotation, names with two, and names that ``others`` hold, too."""
+
+    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+        """The table of selected annotations and the faults of those that have no place in it."""
+
+
+def open_annotations(path: str | Path) -> AnnotationFile:
+    """Open an annotation pickle or a store.
+
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: it can't be read, or is no annotation file.
+    """
+    return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
+
+
+class CheckedSplit(NamedTuple):
+    """What :func:`check_split` returns.
+
+    Attributes:
+        report: faults and notes.
+        clips: the annotations to use.
+        table: a row for every clip of the split; None where some are malformed or none were looked at.
+    """
+
+    report: Report
+    clips: Sequence[dict]
+    table: ClipTable | None = None
+
+
+def check_split(file: AnnotationFile, split: str, expected: Expectation | None) -> CheckedSplit:
+    """Check the clips of a split, and that its counterpart splits share none.
+
+    Args:
+        file: the annotations.
+        split: name of the split.
+        expected: what the run expects of its clips; None leaves the clips themselves unchecked.
+    """
+    faults = file.split_faults(split, counterparts(split, file.splits))
+    clips = file.select(split)
+    if expected is None or not len(clips):
+        return CheckedSplit(Report(faults), clips)
+    table, malformed = file.table(clips, expected.multi_class)
+    if malformed:
+        return CheckedSplit(Report(faults + malformed), clips)
+    report, usable = check_table(table, expected, clips.__getitem__)
+    report.faults = faults + report.faults
+    if not usable.all():
+        clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
+    return CheckedSplit(report, clips, table)
+
+
+class PickledAnnotations:
+    """A pickle in the format of MMAction2's ``PoseDataset``, read into memory.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no pickle of plain data, or not in the format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        data = load_annotations(self.path)
+        if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
+            kind = type(data).__name__
+            has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
+            raise ValueError(f'{self.path}: expected {FORMAT}, found {has}')
+        self.annotations, self._names = data['annotations'], data['split']
+        self.meta = dict(data.get('meta') or {})
+        self._check_containers()
+        self.splits = [str(name) for name in self._names]
+        first = self.annotations[0] if self.annotations else None
+        # MMAction2, too, goes by the first annotation.
+        key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
+        self._clip_names = [_name(clip, key) for clip in self.annotations]
+
+    def _check_containers(self) -> None:
+        wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
+        wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
+        if not wrong:
+            lists = (list, tuple, set, np.ndarray)
+            wrong = [(f'split {split!r}', v) for split, v in self._names.items() if not isinstance(v, lists)]
+        if not wrong:
+            names = ((split, name) for split, names in self._names.items() for name in names)
+            wrong = [
+                (f'{name!r} in split {split!r}', name) for split, name in names if not isinstance(name, str)
+            ]
+        if wrong:
+            found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
+            raise ValueError(f'{self.path}: expected {FORMAT}; {found}')
+
+    def select(self, split: str) -> list[dict]:
+        """The annotations of a split, and those that can't be told to belong to any."""
+        names = set(self._names[split])
+        named = zip(self.annotations, self._clip_names, strict=True)
+        return [clip for clip, name in named if name is None or name in names]
+
+    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
+        """See :class:`AnnotationFile`."""
+        names = set(self._names[split])
+        there = Counter(name for name in self._clip_names if name in names)
+        absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
+        twice = [name for name, count in there.items() if count > 1]
+        found = [
+            _finding('split', f'an annotation for every name in {split!r}', absent),
+        ]
+        shown = tuple((name, self._labels(name)) for name in twice[:SHOWN])
+        found.append(Finding('frame_dir', 'one annotation a name', shown, len(twice)))
+        for other in others:
+            both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
+            found.append(_finding('split', f'no clip in both {split!r} and {other!r}', both))
+        return [finding for finding in found if finding.count]
+
+    def _labels(self, name: str) -> str:
+        named = zip(self.annotations, self._clip_names, strict=True)
+        labels = [str(clip.get('label')) for clip, of in named if of == name]
+        return f'{len(labels)} annotations, labels {labels}'
+
+    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+        """See :class:`AnnotationFile`."""
+        return tabulate(clips, multi_class)
+
+
+def _finding(field: str, expected: str, found: Mapping[str, str]) -> Finding:
+    return Finding(field, expected, tuple(found.items())[:SHOWN], len(found))
+
+
+def _name(clip: Any, key: str) -> str | None:
+    """What splits call a clip; None where it has no proper name."""
+    name = clip.get(key) if isinstance(clip, Mapping) else None
+    return name if isinstance(name, str) else None

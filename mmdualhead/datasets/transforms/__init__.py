@@ -1,0 +1,30 @@
+"""Pipeline steps, registered in mmaction's TRANSFORMS."""
+
+from .augment import (
+    JointDropout,
+    JointJitter,
+    MirrorSkeleton,
+    RandomRotate3D,
+    RandomScale,
+    RandomShear,
+    TemporalCropResize,
+)
+from .formatting import FormatSkeletonInput
+from .normalize import NormalizeSkeleton3D
+from .sampling import ReplayPad, UniformSampleClips
+from .streams import SkeletonStream
+
+__all__ = [
+    'FormatSkeletonInput',
+    'JointDropout',
+    'JointJitter',
+    'MirrorSkeleton',
+    'NormalizeSkeleton3D',
+    'RandomRotate3D',
+    'RandomScale',
+    'RandomShear',
+    'ReplayPad',
+    'SkeletonStream',
+    'TemporalCropResize',
+    'UniformSampleClips',
+]

@@ -1,0 +1,249 @@
+"""Random changes that leave an action what it is. None is on in the paper's protocol.
+
+They stand between normalization and ``SkeletonStream``: after the one the origin is the body's center and x
+its left-right axis, before the other ``keypoint`` still holds joints. Missing joints (zero) stay zero.
+Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
+
+M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmaction.registry import TRANSFORMS
+from mmcv.transforms import BaseTransform
+
+from mmdualhead.datasets.transforms.normalize import rotation_about
+from mmdualhead.skeletons import get_skeleton
+
+AXES = np.eye(3)
+
+
+class _LinearMap(BaseTransform):
+    """``x' = A x`` for every joint, with one random A a clip.
+
+    Args:
+        amount: how far A may be from the identity, along or about each axis; one number is for all.
+
+    Raises:
+        ValueError: an amount is negative; or, at use, there are not as many coordinates as amounts.
+    """
+
+    def __init__(self, amount: float | Sequence[float]) -> None:
+        self.amount = np.asarray(amount, np.float64)
+        if (self.amount < 0).any():
+            raise ValueError(f"{type(self).__name__}: amounts can't be negative, found {amount!r}")
+
+    def matrix(self, size: int) -> np.ndarray:
+        """A random (C, C) matrix."""
+        raise NotImplementedError
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        size = keypoint.shape[-1]
+        if self.amount.ndim and len(self.amount) != size:
+            raise ValueError(
+                f'clip {results.get("frame_dir")!r}: {type(self).__name__} has {len(self.amount)} amounts '
+                f'for {size} coordinates'
+            )
+        results['keypoint'] = keypoint @ self.matrix(size).T.astype(keypoint.dtype)
+        return results
+
+    def _draw(self, shape: int | tuple[int, ...]) -> np.ndarray:
+        return np.random.uniform(-1, 1, shape) * self.amount
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}({self.amount.tolist()})'
+
+
+@TRANSFORMS.register_module()
+class RandomRotate3D(_LinearMap):
+    """Turn the whole clip: ``A = R_z R_y R_x``, each by an angle from U(-a, a). Bones keep their lengths.
+
+    Args:
+        amount: a in radians, for all or each of x, y, z.
+    """
+
+    def __init__(self, amount: float | Sequence[float] = 0.3) -> None:
+        super().__init__(amount)
+
+    def matrix(self, size: int) -> np.ndarray:
+        """See :class:`RandomRotate3D`."""
+        if size != 3:
+            raise ValueError(f'RandomRotate3D needs 3 coordinates, found {size}')
+        x, y, z = (rotation_about(axis, angle) for axis, angle in zip(AXES, self._draw(3), strict=True))
+        return z @ y @ x
+
+
+@TRANSFORMS.register_module()
+class RandomScale(_LinearMap):
+    """Stretch the whole clip: A is diagonal, each factor from U(1 - s, 1 + s).
+
+    Args:
+        amount: s, for all or each of the axes.
+    """
+
+    def __init__(self, amount: float | Sequence[float] = 0.2) -> None:
+        super().__init__(amount)
+
+    def matrix(self, size: int) -> np.ndarray:
+        """See :class:`RandomScale`."""
+        return np.diag(1 + self._draw(size))
+
+
+@TRANSFORMS.register_module()
+class RandomShear(_LinearMap):
+    """Shear the whole clip: A has ones on its diagonal and values from U(-s, s) beside it.
+
+    Args:
+        amount: s, for all or each of the axes that the others are added to.
+    """
+
+    def __init__(self, amount: float | Sequence[float] = 0.2) -> None:
+        super().__init__(amount)
+
+    def matrix(self, size: int) -> np.ndarray:
+        """See :class:`RandomShear`."""
+        drawn = self._draw((size, size)).T
+        np.fill_diagonal(drawn, 1)
+        return drawn
+
+
+@TRANSFORMS.register_module()
+class JointDropout(BaseTransform):
+    """Lose joints: each is zero in all frames with probability p, of all persons; never all of them.
+
+    Args:
+        prob: p.
+    """
+
+    def __init__(self, prob: float = 0.1) -> None:
+        self.prob = check_probability(self, prob)
+
+    def transform(self, results: dict) -> dict:
+        joints = results['keypoint'].shape[2]
+        kept = np.random.rand(joints) >= self.prob
+        kept[np.random.randint(joints)] = True
+        results['keypoint'] = results['keypoint'] * kept[:, None]
+        if 'keypoint_score' in results:
+            results['keypoint_score'] = results['keypoint_score'] * kept
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class JointJitter(BaseTransform):
+    """Add sensor noise: ``x' = x + N(0, σ²)`` for every coordinate of every joint that is not missing.
+
+    Args:
+        sigma: σ, in the units of the coordinates.
+    """
+
+    def __init__(self, sigma: float = 0.01) -> None:
+        if sigma < 0:
+            raise ValueError(f"JointJitter: sigma can't be negative, found {sigma}")
+        self.sigma = sigma
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        noise = np.random.normal(0, self.sigma, keypoint.shape).astype(keypoint.dtype)
+        results['keypoint'] = keypoint + noise * keypoint.any(-1, keepdims=True)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(sigma={self.sigma})'
+
+
+@TRANSFORMS.register_module()
+class MirrorSkeleton(BaseTransform):
+    """Mirror the whole clip: left and right joints change places and x its sign.
+
+    Args:
+        layout: name or definition of the skeleton, whose ``pairs`` say what is left and right.
+        prob: how often.
+
+    Raises:
+        ValueError: the layout has no pairs.
+    """
+
+    def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', prob: float = 0.5) -> None:
+        self.skeleton = get_skeleton(layout)
+        self.prob = check_probability(self, prob)
+        if not self.skeleton.pairs:
+            raise ValueError(f'MirrorSkeleton: layout {self.skeleton.name!r} has no left-right pairs')
+
+    def transform(self, results: dict) -> dict:
+        if np.random.rand() >= self.prob:
+            return results
+        mirrored = results['keypoint'].take(self.skeleton.mirror, axis=2)
+        mirrored[..., 0] *= -1
+        results['keypoint'] = mirrored
+        if 'keypoint_score' in results:
+            results['keypoint_score'] = results['keypoint_score'].take(self.skeleton.mirror, axis=2)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(layout={self.skeleton.name!r}, prob={self.prob})'
+
+
+@TRANSFORMS.register_module()
+class TemporalCropResize(BaseTransform):
+    """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
+
+    Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
+
+    Args:
+        ratio: (low, high), within 0..1.
+        length: frames of the result; None keeps T.
+    """
+
+    def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), length: int | None = None) -> None:
+        if not 0 < ratio[0] <= ratio[1] <= 1:
+            raise ValueError(f'TemporalCropResize: ratio needs 0 < low <= high <= 1, found {ratio}')
+        self.ratio = ratio
+        self.length = length
+
+    def transform(self, results: dict) -> dict:
+        frames = results['keypoint'].shape[1]
+        size = max(1, round(frames * np.random.uniform(*self.ratio)))
+        start = np.random.randint(frames - size + 1)
+        times = np.linspace(start, start + size - 1, self.length or frames)
+        results['keypoint'] = interpolate(results['keypoint'], times)
+        if 'keypoint_score' in results:
+            results['keypoint_score'] = interpolate(results['keypoint_score'][..., None], times)[..., 0]
+        results['total_frames'] = len(times)
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(ratio={self.ratio}, length={self.length})'
+
+
+def interpolate(keypoint: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """A clip at points in time between its frames, linearly; a joint missing in a frame is not blended.
+
+    Args:
+        keypoint: (M, T, V, C).
+        times: (T',) within 0..T-1.
+
+    Returns:
+        (M, T', V, C) in the type of ``keypoint``.
+    """
+    before = np.floor(times).astype(np.int64)
+    after = np.ceil(times).astype(np.int64)
+    weight = (times - before).astype(keypoint.dtype)[:, None, None]
+    blend = keypoint[:, before] * (1 - weight) + keypoint[:, after] * weight
+    present = keypoint.any(-1)
+    whole = (present[:, before] & present[:, after])[..., None]
+    return np.where(whole, blend, keypoint[:, np.rint(times).astype(np.int64)])
+
+
+def check_probability(transform: BaseTransform, prob: float) -> float:
+    """The probability, if it is one."""
+    if not 0 <= prob <= 1:
+        raise ValueError(f'{type(transform).__name__}: prob is a probability, found {prob}')
+    return prob

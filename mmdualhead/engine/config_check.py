@@ -1,0 +1,114 @@
+"""What can be wrong with a config although every program accepts it."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mmengine.runner import Runner
+
+OTHER_KEYS = (
+    *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
+    *('find_unused_parameters', 'sync_bn', 'tta_model', 'tta_cfg', 'optim_wrapper', 'sampler'),
+)
+"""Top-level keys that are read although they are no arguments of mmengine's Runner."""
+
+LIKENESS = 0.85
+"""How like a known key (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
+
+INPUT_STEPS = ('Normalize', 'Stream', 'SkeFeat', 'JointToBone', 'ToMotion')
+"""Parts of the names of the pipeline steps that decide what the numbers of a clip mean."""
+
+INPUT_KEYS = ('stream', 'layout')
+"""Arguments of a data set that do."""
+
+
+def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Top-level keys that nothing reads but that look much like one that is read.
+
+    A config may define names of its own (``train_pipeline``, ``ann_file``), so unlike ones are left alone.
+
+    Returns:
+        The key that was probably meant, for each misspelt one.
+    """
+    keys = list(keys)
+    known = {*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS} - {'self'}
+    likely = {
+        key: difflib.get_close_matches(key.lower(), known, n=1, cutoff=LIKENESS)
+        for key in keys
+        if key not in known
+    }
+    return {key: found[0] for key, found in likely.items() if found}
+
+
+def parse_config(text: str) -> dict[str, Any]:
+    """Read the text of a dumped config without executing it.
+
+    Returns:
+        The top-level keys whose values are plain: literals, lists, tuples and dicts of such.
+
+    Raises:
+        SyntaxError: it is no Python text.
+    """
+    plain = {}
+    for statement in ast.parse(text).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                plain[statement.targets[0].id] = _evaluate(statement.value)
+            except ValueError:
+                continue
+    return plain
+
+
+def _evaluate(node: ast.AST) -> Any:
+    """The value of a literal, in which ``dict(key=value)`` may stand for a dict."""
+    match node:
+        case ast.Call(func=ast.Name(id='dict'), args=[]):
+            return {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords if keyword.arg}
+        case ast.Dict():
+            pairs = zip(node.keys, node.values, strict=True)
+            return {_evaluate(key): _evaluate(value) for key, value in pairs if key}
+        case ast.List() | ast.Tuple():
+            return [_evaluate(element) for element in node.elts]
+        case _:
+            return ast.literal_eval(node)
+
+
+def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
+    """What a config says about the meaning of the numbers that enter the network.
+
+    Args:
+        config: the config.
+        loader: the data loader to look at, for example ``'test_dataloader'``.
+
+    Returns:
+        The stream and the layout of the data set, and the pipeline steps that normalize or derive a stream.
+    """
+    dataset = (config.get(loader) or {}).get('dataset') or {}
+    while isinstance(dataset.get('dataset'), Mapping):
+        dataset = dataset['dataset']
+    decided = {key: dataset[key] for key in INPUT_KEYS if key in dataset}
+    for step in dataset.get('pipeline') or ():
+        if any(part in str(step.get('type')) for part in INPUT_STEPS):
+            decided[str(step['type'])] = {key: _plain(value) for key, value in step.items() if key != 'type'}
+    return decided
+
+
+def _plain(value: Any) -> Any:
+    """A value in the form that a dumped and parsed config has it."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def differences(trained: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]:
+    """What two results of :func:`network_input` differ in, one line each."""
+    lines = []
+    for key in dict.fromkeys([*trained, *running]):
+        before, now = (found.get(key, 'absent') for found in (trained, running))
+        if before != now:
+            lines.append(f'{key}: trained with {before!r}, now {now!r}')
+    return lines

@@ -1,0 +1,198 @@
+"""Hooks that stop a run at the first sign that its result would be worthless, and say why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+from mmdualhead.engine.checkpoints import drop_code, find_resumable, match, non_finite, weights_of
+from mmdualhead.engine.config_check import differences, misspelt_keys, network_input, parse_config
+
+SHOWN = 16
+"""How many clips an error message lists."""
+
+
+class NonFiniteError(ValueError):
+    """A NaN or an infinity where only numbers make sense."""
+
+
+@HOOKS.register_module()
+class FiniteCheckHook(Hook):
+    """Stops at the first loss, score or weight that is NaN or infinite.
+
+    Raises:
+        NonFiniteError: after the iteration whose loss or score is not finite, with the clips of its batch;
+            before a checkpoint with such weights would be written, and after one was read.
+    """
+
+    priority = 'HIGH'
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Check the losses."""
+        bad = {
+            name: float(v) for name, v in (outputs or {}).items() if not torch.as_tensor(v).isfinite().all()
+        }
+        if bad:
+            rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
+            raise NonFiniteError(
+                f'{_written(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning rate '
+                f'{rate:g}. {_describe(data_batch)}'
+            )
+
+    def after_val_iter(
+        self, _runner: Runner, data_batch: Any = None, outputs: Sequence[Any] | None = None, **_: Any
+    ) -> None:
+        """Check the scores of the clips."""
+        self._check_scores(data_batch, outputs)
+
+    def after_test_iter(
+        self, _runner: Runner, data_batch: Any = None, outputs: Sequence[Any] | None = None, **_: Any
+    ) -> None:
+        """Check the scores of the clips."""
+        self._check_scores(data_batch, outputs)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights."""
+        bad = non_finite(checkpoint['state_dict'])
+        if bad:
+            raise NonFiniteError(
+                f'{len(bad)} weights are not finite after iteration {runner.iter}, {bad[0]} first; they '
+                f'are not saved'
+            )
+
+    def after_load_checkpoint(self, _runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights."""
+        bad = non_finite(weights_of(checkpoint))
+        if bad:
+            raise NonFiniteError(f'{len(bad)} weights of the checkpoint are not finite, {bad[0]} first')
+
+    def _check_scores(self, data_batch: Any, outputs: Sequence[Any] | None) -> None:
+        bad = [
+            clip for clip, sample in zip(_clips(data_batch), outputs or (), strict=False) if _is_bad(sample)
+        ]
+        if bad:
+            raise NonFiniteError(f'the scores of {_some(bad)} are not finite. {_describe(data_batch)}')
+
+
+@HOOKS.register_module()
+class LoadCheckHook(Hook):
+    """Checks what a run starts from.
+
+    * A checkpoint has to fit the model in full, by name and shape.
+    * ``--resume`` goes on from the newest whole checkpoint and says so loudly if there is none.
+
+    Args:
+        strict: False lets *training* start (``load_from``) from a checkpoint that fits in part, for
+            fine-tuning. Testing and resuming always demand a full match.
+
+    Raises:
+        ValueError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, strict: bool = True) -> None:
+        self.strict = strict
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose the checkpoint to resume from."""
+        if not runner._resume or runner._load_from is not None:
+            return
+        path, passed_over = find_resumable(runner.work_dir)
+        for reason in passed_over:
+            runner.logger.warning('%s; looking for an older one', reason)
+        if path is None:
+            runner.logger.warning(
+                '\n%s\nNOTHING TO RESUME: %s holds no whole checkpoint. Training starts from scratch.\n%s',
+                *('*' * 80, runner.work_dir, '*' * 80),
+            )
+            return
+        runner._load_from = str(path)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with the model."""
+        drop_code(checkpoint)
+        fit = match(runner.model, checkpoint)
+        if fit.is_full:
+            return
+        # The train loop is built, from its config, when training starts.
+        is_training = isinstance(runner._train_loop, BaseLoop)
+        if is_training and not self.strict and not runner._resume and fit.matched:
+            runner.logger.warning('fine-tuning from a checkpoint that fits in part: %s', fit)
+            return
+        keys = '' if 'state_dict' in checkpoint else f' It has no state_dict, but {list(checkpoint)[:8]}.'
+        advice = ''
+        if is_training and not runner._resume:
+            advice = ' To fine-tune from it all the same: --cfg-options default_hooks.load_check.strict=False'
+        raise ValueError(f'{runner._load_from} does not fit the model: {fit}.{keys}{advice}')
+
+
+@HOOKS.register_module()
+class ConfigCheckHook(Hook):
+    """Warns of configs that would be obeyed but can't be meant.
+
+    * a top-level key that nothing reads but that looks like one that is read;
+    * a checkpoint that was trained on another stream, layout or normalization than it now meets.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        """Look for misspelt keys."""
+        for key, meant in misspelt_keys(runner.cfg).items():
+            runner.logger.warning('the config has %r, which nothing reads. Is %r meant?', key, meant)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint's config with the running one."""
+        text = (checkpoint.get('meta') or {}).get('cfg')
+        if not isinstance(text, str):
+            return
+        try:
+            trained = network_input(parse_config(text), 'train_dataloader')
+        except (SyntaxError, AttributeError, TypeError):
+            runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')
+            return
+        loader = 'train_dataloader' if isinstance(runner._train_loop, BaseLoop) else 'test_dataloader'
+        found = differences(trained, network_input(runner.cfg, loader)) if trained else []
+        if found:
+            runner.logger.warning(
+                'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: %s', '; '.join(found)
+            )
+
+
+def _clips(data_batch: Any) -> list[str]:
+    """The names of the clips of a batch; ``clip i of the batch`` where its data samples carry none."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
+    metas = [getattr(sample, 'metainfo', {}) for sample in samples or ()]
+    return [str(meta.get('frame_dir', f'clip {i} of the batch')) for i, meta in enumerate(metas)]
+
+
+def _describe(data_batch: Any) -> str:
+    """The clips of a batch, those with a NaN or infinity in their input first."""
+    clips = _clips(data_batch)
+    inputs = data_batch.get('inputs', ()) if isinstance(data_batch, Mapping) else ()
+    bad = [clip for clip, x in zip(clips, inputs, strict=False) if not torch.as_tensor(x).isfinite().all()]
+    if bad:
+        return f'The input of {_some(bad)} is not finite.'
+    return f'The inputs are finite. Clips of the batch: {_some(clips)}.'
+
+
+def _some(clips: list[str]) -> str:
+    return ', '.join(clips[:SHOWN]) + (f' and {len(clips) - SHOWN} more' if len(clips) > SHOWN else '')
+
+
+def _written(values: Mapping[str, float]) -> str:
+    return ', '.join(f'{name} is {value}' for name, value in values.items())
+
+
+def _is_bad(sample: Any) -> bool:
+    """Whether one of the scores in a data sample is not finite."""
+    values = sample.values() if hasattr(sample, 'values') else ()
+    return any(
+        isinstance(v, torch.Tensor) and v.is_floating_point() and not v.isfinite().all() for v in values
+    )

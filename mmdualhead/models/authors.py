@@ -1,0 +1,174 @@
+"""The authors' published checkpoints, renamed and reshaped for this package.
+
+K graph scales, D output and C input channels, W frames in a window, V joints. The authors number their blocks
+(``gcn3d2_fine``) and keep one convolution a branch; here a block is a place in a list, and the branches' 1x1
+convolutions and batch norms are merged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+_NORM_FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
+
+
+class PublishedKeysError(ValueError):
+    """A checkpoint's keys fit neither published network."""
+
+
+@dataclass
+class _Source:
+    """A published state dict that remembers what has been read, so that nothing is left behind."""
+
+    tensors: Mapping[str, Tensor]
+    read: set[str] = field(default_factory=set)
+    missing: list[str] = field(default_factory=list)
+
+    def has(self, prefix: str) -> bool:
+        return any(key.startswith(prefix) for key in self.tensors)
+
+    def numbers(self, prefix: str) -> list[int]:
+        """The numbers that follow a prefix in the keys, in order."""
+        pattern = re.compile(re.escape(prefix) + r'(\d+)\.')
+        return sorted({int(match[1]) for key in self.tensors if (match := pattern.match(key))})
+
+    def take(self, key: str) -> Tensor:
+        if key not in self.tensors:
+            self.missing.append(key)
+            return torch.zeros(0)
+        self.read.add(key)
+        return self.tensors[key]
+
+
+Parts = Iterator[tuple[str, Tensor]]
+
+
+def convert_published(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """Convert a published state dict, recognized by its keys.
+
+    Args:
+        state_dict: of the authors' DualHead-Net or MS-G3D program; keys may begin with ``module.``.
+
+    Returns:
+        The network's name, ``'dualhead'`` or ``'msg3d'``, and its state dict in this package
+        (:class:`DualHeadRecognizer`, or ``RecognizerGCN`` over :class:`STGCBackbone`).
+
+    Raises:
+        PublishedKeysError: keys are missing, left over or of the wrong shape; they are named.
+    """
+    source = _Source({key.removeprefix('module.'): value for key, value in state_dict.items()})
+    name = 'dualhead' if source.has('gcn3d2_fine.') or source.has('sgcn2_fine.') else 'msg3d'
+    parts = {'dualhead': _dualhead, 'msg3d': _msg3d}[name]
+    try:
+        converted = dict(parts(source))
+    except (RuntimeError, ValueError, IndexError) as error:
+        _refuse(name, source)
+        raise PublishedKeysError(f'{name}: a tensor has an unexpected shape ({error})') from error
+    _refuse(name, source)
+    return name, converted
+
+
+def _refuse(name: str, source: _Source) -> None:
+    """Stop unless every key of the network was there and every key of the file was read."""
+    unknown = [key for key in source.tensors if key not in source.read]
+    if not source.missing and not unknown:
+        return
+    lines = [f'the keys do not fit the published {name} network']
+    for what, keys in (('missing', sorted(set(source.missing))), ('not known', unknown)):
+        if keys:
+            lines.append(f'{what} ({len(keys)}): {", ".join(keys[:10])}{", ..." if len(keys) > 10 else ""}')
+    raise PublishedKeysError('; '.join(lines))
+
+
+def _dualhead(source: _Source) -> Parts:
+    yield from _norm(source, 'data_bn', 'backbone.data_norm')
+    yield from _block(source, 'gcn3d1', 'sgcn1', 'tcn1', 'backbone.blocks.0')
+    yield from _linear(source, 'embed_fine', 'fine_head.stem')
+    for head in ('coarse', 'fine'):
+        for i in (0, 1):
+            names = (f'{part}{i + 2}_{head}' for part in ('gcn3d', 'sgcn', 'tcn'))
+            yield from _block(source, *names, f'{head}_head.blocks.{i}')
+        yield from _linear(source, f'fc_{head}', f'cls_head.{head}')
+    for i, (temporal, spatial) in enumerate((('2_to_1', '2_to_2'), ('3_to_2', '3_to_3'))):
+        temporal, spatial = (
+            f'conv_ta_fine_to_coarse_block_{temporal}',
+            f'conv_sa_coarse_to_fine_block_{spatial}',
+        )
+        yield from _linear(source, temporal, f'temporal_attention.{i}.conv')
+        yield from _linear(source, spatial, f'spatial_attention.{i}.conv')
+
+
+def _msg3d(source: _Source) -> Parts:
+    yield from _norm(source, 'data_bn', 'backbone.data_norm')
+    for i in range(3):
+        names = (f'{part}{i + 1}' for part in ('gcn3d', 'sgcn', 'tcn'))
+        yield from _block(source, *names, f'backbone.blocks.{i}')
+    yield from _linear(source, 'fc', 'cls_head.fc')
+
+
+def _block(source: _Source, gcn3d: str, sgcn: str, tcn: str, target: str) -> Parts:
+    yield from _graph_conv(source, f'{sgcn}.0', f'{target}.factorized.0')
+    yield from _temporal(source, f'{sgcn}.1', f'{target}.factorized.1')
+    yield from _temporal(source, f'{sgcn}.2', f'{target}.factorized.2')
+    for i in source.numbers(f'{gcn3d}.gcn3d.'):
+        pathway, ours = f'{gcn3d}.gcn3d.{i}', f'{target}.windowed.{i}'
+        yield from _graph_conv(source, f'{pathway}.gcn3d.1', ours)
+        collapse = source.take(f'{pathway}.out_conv.weight')
+        yield f'{ours}.collapse.weight', collapse.squeeze(-1)
+        yield f'{ours}.collapse.bias', source.take(f'{pathway}.out_conv.bias')
+        yield from _norm(source, f'{pathway}.out_bn', f'{ours}.out_norm')
+    yield from _temporal(source, tcn, f'{target}.fuse_paths')
+
+
+def _graph_conv(source: _Source, key: str, target: str) -> Parts:
+    """The mixing (D, K * C, 1, 1) becomes (K, D, C), A_res (K * W * V, W * V) becomes (K, W * V, W * V)."""
+    residual = source.take(f'{key}.A_res')
+    nodes = residual.shape[-1] or 1
+    residual = residual.reshape(-1, nodes, nodes)
+    mixing = source.take(f'{key}.mlp.layers.0.weight')
+    mixing = mixing.reshape(len(mixing), max(len(residual), 1), -1).transpose(0, 1).contiguous()
+    yield f'{target}.conv.residual', residual
+    yield f'{target}.conv.weight', mixing
+    yield f'{target}.conv.bias', source.take(f'{key}.mlp.layers.0.bias')
+    yield from _norm(source, f'{key}.mlp.layers.1', f'{target}.norm')
+
+
+def _temporal(source: _Source, key: str, target: str) -> Parts:
+    """Merge the branches: their 1x1 convolutions, first batch norms and last batch norms."""
+    numbers = source.numbers(f'{key}.branches.') or [0, 1]
+    *dilated, pooled, plain = (f'{key}.branches.{i}' for i in numbers)
+    reduced = [*dilated, pooled]
+    for part in ('weight', 'bias'):
+        yield f'{target}.reduce.{part}', torch.cat([source.take(f'{branch}.0.{part}') for branch in reduced])
+    yield from _norms(source, [f'{branch}.1' for branch in reduced], f'{target}.reduce_norm')
+    for i, branch in enumerate(dilated):
+        yield from _linear(source, f'{branch}.3.conv', f'{target}.dilated.{i}')
+    yield from _linear(source, f'{plain}.0', f'{target}.plain')
+    last = [*(f'{branch}.3.bn' for branch in dilated), f'{pooled}.4', f'{plain}.1']
+    yield from _norms(source, last, f'{target}.norm')
+    if source.has(f'{key}.residual.'):
+        yield from _linear(source, f'{key}.residual.conv', f'{target}.shortcut.0')
+        yield from _norm(source, f'{key}.residual.bn', f'{target}.shortcut.1')
+
+
+def _linear(source: _Source, key: str, target: str) -> Parts:
+    """A convolution or linear layer: weight and bias."""
+    for part in ('weight', 'bias'):
+        yield f'{target}.{part}', source.take(f'{key}.{part}')
+
+
+def _norm(source: _Source, key: str, target: str) -> Parts:
+    return _norms(source, [key], target)
+
+
+def _norms(source: _Source, keys: list[str], target: str) -> Parts:
+    """Batch norms side by side become one."""
+    for part in _NORM_FIELDS[:-1]:
+        yield f'{target}.{part}', torch.cat([source.take(f'{key}.{part}') for key in keys])
+    counts = [source.take(f'{key}.{_NORM_FIELDS[-1]}') for key in keys]
+    yield f'{target}.{_NORM_FIELDS[-1]}', counts[0]

@@ -1,0 +1,73 @@
+"""Batch norm by moments: what a batch norm applies to a linear map, without forming the map's output.
+
+N clips times persons, C channels, T frames, V joints.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+def normalized_mixing(
+    x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d | nn.SyncBatchNorm
+) -> tuple[Tensor, Tensor]:
+    r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
+
+    With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
+    diag(W S W'), so that nothing has to be formed to be normalized:
+
+    .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
+
+    Args:
+        x: (N, C, T, V).
+        weight: W, (D, C, 1, 1).
+        bias: b, (D,).
+        norm: in training its running statistics are updated as if it had been called.
+
+    Returns:
+        The weight and the bias of the one convolution.
+    """
+    mean, variance = norm.running_mean, norm.running_var
+    if norm.training:
+        with torch.autocast(x.device.type, enabled=False):
+            mean, variance, count = _moments(x, weight.flatten(1), bias, norm)
+            _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    scale, shift = affine(norm, mean, variance)
+    return weight * scale[:, None, None, None], bias * scale + shift
+
+
+def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and shift that a batch norm applies to values of this mean and variance."""
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return scale, norm.bias - mean * scale
+
+
+def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean and variances of W x + b over the batch, each (D,), and the number of values behind them."""
+    exact = torch.promote_types(weight.dtype, torch.float32)
+    rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
+    count = _over_workers(rows.new_tensor(len(rows)), norm)
+    center = _over_workers(rows.sum(0), norm) / count
+    rows = rows - center
+    covariance = _over_workers(rows.t() @ rows, norm) / count
+    weight = weight.to(exact)
+    return weight @ center + bias, ((weight @ covariance) * weight).sum(1), count
+
+
+def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
+    """The sum over the processes that a norm speaks for."""
+    if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
+        return total
+    from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it
+
+    return all_reduce(total, group=norm.process_group)
+
+
+def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Update a norm's running statistics by those of a batch."""
+    norm.num_batches_tracked += 1
+    rate = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
+    norm.running_mean += rate * (mean - norm.running_mean)
+    norm.running_var += rate * (variance - norm.running_var)

@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+
+from mmdualhead.datasets.annotations.checks import (
+    SHOWN,
+    AnnotationError,
+    Expectation,
+    Finding,
+    Report,
+    check_table,
+    mean_square,
+    tabulate,
+)
+from tests.datasets.clips import make_annotations, make_clip
+
+
+def check(clips, **expected):
+    table, malformed = tabulate(clips)
+    assert not malformed
+    return check_table(table, Expectation(**expected), clips.__getitem__)
+
+
+def test_good_clips_pass_without_a_word():
+    report, usable = check(make_annotations(), num_classes=4, num_joints=25, num_coordinates=3, num_person=2)
+    assert report == Report()
+    assert usable.all()
+
+
+def malformed(**change):
+    """(field, found) of a clip with these fields, None for those to leave out."""
+    clip = {key: value for key, value in (make_clip(seed=1) | change).items() if value is not None}
+    _, findings = tabulate([make_clip(), clip])
+    return {finding.field: finding.clips[0][1] for finding in findings}
+
+
+@pytest.mark.parametrize('label', [1.0, '1', True, np.bool_(1), np.array([1]), [1], np.nan, 2**80])
+def test_labels_that_are_no_integers(label):
+    assert list(malformed(label=label)) == ['label']
+
+
+@pytest.mark.parametrize('label', [1, np.int64(1), np.uint8(1), np.array(1)])
+def test_labels_that_are(label):
+    assert malformed(label=label) == {}
+
+
+@pytest.mark.parametrize('field', ['frame_dir', 'label', 'keypoint'])
+def test_missing_fields(field):
+    assert 'missing' in malformed(**{field: None})[field]
+
+
+@pytest.mark.parametrize(
+    'keypoint', [[[1]], np.zeros((30, 25, 3)), np.zeros((1, 30, 25, 3), bool), np.array([['x']]), 'abc']
+)
+def test_keypoints_that_are_no_array_of_four_dimensions(keypoint):
+    assert list(malformed(keypoint=keypoint)) == ['keypoint']
+
+
+def test_shapes_that_disagree():
+    assert '7' in malformed(total_frames=7)['total_frames']
+    assert '(1, 29, 25)' in malformed(keypoint_score=np.zeros((1, 29, 25)))['keypoint_score']
+    assert '(1, 0, 25, 3)' in malformed(keypoint=np.zeros((1, 0, 25, 3)), total_frames=0)['keypoint']
+    _, findings = tabulate(['no dict'])
+    assert findings[0].clips == (('#0', 'str'),)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('dtype', [np.float16, np.float32, np.float64])
+def test_non_finite_numbers_are_located(value, dtype):
+    clips = make_annotations(6)
+    clips[3]['keypoint'] = clips[3]['keypoint'].astype(dtype)
+    clips[3]['keypoint'][1, 7, 5, 2] = value
+    report, _ = check(clips)
+    (fault,) = report.faults
+    assert fault.count == 1
+    assert fault.clips == (('S003', f'{value} at person 1, frame 7, joint 5, channel 2; 1 in all'),)
+
+
+def test_huge_finite_numbers_are_not_called_infinite():
+    assert np.isfinite(mean_square(np.full((1, 2, 3, 3), 1e30, np.float32)))
+    assert np.isfinite(mean_square(np.full((1, 2, 3, 3), 1e300)))
+    assert mean_square(np.full((2, 2), 3, np.int64)) == 9
+
+
+@pytest.mark.parametrize('label', [4, -1, -100])
+def test_label_out_of_range(label):
+    clips = make_annotations(6)
+    clips[2]['label'] = label
+    report, _ = check(clips, num_classes=4)
+    assert [(fault.field, fault.clips) for fault in report.faults] == [('label', (('S002', str(label)),))]
+    assert bool(check(clips)[0].faults) == (label < 0)
+
+
+def test_other_joints_or_coordinates_than_the_layout_or_the_rest():
+    clips = [*make_annotations(6), make_clip(joints=17, seed=6), make_clip(seed=7)]
+    clips[7]['keypoint'] = clips[7]['keypoint'][..., :2]
+    faults = check(clips)[0].faults
+    assert [fault.clips[0] for fault in faults] == [
+        ('S006', 'shape (1, 30, 17, 3)'),
+        ('S007', 'shape (1, 30, 25, 2)'),
+    ]
+    (fault,) = check(make_annotations(6), num_joints=17, layout='coco')[0].faults
+    assert fault.count == 6
+    assert '17 joints' in fault.expected
+    assert "'coco'" in fault.expected
+
+
+def test_many_faults_show_the_first_few_and_the_count():
+    clips = make_annotations(20)
+    for clip in clips:
+        clip['label'] = 99
+    (fault,) = check(clips, num_classes=4)[0].faults
+    assert fault.count == 20
+    assert [name for name, _ in fault.clips] == [f'S{i:03d}' for i in range(SHOWN)]
+    with pytest.raises(
+        AnnotationError, match=rf'x\.pkl: 1 kind of fault(.|\n)*20 clips(.|\n)*and {20 - SHOWN} more'
+    ):
+        Report([fault]).raise_faults('x.pkl')
+    Report(notes=[fault]).raise_faults('x.pkl')
+
+
+def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
+    clips = make_annotations(6)
+    clips[1]['keypoint'] = np.zeros_like(clips[1]['keypoint'])
+    clips[4]['keypoint'] = clips[4]['keypoint'][:0]
+    for training, kept in ((True, 4), (False, 6)):
+        report, usable = check(clips, training=training)
+        assert not report.faults
+        assert [name for name, _ in report.notes[0].clips] == ['S001', 'S004']
+        assert usable.sum() == kept
+
+
+def test_single_frames_and_extra_persons_are_said():
+    clips = [*make_annotations(6), make_clip(1, 1, seed=6), make_clip(3, 9, seed=7)]
+    report, usable = check(clips, num_person=2)
+    assert [note.clips for note in report.notes] == [(('S006', '1 frame'),), (('S007', '3'),)]
+    assert usable.all()
+
+
+@pytest.mark.parametrize('factor', [1e6, 1e-6])
+def test_outliers_are_said(factor):
+    clips = make_annotations(6)
+    clips[2]['keypoint'] = clips[2]['keypoint'] * factor
+    (note,) = check(clips)[0].notes
+    assert note.clips[0][0] == 'S002'
+    assert 'times as large' in note.clips[0][1]
+
+
+def test_one_joint_far_away_is_an_outlier_too():
+    clips = make_annotations(6)
+    clips[2]['keypoint'][0, 3, 4, 1] = 1e6
+    (note,) = check(clips)[0].notes
+    assert note.clips[0][0] == 'S002'
+
+
+def test_a_finding_reads_as_a_sentence():
+    finding = Finding('label', '0..3', (('a', '7'),), 1200, 'Mend it.')
+    assert str(finding).splitlines() == [
+        '* label: expected 0..3, found otherwise in 1,200 clips:',
+        '    a: 7',
+        '    ... and 1199 more',
+        '  Mend it.',
+    ]

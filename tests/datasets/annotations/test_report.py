@@ -1,0 +1,67 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdualhead.datasets import write_store
+from mmdualhead.datasets.annotations.report import check_file
+from tests.datasets.clips import PIPELINE, make_annotations, make_data, save
+
+ROOT = Path(__file__).parents[3]
+META = dict(dataset='own', layout='nturgb+d', classes=['sit', 'walk', 'run', 'jump'])
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'config.py'
+    dataset = dict(type='SkeletonDataset', ann_file='x', pipeline=PIPELINE, num_classes=3)
+    train = dict(type='RepeatDataset', times=5, dataset=dict(split='train', **dataset))
+    val = dict(split='val', test_mode=True, **dataset)
+    path.write_text(f'train_dataloader = dict(dataset={train!r})\nval_dataloader = dict(dataset={val!r})\n')
+    return path
+
+
+def test_describes_either_kind_of_file(tmp_path):
+    data = make_data(meta=META)
+    write_store(tmp_path / 'data.store', data)
+    of_pickle, sound = check_file(save(tmp_path, data))
+    of_store, store_sound = check_file(tmp_path / 'data.store')
+    assert sound
+    assert store_sound
+    assert of_pickle.split('\n\n')[1:] == of_store.split('\n\n')[1:]
+    for line in (
+        'train: 6 clips',
+        'frames: 20 to 50, median 35',
+        'classes: 2 of 4, 3 to 3 clips each',
+        'fewest clips: 0 (sit), 2 (run)',
+        'joints: 25 in 6 clips',
+        'layout: nturgb+d',
+        'No faults.',
+    ):
+        assert line in of_pickle
+
+
+def test_shows_faults_of_every_split(tmp_path):
+    annotations = make_annotations()
+    annotations[0]['label'] = annotations[1]['label'] = 9
+    page, sound = check_file(save(tmp_path, make_data(annotations, meta=META)))
+    assert not sound
+    assert page.count('FAULT * label: expected 0..3 (num_classes=4), found otherwise in 1 clip:') == 2
+
+
+def test_a_config_says_what_is_expected(tmp_path, config):
+    page, sound = check_file(save(tmp_path, make_data()), config)
+    assert not sound
+    assert 'expected 0..2 (num_classes=3), found otherwise in 3 clips' in page.partition('val: ')[2]
+    assert 'FAULT' not in page.partition('val: ')[0]
+
+
+def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config):
+    path = save(tmp_path, make_data())
+
+    command = [sys.executable, 'tools/data/check.py', path, '--config', str(config)]
+    environment = {'PYTHONPATH': str(ROOT), 'PATH': ''}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert 'FAULT * label' in ran.stdout

@@ -1,0 +1,184 @@
+import copy
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdualhead.datasets import StoreWriter, open_store, write_store
+from mmdualhead.datasets.annotations.checks import tabulate
+from mmdualhead.datasets.annotations.store import StoreClips
+from tests.datasets.clips import make_annotations, make_clip, make_data
+
+
+@pytest.fixture
+def data():
+    annotations = make_annotations(6, img_shape=[480, 640])
+    annotations[2]['keypoint_score'] = np.random.default_rng(0).random((1, 26, 25), np.float32)
+    return make_data(annotations, meta=dict(dataset='own', layout='nturgb+d', count=np.int64(3)))
+
+
+@pytest.fixture
+def store(tmp_path, data):
+    write_store(tmp_path / 'own.store', data)
+    return open_store(tmp_path / 'own.store')
+
+
+def test_round_trip(store, data):
+    assert len(store) == 6
+    for found, expected in zip(store, data['annotations'], strict=True):
+        np.testing.assert_equal(found, expected)
+        assert found['keypoint'].dtype == np.float32
+        assert type(found['label']) is int
+    assert store.meta == data['meta']
+    assert {name: [clip['frame_dir'] for clip in store.select(name)] for name in store.splits} == data[
+        'split'
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 4), st.booleans()),
+        max_size=5,
+    )
+)
+def test_round_trip_of_any_shape(tmp_path_factory, shapes):
+    path = tmp_path_factory.mktemp('any') / 'x.store'
+    rng = np.random.default_rng(0)
+    clips = []
+    for index, (*shape, scored) in enumerate(shapes):
+        clips.append(dict(frame_dir=f'clip {index} ü', label=index, total_frames=shape[1]))
+        clips[-1]['keypoint'] = rng.random(shape, np.float32)
+        if scored:
+            clips[-1]['keypoint_score'] = rng.random(shape[:3], np.float32)
+    write_store(path, make_data(clips))
+    np.testing.assert_equal(list(open_store(path)), clips)
+
+
+def test_half_precision(tmp_path, data):
+    write_store(tmp_path / 'half.store', data, dtype='float16')
+    found = open_store(tmp_path / 'half.store')[0]['keypoint']
+    assert found.dtype == np.float16
+    np.testing.assert_array_equal(found, data['annotations'][0]['keypoint'].astype(np.float16))
+
+
+def test_clips_can_be_changed_without_changing_the_store(store):
+    store[0]['keypoint'][:] = 7
+    assert not (store[0]['keypoint'] == 7).any()
+
+
+def test_selections_slice_and_survive_copies_and_pickling(store):
+    clips = store.select('train')
+    names = [clip['frame_dir'] for clip in clips]
+    assert [clip['frame_dir'] for clip in clips[1:]] == names[1:]
+    assert clips[-1]['frame_dir'] == names[-1]
+    assert [clip['frame_dir'] for clip in clips[np.array([True, False, True])]] == [names[0], names[2]]
+    for twin in (copy.deepcopy(clips), pickle.loads(pickle.dumps(clips))):
+        assert isinstance(twin, StoreClips)
+        np.testing.assert_equal(list(twin), list(clips))
+    with pytest.raises(IndexError):
+        clips[3]
+    with pytest.raises(IndexError):
+        store[6]
+
+
+def test_the_table_equals_that_of_the_clips_in_memory(store):
+    clips = store.select('train')
+    found, _ = store.table(clips)
+    expected, _ = tabulate(list(clips))
+    for column in expected._fields:
+        np.testing.assert_allclose(getattr(found, column), getattr(expected, column))
+
+
+def test_reading_without_pread(store, data, monkeypatch):
+    monkeypatch.delattr('os.pread')
+    np.testing.assert_equal(list(store), data['annotations'])
+
+
+@pytest.mark.parametrize(
+    ('change', 'said'),
+    [
+        (dict(label='walk'), 'label.*integer'),
+        (dict(keypoint=np.zeros((30, 25, 3))), r'keypoint.*\(M, T, V, C\)'),
+        (dict(total_frames=7), 'total_frames'),
+        (dict(keypoint_score=np.zeros((1, 2, 3))), 'keypoint_score'),
+        (dict(frame_dir='S000'), 'second clip'),
+        (dict(extra=object()), 'object'),
+    ],
+)
+def test_the_writer_refuses_malformed_clips(tmp_path, change, said):
+    with StoreWriter(tmp_path / 'x.store') as writer:
+        writer.add(make_clip(seed=0))
+        with pytest.raises((ValueError, TypeError), match=said):
+            writer.add(make_clip(seed=1) | change)
+        writer.close(dict(all=['S000']))
+    np.testing.assert_equal(list(open_store(tmp_path / 'x.store')), [make_clip(seed=0)])
+
+
+def test_nothing_is_left_behind_by_a_failure(tmp_path):
+    with StoreWriter(tmp_path / 'x.store') as writer:
+        writer.add(make_clip())
+        with pytest.raises(ValueError, match=r"'train' names 1 clip .*'absent'"):
+            writer.close(dict(train=['absent']))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_store_replaces_the_old_one_only_when_it_is_whole(tmp_path):
+    path = tmp_path / 'x.store'
+    write_store(path, make_data(make_annotations(2)))
+    writer = StoreWriter(path)
+    writer.add(make_clip())
+    assert len(open_store(path)) == 2
+    writer.close(dict(train=['S000']))
+    assert len(open_store(path)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ['x.store']
+
+
+def test_damage_is_named(store, tmp_path):
+    path = store.path
+    (path / 'keypoint.bin').write_bytes(b'123')
+    with pytest.raises(ValueError, match=r'own\.store.*keypoint\.bin should have [\d,]+ bytes, found 3'):
+        open_store(path)
+    (path / 'keypoint.bin').unlink()
+    with pytest.raises(ValueError, match='no such file'):
+        open_store(path)
+    header = json.loads((path / 'meta.json').read_text())
+    (path / 'meta.json').write_text(json.dumps(header | dict(version=99)))
+    with pytest.raises(ValueError, match=r'version 1.*99'):
+        open_store(path)
+    (path / 'meta.json').write_text('{')
+    with pytest.raises(ValueError, match='no store'):
+        open_store(path)
+    with pytest.raises(FileNotFoundError):
+        open_store(tmp_path / 'absent.store')
+
+
+def test_a_file_cut_after_opening_ends_in_an_error(store):
+    with (store.path / 'keypoint.bin').open('r+b') as file:
+        file.truncate(100)
+    with pytest.raises(ValueError, match=r'keypoint\.bin ends before'):
+        store[5]
+
+
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='reads memory from /proc')
+def test_reading_everything_takes_no_memory(tmp_path):
+    size = 2**18
+    with StoreWriter(tmp_path / 'big.store') as writer:
+        for index in range(200):
+            keypoint = np.full((1, size // 64, 4, 4), index, np.float32)
+            writer.add(dict(frame_dir=str(index), label=0, keypoint=keypoint))
+        writer.close(dict(all=map(str, range(200))))
+    clips = open_store(tmp_path / 'big.store').select('all')
+
+    def resident():
+        return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    clips[0]
+    before = resident()
+    assert sum(float(clip['keypoint'][0, 0, 0, 0]) for clip in clips) == sum(range(200))
+    assert resident() - before < 10 * size  # of 200 * size bytes

@@ -1,0 +1,142 @@
+import copy
+
+import numpy as np
+import pytest
+from mmaction.datasets.transforms import PreNormalize3D
+
+from mmdualhead.datasets import NormalizeSkeleton3D
+from mmdualhead.datasets.transforms.normalize import X_AXIS, Z_AXIS, normalize_clip, rotation_onto
+from mmdualhead.skeletons import KINECT_V1, NTU
+from tests.datasets.clips import make_clip
+
+
+def lose(clip, person, frames):
+    clip['keypoint'][person, frames] = 0
+    return clip
+
+
+@pytest.mark.parametrize(
+    'clip',
+    [
+        make_clip(1, 50),
+        make_clip(2, 40),
+        make_clip(1, 1),
+        lose(make_clip(1, 30), 0, slice(0, 7)),
+        lose(make_clip(2, 30), 1, slice(10, 20)),
+        lose(make_clip(2, 30), 0, slice(None)),
+        lose(lose(make_clip(2, 30), 0, [3, 4]), 1, [3, 4]),
+        dict(make_clip(2, 30), keypoint=make_clip(2, 30)['keypoint'].astype(np.float16)),
+        dict(make_clip(2, 30), keypoint=make_clip(2, 30)['keypoint'].astype(np.float64)),
+    ],
+    ids=['one', 'two', 'T=1', 'late', 'second lost', 'first never', 'both lost', 'float16', 'float64'],
+)
+def test_equals_mmaction_bit_for_bit(clip):
+    theirs = PreNormalize3D().transform(copy.deepcopy(clip))
+    ours = NormalizeSkeleton3D().transform(copy.deepcopy(clip))
+    assert ours['keypoint'].dtype == theirs['keypoint'].dtype
+    np.testing.assert_array_equal(ours['keypoint'], theirs['keypoint'])
+    np.testing.assert_array_equal(ours['body_center'], theirs['body_center'])
+    assert ours['total_frames'] == theirs['total_frames']
+
+
+@pytest.mark.parametrize(('skeleton', 'joints'), [(NTU, 25), (KINECT_V1, 20)])
+@pytest.mark.parametrize('persons', [1, 2, 3, 5])
+def test_center_and_axes(skeleton, joints, persons):
+    keypoint = normalize_clip(make_clip(persons, 10, joints=joints)['keypoint'], skeleton).keypoint
+    first = keypoint[0, 0]
+    np.testing.assert_array_equal(first[skeleton.center], 0)
+    right, left = skeleton.across
+    across = first[right] - first[left]
+    np.testing.assert_allclose(across / np.linalg.norm(across), X_AXIS, atol=1e-6)
+
+
+def test_keeps_distances_within_a_frame():
+    before = make_clip(2, 10)['keypoint'].astype(np.float64)
+    after = normalize_clip(before, NTU).keypoint
+    np.testing.assert_allclose(
+        np.linalg.norm(after[0] - after[1], axis=-1), np.linalg.norm(before[0] - before[1], axis=-1)
+    )
+
+
+def test_never_changes_its_argument():
+    clip = make_clip(3, 10)
+    clip['keypoint'][0, 2] = np.nan
+    before = clip['keypoint'].copy()
+    NormalizeSkeleton3D().transform(dict(clip))
+    np.testing.assert_array_equal(clip['keypoint'], before)
+
+
+def test_nan_is_a_missing_joint_and_spreads_nowhere():
+    clean = make_clip(1, 20)['keypoint']
+    broken = clean.copy()
+    broken[0, 5, 3] = np.nan, 1, 2
+    missing = clean.copy()
+    missing[0, 5, 3] = 0
+    np.testing.assert_array_equal(normalize_clip(broken, NTU).keypoint, normalize_clip(missing, NTU).keypoint)
+
+
+def test_nan_in_a_joint_that_gives_the_axes_moves_on_to_the_next_frame():
+    keypoint = make_clip(1, 20)['keypoint']
+    keypoint[0, 0, NTU.center] = np.nan
+    clip = normalize_clip(keypoint, NTU)
+    assert clip.keypoint.shape[1] == 20
+    np.testing.assert_array_equal(clip.keypoint[0, 1, NTU.center], 0)
+
+
+def test_the_person_seen_most_comes_first_and_no_frame_with_somebody_is_dropped():
+    clip = lose(lose(lose(make_clip(3, 10), 0, slice(0, 6)), 1, [0]), 2, slice(2, 10))
+    result = normalize_clip(clip['keypoint'], NTU)
+    assert result.persons.tolist() == [1, 0, 2]
+    assert result.frames.tolist() == list(range(10))
+
+
+def test_scores_follow_persons_and_frames():
+    clip = lose(lose(make_clip(2, 6), 0, [0, 1, 2]), 1, [0])
+    clip['keypoint_score'] = np.random.default_rng(0).random((2, 6, 25))
+    score = NormalizeSkeleton3D().transform(dict(clip))['keypoint_score']
+    np.testing.assert_array_equal(score, clip['keypoint_score'][[1, 0], 1:])
+
+
+def test_a_clip_without_anybody_stays_as_it_is():
+    clip = dict(frame_dir='x', keypoint=np.zeros((2, 4, 25, 3), np.float32), total_frames=4)
+    result = NormalizeSkeleton3D().transform(dict(clip))
+    assert result['keypoint'].shape == (2, 4, 25, 3)
+    assert not result['keypoint'].any()
+
+
+def test_coordinates_that_sum_to_zero_are_not_an_empty_clip():
+    keypoint = make_clip(1, 2)['keypoint'].round(1).astype(np.float64)
+    keypoint[:, 1] = -keypoint[:, 0]
+    assert keypoint.sum() == 0
+    np.testing.assert_array_equal(normalize_clip(keypoint, NTU).keypoint[0, 0, NTU.center], 0)
+
+
+def test_a_normalized_clip_passes_unchanged():
+    clip = make_clip(1, 5, normalized=True)
+    assert NormalizeSkeleton3D().transform(dict(clip))['keypoint'] is clip['keypoint']
+
+
+def test_a_layout_of_ones_own():
+    layout = dict(joints=3, bones=[(1, 0), (2, 1)], up=(0, 1))
+    keypoint = make_clip(1, 5, joints=3)['keypoint']
+    result = NormalizeSkeleton3D(layout).transform(dict(keypoint=keypoint))['keypoint']
+    up = result[0, 0, 1] - result[0, 0, 0]
+    np.testing.assert_allclose(up / np.linalg.norm(up), Z_AXIS, atol=1e-6)
+    flat = NormalizeSkeleton3D(dict(joints=3, bones=[(1, 0), (2, 1)])).transform(dict(keypoint=keypoint))
+    np.testing.assert_array_equal(flat['keypoint'], keypoint - keypoint[0, 0, 0])
+
+
+def test_wrong_shape_names_the_clip():
+    with pytest.raises(ValueError, match=r"'S007'.*\(1, 30, 17, 3\).*25"):
+        NormalizeSkeleton3D().transform(make_clip(joints=17, seed=7))
+
+
+@pytest.mark.parametrize('vector', [(0, 0, 1), (0, 0, -2), (1e-9, 0, 0), (1, 2, 3), (1e-5, 2e-5, 0)])
+def test_rotation_onto(vector):
+    vector = np.array(vector, float)
+    rotation = rotation_onto(vector, Z_AXIS, X_AXIS)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(rotation) == pytest.approx(1)
+    length = np.linalg.norm(vector)
+    if length > 1e-6:
+        np.testing.assert_allclose(rotation @ vector / length, Z_AXIS, atol=1e-6)

@@ -1,0 +1,85 @@
+import copy
+
+import numpy as np
+import pytest
+from mmaction.datasets.transforms import GenSkeFeat
+
+from mmdualhead.datasets import SkeletonStream
+from mmdualhead.datasets.transforms.streams import bone_vectors, motion, parse_stream
+from mmdualhead.skeletons import KINECT_V1, get_skeleton
+from tests.datasets.clips import make_clip
+
+ALL = ['j', 'b', 'jm', 'bm', 'j+b', 'bm+jm+b+j']
+
+
+def image_clip(layout, channels=2, score=False):
+    joints = get_skeleton(layout).num_joints
+    rng = np.random.default_rng(1)
+    clip = dict(keypoint=rng.random((2, 9, joints, channels), np.float32))
+    return clip | (dict(keypoint_score=rng.random((2, 9, joints), np.float32)) if score else {})
+
+
+@pytest.mark.parametrize('stream', ALL)
+@pytest.mark.parametrize(
+    ('layout', 'clip'),
+    [
+        ('nturgb+d', dict(keypoint=make_clip(2)['keypoint'])),
+        ('nturgb+d', dict(keypoint=make_clip(2)['keypoint'].astype(np.float64))),
+        ('openpose', image_clip('openpose')),
+        ('openpose', image_clip('openpose', score=True)),
+        ('openpose', image_clip('openpose', channels=3)),
+        ('coco', image_clip('coco', score=True)),
+    ],
+    ids=['ntu', 'ntu float64', 'openpose', 'openpose scored', 'openpose xyc', 'coco scored'],
+)
+def test_equals_mmaction_bit_for_bit(layout, clip, stream):
+    theirs = GenSkeFeat(dataset=layout, feats=stream.split('+')).transform(copy.deepcopy(clip))
+    ours = SkeletonStream(layout, stream).transform(copy.deepcopy(clip))
+    assert ours['keypoint'].dtype == theirs['keypoint'].dtype
+    np.testing.assert_array_equal(ours['keypoint'], theirs['keypoint'])
+    assert 'keypoint_score' not in ours
+
+
+@pytest.mark.parametrize('layout', ['kinect_v1', dict(joints=4, bones=[(0, 1), (2, 1), (3, 2)])])
+def test_bones_of_any_layout_lead_back_to_the_joints(layout):
+    skeleton = get_skeleton(layout)
+    keypoint = make_clip(2, 5, joints=skeleton.num_joints)['keypoint']
+    bone = bone_vectors(keypoint, skeleton)
+    root = next(joint for joint, parent in enumerate(skeleton.parents) if joint == parent)
+    np.testing.assert_array_equal(bone[:, :, root], 0)
+    for joint in range(skeleton.num_joints):
+        path, at = np.zeros_like(bone[:, :, 0]), joint
+        while at != root:
+            path, at = path + bone[:, :, at], skeleton.parents[at]
+        np.testing.assert_allclose(keypoint[:, :, root] + path, keypoint[:, :, joint], atol=1e-5)
+
+
+def test_motion_adds_up():
+    keypoint = make_clip(2, 7)['keypoint'].astype(np.float64)
+    moved = motion(keypoint)
+    np.testing.assert_array_equal(moved[:, -1], 0)
+    np.testing.assert_allclose(keypoint[:, :1] + moved.cumsum(1)[:, :-1], keypoint[:, 1:])
+    assert not motion(keypoint[:, :1]).any()
+
+
+def test_leaves_the_joints_behind_and_its_argument_alone():
+    clip = make_clip(1, 5, joints=20)
+    before = clip['keypoint'].copy()
+    result = SkeletonStream('kinect_v1', 'bm').transform(dict(clip))
+    np.testing.assert_array_equal(result['joints'], before)
+    np.testing.assert_array_equal(clip['keypoint'], before)
+
+
+@pytest.mark.parametrize('stream', ['', 'x', 'j+x', 'j+j', 'J', None, ['j']])
+def test_unknown_stream(stream):
+    with pytest.raises(ValueError, match='unknown stream'):
+        parse_stream(stream)
+
+
+def test_other_layout_names_the_clip():
+    with pytest.raises(ValueError, match=r"'S003'.*25 joints.*'coco' 17"):
+        SkeletonStream('coco', 'b').transform(make_clip(seed=3))
+
+
+def test_repr():
+    assert repr(SkeletonStream(KINECT_V1, 'b')) == "SkeletonStream(layout='kinect_v1', stream='b')"

@@ -1,0 +1,68 @@
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.fileio import LocalBackend
+
+from mmdualhead.engine import checkpoints
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob('*.pth'))
+
+
+@pytest.mark.parametrize(('keep', 'kept'), [(1, [4]), (2, [3, 4]), (-1, [1, 2, 3, 4])])
+def test_keeps_the_newest_and_the_best(make_runner, tmp_path, keep, kept):
+    checkpoint = {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': keep, 'save_best': 'acc'}
+    make_runner(epochs=4, hooks={'checkpoint': checkpoint}).train()
+    found = names(tmp_path / 'run')
+    assert [name for name in found if name.startswith('epoch')] == [f'epoch_{i}.pth' for i in kept]
+    assert len([name for name in found if name.startswith('best')]) == 1
+
+
+def test_goes_on_pruning_after_resume(make_runner, tmp_path):
+    make_runner(epochs=2).train()
+    make_runner(epochs=4, resume=True).train()
+    found = names(tmp_path / 'run')
+    assert [name for name in found if name.startswith('epoch')] == ['epoch_4.pth']
+    assert len(found) == 2
+
+
+def test_several_metrics_keep_one_best_each(make_runner, tmp_path):
+    checkpoint = {
+        'type': 'AtomicCheckpointHook',
+        'interval': 1,
+        'save_best': ['acc', 'loss'],
+        'max_keep_ckpts': 1,
+    }
+    with mock.patch(
+        'tests.engine.conftest.MeanScore.compute_metrics',
+        side_effect=[{'acc': a, 'loss': b} for a, b in ((1, 3), (3, 2), (2, 1))],
+    ):
+        make_runner(epochs=3, hooks={'checkpoint': checkpoint}).train()
+    assert names(tmp_path / 'run') == ['best_acc_epoch_2.pth', 'best_loss_epoch_3.pth', 'epoch_3.pth']
+
+
+@pytest.mark.parametrize('dies_at', range(1, 7))
+def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_path, dies_at):
+    """Dies in the middle of the n-th file that is written, as SIGKILL would."""
+    written = []
+
+    class Killed(BaseException):
+        pass
+
+    def put(_backend, obj, filepath):
+        written.append(filepath)
+        if len(written) == dies_at:
+            raise Killed
+        LocalBackend().put(bytes(obj), filepath)
+
+    with mock.patch.object(checkpoints.AtomicBackend, 'put', put), pytest.raises(Killed):
+        make_runner(epochs=9).train()
+    newest, passed_over = checkpoints.find_resumable(tmp_path / 'run')
+    assert passed_over == []
+    assert (newest is not None) == (dies_at > 1)
+    # The best one is written after the first epoch's, and from then on there always is one.
+    assert any(name.startswith('best') for name in names(tmp_path / 'run')) == (dies_at > 2)
+    if newest:
+        assert torch.load(newest)['meta']['epoch'] >= 1

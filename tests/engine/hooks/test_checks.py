@@ -1,0 +1,196 @@
+"""Each test shows a fault of a run and what the hooks make of it."""
+
+import logging
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mmdualhead.engine.hooks.checks import NonFiniteError
+from tests.engine.conftest import Clips
+
+
+@pytest.fixture
+def trained(make_runner, tmp_path):
+    """A checkpoint of one epoch."""
+    make_runner(epochs=1).train()
+    return tmp_path / 'run' / 'epoch_1.pth'
+
+
+@pytest.fixture
+def warnings(caplog):
+    """What mmengine's loggers, which don't propagate, warn of."""
+
+    def of(runner):
+        runner.logger.addHandler(caplog.handler)
+        caplog.handler.setLevel(logging.WARNING)
+        return caplog
+
+    return of
+
+
+def rewrite(path, **changes):
+    """Change top-level entries of a checkpoint file."""
+    checkpoint = torch.load(path)
+    torch.save({**checkpoint, **changes}, path)
+
+
+class TestFiniteCheckHook:
+    def test_clip_with_a_nan_stops_training_and_is_named(self, make_runner, tmp_path):
+        clips = Clips()
+        clips.inputs[5, 1] = float('nan')
+        with pytest.raises(
+            NonFiniteError, match=r'loss.* is nan in epoch 1.*The input of clip5 is not finite'
+        ):
+            make_runner(train=clips).train()
+        assert not list((tmp_path / 'run').glob('*.pth'))
+
+    def test_learning_rate_too_high_stops_training_with_finite_inputs(self, make_runner):
+        with pytest.raises(NonFiniteError, match=r'learning rate 9.*The inputs are finite. Clips of the'):
+            make_runner(rate=1e38).train()
+
+    def test_non_finite_weights_are_not_saved(self, make_runner, tmp_path):
+        class Spoil(Hook):
+            priority = 'LOWEST'
+
+            def after_train_iter(self, runner, batch_idx, **_):
+                if batch_idx == 3:
+                    runner.model.fc.bias.data.fill_(float('inf'))
+
+        with pytest.raises(
+            NonFiniteError, match=r'1 weights are not finite .* fc.bias first; they are not saved'
+        ):
+            make_runner(extra_hooks=[Spoil()]).train()
+        assert not list((tmp_path / 'run').glob('*.pth'))
+
+    @pytest.mark.parametrize('mode', ['val', 'test'])
+    def test_clip_with_a_nan_stops_evaluation(self, make_runner, trained, mode):
+        clips = Clips()
+        clips.inputs[2] = float('inf')
+        runner = make_runner(val=clips, load_from=str(trained))
+        with pytest.raises(NonFiniteError, match='the scores of clip2 are not finite'):
+            getattr(runner, mode)()
+
+    def test_checkpoint_with_a_nan_is_refused(self, make_runner, trained):
+        weights = torch.load(trained)['state_dict']
+        weights['fc.weight'][0, 0] = float('nan')
+        rewrite(trained, state_dict=weights)
+        with pytest.raises(
+            NonFiniteError, match=r'1 weights of the checkpoint are not finite, fc\.weight first'
+        ):
+            make_runner(load_from=str(trained)).test()
+
+
+class TestLoadCheckHook:
+    def test_full_match_loads(self, make_runner, trained):
+        runner = make_runner(load_from=str(trained))
+        runner.test()
+        torch.testing.assert_close(runner.model.fc.weight, torch.load(trained)['state_dict']['fc.weight'])
+
+    def test_weights_saved_from_a_wrapper_load(self, make_runner, trained):
+        weights = {f'module.{name}': value for name, value in torch.load(trained)['state_dict'].items()}
+        rewrite(trained, state_dict=weights)
+        runner = make_runner(load_from=str(trained))
+        runner.test()
+        torch.testing.assert_close(runner.model.fc.weight, weights['module.fc.weight'])
+
+    @pytest.mark.parametrize(
+        ('spoil', 'complaint'),
+        [
+            (
+                lambda _: {'state_dict': {}},
+                '0 of 2 weights fit; 2 missing in the checkpoint: fc.weight, fc.bias',
+            ),
+            (lambda w: {'model': w}, r"1 not in the model: model.*It has no state_dict, but \['model'\]"),
+            (lambda _: {}, '0 of 2 weights fit'),
+            (lambda w: {'state_dict': {'fc.weight': w['fc.weight']}}, '1 of 2 weights fit; .*: fc.bias'),
+            (
+                lambda w: {'state_dict': {f'head.{k}': v for k, v in w.items()}},
+                '2 missing in the checkpoint: .*; 2 not in the model: head.fc.weight, head.fc.bias',
+            ),
+        ],
+    )
+    @pytest.mark.parametrize('strict', [True, False])
+    def test_test_refuses_what_does_not_fit(self, make_runner, trained, spoil, complaint, strict):
+        torch.save(spoil(torch.load(trained)['state_dict']), trained)
+        hooks = {'load_check': {'type': 'LoadCheckHook', 'strict': strict}}
+        with pytest.raises(ValueError, match=complaint):
+            make_runner(load_from=str(trained), hooks=hooks).test()
+
+    def test_other_number_of_classes_is_refused_with_both_shapes(self, make_runner, trained):
+        with pytest.raises(
+            ValueError, match=r'2 of another shape: fc.weight \(2, 2\) instead of \(3, 2\), fc.bias'
+        ):
+            make_runner(classes=3, load_from=str(trained)).test()
+
+    def test_fine_tuning_is_opt_in(self, make_runner, trained, warnings):
+        weights = torch.load(trained)['state_dict']
+        rewrite(trained, state_dict={'fc.weight': weights['fc.weight'] + 7})
+        with pytest.raises(ValueError, match=r'default_hooks\.load_check\.strict=False'):
+            make_runner(load_from=str(trained)).train()
+
+        lenient = {'load_check': {'type': 'LoadCheckHook', 'strict': False}}
+        runner = make_runner(load_from=str(trained), hooks=lenient, epochs=1, rate=1e-9)
+        log = warnings(runner)
+        runner.train()
+        assert 'fits in part: 1 of 2 weights fit; 1 missing in the checkpoint: fc.bias' in log.text
+        torch.testing.assert_close(runner.model.fc.weight, weights['fc.weight'] + 7)
+
+    def test_fine_tuning_from_nothing_that_fits_is_refused(self, make_runner, trained):
+        torch.save({'state_dict': {'other': torch.zeros(1)}}, trained)
+        lenient = {'load_check': {'type': 'LoadCheckHook', 'strict': False}}
+        with pytest.raises(ValueError, match='0 of 2 weights fit'):
+            make_runner(load_from=str(trained), hooks=lenient).train()
+
+    def test_code_in_a_checkpoint_is_not_run_on_resume(self, make_runner, trained, tmp_path):
+        meta = torch.load(trained)['meta']
+        rewrite(trained, meta={**meta, 'config': f'open({str(tmp_path / "pwned")!r}, "w")'})
+        make_runner(resume=True).train()
+        assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
+        assert not (tmp_path / 'pwned').exists()
+
+    def test_nothing_to_resume_is_said_loudly(self, make_runner, warnings):
+        runner = make_runner(resume=True, epochs=1)
+        log = warnings(runner)
+        runner.train()
+        assert 'NOTHING TO RESUME' in log.text
+        assert 'starts from scratch' in log.text
+
+    def test_resume_falls_back_to_the_newest_whole_checkpoint(self, make_runner, tmp_path, warnings):
+        make_runner(epochs=2, hooks={'checkpoint': {'type': 'CheckpointHook', 'interval': 1}}).train()
+        last = tmp_path / 'run' / 'epoch_2.pth'
+        last.write_bytes(last.read_bytes()[:1000])
+        runner = make_runner(epochs=3, resume=True)
+        log = warnings(runner)
+        runner.train()
+        assert f'{last} is damaged' in log.text
+        assert (tmp_path / 'run' / 'epoch_3.pth').is_file()
+        assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
+
+    def test_resume_works_after_the_folder_was_moved(self, make_runner, trained):
+        (trained.parent / 'last_checkpoint').write_text('/somewhere/else/epoch_1.pth')
+        runner = make_runner(epochs=2, resume=True)
+        runner.train()
+        assert runner._load_from == str(trained)
+        assert runner.iter == 8
+
+
+class TestConfigCheckHook:
+    def test_misspelt_key_is_warned_of(self, make_runner, warnings):
+        runner = make_runner(epochs=1, config={'optim_wraper': {}, 'train_pipeline': [], 'my_name': 1})
+        log = warnings(runner)
+        runner.train()
+        assert "'optim_wraper', which nothing reads. Is 'optim_wrapper' meant?" in log.text
+        assert 'train_pipeline' not in log.text
+
+    @pytest.mark.parametrize(('stream', 'warned'), [('b', True), ('j', False)])
+    def test_other_stream_than_trained_on_is_warned_of(self, make_runner, trained, warnings, stream, warned):
+        meta = torch.load(trained)['meta']
+        trained_on = "train_dataloader = dict(dataset=dict(stream='j', pipeline=[dict(type='Load')]))"
+        rewrite(trained, meta={**meta, 'cfg': trained_on})
+        now = {'test_dataloader': {'dataset': {'stream': stream, 'pipeline': [{'type': 'Other'}]}}}
+        runner = make_runner(load_from=str(trained), config=now)
+        log = warnings(runner)
+        runner.test()
+        assert ("stream: trained with 'j', now 'b'" in log.text) == warned
+        assert ('OTHER INPUT' in log.text) == warned

@@ -1,0 +1,75 @@
+"""Testing with the inference form changes no score."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmaction.evaluation import AccMetric  # noqa: F401  registers the metric
+from mmaction.registry import METRICS
+from mmaction.structures import ActionDataSample
+from mmengine.evaluator import BaseMetric
+from mmengine.runner import Runner
+
+from mmdualhead.apis import fuse
+from mmdualhead.engine.hooks import fuse as fuse_hook
+from tests.models.networks import build, small_dualhead_config
+
+SEEN = {}
+
+
+@METRICS.register_module()
+class KeepScores(BaseMetric):
+    """Keeps what it is given."""
+
+    def process(self, data_batch, data_samples):  # noqa: ARG002
+        self.results += [sample['pred_score'] for sample in data_samples]
+
+    def compute_metrics(self, results):
+        SEEN['scores'] = torch.stack(results)
+        return {'clips': len(results)}
+
+
+class Clips(torch.utils.data.Dataset):
+    """Four clips, half of whose second bodies are empty."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        x = torch.randn(1, 2, 12, 5, 3, generator=torch.Generator().manual_seed(index))
+        x[:, 1] *= index % 2
+        return {'inputs': x, 'data_samples': ActionDataSample().set_gt_label(index)}
+
+
+def scores(tmp_path, model, hooks) -> tuple[torch.Tensor, Runner]:
+    runner = Runner(
+        model,
+        str(tmp_path),
+        test_dataloader=dict(
+            dataset=Clips(), batch_size=2, sampler=dict(type='DefaultSampler', shuffle=False)
+        ),
+        test_cfg=dict(type='TestLoop'),
+        test_evaluator=dict(type='KeepScores'),
+        default_hooks=dict(checkpoint=None, **hooks),
+        default_scope='mmaction',
+        experiment_name=f'{tmp_path.name}-{len(list(tmp_path.iterdir()))}',
+    )
+    runner.test()
+    return SEEN['scores'], runner
+
+
+@pytest.fixture
+def model():
+    model = build(small_dualhead_config())
+    model.train()(torch.randn(4, 1, 2, 12, 5, 3), mode='tensor')
+    return model
+
+
+def test_same_scores_and_the_model_back_in_its_place(tmp_path, model, monkeypatch):
+    expected, _ = scores(tmp_path, model, dict(fuse=dict(type='FuseHook', enabled=False)))
+    fused = []
+    monkeypatch.setattr(fuse_hook, 'fuse', lambda source: fused.append(source) or fuse(source))
+    found, runner = scores(tmp_path, model, dict(fuse=dict(type='FuseHook')))
+    torch.testing.assert_close(found, expected)
+    assert fused == [model]
+    assert runner.model is model

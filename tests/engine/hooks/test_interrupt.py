@@ -1,0 +1,135 @@
+import os
+import signal
+import time
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mmdualhead.engine.hooks.interrupt import FILE, InterruptHook
+
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+class Signal(Hook):
+    """Sends this process a signal in a certain iteration or validation."""
+
+    def __init__(self, number, iteration=None, validation=None):
+        self.number, self.iteration, self.validation = number, iteration, validation
+
+    def after_train_iter(self, runner, **_):
+        if runner.iter + 1 == self.iteration:
+            os.kill(os.getpid(), self.number)
+
+    def after_val_iter(self, runner, batch_idx, **_):
+        if (runner.epoch, batch_idx) == (self.validation, 1):
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.fixture
+def uninterrupted(make_runner):
+    """The weights and the learning rate after three epochs without a break."""
+    runner = make_runner(epochs=3)
+    runner.train()
+    return state(runner)
+
+
+def state(runner):
+    return {**runner.model.state_dict(), 'rate': torch.tensor(runner.optim_wrapper.get_lr()['lr'][0])}
+
+
+@pytest.mark.parametrize('iteration', [1, 6, 8, 11])
+@pytest.mark.parametrize('number', STATUS)
+def test_resumed_training_equals_an_uninterrupted_one(
+    make_runner, uninterrupted, tmp_path, number, iteration
+):
+    for file in (tmp_path / 'run').glob('*.pth'):
+        file.unlink()
+    handlers = [signal.getsignal(n) for n in STATUS]
+    with pytest.raises(SystemExit) as stop:
+        make_runner(epochs=3, extra_hooks=[Signal(number, iteration)]).train()
+    assert stop.value.code == STATUS[number]
+    assert [signal.getsignal(n) for n in STATUS] == handlers
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith(FILE)
+
+    runner = make_runner(epochs=3, resume=True)
+    runner.train()
+    assert runner.iter == 12
+    for name, value in state(runner).items():
+        assert torch.equal(value, uninterrupted[name]), name
+    assert not (tmp_path / 'run' / FILE).exists()
+
+
+def test_two_interruptions_of_one_epoch(make_runner, uninterrupted):
+    for iteration, resume in ((5, False), (7, True)):
+        with pytest.raises(SystemExit):
+            make_runner(epochs=3, resume=resume, extra_hooks=[Signal(signal.SIGTERM, iteration)]).train()
+    runner = make_runner(epochs=3, resume=True)
+    runner.train()
+    for name, value in state(runner).items():
+        assert torch.equal(value, uninterrupted[name]), name
+
+
+def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
+    with pytest.raises(SystemExit):
+        make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, validation=2)]).train()
+    meta = torch.load(tmp_path / 'run' / FILE)['meta']
+    assert (meta['epoch'], meta['iter']) == (2, 8)
+    assert torch.load(tmp_path / 'run' / FILE)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    runner = make_runner(epochs=3, resume=True)
+    runner.train()
+    assert torch.equal(runner.model.fc.weight, uninterrupted['fc.weight'])
+
+
+def test_epoch_starts_anew_if_the_batches_have_changed(make_runner, tmp_path):
+    with pytest.raises(SystemExit):
+        make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, 6)]).train()
+    path = tmp_path / 'run' / FILE
+    checkpoint = torch.load(path)
+    checkpoint['meta']['interrupted']['of'] = 99
+    torch.save(checkpoint, path)
+    runner = make_runner(epochs=3, resume=True)
+    runner.train()
+    assert runner.iter == 12
+
+
+def test_signals_are_left_alone_outside_training(make_runner):
+    before = [signal.getsignal(n) for n in STATUS]
+    runner = make_runner(epochs=1)
+    runner.test()
+    assert [signal.getsignal(n) for n in STATUS] == before
+    runner.train()
+    assert [signal.getsignal(n) for n in STATUS] == before
+
+
+def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
+    hook = InterruptHook()
+    hook.before_train(None)
+    try:
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(1)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGINT)
+        time.sleep(0.2)
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        os.kill(child, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    finally:
+        hook.after_train(None)
+    assert hook._received is None
+
+
+def test_second_signal_stops_at_once(capfd):
+    child = os.fork()
+    if child == 0:
+        InterruptHook().before_train(None)
+        for signals_survived in range(2):
+            os.write(1, b'%d signals survived\n' % signals_survived)
+            os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    printed = capfd.readouterr()
+    assert printed.out.splitlines() == ['0 signals survived', '1 signals survived']
+    assert 'SIGTERM: saving as soon as the current step is done' in printed.err

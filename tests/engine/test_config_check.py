@@ -1,0 +1,94 @@
+import pytest
+from mmengine.config import Config
+
+from mmdualhead.engine.config_check import differences, misspelt_keys, network_input, parse_config
+
+CONFIG = {
+    'num_classes': 60,
+    'train_dataloader': {
+        'batch_size': 64,
+        'dataset': {
+            'type': 'RepeatDataset',
+            'dataset': {
+                'type': 'SkeletonDataset',
+                'stream': 'bm',
+                'pipeline': [
+                    {'type': 'NormalizeSkeleton3D', 'axes': (1, -0.5)},
+                    {'type': 'ReplayPad', 'clip_len': 300},
+                    {'type': 'SkeletonStream', 'stream': 'bm'},
+                ],
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ('key', 'meant'),
+    [
+        ('optim_wraper', 'optim_wrapper'),
+        ('param_schedulers', 'param_scheduler'),
+        ('custom_hook', 'custom_hooks'),
+        ('train_datalaoder', 'train_dataloader'),
+        ('Load_from', 'load_from'),
+        ('work_dirs', 'work_dir'),
+    ],
+)
+def test_misspelt(key, meant):
+    assert misspelt_keys([key, meant]) == {key: meant}
+
+
+def test_names_of_ones_own_are_not_misspelt():
+    own = (
+        *(
+            'ann_file',
+            'dataset_type',
+            'train_pipeline',
+            'val_pipeline',
+            'test_pipeline',
+            'clip_len',
+            'base_lr',
+        ),
+        *('num_classes', 'graph', 'stream', 'tta_pipeline', 'vis_backends', 'split', 'data_root', 'epochs'),
+    )
+    assert misspelt_keys(own) == {}
+
+
+def test_known_keys_are_not_misspelt():
+    assert (
+        misspelt_keys(['model', 'cfg', 'custom_imports', 'auto_scale_lr', 'optim_wrapper', 'compile']) == {}
+    )
+
+
+def test_dumped_config_is_read_back():
+    assert network_input(parse_config(Config(CONFIG).pretty_text), 'train_dataloader') == {
+        'stream': 'bm',
+        'NormalizeSkeleton3D': {'axes': [1, -0.5]},
+        'SkeletonStream': {'stream': 'bm'},
+    }
+
+
+def test_parsing_executes_nothing(tmp_path):
+    lines = (
+        'a = 1',
+        f'open({str(tmp_path / "pwned")!r}, "w")',
+        'b = dict(x=__import__("os").getcwd())',
+        'c = [dict(y=-2.5)]',
+    )
+    assert parse_config('\n'.join(lines)) == {'a': 1, 'c': [{'y': -2.5}]}
+    assert not list(tmp_path.iterdir())
+
+
+def test_differences():
+    trained = network_input(CONFIG, 'train_dataloader')
+    assert differences(trained, network_input(Config(CONFIG), 'train_dataloader')) == []
+    running = {'stream': 'j', 'NormalizeSkeleton3D': trained['NormalizeSkeleton3D']}
+    assert differences(trained, running) == [
+        "stream: trained with 'bm', now 'j'",
+        "SkeletonStream: trained with {'stream': 'bm'}, now 'absent'",
+    ]
+
+
+@pytest.mark.parametrize('config', [{}, {'test_dataloader': None}, {'test_dataloader': {'batch_size': 1}}])
+def test_config_without_a_data_set(config):
+    assert network_input(config, 'test_dataloader') == {}

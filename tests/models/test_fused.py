@@ -1,0 +1,155 @@
+"""The inference form answers like the model, faster, and never for old weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmaction.structures import ActionDataSample
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mmdualhead.models.fused import can_fuse, fuse
+from tests.models.networks import build, msg3d_config, small_dualhead_config
+
+RELATIVE = 1e-5
+
+
+def trained(config: dict) -> nn.Module:
+    """A model whose batch norms and residual adjacencies are far from their start values."""
+    model = build(config)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if name.endswith('running_var'):
+                tensor.uniform_(0.5, 2)
+            elif ('norm' in name and tensor.is_floating_point()) or name.endswith('residual'):
+                tensor.add_(0.1 * torch.randn_like(tensor))
+                tensor[..., 0] *= -1  # a max pool does not commute with a negative scale
+    return model.eval()
+
+
+def small_msg3d_config() -> dict:
+    config = msg3d_config(dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)]), 3, 2, num_classes=7)
+    config['backbone'] |= dict(channels=(12, 24), strides=(1, 2))
+    config['cls_head'] |= dict(in_channels=24)
+    return config
+
+
+@pytest.fixture(params=[small_dualhead_config, small_msg3d_config], ids=['dualhead', 'msg3d'])
+def model(request):
+    return trained(request.param())
+
+
+def clips(empty: list[tuple[int, int]] = ()) -> torch.Tensor:
+    x = torch.randn(3, 1, 2, 13, 5, 3)
+    for n, m in empty:
+        x[n, :, m] = 0
+    return x
+
+
+@torch.no_grad()
+def logits(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    out = model(x, mode='tensor', stage='head')
+    return torch.cat(out[0]) if isinstance(out, tuple) else out
+
+
+def assert_alike(found: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (found - expected).abs().max() < RELATIVE * expected.abs().max()
+
+
+def test_same_logits(model):
+    x = clips()
+    assert_alike(logits(fuse(model), x), logits(model, x))
+
+
+def test_float64_is_exact_up_to_rounding(model):
+    x = clips([(0, 1)]).double()
+    model.double()
+    torch.testing.assert_close(logits(fuse(model), x), logits(model, x), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    'empty',
+    [[(0, 1)], [(0, 0), (1, 1)], [(n, m) for n in range(3) for m in range(2)]],
+    ids=['one', 'two', 'all'],
+)
+def test_empty_bodies_are_skipped_exactly(model, empty):
+    x, fused = clips(empty), fuse(model)
+    for _ in range(2):  # computing the empty body's features, and taking them from the cache
+        assert_alike(logits(fused, x), logits(model, x))
+    longer = x.repeat(1, 1, 1, 2, 1, 1)
+    assert_alike(logits(fused, longer), logits(model, longer))
+
+
+def test_the_network_sees_no_empty_body(model):
+    fused = fuse(model)
+    x = clips([(0, 1), (2, 1)])
+    logits(fused, x)
+    seen = []
+    fused.backbone.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    logits(fused, x)
+    assert seen == [4]
+
+
+def test_no_batch_norm_is_left_but_that_of_the_input(model):
+    norms = [m for m in fuse(model).modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 1
+
+
+def test_the_model_itself_stays_as_it_is(model):
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()
+    fuse(model)
+    assert model.training
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_predictions_have_all_their_fields():
+    model = trained(small_dualhead_config())
+    x = clips()
+    for found, expected in zip(
+        *(m(x, [ActionDataSample() for _ in x], mode='predict') for m in (fuse(model), model)), strict=True
+    ):
+        for field in ('pred_score', 'coarse_score', 'fine_score'):
+            assert_alike(found.get(field), expected.get(field))
+
+
+class TestStaleness:
+    def test_a_training_step_ends_it(self, model):
+        fused = fuse(model)
+        optimizer = build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1)))
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        with pytest.raises(RuntimeError, match='weights have changed since fuse'):
+            logits(fused, clips())
+
+    def test_loading_weights_ends_it(self, model):
+        fused = fuse(model)
+        model.load_state_dict(model.state_dict())
+        with pytest.raises(RuntimeError, match='weights have changed since fuse'):
+            logits(fused, clips())
+
+    def test_running_statistics_end_it(self, model):
+        fused = fuse(model)
+        model.train()(clips(), mode='tensor')
+        with pytest.raises(RuntimeError, match='weights have changed since fuse'):
+            logits(fused, clips())
+
+    def test_it_does_not_train(self, model):
+        with pytest.raises(RuntimeError, match='for inference'):
+            fuse(model).train()(clips(), mode='tensor')
+        with pytest.raises(RuntimeError, match='for inference'):
+            fuse(model)(clips(), [ActionDataSample()], mode='loss')
+
+
+def test_a_foreign_model_has_no_inference_form():
+    stgcn = build(
+        dict(
+            type='RecognizerGCN',
+            backbone=dict(type='STGCN', graph_cfg=dict(layout='coco', mode='stgcn_spatial')),
+            cls_head=dict(type='GCNHead', num_classes=7, in_channels=256),
+        )
+    )
+    assert not can_fuse(stgcn)
+    with pytest.raises(TypeError, match='no inference form'):
+        fuse(stgcn)
