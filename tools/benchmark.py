@@ -1,7 +1,8 @@
 """Compare networks side by side: parameters, MACs, latency, train step, memory.
 
 python tools/benchmark.py
-python tools/benchmark.py configs/stgcn_ntu60_xsub_j.py --shape 16 2 300 25 --device cuda --dtype bf16
+python tools/benchmark.py DualHead-Net my_config.py --shape 16 2 300 25 --device cuda --dtype bf16
+python tools/benchmark.py tests.models.reference:ReferenceNetwork DualHead-Net --empty-persons 0.5
 """
 
 import argparse
@@ -9,19 +10,25 @@ import os
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.benchmarking import (
+from mmengine.config import DictAction
+
+from mmdualhead.apis.benchmark import (
+    CLOCKS,
+    NETWORKS,
+    PRECISIONS,
     Settings,
     Shape,
-    benchmark,
-    networks_of,
-    networks_of_file,
+    candidates_of,
+    compare,
+    peak_memory,
     read_accuracies,
     to_markdown,
-    with_empty_bodies,
+    with_empty_persons,
     write_json,
 )
-from mmdualhead.apis.benchmarking.session import CLOCKS, PRECISIONS, WALL
 from mmdualhead.visualization.cost_picture import draw_costs
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,19 +36,24 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('configs', nargs='*', help='config files whose networks take part, too')
     add(
-        '--networks', nargs='*', default=[], metavar='NAME', help="the built-in ones to take; 'none' for none"
+        'networks',
+        nargs='*',
+        default=list(NETWORKS),
+        help=f'of {", ".join(NETWORKS)} (default: all); config files; module:Class',
     )
+    add('--forms', nargs='+', metavar='NAME', help='only these, as the table calls them')
+    add('--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config')
     add('--shape', nargs=4, type=int, action='append', metavar=('N', 'M', 'T', 'V'), help='may be repeated')
     add('--threads', type=int, default=os.cpu_count(), help='of the CPU')
     add('--repeats', type=int, default=7, help='timed rounds')
     add('--warmup', type=int, default=2, help='rounds before them')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, ...')
     add('--dtype', choices=PRECISIONS, default=PRECISIONS[0])
-    add('--clock', choices=CLOCKS, default=WALL, help='processor: for a shared machine, with --threads 1')
+    add('--clock', choices=CLOCKS, default='wall', help='processor: for a shared machine, with --threads 1')
     add('--compile', nargs='?', const='default', metavar='MODE', help='a mode of torch.compile')
-    add('--empty-bodies', type=float, metavar='FRACTION', help='fused forms also with so many bodies empty')
+    add('--empty-persons', type=float, metavar='SHARE', help='fused models also with so many persons empty')
+    add('--skip-peak', action='store_true', help='leave peak memory out')
     add('--markdown', type=Path, metavar='FILE')
     add('--json', type=Path, metavar='FILE')
     add('--accuracy', type=Path, metavar='FILE', help='JSON, network: accuracy; for --picture')
@@ -54,11 +66,16 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    results = []
+    sys.path.insert(0, str(Path.cwd()))
+    candidates = candidates_of(args.networks, ROOT / 'configs', args.cfg_options)
+    if args.empty_persons is not None:
+        candidates = with_empty_persons(candidates, args.empty_persons)
+    if args.forms:
+        candidates = [one for one in candidates if one.name in args.forms]
+    comparisons = []
     for numbers in args.shape or [(8, 2, 100, 25)]:
-        shape = Shape(*numbers)
         settings = Settings(
-            shape=shape,
+            shape=Shape(*numbers),
             threads=args.threads,
             repeats=args.repeats,
             warmup=args.warmup,
@@ -67,18 +84,16 @@ def main() -> None:
             clock=args.clock,
             compile=args.compile,
         )
-        contestants = [] if args.networks == ['none'] else networks_of(shape, args.networks)
-        contestants += [one for path in args.configs for one in networks_of_file(path)]
-        if args.empty_bodies is not None:
-            contestants = with_empty_bodies(contestants, args.empty_bodies)
-        results.append(benchmark(contestants, settings, say=lambda line: print(line, file=sys.stderr)))
-        print(to_markdown(results[-1]), end='\n\n', flush=True)
+        peak = None if args.skip_peak else peak_memory
+        log = lambda line: print(line, file=sys.stderr)  # noqa: E731
+        comparisons.append(compare(candidates, settings, peak=peak, say=log))
+        print(to_markdown(comparisons[-1]), end='\n\n', flush=True)
         if args.json:
-            write_json(results, args.json)
+            write_json(comparisons, args.json)
         if args.markdown:
-            args.markdown.write_text('\n\n'.join(map(to_markdown, results)) + '\n', encoding='utf-8')
+            args.markdown.write_text('\n\n'.join(map(to_markdown, comparisons)) + '\n', encoding='utf-8')
     if args.picture:
-        draw_costs(results[0], read_accuracies(args.accuracy, results), args.picture)
+        draw_costs(comparisons[0], read_accuracies(args.accuracy, comparisons), args.picture)
 
 
 if __name__ == '__main__':

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from mmdualhead.apis.benchmarking import Result, Row
-from mmdualhead.apis.benchmarking.lineup import EVAL, TRAIN
+import numpy as np
+
+from mmdualhead.apis.benchmark import Comparison, Costs
+from mmdualhead.apis.benchmark.candidates import EVAL, TRAIN
 
 from .figures import BLUE, GREY, new_figure
 
@@ -16,33 +18,35 @@ TOUCHING = 0.04
 """Share of the largest cost, within which points of one accuracy count as one."""
 
 
-def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path) -> None:
-    """Three panels: accuracy against MACs, inference time and training time, each a clip.
+def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: str | Path) -> None:
+    """Three panels: accuracy against MACs, inference time and training time, each per clip.
 
     Args:
-        result: of a benchmark.
+        comparison: of a benchmark.
         accuracies: per cent, by the name of a network, which holds for all of its forms, or of one form.
         path: the PNG.
 
     Raises:
         ImportError: matplotlib is missing.
     """
-    clips = result.settings.shape.clips
-    panels: dict[str, Callable[[Row], float | None]] = {
-        'GMACs a clip': lambda row: row.macs / 1e9,
-        'inference, ms a clip': lambda row: _milliseconds(row, EVAL, clips),
-        'training, ms a clip': lambda row: _milliseconds(row, TRAIN, clips),
+    clips = comparison.settings.shape.clips
+    panels: dict[str, Callable[[Costs], float | None]] = {
+        'GMACs per clip': lambda one: one.macs / 1e9,
+        'inference, ms per clip': lambda one: _milliseconds(one, EVAL, clips),
+        'training, ms per clip': lambda one: _milliseconds(one, TRAIN, clips),
     }
     figure = new_figure(13, 4.6)
     for axes, (label, cost) in zip(figure.subplots(1, len(panels), sharey=True), panels.items(), strict=True):
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
         axes.margins(0.3, 0.25)
-        points = [(row, cost(row), _accuracy(row, accuracies)) for row in result.rows]
+        points = [(one, cost(one), _accuracy(one, accuracies)) for one in comparison.costs]
         beside: Counter[float] = Counter()
-        for rows, x, y in sorted(_together([p for p in points if None not in p]), key=lambda group: group[1]):
-            axes.scatter(x, y, color=BLUE if rows[0].network in OURS else GREY)
-            text = '\n'.join(row.name.replace(', ', ',\n', 1) for row in rows)
+        for group, x, y in sorted(
+            _together([p for p in points if None not in p]), key=lambda point: point[1]
+        ):
+            axes.scatter(x, y, color=BLUE if group[0].network in OURS else GREY)
+            text = '\n'.join(one.name.replace(', ', ',\n', 1) for one in group)
             # Neighbours of one accuracy are labeled above and below in turns; no label covers another.
             offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
             beside[y] += 1
@@ -53,22 +57,22 @@ def draw_costs(result: Result, accuracies: Mapping[str, float], path: str | Path
     figure.savefig(path)
 
 
-def _together(points: list[tuple[Row, float, float]]) -> list[tuple[list[Row], float, float]]:
+def _together(points: list[tuple[Costs, float, float]]) -> list[tuple[list[Costs], float, float]]:
     """Points that lie upon each other share a label."""
     near = TOUCHING * max((x for _, x, _ in points), default=0)
-    groups: list[tuple[list[Row], float, float]] = []
-    for row, x, y in points:
+    groups: list[tuple[list[Costs], float, float]] = []
+    for one, x, y in points:
         group = next((g for g in groups if abs(g[1] - x) < near and g[2] == y), None)
         if group:
-            group[0].append(row)
+            group[0].append(one)
         else:
-            groups.append(([row], x, y))
+            groups.append(([one], x, y))
     return groups
 
 
-def _accuracy(row: Row, accuracies: Mapping[str, float]) -> float | None:
-    return accuracies.get(row.name, accuracies.get(row.network))
+def _accuracy(costs: Costs, accuracies: Mapping[str, float]) -> float | None:
+    return accuracies.get(costs.name, accuracies.get(costs.network))
 
 
-def _milliseconds(row: Row, phase: str, clips: int) -> float | None:
-    return 1000 * row.timings[phase].median / clips if phase in row.timings else None
+def _milliseconds(costs: Costs, phase: str, clips: int) -> float | None:
+    return 1000 * float(np.median(costs.seconds[phase])) / clips if phase in costs.seconds else None

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdualhead.skeletons import get_skeleton
 
@@ -217,3 +217,27 @@ class Reference:
         for number, stride in ((1, 1), (2, 2), (3, 2)):
             x = self.block(number, x, stride)
         return self.classify('fc', x, persons)
+
+
+class ReferenceNetwork(nn.Module):
+    """DualHead-Net by these equations, with the weights of the parity fixture, for benchmarks.
+
+    ``python tools/benchmark.py tests.models.reference:ReferenceNetwork DualHead-Net``
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        tensors = fill(published_shapes('dualhead_ntu60')).items()
+        self.weights = {key: tensor.float() for key, tensor in tensors}
+        for key, tensor in self.weights.items():
+            name = key.replace('.', '/')
+            if 'running' in key or 'num_batches' in key:
+                self.register_buffer(name, tensor)
+            else:
+                self.weights[key] = nn.Parameter(tensor)
+                self.register_parameter(name, self.weights[key])
+        self.equations = Reference(self.weights, 'nturgb+d', 9, 6, True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.equations.training = self.training
+        return self.equations.dualhead(x)

@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmdualhead.apis.benchmarking.counts import count_macs, count_saved_bytes
+from mmdualhead.apis.benchmark.counts import count_macs, count_saved_bytes
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.layers import GraphConv
-from tests.benchmarks.reference import ReferenceNetwork
 from tests.models.networks import build, dualhead_config
+from tests.models.reference import ReferenceNetwork
 
 V = 25
 NUM_CLASSES = 60

@@ -20,7 +20,7 @@ def count_macs(call: Callable[[], object]) -> int:
 
     Linear layers, ``einsum``, ``matmul`` and products of a package's own autograd functions end up in the
     same few kernels, and those are counted; padding counts, additions and activations do not. PyTorch reports
-    FLOPs, two a MAC.
+    FLOPs, two per MAC.
     """
     with FlopCounterMode(display=False) as counter:
         call()

@@ -1,0 +1,347 @@
+"""Count, then time in turns, then measure peak memory, each network in a process of its own.
+
+N clips, M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.benchmark import timer as wall_clock  # waits for the GPU
+
+from .candidates import EVAL, TRAIN, Candidate
+from .counts import count_macs, count_parameters, count_saved_bytes
+
+PRECISIONS = ('float32', 'tf32', 'bf16')
+WALL, PROCESSOR = 'wall', 'processor'
+CLOCKS: dict[str, Callable[[], float]] = {WALL: wall_clock, PROCESSOR: time.process_time}
+SGD = dict(lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4)
+PEAK_CALLS = 2
+STATUS = Path('/proc/self/status')
+
+
+class Shape(NamedTuple):
+    """The size of a batch: (N, M, T, V)."""
+
+    clips: int
+    persons: int
+    frames: int
+    joints: int
+
+    def __str__(self) -> str:
+        return f'({", ".join(map(str, self))})'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the networks run.
+
+    Args:
+        shape: (N, M, T, V).
+        threads: of the CPU.
+        repeats: timed rounds.
+        warmup: rounds before them.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...
+        precision: ``'float32'``, ``'tf32'`` (CUDA only), or ``'bf16'``, which is autocast.
+        clock: ``'wall'``, or ``'processor'`` for the seconds of the process, which leave out waiting for a
+            core that other work occupies; to be read with one thread.
+        compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
+
+    Raises:
+        ValueError: the precision is unknown or not available on the device, or there is no such device.
+    """
+
+    shape: Shape
+    threads: int
+    repeats: int = 7
+    warmup: int = 2
+    device: str = 'cpu'
+    precision: str = 'float32'
+    clock: str = WALL
+    compile: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f'unknown precision {self.precision!r}; known: {PRECISIONS}')
+        if self.on_cuda and not torch.cuda.is_available():
+            raise ValueError(f'device {self.device!r}: this PyTorch sees no CUDA device')
+        if self.precision == 'tf32' and not self.on_cuda:
+            raise ValueError(f'tf32 needs a CUDA device, not {self.device!r}')
+        if self.clock not in CLOCKS or (self.clock == PROCESSOR and self.on_cuda):
+            raise ValueError(
+                f'no clock {self.clock!r} for {self.device!r}; known: {list(CLOCKS)}, the second for the CPU'
+            )
+        if min(self.shape) < 1 or self.repeats < 1 or self.warmup < 0 or self.threads < 1:
+            raise ValueError(f'{self}: counts must be positive')
+
+    @property
+    def on_cuda(self) -> bool:
+        return torch.device(self.device).type == 'cuda'
+
+    def apply(self) -> None:
+        """Set what PyTorch keeps for the whole process."""
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(0)
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == 'tf32'
+        torch.backends.cudnn.allow_tf32 = self.precision == 'tf32'
+
+    def autocast(self) -> AbstractContextManager:
+        if self.precision != 'bf16':
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
+
+@dataclass
+class Costs:
+    """What a candidate costs.
+
+    Args:
+        name, network: of the candidate.
+        macs: multiply-accumulates of inference per clip.
+        parameters, saved_bytes: None for a form that does not train.
+        seconds: every sample, by phase.
+        peaks: bytes at most, by phase.
+    """
+
+    name: str
+    network: str
+    macs: float
+    parameters: int | None = None
+    saved_bytes: int | None = None
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    peaks: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Comparison:
+    """Where, how, and the costs of every candidate; the others are compared with the first."""
+
+    machine: dict[str, object]
+    settings: Settings
+    costs: list[Costs]
+
+
+def compare(
+    candidates: Sequence[Candidate],
+    settings: Settings,
+    *,
+    peak: Callable[[Candidate, Settings], dict[str, int]] | None = None,
+    say: Callable[[str], None] = print,
+) -> Comparison:
+    """Count, then time in turns, then measure the peak memory of each.
+
+    Args:
+        candidates: the networks.
+        settings: how they run.
+        peak: measures the peak memory, such as :func:`peak_memory`; None leaves it out.
+        say: receives the lines that report progress.
+
+    Raises:
+        ValueError: two candidates have one name, or one does not take a batch of the shape.
+    """
+    names = [one.name for one in candidates]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f'a benchmark needs candidates of different names, not {names}')
+    settings.apply()
+    machine = describe_machine(settings)
+    trials = {one.name: Trial(one, settings) for one in candidates}
+    say(f'{settings.shape}: counting')
+    costs = {one.name: _count(one, trials[one.name], settings) for one in candidates}
+    for phase in (EVAL, TRAIN):
+        say(f'{settings.shape}: timing {phase}, {settings.warmup} + {settings.repeats} rounds')
+        calls = {name: partial(trial.call, phase) for name, trial in trials.items() if phase in trial.phases}
+        for name, seconds in take_turns(calls, settings).items():
+            costs[name].seconds[phase] = seconds
+    trials.clear()
+    for one in candidates if peak else ():
+        say(f'{settings.shape}: peak memory of {one.name}')
+        costs[one.name].peaks = peak(one, settings) if peak else {}
+    return Comparison(machine, settings, list(costs.values()))
+
+
+class Trial:
+    """A candidate ready to run: built, on its device, with a batch.
+
+    Args:
+        candidate: the network and its kind of input.
+        settings: how it runs.
+    """
+
+    def __init__(self, candidate: Candidate, settings: Settings) -> None:
+        self.settings = settings
+        self.phases = candidate.phases
+        self.network = candidate.make().to(settings.device).train(TRAIN in candidate.phases)
+        x = make_clips(settings.shape, candidate.channels, candidate.empty_persons)
+        self.clips = x.to(settings.device)
+        self.labels = torch.zeros(len(x), dtype=torch.long, device=settings.device)
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._run: Callable = self.network
+
+    def compile(self, mode: str) -> None:
+        """Run by torch.compile from now on."""
+        self._run = torch.compile(self.network, mode=mode)
+
+    def infer(self) -> tuple[Tensor, ...]:
+        """One forward pass in eval mode."""
+        self.network.train(False)
+        with torch.no_grad(), self.settings.autocast():
+            return self._run(self.clips)
+
+    def loss(self) -> Tensor:
+        """The forward pass of a train step."""
+        self.network.train(True)
+        with self.settings.autocast():
+            losses = [F.cross_entropy(logits, self.labels) for logits in self._run(self.clips)]
+        return torch.stack(losses).sum()
+
+    def step(self) -> None:
+        """Forward, backward, SGD."""
+        if self._optimizer is None:
+            self._optimizer = torch.optim.SGD(self.network.parameters(), **SGD)
+        self._optimizer.zero_grad(set_to_none=True)
+        self.loss().backward()
+        self._optimizer.step()
+
+    def call(self, phase: str) -> None:
+        """Run a phase once."""
+        if phase == TRAIN:
+            self.step()
+        else:
+            self.infer()
+
+
+def make_clips(shape: Shape, channels: int, empty_persons: float = 0.0) -> Tensor:
+    """Random clips (N, M, T, V, C), whose last persons are absent, as many as the given share of all."""
+    x = torch.randn(*shape, channels)
+    last_first = x.flip(1).transpose(0, 1).reshape(-1, *x.shape[2:])
+    last_first[: round(empty_persons * len(last_first))] = 0
+    return last_first.view(x.shape[1], x.shape[0], *x.shape[2:]).transpose(0, 1).flip(1).contiguous()
+
+
+def take_turns(calls: Mapping[str, Callable[[], object]], settings: Settings) -> dict[str, list[float]]:
+    """Time calls in rounds, each once per round (A B C A B C ...), so that noise hits all alike.
+
+    Returns:
+        The seconds of all calls but those that ran out of the GPU's memory.
+    """
+    clock = CLOCKS[settings.clock]
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(settings.warmup + settings.repeats):
+        for name in list(seconds):
+            start = clock()
+            try:
+                calls[name]()
+            except torch.cuda.OutOfMemoryError:
+                del seconds[name]
+                torch.cuda.empty_cache()
+                continue
+            if turn >= settings.warmup:
+                seconds[name].append(clock() - start)
+    return seconds
+
+
+def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
+    """The counts, taken before torch.compile hides the operations."""
+    try:
+        trial.infer()  # a fused model remembers what empty persons give
+    except Exception as error:
+        raise ValueError(
+            f'{candidate.name} does not take clips of shape (N, M, T, V) = {settings.shape}: {error}'
+        ) from error
+    costs = Costs(candidate.name, candidate.network, count_macs(trial.infer) / settings.shape.clips)
+    if TRAIN in candidate.phases:
+        costs.parameters = count_parameters(trial.network)
+        with suppress(torch.cuda.OutOfMemoryError):
+            costs.saved_bytes = count_saved_bytes(trial.loss, trial.network)
+    if settings.compile:
+        trial.compile(settings.compile)
+    return costs
+
+
+def peak_memory(candidate: Candidate, settings: Settings) -> dict[str, int]:
+    """Bytes that a network needs at most, weights and batch included, libraries not.
+
+    Measured in a process that runs nothing else, on the CPU by the operating system, on a GPU by PyTorch's
+    allocator.
+
+    Returns:
+        The peak of each phase; a phase that did not fit is missing.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
+        try:
+            return pool.submit(_peaks, candidate, settings).result()
+        except BrokenProcessPool:  # killed by the system for want of memory
+            return {}
+
+
+def _peaks(candidate: Candidate, settings: Settings) -> dict[str, int]:
+    settings.apply()
+    before = 0 if settings.on_cuda else _resident('VmRSS')  # with all libraries loaded
+    peaks: dict[str, int] = {}
+    trial = Trial(candidate, settings)
+    if settings.compile:
+        trial.compile(settings.compile)
+    for phase in (EVAL, TRAIN):  # training needs more, so that the peak of the first does not hide its own
+        if phase not in candidate.phases:
+            continue
+        try:
+            for _ in range(PEAK_CALLS):
+                trial.call(phase)
+        except torch.cuda.OutOfMemoryError:
+            return peaks
+        peak = torch.cuda.max_memory_allocated(settings.device) if settings.on_cuda else _resident('VmHWM')
+        peaks[phase] = peak - before
+    return peaks
+
+
+def _resident(field: str) -> int:
+    """Bytes of this process: VmRSS now, VmHWM at most.
+
+    Linux hands the peak that getrusage reports down from the parent process, so it is only the second choice.
+    """
+    if STATUS.exists():
+        line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
+        return 1024 * int(line.split()[1])
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == 'darwin' else 1024 * peak
+
+
+def describe_machine(settings: Settings) -> dict[str, object]:
+    """Whatever else the times depend on."""
+    machine: dict[str, object] = dict(
+        cpu=_cpu_name(),
+        cores=os.cpu_count(),
+        load=round(os.getloadavg()[0], 2) if hasattr(os, 'getloadavg') else None,
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+    if settings.on_cuda:
+        properties = torch.cuda.get_device_properties(settings.device)
+        machine |= dict(gpu=properties.name, gpu_memory=properties.total_memory, cuda=torch.version.cuda)
+    return machine
+
+
+def _cpu_name() -> str:
+    info = Path('/proc/cpuinfo')
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith('model name'):
+                return line.split(':', 1)[1].strip()
+    return platform.processor() or platform.machine()
