@@ -1,0 +1,118 @@
+"""What an inferencer answers about one recording.
+
+M persons, T frames, V joints, C coordinates, K classes, S samples of T' frames each that the network saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdualhead.skeletons import Skeleton
+
+FUSED = 'fused'
+"""What the score that decides is called beside those of the heads."""
+
+
+class Guess(NamedTuple):
+    """One of the best classes: its index, its name, and its fused probability."""
+
+    label: int
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a model says about one recording.
+
+    Args:
+        name: what the recording is called: its name in the annotation file, or that of its file.
+        source: the file it was read from; None for an array.
+        scores: (K,) probabilities by head, ``'fused'`` first; the heads are those of the model. Of several
+            streams the weighted mean.
+        classes: K names; a class without one is called ``class 7``.
+        keypoint: (M, T, V, C) joints as they were read, in the layout of the model; float32. With
+            ``keypoint_score``, the confidence is the last channel.
+        skeleton: the layout of the model.
+        when: (T,) how much the frames were attended to, 0 to 1: the mean of the temporal attention over
+            blocks, samples and persons. NaN where the network did not look. None without such an attention.
+        where: (V,) likewise the spatial attention to the joints.
+        frames: (S, T') the frames of the recording that the network saw; of a model with several streams
+            those of the first. None where a step of the pipeline does not tell.
+        streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
+        true_label: the true class, where the recording says it.
+    """
+
+    name: str
+    source: Path | None = None
+    scores: Mapping[str, np.ndarray]
+    classes: tuple[str, ...]
+    keypoint: np.ndarray
+    skeleton: Skeleton
+    when: np.ndarray | None = None
+    where: np.ndarray | None = None
+    frames: np.ndarray | None = None
+    streams: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    true_label: int | None = None
+
+    @property
+    def label(self) -> int:
+        """The class with the highest fused score."""
+        return int(self.scores[FUSED].argmax())
+
+    @property
+    def class_name(self) -> str:
+        """Its name."""
+        return self.classes[self.label]
+
+    @property
+    def confidence(self) -> float:
+        """Its fused score."""
+        return float(self.scores[FUSED].max())
+
+    def top(self, k: int = 5, head: str = FUSED) -> list[Guess]:
+        """The k classes with the highest scores of a head, best first."""
+        scores = self.scores[head]
+        best = np.argsort(-scores, kind='stable')[:k]
+        return [Guess(int(i), self.classes[i], float(scores[i])) for i in best]
+
+    def to_dict(self, k: int = 5) -> dict[str, Any]:
+        """The answer as plain values, for JSON: everything but the joints; frames that were not seen are None.
+
+        Args:
+            k: how many classes ``top`` lists.
+        """
+        return dict(
+            name=self.name,
+            source=None if self.source is None else str(self.source),
+            label=self.label,
+            class_name=self.class_name,
+            true_label=self.true_label,
+            top=[guess._asdict() for guess in self.top(k)],
+            scores=_plain(self.scores),
+            streams={stream: _plain(scores) for stream, scores in self.streams.items()},
+            when=_numbers(self.when),
+            where=_numbers(self.where),
+            joints=list(self.skeleton.joints),
+            frames=None if self.frames is None else self.frames.tolist(),
+        )
+
+
+def _plain(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    return {head: values.tolist() for head, values in scores.items()}
+
+
+def _numbers(values: np.ndarray | None) -> list[float | None] | None:
+    return None if values is None else [None if np.isnan(value) else float(value) for value in values]
+
+
+def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, ...]:
+    """K names, of which those that are not known are made up."""
+    known = list(names or ())[:number]
+    known += [None] * (number - len(known))
+    return tuple(name or f'class {i}' for i, name in enumerate(known))
