@@ -82,7 +82,7 @@ class Answer:
         return [Guess(int(i), self.classes[i], float(scores[i])) for i in best]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """The answer as plain values, for JSON: everything but the joints; frames that were not seen are None.
+        """Plain values, for JSON: everything but the joints; frames that were not seen are None.
 
         Args:
             k: how many classes ``top`` lists.
