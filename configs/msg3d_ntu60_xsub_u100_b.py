@@ -1,3 +1,5 @@
 _base_ = 'msg3d_ntu60_xsub_u100_j.py'
 
-train_dataloader = val_dataloader = test_dataloader = dict(dataset=dict(stream='b'))
+from mmdualhead.datasets.pipelines import with_stream
+
+train_dataloader, val_dataloader, test_dataloader, test_pipeline = with_stream(_base_, 'b')

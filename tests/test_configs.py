@@ -9,7 +9,7 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdualhead.skeletons import KINECT_V1, get_skeleton
+from mmdualhead.skeletons import KINECT_V1, Skeleton, get_skeleton
 
 ROOT = Path(__file__).parents[1] / 'configs'
 CONFIGS = sorted([*ROOT.glob('*.py'), *ROOT.glob('ablations/*.py')])
@@ -69,8 +69,17 @@ def datasets(config: Config) -> dict[str, dict]:
     return {role: config[f'{role}_dataloader'].dataset for role in ('train', 'val', 'test')}
 
 
-def stream_step(pipeline: list[dict]) -> dict:
-    return next(step for step in pipeline if step['type'] == 'SkeletonStream')
+def step_of(pipeline: list[dict], *types: str) -> dict:
+    (step,) = (step for step in pipeline if step['type'] in types)
+    return step
+
+
+def said_by(pipeline: list[dict]) -> tuple[str, Skeleton]:
+    """The stream and the layout that a pipeline's step says."""
+    step = step_of(pipeline, 'SkeletonStream', 'GenSkeFeat')
+    if step['type'] == 'GenSkeFeat':
+        return '+'.join(step['feats']), get_skeleton(step['dataset'])
+    return step['stream'], get_skeleton(step['layout'])
 
 
 def layout_of(config: Config) -> str:
@@ -91,10 +100,11 @@ def test_name_says_stream_split_classes_and_file(path, config):
     prefix = f'{protocol}_' if protocol else ''
     assert (train.split, val.split, test.split) == (f'{prefix}train', f'{prefix}val', f'{prefix}val')
     for dataset in (train, val, test):
-        assert dataset.stream == stream_of(path)
-        assert dataset.num_classes == config.model.cls_head.num_classes == classes
+        assert said_by(dataset.pipeline)[0] == stream_of(path)
+        assert dataset.get('num_classes', classes) == config.model.cls_head.num_classes == classes
         assert Path(dataset.ann_file).name == file
-        assert file in dataset.ann_source or 'http' in dataset.ann_source
+        if dataset.type == 'SkeletonDataset':
+            assert file in dataset.ann_source or 'http' in dataset.ann_source
     assert val.test_mode
     assert test.test_mode
     assert not train.get('test_mode')
@@ -105,9 +115,13 @@ def test_persons_and_joints_agree_between_model_and_data(config):
     layout = layout_of(config)
     joints = layout['num_node'] if isinstance(layout, dict) else get_skeleton(layout).num_joints
     for dataset in datasets(config).values():
-        formatted = next(step for step in dataset.pipeline if step['type'] == 'FormatSkeletonInput')
+        formatted = step_of(dataset.pipeline, 'FormatSkeletonInput', 'FormatGCNInput')
         assert formatted['num_person'] == persons
-        assert get_skeleton(stream_step(dataset.pipeline).get('layout', 'nturgb+d')).num_joints == joints
+        assert said_by(dataset.pipeline)[1].num_joints == joints
+
+
+def test_the_pipeline_of_inference_is_that_of_testing(config):
+    assert config.test_pipeline == config.test_dataloader.dataset.pipeline
 
 
 def test_clips_are_named_to_hooks_and_metrics(config):
@@ -148,8 +162,10 @@ def test_only_the_stream_differs_between_streams(path, config):
     if stream_of(path) == 'j':
         pytest.skip('the joint stream is what the others differ from')
     joint = Config.fromfile(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j')))
-    for role in ('train', 'val', 'test'):
-        joint[f'{role}_dataloader'].dataset.stream = stream_of(path)
+    feats = [stream_of(path)]
+    for pipeline in (joint.test_pipeline, *(dataset.pipeline for dataset in datasets(joint).values())):
+        step = step_of(pipeline, 'SkeletonStream', 'GenSkeFeat')
+        step |= dict(feats=feats) if step['type'] == 'GenSkeFeat' else dict(stream=feats[0])
     assert joint.to_dict() == config.to_dict()
 
 

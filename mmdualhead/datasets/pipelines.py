@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from mmdualhead.datasets.annotations.checks import Expectation
 from mmdualhead.datasets.annotations.files import AnnotationFile
 from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
-STREAM_STEPS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
 
+def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
+    """What a config of another stream differs in, for the last line of such a config::
 
-def complete_pipeline(pipeline: Sequence[dict | Callable], stream: str) -> list[dict | Callable]:
-    """A copy of the pipeline whose stream step forms ``stream``.
+        _base_ = 'dualhead_ntu60_xsub_j.py'
+
+        from mmdualhead.datasets.pipelines import with_stream
+
+        train_dataloader, val_dataloader, test_dataloader, test_pipeline = with_stream(_base_, 'b')
+
+    Args:
+        config: the base; its pipelines form a stream by ``SkeletonStream`` or MMAction2's ``GenSkeFeat``.
+        stream: j, b, jm, bm or several joined by ``+``.
+
+    Returns:
+        The changes to the three loaders, each of them nothing but a data set's pipeline, and the new
+        ``test_pipeline``.
 
     Raises:
-        ValueError: the stream is unknown; no step, or more than one, forms streams; or the step already names
-            another stream.
+        ValueError: the stream is unknown, or a pipeline doesn't have exactly one step that forms streams.
     """
-    parts = parse_stream(stream)
-    values = {'stream': stream, 'feats': list(parts)}
-    steps = [copy.deepcopy(step) if isinstance(step, Mapping) else step for step in pipeline]
-    forming = [step for step in steps if step_name(step) in STREAM_STEPS]
-    if not forming and stream == 'j':
-        return steps
-    if len(forming) != 1 or not isinstance(forming[0], Mapping):
-        raise ValueError(
-            f'stream={stream!r} needs exactly one config of {" or ".join(STREAM_STEPS)} in the pipeline; '
-            f'it has the steps {[step_name(step) for step in steps]}'
-        )
-    (step,) = forming
-    key = STREAM_STEPS[step_name(step)]
-    named = step.get(key)
-    if named is not None and named != values[key]:
-        raise ValueError(
-            f'the data set has stream={stream!r}, but its {step_name(step)} step {key}={named!r}; '
-            f'leave {key} out of the step'
-        )
-    step[key] = values[key]
-    return steps
+    said = {'SkeletonStream': {'stream': stream}, 'GenSkeFeat': {'feats': list(parse_stream(stream))}}
+
+    def changed_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict]:
+        names = [step_name(step) for step in steps]
+        if sum(name in said for name in names) != 1:
+            raise ValueError(
+                f'stream {stream!r} needs exactly one step of {" or ".join(said)}, found {names}'
+            )
+        return [{**step, **said.get(name, {})} for step, name in zip(steps, names, strict=True)]
+
+    def changed_dataset(dataset: Mapping[str, Any]) -> dict:
+        if 'pipeline' in dataset:
+            return {'pipeline': changed_steps(dataset['pipeline'])}
+        return {'dataset': changed_dataset(dataset['dataset'])}
+
+    train, val, test = (changed_dataset(config[f'{role}_dataloader']) for role in ('train', 'val', 'test'))
+    return train, val, test, changed_steps(config['test_pipeline'])
 
 
 def step_name(step: dict | Callable) -> str:

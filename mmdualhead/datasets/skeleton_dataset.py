@@ -1,4 +1,4 @@
-"""The data set: an annotation file, one of its splits, and a pipeline completed with a stream."""
+"""The data set: an annotation file, one of its splits, and a pipeline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mmengine.logging import print_log
 from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.annotations.store import StoreClips
-from mmdualhead.datasets.pipelines import complete_pipeline, pipeline_expectation, step_name
+from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
 
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
-    """Skeleton clips of one split, as one stream.
+    """Skeleton clips of one split, checked before anything is done with them.
 
     Reads what MMAction2's ``PoseDataset`` reads: a pickle of ``dict(split={name: [frame_dir, ...]},
     annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``; or
@@ -28,10 +28,8 @@ class SkeletonDataset(PoseDataset):
 
     Args:
         ann_file: the annotation file, a pickle or a store's directory.
-        pipeline: steps, as configs or callables. The one that forms the stream (``SkeletonStream`` or
-            MMAction2's ``GenSkeFeat``) leaves the stream out; ``stream`` completes it.
+        pipeline: steps, as configs or callables.
         split: name of the split.
-        stream: j, b, jm, bm or several joined by ``+``.
         num_classes: labels must be smaller; None skips that check.
         check: check the annotations once, when the data set is built.
         ann_source: where the annotation file comes from and which command makes it; shown when it is missing.
@@ -39,7 +37,7 @@ class SkeletonDataset(PoseDataset):
 
     Raises:
         FileNotFoundError: there is no annotation file.
-        ValueError: the stream is unknown, the pipeline can't form it, or the annotations have faults.
+        ValueError: there is no such split, steps disagree on the layout, or the annotations have faults.
     """
 
     def __init__(
@@ -47,19 +45,15 @@ class SkeletonDataset(PoseDataset):
         ann_file: str,
         pipeline: Sequence[dict | Callable],
         split: str | None = None,
-        stream: str = 'j',
         num_classes: int | None = None,
         check: bool = True,
         ann_source: str = '',
         **kwargs: Any,
     ) -> None:
-        self.stream = stream
+        # MMEngine builds steps by the default scope, which Python code may not have set.
+        steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
         self.check = check
         self.ann_source = ann_source
-        steps = [
-            TRANSFORMS.build(step) if isinstance(step, Mapping) else step
-            for step in complete_pipeline(pipeline, stream)
-        ]
         # Forked workers share arrays as they are; packing them into one buffer to that end, MMEngine's
         # default, takes ten times as long as reading them and up to three times the memory.
         kwargs.setdefault('serialize_data', False)

@@ -10,7 +10,7 @@ import numpy as np
 
 PIPELINE = [
     dict(type='NormalizeSkeleton3D'),
-    dict(type='SkeletonStream'),
+    dict(type='SkeletonStream', stream='j'),
     dict(type='UniformSampleClips', clip_len=20),
     dict(type='FormatSkeletonInput', num_person=2),
     dict(type='PackActionInputs', meta_keys=('frame_dir',)),

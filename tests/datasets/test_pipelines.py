@@ -4,59 +4,68 @@ import pytest
 from mmaction.datasets.transforms import GenSkeFeat, PreNormalize3D
 
 from mmdualhead.datasets import FormatSkeletonInput, NormalizeSkeleton3D, SkeletonStream
-from mmdualhead.datasets.pipelines import complete_pipeline, pipeline_expectation, step_name
+from mmdualhead.datasets.pipelines import pipeline_expectation, step_name, with_stream
 from tests.datasets.clips import PIPELINE
+
+TWO_JOINTS = dict(joints=2, bones=[(1, 0)])
 
 
 def file(**meta):
     return SimpleNamespace(path='f.pkl', meta=meta)
 
 
+def config(pipeline, **dataset):
+    loader = dict(dataset=dict(pipeline=pipeline, **dataset))
+    return dict(
+        train_dataloader=dict(dataset=dict(type='RepeatDataset', **loader)),
+        val_dataloader=loader,
+        test_dataloader=loader,
+        test_pipeline=pipeline,
+    )
+
+
 @pytest.mark.parametrize(
-    ('step', 'key', 'expected'),
+    ('step', 'said'),
     [
-        (dict(type='SkeletonStream'), 'stream', 'b+jm'),
-        (dict(type='SkeletonStream', stream=None), 'stream', 'b+jm'),
-        (dict(type='mmaction.GenSkeFeat', dataset='coco'), 'feats', ['b', 'jm']),
-        (dict(type=SkeletonStream), 'stream', 'b+jm'),
+        (dict(type='SkeletonStream', stream='j'), dict(stream='b+jm')),
+        (dict(type=SkeletonStream, layout='coco', stream='j'), dict(stream='b+jm')),
+        (dict(type='mmaction.GenSkeFeat', dataset='coco', feats=['j']), dict(feats=['b', 'jm'])),
     ],
 )
-def test_completes_a_copy(step, key, expected):
+def test_with_stream_changes_that_step_everywhere_and_nothing_else(step, said):
     before = dict(step)
-    pipeline = [dict(type='ReplayPad', length=3), step]
-    completed = complete_pipeline(pipeline, 'b+jm')
-    assert completed[1][key] == expected
+    pipeline = [dict(type='PadTo', length=3), step]
+    train, val, test, test_pipeline = with_stream(config(pipeline, split='x'), 'b+jm')
+    expected = [pipeline[0], before | said]
+    assert test_pipeline == expected
+    assert val == test == dict(dataset=dict(pipeline=expected))
+    assert train == dict(dataset=dict(dataset=dict(pipeline=expected)))
     assert step == before
-    assert completed[0] == pipeline[0]
 
 
 @pytest.mark.parametrize(
     ('pipeline', 'said'),
     [
-        ([dict(type='ReplayPad', length=3)], 'exactly one.*ReplayPad'),
-        ([dict(type='SkeletonStream'), dict(type='GenSkeFeat')], 'exactly one'),
-        ([dict(type='SkeletonStream', stream='j')], "stream='b'.*stream='j'.*leave stream out"),
-        ([dict(type='GenSkeFeat', feats=['j'])], r"feats=\['j'\]"),
-        ([SkeletonStream()], 'exactly one config'),
+        ([dict(type='PadTo', length=3)], 'exactly one.*PadTo'),
+        ([dict(type='SkeletonStream', stream='j'), dict(type='GenSkeFeat')], 'exactly one'),
     ],
 )
 def test_pipelines_that_cannot_form_the_stream(pipeline, said):
     with pytest.raises(ValueError, match=said):
-        complete_pipeline(pipeline, 'b')
-
-
-def test_joints_need_no_step():
-    pipeline = [dict(type='ReplayPad', length=3)]
-    assert complete_pipeline(pipeline, 'j') == pipeline
+        with_stream(config(pipeline), 'b')
 
 
 def test_unknown_stream():
     with pytest.raises(ValueError, match="unknown stream 'x'"):
-        complete_pipeline(PIPELINE, 'x')
+        with_stream(config(PIPELINE), 'x')
 
 
 def test_expectation_of_the_steps():
-    steps = [NormalizeSkeleton3D('kinect_v1'), SkeletonStream('kinect_v1'), FormatSkeletonInput(3)]
+    steps = [
+        NormalizeSkeleton3D('kinect_v1'),
+        SkeletonStream('kinect_v1', stream='j'),
+        FormatSkeletonInput(3),
+    ]
     expected = pipeline_expectation(steps, file(layout='kinect_v1'))
     assert (expected.num_joints, expected.layout) == (20, 'kinect_v1')
     assert (expected.num_coordinates, expected.num_person) == (3, 3)
@@ -69,10 +78,10 @@ def test_expectation_of_the_steps():
 @pytest.mark.parametrize(
     ('steps', 'meta'),
     [
-        ([SkeletonStream('coco')], dict(layout='nturgb+d')),
+        ([SkeletonStream('coco', stream='j')], dict(layout='nturgb+d')),
         ([GenSkeFeat(dataset='coco')], dict(layout='nturgb+d')),
-        ([NormalizeSkeleton3D('nturgb+d'), SkeletonStream('kinect_v1')], {}),
-        ([SkeletonStream(dict(joints=2, bones=[(1, 0)]))], dict(layout=dict(joints=2, bones=[(0, 1)]))),
+        ([NormalizeSkeleton3D('nturgb+d'), SkeletonStream('kinect_v1', stream='j')], {}),
+        ([SkeletonStream(TWO_JOINTS, stream='j')], dict(layout=dict(joints=2, bones=[(0, 1)]))),
     ],
 )
 def test_layouts_that_disagree(steps, meta):
@@ -81,5 +90,7 @@ def test_layouts_that_disagree(steps, meta):
 
 
 def test_step_name():
-    names = [step_name(step) for step in (dict(type='a.B'), dict(type=SkeletonStream), SkeletonStream())]
+    names = [
+        step_name(step) for step in (dict(type='a.B'), dict(type=SkeletonStream), SkeletonStream(stream='j'))
+    ]
     assert names == ['B', 'SkeletonStream', 'SkeletonStream']

@@ -16,7 +16,7 @@ from tests.datasets.clips import PIPELINE, make_data, save
 
 MMACTION = [
     dict(type='PreNormalize3D'),
-    dict(type='GenSkeFeat', dataset='nturgb+d'),
+    dict(type='GenSkeFeat', dataset='nturgb+d', feats=['j']),
     dict(type='UniformSampleFrames', clip_len=20),
     dict(type='PoseDecode'),
     dict(type='FormatGCNInput', num_person=2),
@@ -41,6 +41,11 @@ def warnings(monkeypatch):
     return said
 
 
+def forming(pipeline, stream):
+    """The pipeline with another stream."""
+    return [step | dict(stream=stream) if step['type'] == 'SkeletonStream' else step for step in pipeline]
+
+
 def batches(dataset, **loader):
     np.random.seed(0)
     return list(DataLoader(dataset, batch_size=4, collate_fn=pseudo_collate, **loader))
@@ -54,7 +59,7 @@ def test_gives_what_mmaction_gives(ann_file, tmp_path, stream):
     theirs = DATASETS.build(
         dict(type='PoseDataset', ann_file=save(tmp_path, make_data()), pipeline=reference, split='train')
     )
-    ours = SkeletonDataset(ann_file, PIPELINE, split='train', stream=stream)
+    ours = SkeletonDataset(ann_file, forming(PIPELINE, stream), split='train')
     assert len(ours) == len(theirs) == 6
     for index in range(6):
         np.random.seed(index)
@@ -66,10 +71,8 @@ def test_gives_what_mmaction_gives(ann_file, tmp_path, stream):
         assert found['data_samples'].frame_dir == expected['data_samples'].frame_dir
 
 
-def test_completes_mmactions_own_pipeline(ann_file):
-    dataset = DATASETS.build(
-        dict(type='SkeletonDataset', ann_file=ann_file, pipeline=MMACTION, split='val', stream='bm')
-    )
+def test_takes_mmactions_own_pipeline(ann_file):
+    dataset = DATASETS.build(dict(type='SkeletonDataset', ann_file=ann_file, pipeline=MMACTION, split='val'))
     assert dataset[0]['inputs'].shape == (1, 2, 20, 25, 3)
 
 
@@ -103,9 +106,9 @@ def test_normalized_files_are_not_normalized_again(tmp_path):
     ready = copy.deepcopy(raw) | dict(meta=dict(normalized=True))
     for clip in ready['annotations']:
         clip['keypoint'] = normalize.normalize_clip(clip['keypoint'], NTU).keypoint.astype(np.float32)
-    pipeline = [*PIPELINE[:2], dict(type='ReplayPad', length=30), *PIPELINE[3:]]
-    expected = batches(SkeletonDataset(save(tmp_path, raw), pipeline, split='val', stream='b'))
-    found = batches(SkeletonDataset(save(tmp_path, ready), pipeline, split='val', stream='b'))
+    pipeline = forming([*PIPELINE[:2], dict(type='ReplayPad', length=30), *PIPELINE[3:]], 'b')
+    expected = batches(SkeletonDataset(save(tmp_path, raw), pipeline, split='val'))
+    found = batches(SkeletonDataset(save(tmp_path, ready), pipeline, split='val'))
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one['inputs'], other['inputs'], rtol=0, atol=1e-6)
 
@@ -167,8 +170,11 @@ def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_
     [
         (dict(split='xsub'), "no split 'xsub'"),
         (dict(split=None), 'say which split'),
-        (dict(stream='x'), 'unknown stream'),
-        (dict(pipeline=[dict(type='SkeletonStream', layout='coco')]), "17 joints \\(layout 'coco'\\)"),
+        (dict(pipeline=[dict(type='SkeletonStream', stream='x')]), 'unknown stream'),
+        (
+            dict(pipeline=[dict(type='SkeletonStream', layout='coco', stream='j')]),
+            "17 joints \\(layout 'coco'\\)",
+        ),
         (dict(data_prefix=dict(video='videos')), 'PoseDataset'),
     ],
 )

@@ -89,7 +89,7 @@ def memory() -> dict[str, float]:
 
 
 OURS = [
-    dict(type='SkeletonStream', layout='openpose'),
+    dict(type='SkeletonStream', layout='openpose', stream=STREAM),
     dict(type='UniformSampleClips', clip_len=100),
     dict(type='FormatSkeletonInput'),
     dict(type='PackActionInputs'),
@@ -111,7 +111,7 @@ def first_batch(path: str, kind: str) -> dict[str, float]:
     from torch.utils.data import DataLoader
 
     register_all_modules()
-    ours = dict(type='SkeletonDataset', pipeline=OURS, stream=STREAM, num_classes=400)
+    ours = dict(type='SkeletonDataset', pipeline=OURS, num_classes=400)
     theirs = dict(type='PoseDataset', pipeline=THEIRS)
     before, start = memory(), time.process_time()
     dataset = DATASETS.build(dict(theirs if kind == 'PoseDataset' else ours, ann_file=path, **SPLIT))
@@ -175,7 +175,7 @@ def unpickling(folder: Path) -> None:
     from mmdualhead.datasets import SkeletonDataset, load_annotations
 
     path = write(folder / 'gigabyte.pkl', ntu_like(32_000), 32_000)
-    build = dict(ann_file=str(path), pipeline=[dict(type='SkeletonStream')], stream=STREAM, **SPLIT)
+    build = dict(ann_file=str(path), pipeline=[dict(type='SkeletonStream', stream=STREAM)], **SPLIT)
     of = interleaved(
         {
             'mmengine.load': lambda: mmengine.load(path),
@@ -197,7 +197,7 @@ def pipelines(length: str) -> dict[str, list[dict]]:
     sampled = length == 'sampled 100'
     feature = dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM])
     theirs = [dict(type='PreNormalize3D'), feature]
-    ours = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream')]
+    ours = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream', stream=STREAM)]
     if sampled:
         theirs += [dict(type='UniformSampleFrames', clip_len=100), dict(type='PoseDecode')]
         ours += [dict(type='UniformSampleClips', clip_len=100)]
@@ -236,7 +236,7 @@ def pipeline(folder: Path) -> None:
     rows = []
     for protocol in ('sampled 100', 'replayed to 300'):
         steps = pipelines(protocol)
-        make = partial(SkeletonDataset, pipeline=steps['ours'], stream=STREAM, **SPLIT)
+        make = partial(SkeletonDataset, pipeline=steps['ours'], **SPLIT)
         sets = {
             'MMAction2, pickle': PoseDataset(str(raw), steps['MMAction2'], **SPLIT),
             'ours, pickle': make(str(raw)),

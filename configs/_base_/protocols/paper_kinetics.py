@@ -1,13 +1,14 @@
 # The paper's protocol on Kinetics-Skeleton, whose clips have 300 frames of OpenPose joints (x, y, score).
 _base_ = 'loaders.py'
 
-pipeline = [
-    dict(type='ReplayPad', length=300),
-    dict(type='SkeletonStream', layout='openpose'),
+test_pipeline = [
+    dict(type='PadTo', length=300),
+    dict(type='GenSkeFeat', dataset='openpose', feats=['j']),
+    dict(type='PoseDecode'),
     *_base_.format_steps,
 ]
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))
-val_dataloader = test_dataloader = dict(batch_size=128, dataset=dict(pipeline=pipeline))
+train_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))
+val_dataloader = test_dataloader = dict(batch_size=128, dataset=dict(pipeline=test_pipeline))
 
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),

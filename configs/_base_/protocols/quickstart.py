@@ -1,20 +1,20 @@
 # For the synthetic data set: 24 frames sampled uniformly, one clip a test.
 _base_ = 'loaders.py'
 
-train_pipeline = [
-    dict(type='NormalizeSkeleton3D'),
-    dict(type='SkeletonStream'),
-    dict(type='UniformSampleClips', clip_len=24),
-    *_base_.format_steps,
-]
-test_pipeline = [
-    dict(type='NormalizeSkeleton3D'),
-    dict(type='SkeletonStream'),
-    dict(type='UniformSampleClips', clip_len=24, test_mode=True),
-    *_base_.format_steps,
-]
+
+# NormalizeSkeleton3D and UniformSampleClips: see uniform100_fast.py.
+def pipeline(**sampling):
+    return [
+        dict(type='NormalizeSkeleton3D'),
+        dict(type='GenSkeFeat', dataset='nturgb+d', feats=['j']),
+        dict(type='UniformSampleClips', clip_len=24, **sampling),
+        *_base_.format_steps,
+    ]
+
+
+test_pipeline = pipeline(test_mode=True)
 workers = dict(num_workers=0, persistent_workers=False)
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline), **workers)
+train_dataloader = dict(batch_size=16, dataset=dict(pipeline=pipeline()), **workers)
 val_dataloader = test_dataloader = dict(batch_size=48, dataset=dict(pipeline=test_pipeline), **workers)
 
 optim_wrapper = dict(

@@ -2,34 +2,24 @@
 # augmentation, warm-up and cosine schedule, 10 clips a test.
 _base_ = 'loaders.py'
 
-normalize = dict(type='NormalizeSkeleton3D', layout='kinect_v1')
-form_stream = dict(type='SkeletonStream', layout='kinect_v1')
-format_steps = [
-    dict(type='FormatSkeletonInput', num_person=1),
-    dict(type='PackActionInputs', meta_keys=('frame_dir',)),
-]
-train_pipeline = [
-    normalize,
-    dict(type='RandomRotate3D', amount=0.3),
-    dict(type='RandomScale', amount=0.2),
-    form_stream,
-    dict(type='UniformSampleClips', clip_len=48),
-    *format_steps,
-]
-val_pipeline = [
-    normalize,
-    form_stream,
-    dict(type='UniformSampleClips', clip_len=48, test_mode=True),
-    *format_steps,
-]
-test_pipeline = [
-    normalize,
-    form_stream,
-    dict(type='UniformSampleClips', clip_len=48, num_clips=10, test_mode=True),
-    *format_steps,
-]
-train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=val_pipeline))
+
+# MMAction2's steps don't know this layout, nor how to choose among several persons. UniformSampleClips: see
+# uniform100_fast.py.
+def pipeline(augment=(), **sampling):
+    return [
+        dict(type='NormalizeSkeleton3D', layout='kinect_v1'),
+        *augment,
+        dict(type='SkeletonStream', layout='kinect_v1', stream='j'),
+        dict(type='UniformSampleClips', clip_len=48, **sampling),
+        dict(type='FormatSkeletonInput', num_person=1),
+        _base_.format_steps[-1],
+    ]
+
+
+augment = [dict(type='RandomRotate3D', amount=0.3), dict(type='RandomScale', amount=0.2)]
+test_pipeline = pipeline(num_clips=10, test_mode=True)
+train_dataloader = dict(batch_size=16, num_workers=1, dataset=dict(pipeline=pipeline(augment)))
+val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=pipeline(test_mode=True)))
 test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_pipeline))
 
 optim_wrapper = dict(

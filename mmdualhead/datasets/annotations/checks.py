@@ -288,7 +288,7 @@ class _Checker(NamedTuple):
         )
         most = self.expected.num_person
         if most is not None:
-            advice = f'FormatSkeletonInput keeps the {most} most active.'
+            advice = f'FormatSkeletonInput keeps the {most} most active, FormatGCNInput the first {most}.'
             yield self.find(
                 'keypoint', f'up to {most} persons', persons > most, lambda r: f'{persons[r]}', advice
             )

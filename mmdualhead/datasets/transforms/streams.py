@@ -93,17 +93,16 @@ class SkeletonStream(BaseTransform):
 
     Args:
         layout: name or definition of the skeleton, see :func:`mmdualhead.skeletons.get_skeleton`.
-        stream: j, b, jm, bm or several joined by ``+``. None leaves it to
-            :class:`~mmdualhead.datasets.SkeletonDataset`, and means joints elsewhere.
+        stream: j, b, jm, bm or several joined by ``+``.
 
     Raises:
         ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout.
     """
 
-    def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', stream: str | None = None) -> None:
+    def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', *, stream: str) -> None:
         self.skeleton = get_skeleton(layout)
         self.stream = stream
-        self.parts = parse_stream('j' if stream is None else stream)
+        self.parts = parse_stream(stream)
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']

@@ -3,6 +3,7 @@ import copy
 import numpy as np
 import pytest
 from mmaction.datasets.transforms import GenSkeFeat
+from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets import SkeletonStream
 from mmdualhead.datasets.transforms.streams import bone_vectors, motion, parse_stream
@@ -34,7 +35,7 @@ def image_clip(layout, channels=2, score=False):
 )
 def test_equals_mmaction_bit_for_bit(layout, clip, stream):
     theirs = GenSkeFeat(dataset=layout, feats=stream.split('+')).transform(copy.deepcopy(clip))
-    ours = SkeletonStream(layout, stream).transform(copy.deepcopy(clip))
+    ours = SkeletonStream(layout, stream=stream).transform(copy.deepcopy(clip))
     assert ours['keypoint'].dtype == theirs['keypoint'].dtype
     np.testing.assert_array_equal(ours['keypoint'], theirs['keypoint'])
     assert 'keypoint_score' not in ours
@@ -65,7 +66,7 @@ def test_motion_adds_up():
 def test_leaves_the_joints_behind_and_its_argument_alone():
     clip = make_clip(1, 5, joints=20)
     before = clip['keypoint'].copy()
-    result = SkeletonStream('kinect_v1', 'bm').transform(dict(clip))
+    result = SkeletonStream('kinect_v1', stream='bm').transform(dict(clip))
     np.testing.assert_array_equal(result['joints'], before)
     np.testing.assert_array_equal(clip['keypoint'], before)
 
@@ -78,8 +79,13 @@ def test_unknown_stream(stream):
 
 def test_other_layout_names_the_clip():
     with pytest.raises(ValueError, match=r"'S003'.*25 joints.*'coco' 17"):
-        SkeletonStream('coco', 'b').transform(make_clip(seed=3))
+        SkeletonStream('coco', stream='b').transform(make_clip(seed=3))
+
+
+def test_no_stream_is_an_error_and_not_joints():
+    with pytest.raises(TypeError, match='stream'):
+        TRANSFORMS.build(dict(type='SkeletonStream'))
 
 
 def test_repr():
-    assert repr(SkeletonStream(KINECT_V1, 'b')) == "SkeletonStream(layout='kinect_v1', stream='b')"
+    assert repr(SkeletonStream(KINECT_V1, stream='b')) == "SkeletonStream(layout='kinect_v1', stream='b')"
