@@ -26,7 +26,6 @@ from mmdualhead.models.layers import (
     NarrowMSG3D,
     gather_windows,
     graph_product,
-    mix_and_collapse,
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
@@ -185,7 +184,7 @@ class FusedNarrowG3D(nn.Module):
         self.collapse = fuse_conv_bn_eval(pathway.collapse, pathway.out_norm)
 
     def forward(self, x: Tensor) -> Tensor:
-        return mix_and_collapse(self.conv.gather(x), self.conv.mixing, self.conv.bias, self.collapse)
+        return self.collapse.after_mixing(self.conv.gather(x), self.conv.mixing, self.conv.bias)
 
 
 class FusedTCN(nn.Module):

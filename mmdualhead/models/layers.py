@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .norm import normalized_mixing
-from .ops import window_product
+from .ops import mix_and_collapse, window_product
 
 TEMPORAL_KERNEL = 3
 
@@ -114,8 +114,7 @@ def graph_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, strid
     Returns:
         (N, D, ceil(T / s), V * W).
     """
-    frames = x.permute(0, 2, 3, 1).contiguous()
-    return window_product(frames, weight, bias, matrix, stride).permute(0, 3, 1, 2)
+    return window_product(x.permute(0, 2, 3, 1), weight, bias, matrix, stride).permute(0, 3, 1, 2)
 
 
 def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tensor:
@@ -192,14 +191,14 @@ class MSG3D(nn.Module):
 
 class NarrowMSG3D(MSG3D):
     """The pathway where C < D, as in a network's first block: batch norm comes from the moments of the few
-    channels that the graph gathers, and the many features of windows are formed, and collapsed, one clip at a
-    time. They are the largest tensors of the network; as a whole they would never be in the cache.
+    channels that the graph gathers, and the many features of windows, the network's largest tensors, are
+    collapsed without being formed as a whole.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         gathered = self.conv.gather(x)
         mixing = normalized_mixing(gathered, self.conv.mixing(), self.conv.bias, self.norm)
-        return self.out_norm(mix_and_collapse(gathered, *mixing, self.collapse))
+        return self.out_norm(self.collapse.after_mixing(gathered, *mixing))
 
 
 def msg3d(
@@ -229,22 +228,24 @@ class WindowCollapse(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         windows = x.permute(0, 2, 3, 1).unflatten(2, (-1, self.kernel_size[1])).flatten(3)
-        weight = self.weight.transpose(1, 3).flatten(1)[:, :, None, None]
-        return F.conv2d(windows.permute(0, 3, 1, 2), weight, self.bias)
+        return F.conv2d(windows.permute(0, 3, 1, 2), self._frame_by_frame()[:, :, None, None], self.bias)
 
+    def after_mixing(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """The collapse of ReLU(W x + b), whose many features are never formed as a whole.
 
-def mix_and_collapse(gathered: Tensor, weight: Tensor, bias: Tensor, collapse: WindowCollapse) -> Tensor:
-    """ReLU(W g + b), collapsed, one clip at a time, so that the many features of windows stay in the cache.
+        Args:
+            x: (N, E, T, V * W).
+            weight, bias: of a 1x1 convolution, W and b, from E to C channels.
 
-    Args:
-        gathered: g, (N, C * K, T, V * W).
-        weight, bias: W and b of a 1x1 convolution.
-        collapse: what follows.
+        Returns:
+            (N, D, T, V).
+        """
+        mixing = (weight.flatten(1), bias, self._frame_by_frame(), self.bias)
+        return mix_and_collapse(x.permute(0, 2, 3, 1), *mixing).permute(0, 3, 1, 2)
 
-    Returns:
-        (N, D, T, V).
-    """
-    return torch.cat([collapse(F.conv2d(clip, weight, bias).relu_()) for clip in gathered.split(1)])
+    def _frame_by_frame(self) -> Tensor:
+        """The weight of the 1x1 convolution, (D, W * C)."""
+        return self.weight.transpose(1, 3).flatten(1)
 
 
 class MSTCN(nn.Module):

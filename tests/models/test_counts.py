@@ -5,18 +5,19 @@ N clips, M persons, T frames, V joints, C input and D output channels, K scales,
 
 from __future__ import annotations
 
-from collections import Counter
+from types import ModuleType
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmdualhead.apis.benchmark.counts import count_macs, count_saved_bytes
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.layers import GraphConv
-from tests.models.networks import build, dualhead_config
+from mmdualhead.models.ops import batched, cpu
+from tests.models.kernels import Kernels
+from tests.models.networks import build, dualhead_config, small_dualhead_config
 from tests.models.reference import ReferenceNetwork
 
 V = 25
@@ -125,26 +126,6 @@ class TestSavedBytes:
         assert self.share(reference, recompute=True) <= 0.3
 
 
-class Kernels(TorchDispatchMode):
-    """The operations that reach the device: how many of each name, and the shapes of what is copied."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.counts: Counter[str] = Counter()
-        self.copied: list[torch.Size] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        self.counts[name] += 1
-        if name == 'clone':
-            self.copied.append(out.shape)
-        return out
-
-    def __getitem__(self, name: str) -> int:
-        return self.counts[name]
-
-
 @torch.no_grad()
 def kernels(network: nn.Module) -> Kernels:
     x = torch.randn(2, 1, 2, 16, V, 3)
@@ -184,6 +165,27 @@ class TestKernels:
         matrices = lambda found: [shape for shape in found.copied if len(shape) >= 4 and shape[0] == V]  # noqa: E731
         assert len(matrices(kernels(model))) == convs
         assert not matrices(kernels(fuse(model)))
+
+
+class TestOtherDevices:
+    """The kernels of a GPU, run here: a train step of the whole network."""
+
+    def step(self, device: ModuleType, clips: int) -> tuple[Kernels, list[Tensor]]:
+        torch.manual_seed(0)
+        model = build(small_dualhead_config()).double().train()
+        x = torch.randn(32, 1, 2, 9, 5, 3, dtype=torch.float64)[:clips]
+        with Kernels(device) as found:
+            logits, _ = model(x, mode='tensor')
+            sum(head.sin().sum() for head in logits).backward()
+        return found, [*logits, *(p.grad for p in model.parameters()), *model.buffers()]
+
+    def test_equal_those_of_a_cpu(self):
+        results = [self.step(device, 2)[1] for device in (batched, cpu)]
+        torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+
+    def test_kernels_do_not_grow_with_the_batch(self):
+        few, many = (self.step(batched, clips)[0] for clips in (2, 32))
+        assert few.counts == many.counts
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:

@@ -1,62 +1,177 @@
-"""The window product against its formula, and its own backward against numerical differences."""
+"""The network's operations against their formulas, with the kernels of every kind of device."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from mmdualhead.models.ops import window_product
+from mmdualhead.models.ops import (
+    batched,
+    cpu,
+    mix_and_collapse,
+    set_budget,
+    standard_operations,
+    window_product,
+)
+from tests.models.kernels import Kernels
 
-N, T, V, K, C, D = 2, 7, 4, 2, 3, 5
-WINDOWS = [(1, 1), (3, 1), (3, 2), (5, 2), (5, 3)]
+N, T, V, K, C, D, F = 3, 7, 4, 2, 3, 5, 6
+WINDOWS = [(1, 1), (1, 2), (3, 1), (3, 2), (3, 4), (5, 1), (5, 2), (5, 3)]
+DEVICES = [cpu, batched]
+EXACT = dict(rtol=1e-9, atol=1e-9)
 
 
-def arguments(window: int) -> list[torch.Tensor]:
-    shapes = ((N, T, V, C), (K, D, C), (D,), (V * window, window * V * K))
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
 
-@pytest.mark.parametrize(('window', 'stride'), WINDOWS)
-def test_formula(window, stride):
-    x, weight, bias, matrix = arguments(window)
-    pad = (window - 1) // 2
+def product_arguments(window: int, frames: int = T) -> list[Tensor]:
+    return tensors((N, frames, V, C), (K, D, C), (D,), (V * window, window * V * K))
+
+
+def collapse_arguments(window: int) -> list[Tensor]:
+    return tensors((N, T, V * window, C), (F, C), (F,), (D, window * F), (D,))
+
+
+def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    frames, window = x.shape[1], len(matrix) // V
     mixed = torch.einsum('kdc,ntuc->ntukd', weight, x)
     a = matrix.view(V, window, window, V, K)  # v, i, j, u, k
-    count = (T - 1) // stride + 1
-    expected = bias.expand(N, count, V, window, D).clone()
-    for t in range(count):
-        for j in range(window):
-            frame = stride * t + j - pad
-            if 0 <= frame < T:
-                expected[:, t] += torch.einsum('viuk,nukd->nvid', a[:, :, j], mixed[:, frame])
-    found = window_product(x, weight, bias, matrix, stride)
-    torch.testing.assert_close(found, expected.flatten(2, 3))
+    windows = []
+    for t in range(0, frames, stride):
+        places = [(j, t + j - (window - 1) // 2) for j in range(window)]
+        inside = [(j, frame) for j, frame in places if 0 <= frame < frames]
+        windows.append(
+            sum(torch.einsum('viuk,nukd->nvid', a[:, :, j], mixed[:, frame]) for j, frame in inside)
+        )
+    return torch.stack(windows, 1).flatten(2, 3) + bias
+
+
+def plain_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
+    features = (x @ weight.t() + bias).relu().unflatten(2, (V, -1))
+    return torch.einsum('ntvif,dif->ntvd', features, collapse.unflatten(1, (-1, F))) + shift
+
+
+def assert_equal(found: Tensor, expected: Tensor, arguments: list[Tensor]) -> None:
+    """Results and all gradients."""
+    torch.testing.assert_close(found, expected, **EXACT)
+    grads = [torch.autograd.grad(out.sin().sum(), arguments) for out in (found, expected)]
+    torch.testing.assert_close(*grads, **EXACT)
+
+
+@pytest.mark.parametrize('device', DEVICES)
+class TestKernels:
+    @pytest.mark.parametrize('frames', [T, T + 1, 1])
+    @pytest.mark.parametrize(('window', 'stride'), WINDOWS)
+    def test_window_product(self, window, stride, frames, device):
+        arguments = product_arguments(window, frames)
+        with Kernels(device):
+            assert_equal(window_product(*arguments, stride), plain_product(*arguments, stride), arguments)
+
+    @pytest.mark.parametrize('window', [1, 3])
+    def test_mix_and_collapse(self, window, device):
+        arguments = collapse_arguments(window)
+        with Kernels(device):
+            assert_equal(mix_and_collapse(*arguments), plain_collapse(*arguments), arguments)
+
+    def test_no_persons(self, device):
+        x, *others = product_arguments(3)
+        y, *rest = collapse_arguments(3)
+        with Kernels(device):
+            assert window_product(x[:0], *others, 2).shape == (0, 4, V * 3, D)
+            assert mix_and_collapse(y[:0], *rest).shape == (0, T, V, D)
+
+    @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
+    def test_autocast_keeps_sums_in_single_precision(self, half, device):
+        """A gradient that sums 84,000 ones is exact; half precision would end at 256 or 65,504."""
+        x, weight, bias, matrix = [torch.ones_like(a, dtype=torch.float32) for a in product_arguments(3)]
+        x = x[:1].expand(1000, T, V, C)
+        parameters = [a.requires_grad_() for a in (weight, bias, matrix)]
+        with torch.autocast('cpu', half), Kernels(device):
+            out = window_product(x, *parameters, 1)
+        assert out.dtype is half
+        assert out[0, 1].unique().item() == 3 * V * K * C + 1
+        with Kernels(device):
+            grads = torch.autograd.grad(out.sum(), parameters)
+        assert [grad.dtype for grad in grads] == 3 * [torch.float32]
+        assert grads[1].unique().item() == 1000 * T * V * 3
+        exact = torch.autograd.grad(plain_product(x, *parameters, 1).sum(), parameters)
+        torch.testing.assert_close(grads, exact, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize(('window', 'stride'), WINDOWS)
-def test_backward(window, stride):
-    assert torch.autograd.gradcheck(lambda *a: window_product(*a, stride), arguments(window))
+def test_standard_operations(window, stride):
+    arguments = product_arguments(window)
+    with standard_operations(), Kernels() as found:
+        assert_equal(window_product(*arguments, stride), plain_product(*arguments, stride), arguments)
+        assert found['convolution'] == 1
+        arguments = collapse_arguments(window)
+        assert_equal(mix_and_collapse(*arguments), plain_collapse(*arguments), arguments)
+
+
+class TestBatched:
+    def kernels(self, persons: int) -> int:
+        x, *others = product_arguments(5)
+        y, *rest = collapse_arguments(5)
+        with Kernels(batched) as found:
+            window_product(x[:1].expand(persons, -1, -1, -1), *others, 2).sum().backward()
+            mix_and_collapse(y[:1].expand(persons, -1, -1, -1), *rest).sum().backward()
+        return found.counts.total()
+
+    def test_kernels_do_not_grow_with_the_batch(self):
+        assert self.kernels(4) == self.kernels(64)
+
+    @pytest.mark.parametrize('budget', [1, 2 * 12 * V * K * D * 8])
+    def test_a_budget_cuts_the_batch_into_chunks(self, budget, monkeypatch):
+        monkeypatch.setattr(batched, 'BUDGET', batched.BUDGET)
+        whole = self.kernels(4)
+        set_budget(budget)
+        assert self.kernels(4) > whole
+        arguments = product_arguments(5)
+        with Kernels(batched):
+            assert_equal(window_product(*arguments, 2), plain_product(*arguments, 2), arguments)
+
+    def test_a_budget_is_positive(self):
+        with pytest.raises(ValueError, match='0 bytes'):
+            set_budget(0)
 
 
 def test_only_the_arguments_are_saved_for_the_backward():
-    saved = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        window_product(*arguments(3), 1)
-    assert sum(t.numel() for t in saved) == sum(t.numel() for t in arguments(3)) - D
+    for call, arguments in (
+        (lambda *a: window_product(*a, 1), product_arguments(3)),
+        (mix_and_collapse, collapse_arguments(3)),
+    ):
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):  # noqa: B023
+            call(*arguments)
+        assert sum(t.numel() for t in saved) == sum(t.numel() for t in arguments)
 
 
-def test_no_bodies():
-    x, weight, bias, matrix = arguments(3)
-    assert window_product(x[:0], weight, bias, matrix, 2).shape == (0, 4, V * 3, D)
+@pytest.mark.parametrize('stride', [1, 2])
+def test_operations_are_well_formed(stride):
+    """Schema, shapes for tracers and gradients, as PyTorch checks them."""
+    for name, arguments in (
+        ('window_product', (*product_arguments(3), stride)),
+        ('mix_and_collapse', tuple(collapse_arguments(3))),
+    ):
+        torch.library.opcheck(getattr(torch.ops.mmdualhead, name).default, arguments)
 
 
-def test_autocast_computes_in_half_precision_and_sums_gradients_in_single():
-    args = [a.detach().float().requires_grad_() for a in arguments(3)]
-    exact = window_product(*args, 1)
-    exact_grads = torch.autograd.grad(exact.sum(), args)
-    with torch.autocast('cpu', torch.bfloat16):
-        found = window_product(*args, 1)
-    assert found.dtype is torch.bfloat16
-    torch.testing.assert_close(found.float(), exact, rtol=0.05, atol=0.2)
-    for grad, expected in zip(torch.autograd.grad(found.sum(), args), exact_grads, strict=True):
-        torch.testing.assert_close(grad, expected, rtol=0.05, atol=0.5)
+@pytest.mark.parametrize('window', [1, 3])
+def test_flops_of_an_operation_are_those_of_its_kernel(window):
+    for call in (
+        lambda: window_product(*product_arguments(window), 1).sum().backward(),
+        lambda: mix_and_collapse(*collapse_arguments(window)).sum().backward(),
+    ):
+        with FlopCounterMode(display=False) as whole:
+            call()
+        with FlopCounterMode(display=False) as inside, Kernels():
+            call()
+        assert whole.get_total_flops() == inside.get_total_flops() > 0

@@ -183,7 +183,7 @@ class TestCandidates:
             [found[0], found[2]], replace(SETTINGS, shape=Shape(1, 2, 16, 25), repeats=1), say=quiet
         )
         plain, recompute = costs.costs
-        assert recompute.saved_bytes < plain.saved_bytes / 2
+        assert recompute.saved_bytes < 0.6 * plain.saved_bytes
 
     def test_options_change_every_config(self):
         path = str(ROOT / 'configs' / 'quickstart_j.py')

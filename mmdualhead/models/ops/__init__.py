@@ -1,0 +1,216 @@
+"""The network's two most expensive operations, each with a backward and a kernel for each kind of device.
+
+N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels,
+F channels inside the windows. Tensors are (N, T, V, C) in memory, so that consecutive frames are one matrix.
+
+A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
+as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
+grow with the batch. Tracers see the standard operations of :mod:`.plain`. Which one runs is decided here and
+nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import CustomOpDef, custom_op, register_autograd
+from torch.utils.flop_counter import register_flop_formula
+
+from . import batched, cpu, plain
+from .batched import set_budget
+
+__all__ = ['mix_and_collapse', 'set_budget', 'standard_operations', 'window_product']
+
+_standard = False
+
+
+def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    r"""Mix the channels of every frame, then gather every window over the graph.
+
+    .. math:: H[t, (v, i)] = b + \sum_{k, j, u} A_k[(i, v), (j, u)] \, (W_k x)[s t + j - p, u], \quad p = (W
+    - 1) / 2
+
+    A frame stands in W windows, so mixing it once, before the windows are formed, saves W-fold work; with
+    (j, u, k) in one row the sum is a plain matrix product, and windows are overlapping views of the mixed
+    frames, never copied. The backward forms the mixed frames again instead of keeping K * D channels a joint.
+
+    Args:
+        x: (N, T, V, C). Under autocast it is cast, products run in its type, and the sums that make up the
+            gradients of the other arguments stay in theirs.
+        weight: (K, D, C), the mixing of each scale.
+        bias: (D,).
+        matrix: (V * W, W * V * K), the adjacency with rows (v, i) and columns (j, u, k).
+        stride: s, frames between windows.
+
+    Returns:
+        (N, ceil(T / s), V * W, D).
+    """
+    operation = plain.window_product if _traced() else _window_product
+    return operation(_cast(x).contiguous(), weight, bias, matrix, stride)
+
+
+def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
+    r"""Mix the channels of every frame in every window, ReLU, then collapse each window to one frame.
+
+    .. math:: y[t, v] = c + \sum_i C_i \, \max(0, W x[t, (v, i)] + b)
+
+    The F channels inside the windows, a network's largest tensor, are never formed as a whole; the backward
+    forms them again.
+
+    Args:
+        x: (N, T, V * W, C), joint by joint; cast under autocast as in :func:`window_product`.
+        weight, bias: W, (F, C), and b, (F,).
+        collapse, shift: C, (D, W * F), frame by frame, and c, (D,).
+
+    Returns:
+        (N, T, V, D).
+    """
+    operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
+    return operation(_cast(x).contiguous(), weight, bias, collapse, shift)
+
+
+@contextmanager
+def standard_operations() -> Iterator[None]:
+    """Compute by PyTorch's own operations inside, as exporters need it; slower, equal, differentiable."""
+    global _standard
+    before, _standard = _standard, True
+    try:
+        yield
+    finally:
+        _standard = before
+
+
+def _traced() -> bool:
+    return _standard or torch.jit.is_tracing()
+
+
+def _cast(x: Tensor) -> Tensor:
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
+def _operation(
+    name: str, schema: str, kernel: Callable, cpu_kernel: Callable, fake: Callable, flops: Callable
+) -> CustomOpDef:
+    """Register an operation.
+
+    Args:
+        name: without the namespace.
+        schema: its arguments and results.
+        kernel: what runs on any device but a CPU.
+        cpu_kernel: what runs there.
+        fake: the results' shapes and types.
+        flops: of the arguments' shapes, two a multiply-accumulate.
+    """
+    operation = custom_op(f'mmdualhead::{name}', kernel, mutates_args=(), schema=schema)
+    operation.register_kernel('cpu')(cpu_kernel)
+    operation.register_fake(fake)
+    register_flop_formula(getattr(torch.ops.mmdualhead, name))(flops)
+    return operation
+
+
+def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
+    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients."""
+
+    def keep(ctx: Any, inputs: tuple, output: Tensor) -> None:  # noqa: ARG001
+        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
+        ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
+
+    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grads = backward(grad.contiguous(), *ctx.saved_tensors, *ctx.numbers)
+        return *grads, *(None for _ in ctx.numbers)
+
+    register_autograd(operation._qualname, differentiate, setup_context=keep)
+
+
+def _window_product_shape(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:  # noqa: ARG001
+    return x.new_empty(x.shape[0], (x.shape[1] - 1) // stride + 1, matrix.shape[0], weight.shape[1])
+
+
+def _mix_and_collapse_shape(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,  # noqa: ARG001
+    collapse: Tensor,
+    shift: Tensor,  # noqa: ARG001
+) -> Tensor:
+    joints = x.shape[2] * weight.shape[0] // collapse.shape[1]
+    return x.new_empty(x.shape[0], x.shape[1], joints, collapse.shape[0])
+
+
+def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
+    return tuple(torch.empty_like(value) for value in inputs if isinstance(value, Tensor))
+
+
+def _window_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
+    """Of the frames' mixing and of the windows' products."""
+    _, matrix, stride = rest
+    (clips, frames, joints, _), (scales, mixed, channels) = x, weight
+    windows = (frames - 1) // stride + 1
+    mixing = frames * joints * channels * scales * mixed
+    return 2 * clips * (mixing + windows * matrix[0] * matrix[1] * mixed)
+
+
+def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
+    """Every product has two gradients, and the frames are mixed again."""
+    x, weight = inputs[:2]
+    scales, mixed, channels = weight
+    mixing = 2 * x[0] * x[1] * x[2] * channels * scales * mixed
+    return 2 * _window_product_flops(*inputs) + mixing
+
+
+def _mix_and_collapse_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
+    nodes = x[0] * x[1] * x[2]
+    return 2 * nodes * weight[0] * (weight[1] + rest[1][0])
+
+
+def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
+    x, weight = inputs[:2]
+    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * x[2] * weight[0] * weight[1]
+
+
+_PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'
+_COLLAPSE = 'Tensor x, Tensor weight, Tensor bias, Tensor collapse, Tensor shift'
+
+_window_product = _operation(
+    'window_product',
+    f'({_PRODUCT}) -> Tensor',
+    batched.window_product,
+    cpu.window_product,
+    _window_product_shape,
+    _window_product_flops,
+)
+_differentiable(
+    _window_product,
+    _operation(
+        'window_product_backward',
+        f'(Tensor grad, {_PRODUCT}) -> (Tensor, Tensor, Tensor, Tensor)',
+        batched.window_product_backward,
+        cpu.window_product_backward,
+        _gradient_shapes,
+        _window_product_backward_flops,
+    ),
+)
+_mix_and_collapse = _operation(
+    'mix_and_collapse',
+    f'({_COLLAPSE}) -> Tensor',
+    batched.mix_and_collapse,
+    cpu.mix_and_collapse,
+    _mix_and_collapse_shape,
+    _mix_and_collapse_flops,
+)
+_differentiable(
+    _mix_and_collapse,
+    _operation(
+        'mix_and_collapse_backward',
+        f'(Tensor grad, {_COLLAPSE}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+        batched.mix_and_collapse_backward,
+        cpu.mix_and_collapse_backward,
+        _gradient_shapes,
+        _mix_and_collapse_backward_flops,
+    ),
+)

@@ -1,0 +1,155 @@
+"""Kernels for devices that want few, large launches: as many persons at a time as memory allows.
+
+N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
+Arguments and results are those of :mod:`mmdualhead.models.ops`.
+
+The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
+one batched product runs over all windows of the strip, overlapping views of it; the few that reach from one
+person to the next are thrown away.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import collapse
+
+BUDGET = 1 << 30
+"""Bytes that a kernel's largest intermediate may take; the backward holds three of that size.
+
+The paper's network has 21 MB of it a person in float32 (its widest layer at 300 frames), so that 1 GiB holds
+some 50 persons: enough windows to fill a large GPU many times over, and little beside what such a batch keeps
+for the backward pass.
+"""
+
+
+def set_budget(size: int) -> None:
+    """Set :data:`BUDGET`, in bytes.
+
+    Raises:
+        ValueError: it is not positive.
+    """
+    global BUDGET
+    if size <= 0:
+        raise ValueError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
+    BUDGET = size
+
+
+def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
+    strip = _Strip(x, weight, matrix, stride)
+    out = x.new_empty(len(x), strip.count, len(matrix), strip.mixed)
+    for part, result in zip(x.split(strip.persons), out.split(strip.persons), strict=True):
+        windows = strip.windows(strip.mix(strip.padded(part), weight))
+        found = torch.bmm(matrix.expand(len(windows), -1, -1), windows)
+        torch.add(found.unflatten(0, (len(part), strip.steps))[:, : strip.count], bias, out=result)
+    return out
+
+
+def window_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    parameters = (weight, bias, matrix)
+    sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
+    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
+    strip = _Strip(x, weight, matrix, stride)
+    grad_x = torch.empty_like(x)
+    grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
+    grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
+    for part, out, told in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
+        frames = strip.padded(part)
+        for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), told)):
+            grad_matrix[:, place] += found.sum(0, **sums)
+        by_phase = frames.unflatten(1, (-1, stride))
+        grad_frames = torch.zeros_like(by_phase)
+        for phase, mixed in enumerate(strip.frame_grads(matrix, told)):
+            rows = by_phase[:, :, phase].flatten(1, 2)
+            grad_weight += torch.bmm(mixed.transpose(1, 2), rows).sum(0, **sums)
+            grad_frames[:, :, phase] = (mixed @ weight.flatten(0, 1)).view_as(grad_frames[:, :, phase])
+        out.copy_(grad_frames.flatten(1, 2)[:, strip.pad : strip.pad + strip.frames])
+    grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix.flatten(1))
+    return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
+
+
+def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:
+    return collapse.forward(x, weight, bias, collapsing, shift, _persons(x, weight))
+
+
+def mix_and_collapse_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor
+) -> tuple[Tensor, ...]:
+    return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
+
+
+def _persons(x: Tensor, weight: Tensor) -> int:
+    """How many persons' channels inside the windows the budget holds."""
+    return max(1, BUDGET // (x[:1].numel() // x.shape[3] * len(weight) * x.element_size() or 1))
+
+
+class _Strip:
+    """Where the windows of all persons lie in the strip of their padded frames."""
+
+    def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
+        _, self.frames, self.joints, _ = x.shape
+        scales, self.mixed, _ = weight.shape
+        self.rows = self.joints * scales
+        self.channels = scales * self.mixed
+        self.size = matrix.shape[1] // self.rows
+        self.stride = stride
+        self.pad = (self.size - 1) // 2
+        self.count = (self.frames - 1) // stride + 1
+        self.steps = -(-(self.frames + 2 * self.pad) // stride)  # strides from a person to the next
+        person = self.steps * stride * self.rows * self.mixed * x.element_size()
+        self.persons = max(1, BUDGET // person)
+
+    def padded(self, x: Tensor) -> Tensor:
+        """(N, T, V, C) -> (N, steps * s, V, C)."""
+        return F.pad(x, (0, 0, 0, 0, self.pad, self.steps * self.stride - self.frames - self.pad))
+
+    def mix(self, padded: Tensor, weight: Tensor) -> Tensor:
+        """The strip of mixed frames, (N * steps * s + W, V * K, D); what is in the last W does not matter."""
+        length = padded.shape[0] * padded.shape[1]
+        strip = padded.new_empty(length + self.size, self.rows, self.mixed)
+        torch.mm(padded.flatten(0, 2), weight.flatten(0, 1).t(), out=strip[:length].view(-1, self.channels))
+        return strip
+
+    def windows(self, strip: Tensor) -> Tensor:
+        """The windows of persons, and of the gaps between them: (N * steps, W * V * K, D), overlapping."""
+        step, row, _ = strip.stride()
+        count = (len(strip) - self.size) // self.stride
+        return strip.as_strided((count, self.size * self.rows, self.mixed), (self.stride * step, row, 1))
+
+    def matrix_grads(self, strip: Tensor, grad: Tensor) -> list[Tensor]:
+        """For each place in the window what the adjacency is told by each person, (N, V * W, V * K)."""
+        frames = strip[: -self.size].unflatten(0, (len(grad), self.steps * self.stride)).transpose(1, 2)
+        frames = frames.contiguous()
+        told = grad.transpose(1, 2).flatten(2)
+        reach = self.stride * (self.count - 1) + 1
+        seen = (frames[:, :, j : j + reach : self.stride].flatten(2) for j in range(self.size))
+        return [torch.bmm(told, place.transpose(1, 2)) for place in seen]
+
+    def frame_grads(self, matrix: Tensor, grad: Tensor) -> list[Tensor]:
+        """For each phase r < s what the mixed frames s a + r are told, (N, steps * V, K * D).
+
+        Such a frame stands at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
+        product with overlapping windows: of the matrix, transposed, with consecutive windows' gradients.
+        """
+        reach = -(-self.size // self.stride)
+        told = F.pad(grad, (0, 0, 0, 0, 0, self.steps - self.count)).flatten(0, 1)
+        told = F.pad(told, (0, 0, 0, 0, reach - 1, 0))
+        step, row, _ = told.stride()
+        by_place = matrix.unflatten(1, (self.size, self.rows))
+        grads = []
+        for phase in range(min(self.stride, self.size)):
+            places = range(phase, self.size, self.stride)
+            back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
+            seen = told.as_strided(
+                (len(told) - reach + 1, back.shape[1], self.mixed),
+                (step, row, 1),
+                (reach - len(places)) * step,
+            )
+            found = torch.bmm(back.expand(len(seen), -1, -1), seen)
+            grads.append(found.view(len(grad), self.steps * self.joints, self.channels))
+        return grads

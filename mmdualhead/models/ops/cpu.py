@@ -1,0 +1,117 @@
+"""Kernels for a CPU: one person at a time, whose mixed frames then stay in the cache.
+
+N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
+Arguments and results are those of :mod:`mmdualhead.models.ops`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import collapse
+
+mix_and_collapse = partial(collapse.forward, persons=1)
+mix_and_collapse_backward = partial(collapse.backward, persons=1)
+
+
+def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    weight, bias, matrix = (t.to(x.dtype) for t in (weight, bias, matrix))
+    windows = _Windows(x, weight, matrix, stride)
+    mixing = weight.flatten(0, 1).t()
+    each = matrix.expand(windows.count, -1, -1)
+    buffer = windows.frame_buffer(x)
+    out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
+    for clip, result in zip(x.flatten(1, 2), out, strict=True):
+        torch.mm(clip, mixing, out=windows.inner(buffer))
+        torch.bmm(each, windows.view(buffer), out=result).add_(bias)
+    return out
+
+
+def window_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    parameters = (weight, bias, matrix)
+    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
+    windows = _Windows(x, weight, matrix, stride)
+    phases = [_Phase(windows, matrix, place) for place in range(min(stride, windows.size))]
+    mixing = weight.flatten(0, 1)
+    buffer = windows.frame_buffer(x)
+    grad_x = torch.zeros_like(x)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over clips, also in half precision
+    grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
+    for clip, grad_clip, out in zip(x, grad, grad_x, strict=True):
+        torch.mm(clip.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
+        grad_matrix += _rows(grad_clip) @ _rows(windows.view(buffer)).t()
+        for phase in phases:
+            grad_frames = phase.gather(grad_clip)
+            grad_weight += grad_frames.t() @ clip[phase.frames].flatten(0, 1)
+            out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
+    grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix)
+    return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
+
+
+class _Windows:
+    """Where the windows of one clip lie in its padded frames."""
+
+    def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
+        _, self.frames, joints, _ = x.shape
+        self.scales, self.mixed, _ = weight.shape
+        self.size = matrix.shape[1] // (joints * self.scales)
+        self.stride = stride
+        self.pad = (self.size - 1) // 2
+        self.rows = joints * self.scales
+        self.count = (self.frames + 2 * self.pad - self.size) // stride + 1
+
+    def frame_buffer(self, like: Tensor) -> Tensor:
+        """Room for one clip's mixed frames between zero frames: (T + 2p, V * K, D)."""
+        buffer = like.new_empty(self.frames + 2 * self.pad, self.rows, self.mixed)
+        buffer[: self.pad] = 0
+        buffer[self.pad + self.frames :] = 0
+        return buffer
+
+    def inner(self, buffer: Tensor) -> Tensor:
+        """The clip's own frames in the buffer, as (T * V, K * D)."""
+        return buffer[self.pad : self.pad + self.frames].view(-1, self.scales * self.mixed)
+
+    def view(self, buffer: Tensor) -> Tensor:
+        """(count, W * V * K, D), overlapping."""
+        step, row, _ = buffer.stride()
+        return buffer.as_strided(
+            (self.count, self.size * self.rows, self.mixed), (self.stride * step, row, 1)
+        )
+
+
+class _Phase:
+    """The frames that stand at the places r, r + s, r + 2s, ... of the windows around them.
+
+    Frame s q + r - p stands in the windows q, q - 1, ..., so what it is told by them is again a product with
+    overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
+    """
+
+    def __init__(self, windows: _Windows, matrix: Tensor, place: int) -> None:
+        stride, offset = windows.stride, place - windows.pad
+        places = range(place, windows.size, stride)
+        first = -(offset // stride)  # the first q whose frame is not before the clip's
+        last = (windows.frames - 1 - offset) // stride
+        self.count = last - first + 1
+        self.frames = slice(stride * first + offset, windows.frames, stride)
+        by_place = matrix.unflatten(1, (windows.size, windows.rows))
+        self.back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
+        self.pad = (0, 0, 0, 0, len(places) - 1 - first, last + 1 - windows.count)
+        self.channels = windows.scales * windows.mixed
+
+    def gather(self, grad: Tensor) -> Tensor:
+        """The gradient of the mixed frames: (windows, V * W, D) -> (frames * V, K * D)."""
+        padded = F.pad(grad, self.pad)
+        step, row, _ = padded.stride()
+        seen = padded.as_strided((self.count, self.back.shape[1], grad.shape[2]), (step, row, 1))
+        return torch.bmm(self.back.expand(self.count, -1, -1), seen).view(-1, self.channels)
+
+
+def _rows(values: Tensor) -> Tensor:
+    """(count, rows, D) -> (rows, count * D): all windows side by side, so that one product sums over them."""
+    return values.transpose(0, 1).flatten(1)

@@ -1,0 +1,35 @@
+"""The operations by PyTorch's own ones alone, for tracers and exporters, which cannot look into a kernel.
+
+N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels, F
+channels inside the windows.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    """Frames are mixed, then gathered by a convolution over time whose channels are (joint, scale) in and
+    (joint, place in the window) out. Arguments and result are those of
+    :func:`~mmdualhead.models.ops.window_product`.
+    """
+    scales, mixed, _ = weight.shape
+    rows = x.shape[2] * scales
+    weight, bias, matrix = weight.to(x), bias.to(x), matrix.to(x)
+    frames = F.linear(x, weight.flatten(0, 1)).unflatten(3, (scales, mixed))
+    kernel = matrix.unflatten(1, (-1, rows)).transpose(1, 2).unsqueeze(3)
+    pad = (kernel.shape[2] - 1) // 2
+    windows = F.conv2d(
+        frames.permute(0, 2, 3, 1, 4).flatten(1, 2), kernel, stride=(stride, 1), padding=(pad, 0)
+    )
+    return windows.transpose(1, 2) + bias
+
+
+def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
+    """Arguments and result are :func:`~mmdualhead.models.ops.mix_and_collapse`'s."""
+    window = collapse.shape[1] // weight.shape[0]
+    weight, bias, collapse, shift = (t.to(x) for t in (weight, bias, collapse, shift))
+    features = F.linear(x, weight, bias).relu_()
+    return F.linear(features.unflatten(2, (-1, window)).flatten(3), collapse, shift)
