@@ -24,7 +24,8 @@ EXTRAS = {
     'mim': ['openmim>=0.3.9', 'setuptools<81'],
     'plot': ['matplotlib'],
     'mat': ['scipy'],
-    'tests': ['pytest', 'hypothesis', 'ruff'],
+    'docs': ['sphinx', 'myst-parser'],
+    'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
 
 
@@ -85,8 +86,9 @@ if __name__ == '__main__':
         license='Apache-2.0',
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
+        package_data={'mmdualhead': ['py.typed']},
         install_requires=requirements(),
-        extras_require={**EXTRAS, 'tests': [*EXTRAS['tests'], *EXTRAS['plot'], *EXTRAS['mat']]},
+        extras_require={**EXTRAS, 'tests': [*EXTRAS['tests'], *EXTRAS['docs'], *EXTRAS['plot'], *EXTRAS['mat']]},
         cmdclass={'build_py': BuildWithMim},
         zip_safe=False,
         classifiers=[
