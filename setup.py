@@ -27,6 +27,7 @@ EXTRAS = {
     'docs': ['sphinx', 'myst-parser'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
+TESTED = ('tests', 'docs', 'plot', 'mat')
 
 
 def choose_mmcv() -> str:
@@ -88,7 +89,7 @@ if __name__ == '__main__':
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
         package_data={'mmdualhead': ['py.typed']},
         install_requires=requirements(),
-        extras_require={**EXTRAS, 'tests': [*EXTRAS['tests'], *EXTRAS['docs'], *EXTRAS['plot'], *EXTRAS['mat']]},
+        extras_require={**EXTRAS, 'tests': sum((EXTRAS[name] for name in TESTED), [])},
         cmdclass={'build_py': BuildWithMim},
         zip_safe=False,
         classifiers=[

@@ -25,7 +25,8 @@ class GraphConv(nn.Module):
     r"""Graph convolution over windows of frames, before normalization (eq. (1) and G3D).
 
     .. math::
-        H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)} \, W^{(k)} x[s t + j - p, u]
+        H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)}
+            \, W^{(k)} x[s t + j - p, u]
 
     Channels are mixed first, and what they are mixed to passes the graph.
 
