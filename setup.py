@@ -89,7 +89,7 @@ if __name__ == '__main__':
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
         package_data={'mmdualhead': ['py.typed']},
         install_requires=requirements(),
-        extras_require={**EXTRAS, 'tests': sum((EXTRAS[name] for name in TESTED), [])},
+        extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},
         cmdclass={'build_py': BuildWithMim},
         zip_safe=False,
         classifiers=[
