@@ -1,5 +1,5 @@
-"""What surrounds a run: hooks, and checkpoint files."""
+"""What surrounds a run: hooks, schedules, and checkpoint files."""
 
-from . import hooks
+from . import hooks, schedulers
 
-__all__ = ['hooks']
+__all__ = ['hooks', 'schedulers']

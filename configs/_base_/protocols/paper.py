@@ -20,6 +20,6 @@ optim_wrapper = dict(
 )
 # The epochs are our reading: they are not legible in the paper's text at hand. The authors' program starts at
 # 0.05 and divides at 40, 60 and 80.
-param_scheduler = [dict(type='MultiStepLR', milestones=[40, 60], gamma=0.1)]
+param_scheduler = [dict(type='ShareMultiStepLR', shares=dict(milestones=[40 / 80, 60 / 80]), gamma=0.1)]
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

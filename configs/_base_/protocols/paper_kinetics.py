@@ -14,6 +14,6 @@ optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
 )
 # The milestones are our reading; the paper says 80 epochs.
-param_scheduler = [dict(type='MultiStepLR', milestones=[50, 70], gamma=0.1)]
+param_scheduler = [dict(type='ShareMultiStepLR', shares=dict(milestones=[50 / 80, 70 / 80]), gamma=0.1)]
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(enable=False, base_batch_size=128)

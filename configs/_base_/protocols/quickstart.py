@@ -20,8 +20,9 @@ val_dataloader = test_dataloader = dict(batch_size=48, dataset=dict(pipeline=tes
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
+# T_max is max_epochs when it is left out.
 param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min=0, T_max=8, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=8, val_interval=4)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

@@ -25,16 +25,10 @@ test_dataloader = dict(batch_size=8, num_workers=1, dataset=dict(pipeline=test_p
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
+schedule = dict(by_epoch=True, convert_to_iter_based=True)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, begin=0, end=3, by_epoch=True, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=0,
-        begin=3,
-        T_max=37,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    dict(type='ShareLinearLR', start_factor=0.1, shares=dict(end=3 / 40), **schedule),
+    dict(type='ShareCosineAnnealingLR', eta_min=0, shares=dict(begin=3 / 40), **schedule),
 ]
 train_cfg = dict(max_epochs=40, val_interval=5)
 auto_scale_lr = dict(enable=False, base_batch_size=16)

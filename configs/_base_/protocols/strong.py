@@ -15,7 +15,4 @@ def augmented(normalize, *others):
 
 train_dataloader = dict(dataset=dict(pipeline=augmented(*_base_.train_dataloader.dataset.pipeline)))
 
-param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min=0, T_max=120, by_epoch=True, convert_to_iter_based=True),
-]
 train_cfg = dict(max_epochs=120)

@@ -43,8 +43,9 @@ test_dataloader = dict(
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
+# T_max is max_epochs when it is left out.
 param_scheduler = [
-    dict(type='CosineAnnealingLR', eta_min=0, T_max=80, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(enable=False, base_batch_size=128)
