@@ -18,6 +18,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+README = ROOT / 'README.md'
 VERSIONS = runpy.run_path(str(ROOT / 'mmdualhead' / 'version.py'))
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
 EXTRAS = {
@@ -80,21 +81,33 @@ if __name__ == '__main__':
         name='mmdualhead',
         version=VERSIONS['__version__'],
         description='DualHead-Net for MMAction2: skeleton-based action recognition with two heads',
-        long_description=(ROOT / 'README.md').read_text(encoding='utf-8')
-        if (ROOT / 'README.md').exists()
-        else '',
+        long_description=README.read_text(encoding='utf-8') if README.exists() else '',
         long_description_content_type='text/markdown',
+        author='The mmdualhead contributors',
         license='Apache-2.0',
+        license_files=['LICENSE'],
+        keywords=[
+            'skeleton-based action recognition',
+            'graph convolution',
+            'MMAction2',
+            'OpenMMLab',
+            'NTU RGB+D',
+        ],
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
         package_data={'mmdualhead': ['py.typed']},
+        entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
         install_requires=requirements(),
         extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},
         cmdclass={'build_py': BuildWithMim},
         zip_safe=False,
         classifiers=[
-            'Programming Language :: Python :: 3',
+            'Development Status :: 4 - Beta',
+            'Intended Audience :: Science/Research',
             'License :: OSI Approved :: Apache Software License',
+            'Programming Language :: Python :: 3',
+            *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
             'Topic :: Scientific/Engineering :: Artificial Intelligence',
+            'Typing :: Typed',
         ],
     )

@@ -3,28 +3,44 @@
 custom_imports = dict(imports=['mmdualhead'], allow_failed_imports=False)
 """
 
-import sys
+import importlib
 import warnings
 
+from mmdualhead.program import starts_light
 from mmdualhead.version import __version__, check
-
-# `python -m mmdualhead.doctor` has to start just where the imports below fail. While Python looks for the
-# module to run, for which it imports this package, sys.argv[0] is '-m'.
-_DOCTOR_STARTS = sys.argv[:1] == ['-m'] and 'mmdualhead.doctor' in sys.orig_argv
 
 REPAIRED: list[str] = []
 """The faults of the packages below that :mod:`mmdualhead.compat` made up for."""
 
-if not _DOCTOR_STARTS:
-    check()
 
+def register() -> None:
+    """Repair the packages below and register all parts in MMAction2's registries.
+
+    Importing mmdualhead does this, except in the programs that :mod:`mmdualhead.program` names. It is safe to
+    call twice.
+
+    Raises:
+        ImportError: a package below is missing, or of a version that is not supported.
+    """
+    check()
     from mmdualhead import compat
 
-    REPAIRED = compat.apply()
-
+    REPAIRED.extend(compat.apply())
     with warnings.catch_warnings():
         # mmcv-lite warns that it lacks operators, none of which a skeleton model needs.
         warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        from mmdualhead import apis, datasets, engine, evaluation, models  # noqa: F401
+        for part in (
+            'models',
+            'datasets.skeleton_dataset',
+            'datasets.transforms',
+            'engine',
+            'evaluation',
+            'apis',
+        ):
+            importlib.import_module(f'mmdualhead.{part}')
 
-__all__ = ['REPAIRED', '__version__']
+
+if not starts_light():
+    register()
+
+__all__ = ['REPAIRED', '__version__', 'register']

@@ -78,10 +78,12 @@ def test_wheel_carries_what_mim_looks_for(project):
     for file in [file for folder in ('configs', 'tools') for file in (project / folder).rglob('*.*')]:
         assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
     assert 'mmdualhead/.mim/model-index.yml' in names
-    assert 'mmdualhead/skeletons.py' in names
+    assert {'mmdualhead/skeletons.py', 'mmdualhead/py.typed'} <= names
     assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
 
-    metadata = wheel.read(f'mmdualhead-{__version__}.dist-info/METADATA').decode()
+    about = f'mmdualhead-{__version__}.dist-info'
+    assert 'mmdualhead = mmdualhead.cli:main' in wheel.read(f'{about}/entry_points.txt').decode()
+    metadata = wheel.read(f'{about}/METADATA').decode()
     required = re.findall(r'^Requires-Dist: ([\w-]+)[<>=]\S*$', metadata, re.MULTILINE)
     assert {name.replace('-lite', '') for name in required} == set(SUPPORTED)
 

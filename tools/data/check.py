@@ -3,14 +3,16 @@
 import argparse
 import sys
 
-import mmdualhead  # noqa: F401  registers the transforms that configs name
-from mmdualhead.datasets.annotations.report import check_file
+import mmdualhead
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('file', help='a pickle or a store')
     parser.add_argument('--config', help='a config whose splits, classes and layout the file has to fit')
     args = parser.parse_args()
+    mmdualhead.register()  # the steps that configs name
+    from mmdualhead.datasets.annotations.report import check_file
+
     try:
         page, sound = check_file(args.file, args.config)
     except (OSError, ValueError) as error:

@@ -264,8 +264,9 @@ if __name__ == '__main__':
     parser.add_argument('--first-batch', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter('ignore')
-    import mmdualhead  # noqa: F401
+    import mmdualhead
 
+    mmdualhead.register()
     logging.disable(logging.WARNING)
     if args.first_batch:
         print(json.dumps(first_batch(*args.first_batch)))

@@ -1,0 +1,250 @@
+"""The command ``mmdualhead``: MMAction2's programs and this package's, from wherever it was installed.
+
+A program runs in this process, so that Ctrl-C and SIGTERM reach the training itself.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import runpy
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from mmdualhead.program import shipped
+
+USAGE = """\
+usage: mmdualhead COMMAND ...
+
+Train and test, by MMAction2's tools/train.py and tools/test.py:
+  train CONFIG ...           CONFIG is a path or the name of a shipped config
+  test CONFIG CHECKPOINT ...
+  run NAME ...               another of MMAction2's tools, e.g. confusion_matrix or get_flops
+
+Installation:
+  doctor                     what is installed, what is broken, and the command that fixes it
+  configs [PATTERN]          the shipped configs, all or those that contain PATTERN
+  configs --copy FOLDER      copy them, to read and change
+
+Tools of mmdualhead:
+{tools}
+
+"mmdualhead COMMAND --help" lists the options of a command.
+On several GPUs: torchrun --nproc-per-node 4 -m mmdualhead train CONFIG --launcher pytorch"""
+
+GROUP = 'data'
+"""The folder of tools whose names are two words: ``mmdualhead data ntu`` is tools/data/ntu.py."""
+
+
+class UsageError(Exception):
+    """The command line asks for something that isn't there."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; a program that it runs may exit by itself.
+
+    Args:
+        arguments: those behind ``mmdualhead``; by default those of this process.
+
+    Returns:
+        The exit status.
+    """
+    command, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ['--help']
+    try:
+        return _command(command)(rest) or 0
+    except UsageError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+
+
+def _command(name: str) -> Callable[[list[str]], int | None]:
+    name = name.replace('-', '_')
+    commands = {
+        '__help': help_,
+        '_h': help_,
+        'help': help_,
+        '__version': version,
+        'train': lambda arguments: run_trainer('train', arguments),
+        'test': lambda arguments: run_trainer('test', arguments),
+        'run': run_mmaction,
+        'doctor': doctor,
+        'configs': configs,
+        GROUP: run_data_tool,
+    }
+    tools = find_tools()
+    if name in commands:
+        return commands[name]
+    if name in tools:
+        return lambda arguments: run_program(tools[name], with_config(arguments))
+    known = [*(command for command in commands if not command.startswith('_')), *tools]
+    raise UsageError(f'there is no command {name!r}{suggest(name, known)}')
+
+
+def help_(_: list[str]) -> None:
+    """Print the commands."""
+    tools = {
+        **find_tools(),
+        **{f'{GROUP} {name}': path for name, path in find_tools(GROUP).items()},
+    }
+    lines = [f'  {name:<26} {summary(path)}' for name, path in tools.items()]
+    print(USAGE.format(tools='\n'.join(lines)))
+
+
+def version(_: list[str]) -> None:
+    """Print the version."""
+    from mmdualhead.version import __version__
+
+    print(__version__)
+
+
+def doctor(_: list[str]) -> int:
+    """Look at the installation."""
+    from mmdualhead.doctor import main as examine
+
+    return examine()
+
+
+def configs(arguments: list[str]) -> None:
+    """List the shipped configs, or copy them.
+
+    Raises:
+        UsageError: no config matches, or the copy would overwrite something.
+    """
+    if arguments[:1] == ['--copy'] and len(arguments) == 2:
+        folder = Path(arguments[1])
+        if folder.exists():
+            raise UsageError(f'{folder} is there already; name a folder that is not')
+        shutil.copytree(shipped('configs'), folder, ignore=shutil.ignore_patterns('__pycache__'))
+        print(folder)
+    elif len(arguments) <= 1 and not ''.join(arguments).startswith('-'):
+        names = [name for name in find_configs() if ''.join(arguments) in name]
+        if not names:
+            raise UsageError(f'no shipped config contains {arguments[0]!r}')
+        print(*names, sep='\n')
+    else:
+        raise UsageError('usage: mmdualhead configs [PATTERN | --copy FOLDER]')
+
+
+def run_trainer(name: str, arguments: list[str]) -> None:
+    """Run MMAction2's tools/train.py or tools/test.py.
+
+    Raises:
+        UsageError: there is no such config.
+    """
+    if arguments and not arguments[0].startswith('-') and not Path(arguments[0]).is_file():
+        config = find_config(arguments[0])
+        if config is None:
+            raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
+        arguments = [str(config), *arguments[1:]]
+    run_program(mmaction_tools() / f'{name}.py', arguments)
+
+
+def run_mmaction(arguments: list[str]) -> None:
+    """Run any tool of MMAction2, with all of mmdualhead registered.
+
+    Raises:
+        UsageError: MMAction2 has no such tool, or several.
+    """
+    folder = mmaction_tools()
+    tools = sorted(folder.rglob('*.py'))
+    if not arguments or arguments[0].startswith('-'):
+        raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {names_of(tools)}')
+    wanted = Path(arguments[0]).with_suffix('')
+    found = [tool for tool in tools if tool.with_suffix('').parts[-len(wanted.parts) :] == wanted.parts]
+    if len(found) > 1:
+        paths = ', '.join(tool.relative_to(folder).with_suffix('').as_posix() for tool in found)
+        raise UsageError(f'MMAction2 has several tools {arguments[0]!r}: {paths}')
+    if not found:
+        close = suggest(arguments[0], [tool.stem for tool in tools])
+        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{close}')
+    run_program(found[0], with_config(arguments[1:]))
+
+
+def run_data_tool(arguments: list[str]) -> None:
+    """Run a tool of tools/data; these register what they need themselves.
+
+    Raises:
+        UsageError: there is no such tool.
+    """
+    tools = find_tools(GROUP)
+    if not arguments or arguments[0] not in tools:
+        close = suggest(arguments[0], tools) if arguments else ''
+        raise UsageError(f'usage: mmdualhead {GROUP} TOOL ...{close}; tools: {", ".join(tools)}')
+    run_program(tools[arguments[0]], arguments[1:], registered=False)
+
+
+def run_program(program: Path, arguments: Sequence[str], registered: bool = True) -> None:
+    """Run a Python program as if it had been called by itself, in this process.
+
+    Args:
+        program: the file.
+        arguments: its arguments.
+        registered: register the parts of mmdualhead first. MMAction2's tools import ``mmaction.models``,
+            which its wheel can't do without the repairs that come with that.
+    """
+    if registered:
+        import mmdualhead
+
+        mmdualhead.register()
+    sys.argv[1:] = arguments
+    sys.path.insert(0, str(program.parent))
+    runpy.run_path(str(program), run_name='__main__')
+
+
+def with_config(arguments: list[str]) -> list[str]:
+    """The arguments, with the first one, if it is the name of a shipped config, replaced by its path."""
+    if not arguments or Path(arguments[0]).exists():
+        return arguments
+    config = find_config(arguments[0])
+    return arguments if config is None else [str(config), *arguments[1:]]
+
+
+def find_config(name: str) -> Path | None:
+    """The shipped config of a name, with or without ``.py``; None if there is none."""
+    return find_configs().get(Path(name).name.removesuffix('.py'))
+
+
+def find_configs() -> dict[str, Path]:
+    """The shipped configs by name; what they build on is not among them."""
+    folder = shipped('configs')
+    paths = [path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts]
+    return {path.stem: path for path in sorted(paths, key=lambda path: (len(path.parts), path.stem))}
+
+
+def find_tools(group: str = '') -> dict[str, Path]:
+    """The programs of tools/, or of a folder in it, by name."""
+    return {path.stem: path for path in sorted((shipped('tools') / group).glob('*.py'))}
+
+
+def mmaction_tools() -> Path:
+    """The folder of MMAction2's own tools.
+
+    Raises:
+        UsageError: MMAction2 is not installed.
+    """
+    package = find_spec('mmaction')
+    if package is None or not package.submodule_search_locations:
+        raise UsageError('mmaction2 is not installed; "mmdualhead doctor" says how to fix it')
+    folder = Path(package.submodule_search_locations[0])
+    inside = folder / '.mim' / 'tools'
+    return inside if inside.is_dir() else folder.parent / 'tools'
+
+
+def summary(program: Path) -> str:
+    """The first sentence of a program's docstring."""
+    docstring = ast.get_docstring(ast.parse(program.read_text(encoding='utf-8'))) or ''
+    return docstring.partition('\n')[0].partition(': python ')[0].rstrip('.')
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Names that are close to one that isn't there, in words; nothing if none is."""
+    close = difflib.get_close_matches(Path(name).name.removesuffix('.py'), list(known), n=3, cutoff=0.6)
+    return f'; did you mean {" or ".join(close)}?' if close else ''
+
+
+def names_of(programs: Iterable[Path]) -> str:
+    """The names of programs, separated by commas."""
+    return ', '.join(sorted({program.stem for program in programs} - {'__init__'}))

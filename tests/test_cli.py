@@ -1,0 +1,116 @@
+"""The command ``mmdualhead``."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdualhead import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The programs that the command runs, instead of running them."""
+    programs = []
+
+    def note(program, run_name):
+        assert run_name == '__main__'
+        programs.append((Path(program), sys.argv[1:]))
+
+    monkeypatch.setattr(cli.runpy, 'run_path', note)
+    monkeypatch.setattr(sys, 'argv', ['mmdualhead'])
+    monkeypatch.setattr(sys, 'path', sys.path[:])
+    return programs
+
+
+class TestTrain:
+    @pytest.mark.parametrize('name', ['quickstart_j', 'quickstart_j.py', 'configs/quickstart_j.py'])
+    def test_shipped_configs_go_by_name(self, ran, monkeypatch, tmp_path, name):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'quickstart_j').mkdir()  # a work dir of that name doesn't hide the config
+        assert cli.main(['train', name, '--work-dir', 'quickstart_j']) == 0
+        ((program, (config, *rest)),) = ran
+        assert program.parts[-2:] == ('tools', 'train.py')
+        assert Path(config) == ROOT / 'configs' / 'quickstart_j.py'
+        assert rest == ['--work-dir', 'quickstart_j']
+
+    def test_own_configs_go_by_path(self, ran, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'quickstart_j.py').touch()
+        cli.main(['test', 'quickstart_j.py', 'epoch_1.pth'])
+        assert ran[0][1] == ['quickstart_j.py', 'epoch_1.pth']
+
+    def test_a_wrong_name_gets_the_right_ones(self, ran, capsys):
+        assert cli.main(['train', 'quickstart_jj']) == 2
+        assert "no config 'quickstart_jj'; did you mean quickstart_j" in capsys.readouterr().err
+        assert not ran
+
+
+class TestTools:
+    def test_each_is_listed_and_run(self, ran, capsys):
+        cli.main(['help'])
+        listed = capsys.readouterr().out
+        for tool in sorted((ROOT / 'tools').glob('*.py')):
+            assert f'\n  {tool.stem} ' in listed
+            assert cli.main([tool.stem.replace('_', '-'), '--out', 'x']) == 0
+            assert ran.pop() == (tool, ['--out', 'x'])
+        for tool in sorted((ROOT / 'tools' / 'data').glob('*.py')):
+            assert f'\n  data {tool.stem} ' in listed
+            cli.main(['data', tool.stem, 'src'])
+            assert ran.pop() == (tool, ['src'])
+
+    def test_configs_go_by_name_and_work_dirs_stay(self, ran, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        cli.main(['benchmark', 'quickstart_j'])
+        assert ran.pop()[1] == [str(ROOT / 'configs' / 'quickstart_j.py')]
+        (tmp_path / 'quickstart_j').mkdir()
+        cli.main(['ensemble', 'quickstart_j'])
+        assert ran.pop()[1] == ['quickstart_j']
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (['ensembel'], "no command 'ensembel'; did you mean ensemble?"),
+            (['data', 'nut'], 'did you mean ntu?'),
+            (['data'], 'kinetics, '),
+            (['run', 'get_flop'], 'did you mean get_flops?'),
+            (['run'], 'confusion_matrix, '),
+            (['configs', 'nothing'], "no shipped config contains 'nothing'"),
+        ],
+    )
+    def test_what_is_not_there(self, capsys, arguments, message):
+        assert cli.main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert message in error
+
+
+class TestConfigs:
+    def test_listed(self, capsys):
+        cli.main(['configs', 'quickstart'])
+        assert 'quickstart_bm\nquickstart_j\n' in capsys.readouterr().out
+        assert not [name for name in cli.find_configs() if 'runtime' in name]
+
+    def test_copied_whole_and_once(self, tmp_path, capsys):
+        target = tmp_path / 'mine'
+        assert cli.main(['configs', '--copy', str(target)]) == 0
+        assert (target / '_base_' / 'default_runtime.py').is_file()
+        assert cli.main(['configs', '--copy', str(target)]) == 2
+        assert 'is there already' in capsys.readouterr().err
+
+
+def run(*arguments, cwd):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    command = [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_tools_of_mmaction_find_its_models(tmp_path):
+    """By themselves they end in ModuleNotFoundError: MMAction2's wheel lacks a part of its models."""
+    done = run('run', 'confusion_matrix', '--help', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '--show-path' in done.stdout
