@@ -42,10 +42,8 @@ def test_configs_train_every_part_of_the_network_on_their_stream(stream, folder,
 
     assert {name.split('.')[0] for name, _ in model.named_parameters()} >= {
         'backbone',
-        'coarse_head',
-        'fine_head',
-        'temporal_attention',
-        'spatial_attention',
+        'heads',
+        'attentions',
         'cls_head',
     }
     assert [name for name, p in model.named_parameters() if p.grad is None] == []

@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(coarse_head=dict(windows=()))
+model = dict(heads=dict(coarse=dict(windows=())))

@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(coarse_head=dict(windows=(3, 5)))
+model = dict(heads=dict(coarse=dict(windows=(3, 5))))

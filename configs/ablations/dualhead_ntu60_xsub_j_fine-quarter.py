@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(fine_head=dict(reduction=4))
+model = dict(heads=dict(fine=dict(reduction=4)))

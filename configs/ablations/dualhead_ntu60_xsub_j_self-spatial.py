@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(spatial_attention=dict(type='SpatialSelfAttention'))
+model = dict(attentions=dict(spatial=dict(source='fine')))

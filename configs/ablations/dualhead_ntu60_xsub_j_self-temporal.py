@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(temporal_attention=dict(type='TemporalSelfAttention'))
+model = dict(attentions=dict(temporal=dict(source='coarse')))

@@ -1,3 +1,3 @@
 _base_ = '../dualhead_ntu60_xsub_j.py'
 
-model = dict(coarse_head=dict(subsample=4))
+model = dict(heads=dict(coarse=dict(subsample=4)))

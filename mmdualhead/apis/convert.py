@@ -97,9 +97,10 @@ def published_config(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]
         type='DualHeadRecognizer',
         graph_cfg=graph,
         backbone=backbone,
-        coarse_head=dict(type='CoarseHead'),
-        fine_head=dict(type='FineHead'),
-        temporal_attention=dict(type='TemporalCrossAttention'),
-        spatial_attention=dict(type='SpatialCrossAttention'),
+        heads=dict(coarse=dict(type='CoarseHead'), fine=dict(type='FineHead')),
+        attentions=dict(
+            temporal=dict(type='TemporalAttention', source='fine', target='coarse', weighs='input'),
+            spatial=dict(type='SpatialAttention', source='coarse', target='fine', weighs='output'),
+        ),
         cls_head=dict(type='DualHeadClassifier', num_classes=len(weights['fc_fine.bias'])),
     )

@@ -146,8 +146,8 @@ TABLES = {
         'dual head and attentions, one after another',
         (
             _BASELINE,
-            _ablation('dual head', 89.9, 'no-attention', temporal_attention=None, spatial_attention=None),
-            _ablation('+ temporal attention', 90.2, 'temporal-only', spatial_attention=None),
+            _ablation('dual head', 89.9, 'no-attention', attentions=None),
+            _ablation('+ temporal attention', 90.2, 'temporal-only', attentions__spatial=None),
             _ablation('+ spatial attention (DualHead-Net)', _FULL),
         ),
         ABLATED_ON,
@@ -156,27 +156,27 @@ TABLES = {
         'channel reduction of the fine head',
         (
             _BASELINE,
-            _ablation('no reduction', 90.5, 'fine-full', fine_head__reduction=1),
+            _ablation('no reduction', 90.5, 'fine-full', heads__fine__reduction=1),
             _ablation('channels to 1/2 (DualHead-Net)', _FULL),
-            _ablation('channels to 1/4', 89.7, 'fine-quarter', fine_head__reduction=4),
+            _ablation('channels to 1/4', 89.7, 'fine-quarter', heads__fine__reduction=4),
         ),
         ABLATED_ON,
     ),
     'coarse-g3d': Table(
         'G3D pathways of the coarse head',
         (
-            _ablation('without G3D', 90.0, 'coarse-no-g3d', coarse_head__windows=()),
+            _ablation('without G3D', 90.0, 'coarse-no-g3d', heads__coarse__windows=()),
             _ablation('one G3D (DualHead-Net)', _FULL),
-            _ablation('two G3D', 90.0, 'coarse-two-g3d', coarse_head__windows=(3, 5)),
+            _ablation('two G3D', 90.0, 'coarse-two-g3d', heads__coarse__windows=(3, 5)),
         ),
         ABLATED_ON,
     ),
     'subsampling': Table(
         'temporal subsampling of the coarse head',
         (
-            _ablation('all frames', 89.8, 'subsample-1', coarse_head__subsample=1),
+            _ablation('all frames', 89.8, 'subsample-1', heads__coarse__subsample=1),
             _ablation('1/2 of the frames (DualHead-Net)', _FULL),
-            _ablation('1/4 of the frames', 90.1, 'subsample-4', coarse_head__subsample=4),
+            _ablation('1/4 of the frames', 90.1, 'subsample-4', heads__coarse__subsample=4),
         ),
         ABLATED_ON,
     ),
@@ -188,11 +188,9 @@ TABLES = {
                 'temporal self-learned',
                 90.0,
                 'self-temporal',
-                temporal_attention__type='TemporalSelfAttention',
+                attentions__temporal__source='coarse',
             ),
-            _ablation(
-                'spatial self-learned', 90.1, 'self-spatial', spatial_attention__type='SpatialSelfAttention'
-            ),
+            _ablation('spatial self-learned', 90.1, 'self-spatial', attentions__spatial__source='fine'),
         ),
         ABLATED_ON,
     ),

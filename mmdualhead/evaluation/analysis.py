@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .accuracy import class_accuracy, true_class_ranks
-from .scores import Scores
+from .scores import FUSED, Scores
 
 BINS = 15
 
@@ -58,9 +58,9 @@ def gains(scores: Scores, other: Scores | None = None) -> dict[str, np.ndarray]:
 
     Returns:
         (K,) differences of top-1 accuracy, NaN where a class has no clip, by what is compared with:
-        ``coarse`` and ``fine`` where the model has them, ``other`` where another model is given.
+        each head of the model, and ``other`` where another model is given.
     """
-    rivals = {head: values for head, values in scores.heads.items() if head != 'fused'}
+    rivals = {head: values for head, values in scores.heads.items() if head != FUSED}
     if other is not None:
         rivals['other'] = other.fused
     fused = accuracy_by_class(scores.fused, scores.labels)

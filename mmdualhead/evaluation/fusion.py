@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from .accuracy import accuracies, true_class_ranks
-from .scores import HEADS, Scores, shorten
+from .scores import Scores, shorten
 
 SUM_TOLERANCE = 0.02
 
@@ -74,7 +74,7 @@ def to_probabilities(scores: Scores) -> tuple[Scores, str]:
     """
     kinds = {head: _kind_of(values) for head, values in scores.heads.items()}
     heads = {head: kinds[head][0](values) for head, values in scores.heads.items()}
-    return replace(scores, **heads), kinds['fused'][1]
+    return replace(scores, heads=heads), kinds['fused'][1]
 
 
 def _kind_of(values: np.ndarray) -> tuple:
@@ -159,11 +159,11 @@ def fuse(streams: Sequence[Scores], weights: Sequence[float]) -> Scores:
     Returns:
         Scores of the same clips.
     """
-    heads = [head for head in HEADS if all(head in stream.heads for stream in streams)]
+    heads = [head for head in streams[0].heads if all(head in stream.heads for stream in streams)]
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     mixed = {head: np.tensordot(shares, [stream.heads[head] for stream in streams], axes=1) for head in heads}
     source = ' + '.join(stream.source for stream in streams)
-    return Scores(source=source, names=streams[0].names, labels=streams[0].labels, **mixed)
+    return Scores(source=source, names=streams[0].names, labels=streams[0].labels, heads=mixed)
 
 
 def evaluate_fusions(streams: Sequence[Scores], weights: Sequence[float]) -> list[Fusion]:

@@ -1,6 +1,6 @@
-"""Metrics for MMAction2's evaluators: accuracies of both heads, and the dump that fusion reads.
+"""Metrics for MMAction2's evaluators: accuracies of every head, and the dump that fusion reads.
 
-Both take any recognizer of MMAction2; one without ``coarse_score`` and ``fine_score`` counts as fused alone.
+Both take any recognizer of MMAction2. The heads are those whose ``NAME_score`` its data samples carry.
 K is the number of classes.
 """
 
@@ -16,10 +16,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
 from .accuracy import TOPK, accuracies, true_class_ranks
-from .scores import HEADS, Scores, save_scores
+from .scores import FUSED, Scores, head_scores, save_scores
 
 DUMP_NAME = 'scores.npz'
-FIELDS = {'fused': 'pred_score', 'coarse': 'coarse_score', 'fine': 'fine_score'}
 
 
 class ScoreMetric(BaseMetric):
@@ -55,11 +54,11 @@ class ScoreMetric(BaseMetric):
 
 @METRICS.register_module()
 class DualHeadMetric(ScoreMetric):
-    """Top-k and mean class accuracy of the fused score, of each head, and of an oracle between the heads.
+    """Top-k and mean class accuracy of the fused score, of each head, and of an oracle between them.
 
     The fused ones keep MMAction2's names (``acc/top1``, ``acc/top5``, ``acc/mean1``); the others are
     ``acc/coarse_top1``, ``acc/fine_mean1``, ``acc/oracle_top5`` and so on. The oracle counts a clip as right
-    where either head is: what a perfect choice between them would reach.
+    where any head is: what a perfect choice between them would reach.
 
     Args:
         topk: the values of k.
@@ -78,11 +77,12 @@ class DualHeadMetric(ScoreMetric):
     def compute(self, scores: Scores) -> dict[str, float]:
         """Accuracies as fractions."""
         ranks = {head: true_class_ranks(values, scores.labels) for head, values in scores.heads.items()}
-        if 'coarse' in ranks and 'fine' in ranks:
-            ranks['oracle'] = np.minimum(ranks['coarse'], ranks['fine'])
+        heads = [rank for head, rank in ranks.items() if head != FUSED]
+        if len(heads) > 1:
+            ranks['oracle'] = np.min(heads, axis=0)
         metrics = {}
         for head, rank in ranks.items():
-            prefix = '' if head == 'fused' else f'{head}_'
+            prefix = '' if head == FUSED else f'{head}_'
             for name, value in accuracies(rank, scores.labels, self.topk).items():
                 metrics[prefix + name.replace('mean_class', 'mean1')] = value
         return metrics
@@ -90,7 +90,7 @@ class DualHeadMetric(ScoreMetric):
 
 @METRICS.register_module()
 class DumpScores(ScoreMetric):
-    """Writes names, labels and the fused, coarse and fine scores of all clips (:func:`~.scores.save_scores`).
+    """Writes names, labels, and the fused and each head's scores of all clips (:func:`~.scores.save_scores`).
 
     Args:
         out_file: the ``.npz`` file. Defaults to ``scores.npz`` beside the log of this run, that is
@@ -137,17 +137,16 @@ def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
     name = sample.get('frame_dir', f'number {index} of the test set')
     label = np.asarray(sample['gt_label'].cpu())
     if label.size != 1:
-        raise ValueError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one a clip')
-    heads = {head: sample[field] for head, field in FIELDS.items() if field in sample}
-    heads = {head: score.detach().cpu().float().numpy() for head, score in heads.items()}
-    return {'name': str(name), 'label': int(label.item()), **heads}
+        raise ValueError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one per clip')
+    heads = {head: score.detach().cpu().float().numpy() for head, score in head_scores(sample).items()}
+    return {'name': str(name), 'label': int(label.item()), 'heads': heads}
 
 
 def _to_scores(clips: Sequence[Mapping[str, Any]], source: str) -> Scores:
-    heads = {head: np.stack([clip[head] for clip in clips]) for head in HEADS if head in clips[0]}
+    heads = {head: np.stack([clip['heads'][head] for clip in clips]) for head in clips[0]['heads']}
     return Scores(
         source=source,
         names=tuple(clip['name'] for clip in clips),
         labels=np.array([clip['label'] for clip in clips]),
-        **heads,
+        heads=heads,
     )

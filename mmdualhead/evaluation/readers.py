@@ -15,11 +15,10 @@ import numpy as np
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.utils.score_pickles import load_score_pickle
 
-from .scores import Scores, load_scores, shorten
+from .scores import FUSED, Scores, head_scores, load_scores, shorten
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
 NAME_SUFFIXES = ('.skeleton', '.json')
-FIELDS = {'fused': 'pred_score', 'coarse': 'coarse_score', 'fine': 'fine_score'}
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
         return _parse_samples(source, content, clips)
     if isinstance(content, Sequence) and content and all(isinstance(item, np.ndarray) for item in content):
         names = _names_from(clips, source, content)
-        return Scores(source=source, names=names, labels=None, fused=_stack(source, content))
+        return Scores(source=source, names=names, labels=None, heads={FUSED: _stack(source, content)})
     raise ValueError(
         f'{source} is no dump of scores: neither a list of data samples with pred_score (DumpResults), nor '
         'a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
@@ -153,7 +152,7 @@ def _parse_by_name(source: str, content: Mapping[str, Any]) -> Scores:
         labels = np.array([int(value[1]) for value in values])
         values = [value[0] for value in values]
     names = tuple(_strip_suffix(str(name)) for name in content)
-    return Scores(source=source, names=names, labels=labels, fused=_stack(source, values))
+    return Scores(source=source, names=names, labels=labels, heads={FUSED: _stack(source, values)})
 
 
 def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Clips | None) -> Scores:
@@ -168,8 +167,10 @@ def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Cli
     labels = None
     if 'gt_label' in keys:
         labels = np.array([int(np.asarray(item['gt_label']).item()) for item in content])
-    heads = {h: _stack(source, [item[f] for item in content]) for h, f in FIELDS.items() if f in keys}
-    return Scores(source=source, names=names, labels=labels, **heads)
+    common = [{key: value for key, value in item.items() if key in keys} for item in content]
+    by_clip = [head_scores(sample) for sample in common]
+    heads = {head: _stack(source, [scores[head] for scores in by_clip]) for head in by_clip[0]}
+    return Scores(source=source, names=names, labels=labels, heads=heads)
 
 
 def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:
@@ -199,7 +200,7 @@ def _with_labels(scores: Scores, clips: Clips) -> Scores:
         rows = np.flatnonzero(scores.labels != labels)
         listed = shorten(f'{scores.names[i]} ({scores.labels[i]}, {labels[i]})' for i in rows)
         raise ValueError(f'{scores.source} and {clips.source} give other labels to {listed}')
-    return Scores(source=scores.source, names=scores.names, labels=labels, **scores.heads)
+    return Scores(source=scores.source, names=scores.names, labels=labels, heads=scores.heads)
 
 
 def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:

@@ -5,13 +5,14 @@ Shapes: N clips, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-HEADS = ('fused', 'coarse', 'fine')
+FUSED = 'fused'
 NAMES_SHOWN = 5
 
 
@@ -23,9 +24,8 @@ class Scores:
         source: the file or model they come from, for messages.
         names: N clip names.
         labels: (N,) true classes, or None where the source has none.
-        fused: (N, K), the score that decides; the only one of a model with a single head.
-        coarse: (N, K), of the coarse head.
-        fine: (N, K), of the fine head.
+        heads: (N, K) by name: ``fused``, the score that decides and the only one of a model without heads of
+            its own, and that of each head.
 
     Raises:
         ValueError: lengths disagree, a score is NaN or infinite, or a label is no class. The clips are named.
@@ -34,9 +34,7 @@ class Scores:
     source: str
     names: tuple[str, ...]
     labels: np.ndarray | None
-    fused: np.ndarray
-    coarse: np.ndarray | None = None
-    fine: np.ndarray | None = None
+    heads: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
         for head, scores in self.heads.items():
@@ -45,10 +43,9 @@ class Scores:
             self._check_labels(self.labels)
 
     @property
-    def heads(self) -> dict[str, np.ndarray]:
-        """The scores that are there, by the name of their head."""
-        named = {head: getattr(self, head) for head in HEADS}
-        return {head: scores for head, scores in named.items() if scores is not None}
+    def fused(self) -> np.ndarray:
+        """(N, K), the score that decides."""
+        return self.heads[FUSED]
 
     @property
     def num_classes(self) -> int:
@@ -62,7 +59,7 @@ class Scores:
             source=self.source,
             names=tuple(self.names[row] for row in rows),
             labels=None if self.labels is None else self.labels[rows],
-            **{head: scores[rows] for head, scores in self.heads.items()},
+            heads={head: scores[rows] for head, scores in self.heads.items()},
         )
 
     def _check_scores(self, head: str, scores: np.ndarray) -> None:
@@ -95,8 +92,9 @@ def shorten(names: Iterable[object]) -> str:
 
 
 def save_scores(scores: Scores, path: str | Path) -> None:
-    """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and, of a dual-head
-    model, ``coarse`` and ``fine``. It holds no pickle, so reading it is safe.
+    """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and one per head.
+
+    It holds no pickle, so reading it is safe.
 
     Args:
         scores: what to write; its labels must be known.
@@ -123,8 +121,14 @@ def load_scores(path: str | Path) -> Scores:
         raise
     except Exception as error:
         raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
-    missing = {'names', 'labels', 'fused'} - set(arrays)
+    missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
         raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
-    heads = {head: arrays[head] for head in HEADS if head in arrays}
-    return Scores(source=str(path), names=tuple(arrays['names'].tolist()), labels=arrays['labels'], **heads)
+    names, labels = tuple(arrays.pop('names').tolist()), arrays.pop('labels')
+    return Scores(source=str(path), names=names, labels=labels, heads=arrays)
+
+
+def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores in a data sample, by head; ``pred_score`` is the fused one, ``NAME_score`` a head's."""
+    heads = {key.removesuffix('_score'): score for key, score in sample.items() if key.endswith('_score')}
+    return {FUSED: heads.pop('pred'), **heads}

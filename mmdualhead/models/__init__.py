@@ -2,16 +2,11 @@
 
 from mmdualhead.models.fused import fuse
 
-from .attention import (
-    SpatialCrossAttention,
-    SpatialSelfAttention,
-    TemporalCrossAttention,
-    TemporalSelfAttention,
-)
+from .attention import SpatialAttention, TemporalAttention
 from .backbone import STGCBackbone
 from .block import SkeletonGraph, STGCBlock
 from .classifier import DualHeadClassifier
-from .heads import CoarseHead, FineHead
+from .heads import CoarseHead, FineHead, Head
 from .layers import MSG3D, MSGCN, MSTCN
 from .recognizer import DualHeadRecognizer
 
@@ -23,12 +18,11 @@ __all__ = [
     'DualHeadClassifier',
     'DualHeadRecognizer',
     'FineHead',
+    'Head',
     'STGCBackbone',
     'STGCBlock',
     'SkeletonGraph',
-    'SpatialCrossAttention',
-    'SpatialSelfAttention',
-    'TemporalCrossAttention',
-    'TemporalSelfAttention',
+    'SpatialAttention',
+    'TemporalAttention',
     'fuse',
 ]

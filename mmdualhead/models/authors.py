@@ -88,19 +88,19 @@ def _refuse(name: str, source: _Source) -> None:
 def _dualhead(source: _Source) -> Parts:
     yield from _norm(source, 'data_bn', 'backbone.data_norm')
     yield from _block(source, 'gcn3d1', 'sgcn1', 'tcn1', 'backbone.blocks.0')
-    yield from _linear(source, 'embed_fine', 'fine_head.stem')
+    yield from _linear(source, 'embed_fine', 'heads.fine.stem')
     for head in ('coarse', 'fine'):
         for i in (0, 1):
             names = (f'{part}{i + 2}_{head}' for part in ('gcn3d', 'sgcn', 'tcn'))
-            yield from _block(source, *names, f'{head}_head.blocks.{i}')
-        yield from _linear(source, f'fc_{head}', f'cls_head.{head}')
+            yield from _block(source, *names, f'heads.{head}.blocks.{i}')
+        yield from _linear(source, f'fc_{head}', f'cls_head.linear.{head}')
     for i, (temporal, spatial) in enumerate((('2_to_1', '2_to_2'), ('3_to_2', '3_to_3'))):
         temporal, spatial = (
             f'conv_ta_fine_to_coarse_block_{temporal}',
             f'conv_sa_coarse_to_fine_block_{spatial}',
         )
-        yield from _linear(source, temporal, f'temporal_attention.{i}.conv')
-        yield from _linear(source, spatial, f'spatial_attention.{i}.conv')
+        yield from _linear(source, temporal, f'attentions.temporal.{i}.conv')
+        yield from _linear(source, spatial, f'attentions.spatial.{i}.conv')
 
 
 def _msg3d(source: _Source) -> Parts:

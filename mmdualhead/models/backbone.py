@@ -5,30 +5,16 @@ N clips, M persons, T frames, V joints, C coordinates or channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .block import FINE_DILATIONS, FINE_WINDOWS, SkeletonGraph, STGCBlock
-
-Network = Callable[[Tensor], Any]
-
-
-def every_body(x: Tensor, normalize: Network, network: Network) -> tuple[Tensor, ...]:
-    """Run a network on each body of each clip.
-
-    Args:
-        x: (N, M, T, V, C).
-        normalize: (N, M, T, V, C) -> (N * M, C, T, V).
-        network: (B, C, T, V) -> feature maps, each (B, C', T', V).
-
-    Returns:
-        The feature maps, each (N, M, C', T', V).
-    """
-    return tuple(maps.unflatten(0, x.shape[:2]) for maps in network(normalize(x)))
+from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
+from .build import build_part
 
 
 @MODELS.register_module()
@@ -38,13 +24,14 @@ class STGCBackbone(BaseModule):
     Works under MMAction2's ``RecognizerGCN`` with a ``GCNHead`` as well as under :class:`DualHeadRecognizer`.
 
     Args:
-        graph_cfg: the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
+        graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
         in_channels: C of the input; several streams concatenated have more than 3.
         num_person: M.
         channels: output channels of each block.
-        strides: temporal stride of each block; one number a block.
+        strides: temporal stride of each block; one number per block.
         windows: frames in the window of each G3D pathway.
         dilations: of the MS-TCN branches.
+        block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
         recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
         init_cfg: see mmengine's ``BaseModule``.
 
@@ -65,6 +52,7 @@ class STGCBackbone(BaseModule):
         strides: Sequence[int] = (1,),
         windows: Sequence[int] = FINE_WINDOWS,
         dilations: Sequence[int] = FINE_DILATIONS,
+        block: Mapping[str, Any] = STGC_BLOCK,
         recompute: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
@@ -73,19 +61,18 @@ class STGCBackbone(BaseModule):
             raise ValueError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
             )
-        graph = SkeletonGraph(**graph_cfg)
-        self.input_shape = (num_person, graph.skeleton.num_joints, in_channels)
+        graph = build_graph(graph_cfg)
+        self.input_shape = (num_person, graph.num_joints, in_channels)
         self.out_channels = channels[-1]
-        self.over_bodies = every_body
-        num_person, num_joints, _ = self.input_shape
-        self.data_norm = nn.BatchNorm1d(num_person * num_joints * in_channels)
+        self.data_norm = nn.BatchNorm1d(prod(self.input_shape))
         self.blocks = nn.Sequential()
         for out_channels, stride in zip(channels, strides, strict=True):
             self.blocks.append(
-                STGCBlock(
-                    in_channels,
-                    out_channels,
-                    graph,
+                build_part(
+                    block,
+                    in_channels=in_channels,
+                    out_channels=out_channels,
+                    graph=graph,
                     stride=stride,
                     windows=windows,
                     dilations=dilations,
@@ -96,7 +83,7 @@ class STGCBackbone(BaseModule):
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.over_bodies(x, self.normalize, lambda bodies: (self.blocks(bodies),))[0]
+        return self.blocks(self.normalize(x)).unflatten(0, x.shape[:2])
 
     def normalize(self, x: Tensor) -> Tensor:
         """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -22,11 +23,16 @@ from .layers import MSGCN, MSTCN, msg3d
 
 FINE_WINDOWS = (3, 5)
 FINE_DILATIONS = (1, 2, 3, 4)
+STGC_BLOCK = {'type': 'STGCBlock'}
 
 
+@MODELS.register_module()
 @dataclass(frozen=True, kw_only=True)
 class SkeletonGraph:
-    """The graph that all blocks of a network share.
+    """The graph that all blocks of a network share: the skeleton's joints, by disentangled hops.
+
+    A graph of another kind is a registered class with the attributes ``num_joints`` and ``spatial`` and the
+    method ``windowed``. Its matrices may be ``nn.Parameter``, which are then learned.
 
     Args:
         layout: the joint layout, by name or as a user's definition
@@ -44,17 +50,30 @@ class SkeletonGraph:
         return get_skeleton(self.layout)
 
     @property
+    def num_joints(self) -> int:
+        """V."""
+        return self.skeleton.num_joints
+
+    @property
     def spatial(self) -> np.ndarray:
-        """(K, V, V)."""
+        """The adjacency of MS-GCN, (K, V, V)."""
         return disentangled_adjacency(joint_adjacency(self.skeleton), self.gcn_scales)
 
     def windowed(self, window: int) -> np.ndarray:
-        """(K, W * V, W * V)."""
+        """The adjacency of MS-G3D over windows of W frames, (K, W * V, W * V)."""
         return disentangled_adjacency(
             window_adjacency(joint_adjacency(self.skeleton), window), self.g3d_scales
         )
 
 
+def build_graph(graph_cfg: Mapping[str, Any] | Any) -> Any:
+    """Build a graph, a :class:`SkeletonGraph` unless ``type`` names another; a graph is returned as it is."""
+    if not isinstance(graph_cfg, Mapping):
+        return graph_cfg
+    return MODELS.build({'type': 'SkeletonGraph', **graph_cfg})
+
+
+@MODELS.register_module()
 class STGCBlock(nn.Module):
     """Spatial-temporal graph convolution block: MS-TCN(ReLU(factorized(x) + sum over windows of MS-G3D(x))).
 

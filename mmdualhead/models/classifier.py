@@ -1,4 +1,4 @@
-"""Classification by two heads: logits, losses and the fused prediction, eqs. (12) to (14).
+"""Classification by several heads: logits, losses and the fused prediction, eqs. (12) to (14).
 
 N clips (times the clips sampled of each), M persons, C channels, T frames, V joints.
 """
@@ -15,18 +15,20 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-PAPER_ALPHA = 0.5
-PAPER_LOSS_WEIGHTS = (0.5, 0.5)
+PAPER_LOSS_WEIGHT = 0.5
+
+RESERVED = ('fused', 'oracle', 'pred', 'gt', 'names', 'labels', 'other')
+"""What heads can't be called: fields of logs, data samples and dumps have these names."""
 
 
-def fuse_probabilities(coarse: Tensor, fine: Tensor, alpha: float) -> Tensor:
-    """Eq. (14): alpha * softmax(coarse) + (1 - alpha) * softmax(fine), for logits (..., classes)."""
-    return alpha * coarse.softmax(-1) + (1 - alpha) * fine.softmax(-1)
+def fuse_probabilities(logits: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    """Eq. (14) for any number of heads: the sum of share * softmax(logits (..., classes))."""
+    return sum(share * x.softmax(-1) for x, share in zip(logits, shares, strict=True))
 
 
-def fuse_logits(coarse: Tensor, fine: Tensor, alpha: float) -> Tensor:
+def fuse_logits(logits: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     """The authors' program: softmax of the weighted mean of the logits (..., classes)."""
-    return (alpha * coarse + (1 - alpha) * fine).softmax(-1)
+    return sum(share * x for x, share in zip(logits, shares, strict=True)).softmax(-1)
 
 
 FUSIONS = {'prob': fuse_probabilities, 'logit': fuse_logits}
@@ -38,26 +40,28 @@ class DualHeadClassifier(BaseModule):
 
     Args:
         num_classes: number of classes.
-        in_channels: channels of the coarse and the fine features.
-        alpha: weight of the coarse head in the fused score.
+        in_channels: channels of each head's features, by the head's name.
+        shares: of each head in the fused score, by name; they sum to 1. Equal by default, as in the paper,
+            whose alpha is the coarse head's share.
         fuse: ``'prob'`` fuses probabilities (eq. 14), ``'logit'`` logits (the authors' program).
-        loss_weights: of the coarse and the fine head's cross entropy.
+        loss_weights: of each head's cross entropy, by name; 0.5 where a head is not named.
         label_smooth_eps: share of the label that is spread over all classes.
         dropout: probability of dropping a pooled feature in training.
         topk: the accuracies that the training log shows.
         init_cfg: see mmengine's ``BaseModule``.
 
     Raises:
-        ValueError: ``fuse`` is unknown or ``alpha`` outside [0, 1].
+        ValueError: ``fuse`` is unknown, a head has the name of another score, or shares or loss weights do
+            not fit the heads.
     """
 
     def __init__(
         self,
         num_classes: int,
-        in_channels: Sequence[int],
-        alpha: float = PAPER_ALPHA,
+        in_channels: Mapping[str, int],
+        shares: Mapping[str, float] | None = None,
         fuse: str = 'prob',
-        loss_weights: Sequence[float] = PAPER_LOSS_WEIGHTS,
+        loss_weights: Mapping[str, float] | None = None,
         label_smooth_eps: float = 0.0,
         dropout: float = 0.0,
         topk: Sequence[int] = (1,),
@@ -66,69 +70,94 @@ class DualHeadClassifier(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if fuse not in FUSIONS:
             raise ValueError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
-        if not 0 <= alpha <= 1:
-            raise ValueError(f'DualHeadClassifier: alpha is {alpha}, expected 0 to 1')
-        coarse_channels, fine_channels = in_channels
+        taken = sorted(set(in_channels) & set(RESERVED))
+        if taken:
+            raise ValueError(f'DualHeadClassifier: a head cannot be called {taken[0]!r}, scores are named so')
         self.num_classes = num_classes
-        self.alpha = alpha
         self.fusion = FUSIONS[fuse]
-        self.loss_weights = tuple(loss_weights)
+        self.shares = _read_shares(shares, tuple(in_channels))
+        self.loss_weights = _read_loss_weights(loss_weights, tuple(in_channels))
         self.label_smooth_eps = label_smooth_eps
         self.topk = tuple(k for k in topk if k <= num_classes)
         self.dropout = nn.Dropout(dropout)
-        self.coarse = nn.Linear(coarse_channels, num_classes)
-        self.fine = nn.Linear(fine_channels, num_classes)
+        self.linear = nn.ModuleDict(
+            {name: nn.Linear(channels, num_classes) for name, channels in in_channels.items()}
+        )
 
-    def forward(self, feats: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits of both heads, eqs. (12), (13).
+    def forward(self, feats: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """Logits of the heads, eqs. (12), (13).
 
         Args:
-            feats: coarse and fine features, each (N, M, C, T, V).
+            feats: features of each head, (N, M, C, T, V).
 
         Returns:
-            Coarse and fine logits, each (N, classes).
+            Logits of each head, (N, classes), in the order of the config.
         """
-        coarse, fine = (self.dropout(x.mean((3, 4)).mean(1)) for x in feats)
-        return self.coarse(coarse), self.fine(fine)
+        pooled = {name: self.dropout(feats[name].mean((3, 4)).mean(1)) for name in self.linear}
+        return tuple(linear(pooled[name]) for name, linear in self.linear.items())
+
+    def fuse(self, logits: Sequence[Tensor]) -> Tensor:
+        """The fused probabilities (N, classes), eq. (14)."""
+        return self.fusion(logits, self.shares)
 
     def loss(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: Mapping[str, Tensor],
         data_samples: Sequence[ActionDataSample],
         **kwargs: Any,  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Both losses, weighted, and the accuracy of coarse, fine and fused predictions, for the log."""
+        """Each head's weighted loss, and the accuracy of each head and of the fused score, for the log."""
         logits = self(feats)
         labels = torch.stack([sample.gt_label for sample in data_samples]).to(logits[0].device).squeeze(-1)
-        names, losses = ('coarse', 'fine'), {}
-        for name, scores, weight in zip(names, logits, self.loss_weights, strict=True):
+        losses = {}
+        for name, scores, weight in zip(self.linear, logits, self.loss_weights, strict=True):
             entropy = F.cross_entropy(scores, labels, label_smoothing=self.label_smooth_eps)
             losses[f'{name}_loss'] = weight * entropy
         if labels.dim() == 1:
-            fused = self.fusion(*logits, self.alpha)
-            for name, scores in zip((*names, 'fused'), (*logits, fused), strict=True):
+            for name, scores in zip((*self.linear, 'fused'), (*logits, self.fuse(logits)), strict=True):
                 losses |= {f'{name}_top{k}_acc': _top_k(scores, labels, k) for k in self.topk}
         return losses
 
     def predict(
         self,
-        feats: tuple[Tensor, Tensor],
+        feats: Mapping[str, Tensor],
         data_samples: Sequence[ActionDataSample],
         **kwargs: Any,  # noqa: ARG002
     ) -> Sequence[ActionDataSample]:
-        """Put ``pred_score`` (fused), ``pred_label``, ``coarse_score`` and ``fine_score`` into the samples.
+        """Put ``pred_score`` (fused), ``pred_label`` and ``NAME_score`` of each head into the samples.
 
         Scores are probabilities (classes,), averaged over the clips sampled of a recording.
         """
         logits = self(feats)
-        scores = (self.fusion(*logits, self.alpha), *(x.softmax(-1) for x in logits))
+        scores = (self.fuse(logits), *(x.softmax(-1) for x in logits))
         averaged = (x.unflatten(0, (len(data_samples), -1)).mean(1) for x in scores)
-        for sample, fused, coarse, fine in zip(data_samples, *averaged, strict=True):
+        for sample, fused, *heads in zip(data_samples, *averaged, strict=True):
             sample.set_pred_score(fused)
             sample.set_pred_label(fused.argmax(-1, keepdim=True))
-            sample.set_field(coarse, 'coarse_score')
-            sample.set_field(fine, 'fine_score')
+            for name, score in zip(self.linear, heads, strict=True):
+                sample.set_field(score, f'{name}_score')
         return data_samples
+
+
+def _read_shares(shares: Mapping[str, float] | None, heads: tuple[str, ...]) -> tuple[float, ...]:
+    """The share of each head, in order."""
+    if shares is None:
+        return (1 / len(heads),) * len(heads)
+    values = tuple(shares.get(head, 0.0) for head in heads)
+    if set(shares) - set(heads) or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
+        raise ValueError(
+            f'DualHeadClassifier: shares are {dict(shares)}; expected numbers from 0 to 1 that sum to 1, '
+            f'by the names of the heads {heads}'
+        )
+    return values
+
+
+def _read_loss_weights(weights: Mapping[str, float] | None, heads: tuple[str, ...]) -> tuple[float, ...]:
+    """The weight of each head's loss, in order."""
+    weights = weights or {}
+    if set(weights) - set(heads):
+        raise ValueError(f'DualHeadClassifier: loss_weights are {dict(weights)}, the heads are {heads}')
+    return tuple(weights.get(head, PAPER_LOSS_WEIGHT) for head in heads)
 
 
 @torch.no_grad()

@@ -1,5 +1,5 @@
-"""The inference form of a trained network: batch norms folded, adjacency fixed, branches merged, empty
-bodies skipped.
+"""The fused model of a trained network: batch norms folded, adjacency fixed, branches merged, empty persons
+skipped.
 
 N clips, M persons, T frames, V joints, C channels.
 """
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmaction.models import RecognizerGCN
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmdualhead.models.backbone import Network, STGCBackbone, every_body
+from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.models.block import STGCBlock
 from mmdualhead.models.layers import (
     MSG3D,
@@ -41,88 +42,132 @@ def can_fuse(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def fuse(model: nn.Module) -> nn.Module:
-    """Turn a trained recognizer into its inference form, which answers the same, faster.
+def fuse(model: nn.Module) -> FusedRecognizer:
+    """Make a fused model of a trained recognizer, which gives the same answers, faster.
 
     Args:
         model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It stays as
-            it is.
+            it is. Blocks of other classes than :class:`STGCBlock` are kept as they are.
 
     Returns:
-        A recognizer for ``mode='tensor'`` and ``mode='predict'``. It speaks for the weights that the model
-        has now: once they change, or when it is asked to train, it raises a RuntimeError instead of giving
-        stale answers.
+        A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
+        now: once they change, or when it is asked to train, it raises a RuntimeError instead of giving stale
+        answers.
 
     Raises:
-        TypeError: the model has no inference form.
+        TypeError: the model can't be fused.
     """
     if not can_fuse(model):
         raise TypeError(
-            f'{type(model).__name__} has no inference form; fuse() takes a DualHeadRecognizer, '
+            f'{type(model).__name__} cannot be fused; fuse() takes a DualHeadRecognizer, '
             'or a RecognizerGCN over STGCBackbone'
         )
-    fused = copy.deepcopy(model).eval().requires_grad_(False)
-    for module in list(fused.modules()):
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    for module in list(folded.modules()):
         for name, child in module.named_children():
             if isinstance(child, STGCBlock):
                 module.register_module(name, FusedBlock(child))
-    fused.backbone.over_bodies = SkipEmptyBodies()
-    fused.register_forward_pre_hook(_Guard(model), with_kwargs=True)
-    return fused
+    return FusedRecognizer(folded, _Weights(model)).eval()
 
 
-class _Guard:
-    """Refuses to run a fused model that no longer speaks for its source."""
+class FusedRecognizer(BaseModel):
+    """A recognizer with folded layers that computes the persons who are there.
 
-    def __init__(self, source: nn.Module) -> None:
-        self._tensors = tuple(source.state_dict(keep_vars=True).values())
+    What comes out for an empty person (zeros in all frames: most NTU clips have one person) depends on its
+    place among the persons and on T alone, so it is computed once and kept.
+
+    Args:
+        recognizer: in eval mode, its layers folded.
+        weights: those of the model that it was made from.
+    """
+
+    def __init__(self, recognizer: nn.Module, weights: _Weights) -> None:
+        super().__init__(data_preprocessor=recognizer.data_preprocessor)
+        self.recognizer = recognizer
+        self._weights = weights
+        self._empty: dict[tuple, dict[str, Tensor]] = {}
+
+    def forward(
+        self, inputs: Tensor, data_samples: Any = None, mode: str = 'tensor', stage: str | None = None
+    ) -> Any:
+        """See MMAction2's ``BaseRecognizer``; stages are those of the recognizer, and so is the default.
+
+        Raises:
+            RuntimeError: it is asked to train, or the model that it was made from has changed since.
+        """
+        if self.training or mode == 'loss':
+            raise RuntimeError('a fused model is for inference; train the model that it was made from')
+        if mode == 'predict':
+            return self.recognizer.cls_head.predict(self.extract_feat(inputs)[0], data_samples)
+        if isinstance(self.recognizer, DualHeadRecognizer):
+            return self.extract_feat(inputs, stage or 'head')
+        return self.extract_feat(inputs, stage)[0]
+
+    def extract_feat(
+        self,
+        inputs: Tensor,
+        stage: str | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> tuple[Any, dict]:
+        """See the recognizer's. By default the features that its classifier takes."""
+        if self._weights.have_changed():
+            raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
+        x = inputs.flatten(0, 1)
+        is_dual = isinstance(self.recognizer, DualHeadRecognizer)
+        if is_dual and stage == 'backbone':
+            return self.recognizer.backbone(x), {}
+        features = self._clip_features(x)
+        taken = features if is_dual else features['']
+        return (self.recognizer.cls_head(taken) if stage == 'head' else taken), {}
+
+    def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
+        """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
+        there = x.ne(0).flatten(2).any(2)
+        if there.all():
+            return self._all_persons(x)
+        empty = self._empty_clip(x)
+        maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
+        if there.any():
+            persons = self.recognizer.backbone.normalize(x)[there.flatten()]
+            for head, values in self._person_features(persons).items():
+                maps[head][there] = values.to(maps[head].dtype)
+        return maps
+
+    def _all_persons(self, x: Tensor) -> dict[str, Tensor]:
+        features = self._person_features(self.recognizer.backbone.normalize(x))
+        return {head: maps.unflatten(0, x.shape[:2]) for head, maps in features.items()}
+
+    def _person_features(self, persons: Tensor) -> dict[str, Tensor]:
+        """(N * M, C, T, V) -> such maps for each head; MS-G3D has one without a name."""
+        if isinstance(self.recognizer, DualHeadRecognizer):
+            return self.recognizer.person_features(persons)
+        return {'': self.recognizer.backbone.blocks(persons)}
+
+    def _empty_clip(self, x: Tensor) -> dict[str, Tensor]:
+        """The maps of a clip without persons, (1, M, C, T, V)."""
+        key = (x.shape[1:], x.dtype, x.device, torch.is_autocast_enabled(x.device.type))
+        if key not in self._empty:
+            if len(self._empty) == MAX_CACHED_LENGTHS:
+                self._empty.clear()
+            self._empty[key] = self._all_persons(torch.zeros_like(x[:1]))
+        return self._empty[key]
+
+
+class _Weights:
+    """The weights and statistics of a model, and whether they have changed."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._tensors = tuple(model.state_dict(keep_vars=True).values())
         self._state = self._read()
 
-    def __deepcopy__(self, memo: dict) -> _Guard:
+    def __deepcopy__(self, memo: dict) -> _Weights:
         return self
 
     def _read(self) -> list[tuple[int, int]]:
         return [(tensor.data_ptr(), tensor._version) for tensor in self._tensors]
 
-    def __call__(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-        if module.training or 'loss' in (kwargs.get('mode'), *args[2:]):
-            raise RuntimeError('a fused model is for inference; train the model that it was made from')
-        if self._read() != self._state:
-            raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
-
-
-class SkipEmptyBodies:
-    """Runs a network on the bodies that are there.
-
-    What comes out for an empty one (zeros in all frames: most NTU clips have one person) depends on its
-    place among the persons and on T alone, so it is computed once and kept.
-    """
-
-    def __init__(self) -> None:
-        self._empty: dict[tuple, tuple[Tensor, ...]] = {}
-
-    def __deepcopy__(self, memo: dict) -> SkipEmptyBodies:
-        return SkipEmptyBodies()
-
-    def __call__(self, x: Tensor, normalize: Network, network: Network) -> tuple[Tensor, ...]:
-        there = x.ne(0).flatten(2).any(2)
-        if there.all():
-            return every_body(x, normalize, network)
-        empty = self._empty_maps(x, normalize, network)
-        maps = tuple(kept.expand(len(x), *kept.shape[1:]).contiguous() for kept in empty)
-        if there.any():
-            for target, values in zip(maps, network(normalize(x)[there.flatten()]), strict=True):
-                target[there] = values.to(target.dtype)
-        return maps
-
-    def _empty_maps(self, x: Tensor, normalize: Network, network: Network) -> tuple[Tensor, ...]:
-        """The maps of a clip without persons, each (1, M, C, T, V)."""
-        key = (x.shape[1:], x.dtype, x.device, torch.is_autocast_enabled(x.device.type))
-        if key not in self._empty:
-            if len(self._empty) == MAX_CACHED_LENGTHS:
-                self._empty.clear()
-            self._empty[key] = every_body(torch.zeros_like(x[:1]), normalize, network)
-        return self._empty[key]
+    def have_changed(self) -> bool:
+        return self._read() != self._state
 
 
 class FusedBlock(nn.Module):

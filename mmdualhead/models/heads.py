@@ -1,7 +1,7 @@
 """The coarse and the fine head: two temporal resolutions of one motion, eqs. (4) to (7).
 
 N clips times persons, C channels, T frames, V joints. A head is a stem, which makes its input from the
-backbone's features, and its STGC blocks, which the recognizer interleaves with those of the other head.
+backbone's features, and its blocks, which the recognizer interleaves with those of the other heads.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .block import FINE_DILATIONS, FINE_WINDOWS, SkeletonGraph, STGCBlock
+from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
+from .build import build_part
 
 HEAD_CHANNELS = (192, 384)
 HEAD_STRIDES = (2, 2)
@@ -35,31 +36,52 @@ class Subsample(nn.Module):
         return f'rate={self.rate}'
 
 
-class _Head(BaseModule):
-    """A stem and a row of STGC blocks.
+class Head(BaseModule):
+    """A stem and a row of blocks; a head of one's own subclasses this.
 
     ``entry_channels`` and ``out_channels`` list the channels at the entry and at the end of each block.
+
+    Args:
+        stem: makes the head's input from the backbone's features.
+        channels: at the entry of the first block, then at the end of each.
+        strides: temporal stride of each block.
+        graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
+        block: config of the blocks.
+        init_cfg: see mmengine's ``BaseModule``.
+        offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
+
+    Raises:
+        ValueError: channels and strides differ in number.
     """
 
-    def __init__(self, stem: nn.Module, channels: Sequence[int], init_cfg: Any, **block: Any) -> None:
+    def __init__(
+        self,
+        stem: nn.Module,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        graph_cfg: Mapping[str, Any],
+        block: Mapping[str, Any],
+        init_cfg: Mapping[str, Any] | None = None,
+        **offered: Any,
+    ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.stem = stem
         self.entry_channels = tuple(channels[:-1])
         self.out_channels = tuple(channels[1:])
-        strides = block.pop('strides')
-        graph = SkeletonGraph(**block.pop('graph_cfg'))
+        graph = build_graph(graph_cfg)
         if len(strides) != len(self.out_channels):
             raise ValueError(
                 f'{type(self).__name__}: {len(self.out_channels)} channels {self.out_channels}, '
                 f'{len(strides)} strides {tuple(strides)}'
             )
+        places = zip(self.entry_channels, self.out_channels, strides, strict=True)
         self.blocks = nn.ModuleList(
-            STGCBlock(entry, out, graph, stride=stride, **block)
-            for entry, out, stride in zip(self.entry_channels, self.out_channels, strides, strict=True)
+            build_part(block, in_channels=entry, out_channels=out, stride=stride, graph=graph, **offered)
+            for entry, out, stride in places
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The head on its own, without a word from the other."""
+        """The head on its own, without attention."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
@@ -67,16 +89,17 @@ class _Head(BaseModule):
 
 
 @MODELS.register_module()
-class CoarseHead(_Head):
+class CoarseHead(Head):
     """Few frames, many channels: what the whole body does, eqs. (4), (5).
 
     Args:
         in_channels: C, the backbone's.
-        graph_cfg: the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
+        graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
         channels, strides: of each block.
-        subsample: keeps every so manyth frame (1, 2 and 4 in the paper's ablation).
+        subsample: r, keeps every r-th frame (1, 2 and 4 in the paper's ablation).
         windows: frames in the window of each G3D pathway ((), (3,) and (3, 5) in the paper's ablation).
         dilations: of the MS-TCN branches.
+        block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
         recompute: see :class:`~mmdualhead.models.block.STGCBlock`.
         init_cfg: see mmengine's ``BaseModule``.
 
@@ -93,15 +116,17 @@ class CoarseHead(_Head):
         subsample: int = 2,
         windows: Sequence[int] = COARSE_WINDOWS,
         dilations: Sequence[int] = COARSE_DILATIONS,
+        block: Mapping[str, Any] = STGC_BLOCK,
         recompute: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             Subsample(subsample),
             (in_channels, *channels),
+            strides,
+            graph_cfg,
+            block,
             init_cfg,
-            graph_cfg=graph_cfg,
-            strides=strides,
             windows=windows,
             dilations=dilations,
             recompute=recompute,
@@ -109,16 +134,17 @@ class CoarseHead(_Head):
 
 
 @MODELS.register_module()
-class FineHead(_Head):
+class FineHead(Head):
     """All frames, few channels: small, quick movements, eqs. (6), (7).
 
     Args:
         in_channels: C, the backbone's.
-        graph_cfg: the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
+        graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
         channels, strides: of each block; channels before the reduction.
         reduction: divides all channels of the head (1, 2 and 4 in the paper's ablation).
         windows: frames in the window of each G3D pathway.
         dilations: of the MS-TCN branches.
+        block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
         recompute: see :class:`~mmdualhead.models.block.STGCBlock`.
         init_cfg: see mmengine's ``BaseModule``.
 
@@ -138,6 +164,7 @@ class FineHead(_Head):
         reduction: int = 2,
         windows: Sequence[int] = FINE_WINDOWS,
         dilations: Sequence[int] = FINE_DILATIONS,
+        block: Mapping[str, Any] = STGC_BLOCK,
         recompute: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
@@ -148,9 +175,10 @@ class FineHead(_Head):
         super().__init__(
             nn.Conv2d(in_channels, reduced[0], 1),
             reduced,
+            strides,
+            graph_cfg,
+            block,
             init_cfg,
-            graph_cfg=graph_cfg,
-            strides=strides,
             windows=windows,
             dilations=dilations,
             recompute=recompute,

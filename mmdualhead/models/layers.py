@@ -33,7 +33,7 @@ class GraphConv(nn.Module):
     Args:
         in_channels: C.
         out_channels: D.
-        adjacency: (K, W * V, W * V), nodes numbered frame by frame.
+        adjacency: (K, W * V, W * V), nodes numbered frame by frame; learned if it is a parameter.
         window: W, odd; 1 is the graph convolution of single frames.
         stride: s, frames between windows.
 
@@ -55,7 +55,10 @@ class GraphConv(nn.Module):
         self.weight = nn.Parameter(torch.empty(num_scales, out_channels, in_channels))
         self.bias = nn.Parameter(torch.empty(out_channels))
         self.residual = nn.Parameter(torch.empty(adjacency.shape).uniform_(-1e-6, 1e-6))
-        self.register_buffer('adjacency', torch.as_tensor(adjacency), persistent=False)
+        if isinstance(adjacency, nn.Parameter):
+            self.adjacency = adjacency
+        else:
+            self.register_buffer('adjacency', torch.as_tensor(adjacency), persistent=False)
         bound = (num_scales * in_channels) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)

@@ -17,7 +17,7 @@ def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
         out_dir: the folder; it is made.
 
     Returns:
-        The files: ``confusion.png``, ``gain_over_{coarse,fine,other}.png``, ``reliability.png``.
+        The files: ``confusion.png``, ``gain_over_{HEAD,other}.png``, ``reliability.png``.
 
     Raises:
         ImportError: matplotlib is missing.

@@ -49,7 +49,7 @@ def test_a_missing_key_is_named_and_nothing_written(weights, tmp_path):
 def test_a_wrong_shape_is_named(weights, tmp_path):
     weights['fc_coarse.weight'] = weights['fc_coarse.weight'][:, :7]
     torch.save(weights, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, PublishedKeysError, 'cls_head.coarse.weight')
+    assert_refused(tmp_path, PublishedKeysError, 'cls_head.linear.coarse.weight')
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path):

@@ -20,10 +20,8 @@ from mmdualhead.evaluation.scores import Scores, save_scores
 CONFIG = """
 model = dict(
     type='StubModel',
-    temporal_attention=dict(type='TemporalCrossAttention'),
-    spatial_attention=dict(type='SpatialCrossAttention'),
-    fine_head=dict(reduction=2),
-    coarse_head=dict(windows=(3,), subsample=2))
+    attentions=dict(temporal=dict(source='fine'), spatial=dict(source='coarse')),
+    heads=dict(fine=dict(reduction=2), coarse=dict(windows=(3,), subsample=2)))
 test_evaluator = dict(type='DualHeadMetric')
 max_epochs = 2
 """
@@ -77,7 +75,7 @@ class StubLaunch:
         labels = np.arange(20) % 2
         predicted = np.where(np.arange(20) < wrong, 1 - labels, labels)
         names = tuple(f'clip{i}' for i in range(20))
-        return Scores(source='stub', names=names, labels=labels, fused=np.eye(2)[predicted])
+        return Scores(source='stub', names=names, labels=labels, heads={'fused': np.eye(2)[predicted]})
 
 
 @pytest.fixture
@@ -124,17 +122,18 @@ def test_rows_differ_from_the_joint_config_in_what_they_are_named_for(make, tmp_
         changed[config.parts[-2].removeprefix('dualhead_toy_j_')] = {
             part: model[part] for part in base if model[part] != base[part]
         }
+    fine, coarse = dict(reduction=2), dict(windows=(3,), subsample=2)
     assert changed == {
-        'no-attention': dict(temporal_attention=None, spatial_attention=None),
-        'temporal-only': dict(spatial_attention=None),
-        'fine-full': dict(fine_head=dict(reduction=1)),
-        'fine-quarter': dict(fine_head=dict(reduction=4)),
-        'coarse-no-g3d': dict(coarse_head=dict(windows=(), subsample=2)),
-        'coarse-two-g3d': dict(coarse_head=dict(windows=(3, 5), subsample=2)),
-        'subsample-1': dict(coarse_head=dict(windows=(3,), subsample=1)),
-        'subsample-4': dict(coarse_head=dict(windows=(3,), subsample=4)),
-        'self-temporal': dict(temporal_attention=dict(type='TemporalSelfAttention')),
-        'self-spatial': dict(spatial_attention=dict(type='SpatialSelfAttention')),
+        'no-attention': dict(attentions=None),
+        'temporal-only': dict(attentions=dict(temporal=dict(source='fine'), spatial=None)),
+        'fine-full': dict(heads=dict(fine=dict(reduction=1), coarse=coarse)),
+        'fine-quarter': dict(heads=dict(fine=dict(reduction=4), coarse=coarse)),
+        'coarse-no-g3d': dict(heads=dict(fine=fine, coarse=dict(windows=(), subsample=2))),
+        'coarse-two-g3d': dict(heads=dict(fine=fine, coarse=dict(windows=(3, 5), subsample=2))),
+        'subsample-1': dict(heads=dict(fine=fine, coarse=dict(windows=(3,), subsample=1))),
+        'subsample-4': dict(heads=dict(fine=fine, coarse=dict(windows=(3,), subsample=4))),
+        'self-temporal': dict(attentions=dict(temporal=dict(source='coarse'), spatial=dict(source='coarse'))),
+        'self-spatial': dict(attentions=dict(temporal=dict(source='fine'), spatial=dict(source='fine'))),
     }
 
 

@@ -20,6 +20,6 @@ def make_scores():
         for head in heads:
             heads[head] = softmax(rng.standard_normal((clips, classes)) + skill * np.eye(classes)[labels])
         names = tuple(f'clip{i:03d}' for i in range(clips))
-        return Scores(source=source, names=names, labels=labels, **heads)
+        return Scores(source=source, names=names, labels=labels, heads=heads)
 
     return make

@@ -12,7 +12,7 @@ def test_gains_are_differences_of_class_accuracy(make_scores):
         clips = scores.labels == label
         fused = np.mean(scores.fused[clips].argmax(axis=1) == label)
         assert result['coarse'][label] == pytest.approx(
-            fused - np.mean(scores.coarse[clips].argmax(axis=1) == label)
+            fused - np.mean(scores.heads['coarse'][clips].argmax(axis=1) == label)
         )
         assert result['other'][label] == pytest.approx(
             fused - np.mean(other.fused[clips].argmax(axis=1) == label)

@@ -51,7 +51,7 @@ def test_fused_score_is_the_weighted_mean_of_probabilities(make_scores):
     one, two = make_scores(seed=0, dual=True), make_scores(seed=1, dual=True)
     fused = fuse([one, two], (3, 1))
     np.testing.assert_allclose(fused.fused, (3 * one.fused + two.fused) / 4)
-    np.testing.assert_allclose(fused.fine, (3 * one.fine + two.fine) / 4)
+    np.testing.assert_allclose(fused.heads['fine'], (3 * one.heads['fine'] + two.heads['fine']) / 4)
     np.testing.assert_allclose(fused.fused.sum(axis=1), 1)
 
 
@@ -116,9 +116,9 @@ def test_labels_come_from_any_stream_that_has_them(make_scores):
 
 def test_logits_become_softmax_and_sums_of_clips_are_normalized(make_scores):
     probabilities = make_scores()
-    logits = replace(probabilities, fused=np.log(probabilities.fused) + 3)
-    summed = replace(probabilities, fused=probabilities.fused * 10)
-    half = replace(probabilities, fused=probabilities.fused.astype(np.float16))
+    logits = replace(probabilities, heads={'fused': np.log(probabilities.fused) + 3})
+    summed = replace(probabilities, heads={'fused': probabilities.fused * 10})
+    half = replace(probabilities, heads={'fused': probabilities.fused.astype(np.float16)})
     for scores, kind in ((probabilities, 'as they are'), (logits, 'softmax'), (summed, 'normalized')):
         result, done = to_probabilities(scores)
         assert done == kind

@@ -45,7 +45,8 @@ def dump_results(make_scores, tmp_path):
             sample |= dict(img_shape=(1, 1), pred_label=torch.tensor([0]), num_classes=6)
             if dual:
                 sample |= dict(
-                    coarse_score=torch.tensor(scores.coarse[i]), fine_score=torch.tensor(scores.fine[i])
+                    coarse_score=torch.tensor(scores.heads['coarse'][i]),
+                    fine_score=torch.tensor(scores.heads['fine'][i]),
                 )
             samples.append(sample)
         metric = DumpResults(out_file_path=str(tmp_path / 'results.pkl'))

@@ -23,16 +23,16 @@ def test_select_keeps_clip_label_and_scores_together(make_scores):
     scores = make_scores(dual=True)
     some = scores.select([5, 2])
     assert some.names == ('clip005', 'clip002')
-    np.testing.assert_array_equal(some.fine, scores.fine[[5, 2]])
+    np.testing.assert_array_equal(some.heads['fine'], scores.heads['fine'][[5, 2]])
     np.testing.assert_array_equal(some.labels, scores.labels[[5, 2]])
 
 
 def test_non_finite_scores_name_file_head_and_clips(make_scores):
     good = make_scores(dual=True)
-    fine = good.fine.copy()
+    fine = good.heads['fine'].copy()
     fine[[3, 7], 1] = np.nan, np.inf
     with pytest.raises(ValueError, match=r's\.npz: NaN or infinite fine .* 2 clips: clip003, clip007'):
-        Scores(source='s.npz', names=good.names, labels=good.labels, fused=good.fused, fine=fine)
+        Scores(source='s.npz', names=good.names, labels=good.labels, heads={**good.heads, 'fine': fine})
 
 
 @pytest.mark.parametrize('label', [-100, 6])
@@ -41,17 +41,22 @@ def test_label_outside_the_classes_names_the_clip(make_scores, label):
     labels = good.labels.copy()
     labels[4] = label
     with pytest.raises(ValueError, match=rf'labels outside 0\.\.5 for 1 clip: clip004 \(label {label}\)'):
-        Scores(source='x', names=good.names, labels=labels, fused=good.fused)
+        Scores(source='x', names=good.names, labels=labels, heads=good.heads)
 
 
 def test_length_mismatches_are_refused(make_scores):
     good = make_scores()
     with pytest.raises(ValueError, match=r'one row for each of 59 clips'):
-        Scores(source='x', names=good.names[1:], labels=good.labels[1:], fused=good.fused)
+        Scores(source='x', names=good.names[1:], labels=good.labels[1:], heads=good.heads)
     with pytest.raises(ValueError, match='59 labels for 60 clips'):
-        Scores(source='x', names=good.names, labels=good.labels[1:], fused=good.fused)
+        Scores(source='x', names=good.names, labels=good.labels[1:], heads=good.heads)
     with pytest.raises(ValueError, match='coarse scores have shape'):
-        Scores(source='x', names=good.names, labels=good.labels, fused=good.fused, coarse=good.fused[:, 1:])
+        Scores(
+            source='x',
+            names=good.names,
+            labels=good.labels,
+            heads={**good.heads, 'coarse': good.fused[:, 1:]},
+        )
 
 
 def test_loading_refuses_what_is_no_score_file(tmp_path):

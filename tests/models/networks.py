@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mmaction.registry import MODELS
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
@@ -23,10 +24,11 @@ def dualhead_config(
         type='DualHeadRecognizer',
         graph_cfg=dict(layout=layout, gcn_scales=gcn_scales, g3d_scales=g3d_scales),
         backbone=dict(type='STGCBackbone'),
-        coarse_head=dict(type='CoarseHead'),
-        fine_head=dict(type='FineHead'),
-        temporal_attention=dict(type='TemporalCrossAttention'),
-        spatial_attention=dict(type='SpatialCrossAttention'),
+        heads=dict(coarse=dict(type='CoarseHead'), fine=dict(type='FineHead')),
+        attentions=dict(
+            temporal=dict(type='TemporalAttention', source='fine', target='coarse', weighs='input'),
+            spatial=dict(type='SpatialAttention', source='coarse', target='fine', weighs='output'),
+        ),
         cls_head=dict(type='DualHeadClassifier', num_classes=num_classes),
     )
 
@@ -51,11 +53,9 @@ def small_dualhead_config(**overrides: Any) -> dict:
     layout = dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)], pairs=[(2, 3)])
     config = dualhead_config(layout, gcn_scales=3, g3d_scales=2, num_classes=7)
     config['backbone'] |= dict(channels=(12,), num_person=2)
-    for head in ('coarse_head', 'fine_head'):
-        config[head] |= dict(channels=(24, 48))
-    for part, override in overrides.items():
-        config[part] = config[part] | override if isinstance(override, dict) else override
-    return config
+    for head in config['heads'].values():
+        head['channels'] = (24, 48)
+    return dict(Config._merge_a_into_b(overrides, config))
 
 
 def build(config: dict) -> nn.Module:

@@ -9,7 +9,7 @@ from mmaction.structures import ActionDataSample
 
 from mmdualhead.models import DualHeadClassifier
 
-FEATS = torch.randn(4, 2, 6, 3, 5), torch.randn(4, 2, 3, 6, 5)
+FEATS = {'coarse': torch.randn(4, 2, 6, 3, 5), 'fine': torch.randn(4, 2, 3, 6, 5)}
 
 
 def samples(*labels: int) -> list[ActionDataSample]:
@@ -17,11 +17,11 @@ def samples(*labels: int) -> list[ActionDataSample]:
 
 
 def make(**kwargs) -> DualHeadClassifier:
-    return DualHeadClassifier(5, (6, 3), **kwargs)
+    return DualHeadClassifier(5, {'coarse': 6, 'fine': 3}, **kwargs)
 
 
-def test_loss_is_one_weighted_cross_entropy_a_head():
-    classifier = make(loss_weights=(0.5, 2))
+def test_loss_is_one_weighted_cross_entropy_per_head():
+    classifier = make(loss_weights={'fine': 2})
     coarse, fine = classifier(FEATS)
     labels = torch.tensor([0, 1, 2, 4])
     losses = classifier.loss(FEATS, samples(0, 1, 2, 4))
@@ -53,7 +53,7 @@ def predict(classifier: DualHeadClassifier, feats=FEATS, clips: int = 4) -> list
 
 
 def test_prediction_fuses_probabilities():
-    classifier = make(alpha=0.3)
+    classifier = make(shares={'coarse': 0.3, 'fine': 0.7})
     coarse, fine = classifier(FEATS)
     for i, sample in enumerate(predict(classifier)):
         torch.testing.assert_close(sample.coarse_score, coarse[i].softmax(0))
@@ -80,10 +80,49 @@ def test_clips_of_one_recording_are_averaged():
 def test_pooling_takes_joints_and_frames_then_persons():
     classifier = make()
     coarse, _ = classifier(FEATS)
-    torch.testing.assert_close(coarse, classifier.coarse(FEATS[0].mean((1, 3, 4))))
+    torch.testing.assert_close(coarse, classifier.linear['coarse'](FEATS['coarse'].mean((1, 3, 4))))
 
 
-@pytest.mark.parametrize('wrong', [dict(fuse='sum'), dict(alpha=1.5)])
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        dict(fuse='sum'),
+        dict(shares={'coarse': 0.9, 'fine': 0.2}),
+        dict(shares={'coarse': 1.5, 'fine': -0.5}),
+        dict(shares={'coarse': 0.5, 'middle': 0.5}),
+        dict(loss_weights={'middle': 1}),
+    ],
+    ids=str,
+)
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         make(**wrong)
+
+
+@pytest.mark.parametrize('share', [0, 1])
+def test_one_head_can_decide_alone(share):
+    classifier = make(shares={'coarse': share, 'fine': 1 - share})
+    for sample in predict(classifier):
+        torch.testing.assert_close(sample.pred_score, sample.coarse_score if share else sample.fine_score)
+
+
+def test_any_number_of_heads():
+    feats = {name: torch.randn(4, 2, 6, 3, 5) for name in ('a', 'b', 'c')}
+    classifier = DualHeadClassifier(5, dict.fromkeys(feats, 6))
+    losses = classifier.loss(feats, samples(0, 1, 2, 3))
+    assert {'a_loss', 'b_loss', 'c_loss', 'fused_top1_acc'} <= set(losses)
+    for sample in predict(classifier, feats):
+        mean = (sample.a_score + sample.b_score + sample.c_score) / 3
+        torch.testing.assert_close(sample.pred_score, mean)
+
+
+def test_a_head_may_not_have_the_name_of_another_score():
+    with pytest.raises(ValueError, match="a head cannot be called 'fused'"):
+        DualHeadClassifier(5, {'coarse': 6, 'fused': 3})
+
+
+def test_drop_out_acts_in_training_only():
+    classifier = make(dropout=0.5)
+    assert not torch.equal(classifier(FEATS)[0], classifier(FEATS)[0])
+    classifier.eval()
+    assert torch.equal(classifier(FEATS)[0], classifier(FEATS)[0])

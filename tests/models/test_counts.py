@@ -189,4 +189,4 @@ class TestOtherDevices:
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
-    return [*model.backbone.blocks, *model.coarse_head.blocks, *model.fine_head.blocks]
+    return [*model.backbone.blocks, *(block for head in model.heads.values() for block in head.blocks)]

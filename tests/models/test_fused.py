@@ -1,4 +1,4 @@
-"""The inference form answers like the model, faster, and never for old weights."""
+"""The fused model answers like the model, faster, and never for old weights."""
 
 from __future__ import annotations
 
@@ -72,20 +72,20 @@ def test_float64_is_exact_up_to_rounding(model):
     [[(0, 1)], [(0, 0), (1, 1)], [(n, m) for n in range(3) for m in range(2)]],
     ids=['one', 'two', 'all'],
 )
-def test_empty_bodies_are_skipped_exactly(model, empty):
+def test_empty_persons_are_skipped_exactly(model, empty):
     x, fused = clips(empty), fuse(model)
-    for _ in range(2):  # computing the empty body's features, and taking them from the cache
+    for _ in range(2):  # computing the empty person's features, and taking them from the cache
         assert_alike(logits(fused, x), logits(model, x))
     longer = x.repeat(1, 1, 1, 2, 1, 1)
     assert_alike(logits(fused, longer), logits(model, longer))
 
 
-def test_the_network_sees_no_empty_body(model):
+def test_the_network_sees_no_empty_person(model):
     fused = fuse(model)
     x = clips([(0, 1), (2, 1)])
     logits(fused, x)
     seen = []
-    fused.backbone.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    fused.recognizer.backbone.blocks[0].register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     logits(fused, x)
     assert seen == [4]
 
@@ -142,7 +142,7 @@ class TestStaleness:
             fuse(model)(clips(), [ActionDataSample()], mode='loss')
 
 
-def test_a_foreign_model_has_no_inference_form():
+def test_a_foreign_model_cannot_be_fused():
     stgcn = build(
         dict(
             type='RecognizerGCN',
@@ -151,5 +151,5 @@ def test_a_foreign_model_has_no_inference_form():
         )
     )
     assert not can_fuse(stgcn)
-    with pytest.raises(TypeError, match='no inference form'):
+    with pytest.raises(TypeError, match='cannot be fused'):
         fuse(stgcn)

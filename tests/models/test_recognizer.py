@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmaction.structures import ActionDataSample
 
+from mmdualhead.models.block import recomputed
 from tests.models.networks import build, msg3d_config, small_dualhead_config
 
 N, CLIPS, M, T, V, C = 2, 3, 2, 12, 5, 3
@@ -29,7 +30,8 @@ def test_stages():
     model = build(small_dualhead_config())
     base, _ = model(inputs(), mode='tensor', stage='backbone')
     assert base.shape == (N * CLIPS, M, 12, T, V)
-    (coarse, fine), _ = model(inputs(), mode='tensor', stage='heads')
+    features, _ = model(inputs(), mode='tensor', stage='features')
+    coarse, fine = features['coarse'], features['fine']
     assert coarse.shape == (N * CLIPS, M, 48, 2, V)
     assert fine.shape == (N * CLIPS, M, 24, 3, V)
     with pytest.raises(ValueError, match="stage is 'neck'"):
@@ -69,15 +71,15 @@ def test_input_that_does_not_fit_the_config_is_refused():
 @pytest.mark.parametrize(
     'ablation',
     [
-        dict(temporal_attention=None, spatial_attention=None),
-        dict(spatial_attention=None),
-        dict(temporal_attention=dict(type='TemporalSelfAttention')),
-        dict(spatial_attention=dict(type='SpatialSelfAttention')),
-        dict(fine_head=dict(reduction=1)),
-        dict(coarse_head=dict(windows=())),
-        dict(coarse_head=dict(windows=(3, 5))),
-        dict(coarse_head=dict(subsample=1)),
-        dict(coarse_head=dict(subsample=4)),
+        dict(attentions=None),
+        dict(attentions=dict(spatial=None)),
+        dict(attentions=dict(temporal=dict(source='coarse'))),
+        dict(attentions=dict(spatial=dict(source='fine'))),
+        dict(heads=dict(fine=dict(reduction=1))),
+        dict(heads=dict(coarse=dict(windows=()))),
+        dict(heads=dict(coarse=dict(windows=(3, 5)))),
+        dict(heads=dict(coarse=dict(subsample=1))),
+        dict(heads=dict(coarse=dict(subsample=4))),
     ],
     ids=str,
 )
@@ -89,21 +91,90 @@ def test_every_ablation_is_a_config_value(ablation):
 
 
 def test_without_attention_the_heads_are_alone():
-    model = build(small_dualhead_config(temporal_attention=None, spatial_attention=None)).eval()
+    model = build(small_dualhead_config(attentions=None)).eval()
     base = torch.randn(2, 12, T, V)
-    coarse, fine = model.interleave(base)
-    torch.testing.assert_close(coarse, model.coarse_head(base))
-    torch.testing.assert_close(fine, model.fine_head(base))
+    for name, features in model.interleave(base).items():
+        torch.testing.assert_close(features, model.heads[name](base))
 
 
 def test_heads_of_unequal_depth_are_refused():
-    with pytest.raises(ValueError, match='coarse has 2, fine 1'):
-        build(small_dualhead_config(fine_head=dict(channels=(24,), strides=(2,))))
+    with pytest.raises(ValueError, match='coarse has 2, fine has 1'):
+        build(small_dualhead_config(heads=dict(fine=dict(channels=(24,), strides=(2,)))))
+
+
+def middle_head(source: str = 'fine') -> dict:
+    """A third head, as a config adds it."""
+    attention = dict(type='TemporalAttention', source=source, target='middle', weighs='input')
+    head = dict(type='CoarseHead', channels=(24, 48), subsample=1)
+    return dict(heads=dict(middle=head), attentions=dict(middle=attention))
+
+
+def test_a_third_head_is_a_config_entry():
+    model = build(small_dualhead_config(**middle_head()))
+    logits, _ = model(inputs(), mode='tensor')
+    assert [x.shape for x in logits] == [(N * CLIPS, 7)] * 3
+    losses = model(inputs()[:, :1], data_samples(), mode='loss')
+    model.parse_losses(losses)[0].backward()
+    assert {'coarse_loss', 'fine_loss', 'middle_loss'} <= set(losses)
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+    sample = model.eval()(inputs(), data_samples(), mode='predict')[0]
+    mean = (sample.coarse_score + sample.fine_score + sample.middle_score) / 3
+    torch.testing.assert_close(sample.pred_score, mean)
+
+
+def test_a_third_head_changes_nothing_for_the_two():
+    model, two = build(small_dualhead_config(**middle_head())).eval(), build(small_dualhead_config()).eval()
+    two.load_state_dict({k: v for k, v in model.state_dict().items() if 'middle' not in k})
+    x = inputs()
+    torch.testing.assert_close(model(x, mode='tensor')[0][:2], two(x, mode='tensor')[0])
+
+
+def test_a_single_head_is_the_limit_case():
+    config = small_dualhead_config(attentions=None)
+    del config['heads']['coarse']
+    model = build(config)
+    (fine,), _ = model(inputs(), mode='tensor')
+    assert fine.shape == (N * CLIPS, 7)
+    sample = model.eval()(inputs(), data_samples(), mode='predict')[0]
+    torch.testing.assert_close(sample.pred_score, sample.fine_score)
+
+
+def test_an_attention_listens_to_the_head_that_it_names():
+    """What a head gives depends on its source, and on no head that it does not listen to."""
+    model = build(small_dualhead_config(attentions=dict(spatial=None))).eval()
+    torch.nn.init.normal_(model.attentions['temporal'][0].conv.weight)
+    before = model.interleave(base := torch.randn(2, 12, T, V))
+    torch.nn.init.normal_(model.heads['fine'].blocks[0].fuse_paths.norm.weight)
+    after = model.interleave(base)
+    assert not torch.allclose(before['coarse'], after['coarse'])
+    before = after
+    torch.nn.init.normal_(model.heads['coarse'].blocks[0].fuse_paths.norm.weight)
+    torch.testing.assert_close(model.interleave(base)['fine'], before['fine'])
+
+
+def test_heads_that_wait_for_each_other_are_refused():
+    back = dict(type='TemporalAttention', source='coarse', target='fine', weighs='input')
+    with pytest.raises(ValueError, match=r'in a circle: .*coarse for fine|in a circle: .*fine for coarse'):
+        build(small_dualhead_config(attentions=dict(back=back)))
+    # The other way round the output is weighed, for which nothing has to wait.
+    build(small_dualhead_config(attentions=dict(back={**back, 'weighs': 'output'})))
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (dict(source='middle'), "source='middle', the heads are"),
+        (dict(weighs='both'), "weighs='both', expected 'input' or 'output'"),
+    ],
+)
+def test_an_attention_that_names_nothing_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        build(small_dualhead_config(attentions=dict(temporal=wrong)))
 
 
 def test_reduction_must_divide_the_channels():
     with pytest.raises(ValueError, match='reduction 5 does not divide'):
-        build(small_dualhead_config(fine_head=dict(reduction=5)))
+        build(small_dualhead_config(heads=dict(fine=dict(reduction=5))))
 
 
 def test_recompute_reaches_all_blocks_and_changes_no_loss():
@@ -114,8 +185,8 @@ def test_recompute_reaches_all_blocks_and_changes_no_loss():
     x = inputs()[:, :1]
     losses = [model(x, data_samples(), mode='loss')['fine_loss'] for model in (plain, again)]
     torch.testing.assert_close(*losses)
-    blocks = [*again.backbone.blocks, *again.coarse_head.blocks, *again.fine_head.blocks]
-    assert {block.run.__name__ for block in blocks} == {'recomputed'}
+    blocks = [*again.backbone.blocks, *(block for head in again.heads.values() for block in head.blocks)]
+    assert all(block.run is recomputed for block in blocks)
 
 
 def test_backbone_under_mmaction2s_recognizer_and_head():

@@ -4,7 +4,6 @@ _base_ = 'dualhead.py'
 model = dict(
     graph_cfg=dict(layout='kinect_v1'),
     backbone=dict(num_person=1, channels=(48,)),
-    coarse_head=dict(channels=(96, 192)),
-    fine_head=dict(channels=(96, 192)),
+    heads=dict(coarse=dict(channels=(96, 192)), fine=dict(channels=(96, 192))),
     cls_head=dict(label_smooth_eps=0.1),
 )

@@ -5,6 +5,5 @@ _base_ = 'dualhead.py'
 model = dict(
     graph_cfg=dict(gcn_scales=4, g3d_scales=2),
     backbone=dict(channels=(12,), windows=(3,)),
-    coarse_head=dict(channels=(24, 48)),
-    fine_head=dict(channels=(24, 48), windows=(3,)),
+    heads=dict(coarse=dict(channels=(24, 48)), fine=dict(channels=(24, 48), windows=(3,))),
 )
