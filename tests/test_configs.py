@@ -25,6 +25,8 @@ BENCHMARKS = {
     'ntu60_xview': (60, 'ntu60_3d.pkl', 'xview'),
     'ntu120_xsub': (120, 'ntu120_3d.pkl', 'xsub'),
     'ntu120_xset': (120, 'ntu120_3d.pkl', 'xset'),
+    'ntu60_xsub_2d': (60, 'ntu60_2d.pkl', 'xsub'),
+    'ntu120_xsub_2d': (120, 'ntu120_2d.pkl', 'xsub'),
     'kinetics': (400, 'kinetics_skeleton.pkl', ''),
     'utd_mhad': (27, 'utd_mhad.pkl', 'xsub'),
     'msr_action3d': (20, 'msr_action3d.pkl', 'xsub'),
@@ -167,7 +169,7 @@ def test_only_the_stream_differs_between_streams(path, config):
     assert joint.to_dict() == config.to_dict()
 
 
-@pytest.mark.parametrize('benchmark', ['ntu60_xsub', 'kinetics', 'utd_mhad'])
+@pytest.mark.parametrize('benchmark', ['ntu60_xsub', 'ntu60_xsub_2d', 'kinetics', 'utd_mhad'])
 def test_baselines_differ_in_the_model_alone(benchmark):
     ours, *baselines = (
         Config.fromfile(ROOT / f'{m}_{benchmark}_j.py') for m in ('dualhead', 'msg3d', 'stgcn')
@@ -180,9 +182,10 @@ def test_baselines_differ_in_the_model_alone(benchmark):
 
 @pytest.mark.skipif(not MMACTION2.exists(), reason='MMAction2 was installed without its configs')
 @pytest.mark.parametrize(('stream', 'name'), list(zip(STREAMS, NAMES_IN_MMACTION2, strict=True)))
-def test_the_u100_configs_are_mmaction2s(stream, name):
-    ours = Config.fromfile(ROOT / f'stgcn_ntu60_xsub_u100_{stream}.py')
-    theirs = Config.fromfile(MMACTION2 / f'stgcn_8xb16-{name}-u100-80e_ntu60-xsub-keypoint-3d.py')
+@pytest.mark.parametrize(('protocol', 'kind'), [('u100', '3d'), ('2d', '2d')])
+def test_the_u100_and_2d_configs_are_mmaction2s(protocol, kind, stream, name):
+    ours = Config.fromfile(ROOT / f'stgcn_ntu60_xsub_{protocol}_{stream}.py')
+    theirs = Config.fromfile(MMACTION2 / f'stgcn_8xb16-{name}-u100-80e_ntu60-xsub-keypoint-{kind}.py')
     assert ours.model == theirs.model
     assert ours.optim_wrapper == theirs.optim_wrapper
     assert ours.auto_scale_lr == theirs.auto_scale_lr
@@ -194,7 +197,9 @@ def test_the_u100_configs_are_mmaction2s(stream, name):
     theirs.train_dataloader.dataset = repeated.dataset
     for role, dataset in datasets(ours).items():
         assert dataset.pipeline[-1].pop('meta_keys') == ('frame_dir',)
-        assert dataset == datasets(theirs)[role]
+        same = {key: dataset[key] for key in datasets(theirs)[role]}
+        assert same | dict(type='PoseDataset') == datasets(theirs)[role]
+        assert same['type'] == ('PoseDataset' if protocol == 'u100' else 'SkeletonDataset')
         assert ours[f'{role}_dataloader'].sampler == theirs[f'{role}_dataloader'].sampler
 
 
@@ -244,7 +249,8 @@ def test_a_leaf_is_a_few_lines():
 
 def test_all_that_the_paper_compares_is_there():
     names = {path.stem for path in CONFIGS}
-    for benchmark in ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics'):
+    three_d = ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics')
+    for benchmark in (*three_d, 'ntu60_xsub_2d', 'ntu120_xsub_2d'):
         assert {f'dualhead_{benchmark}_{stream}' for stream in STREAMS} <= names
         assert {f'{model}_{benchmark}_j' for model in ('stgcn', 'msg3d')} <= names
     for model in ('dualhead', 'stgcn', 'msg3d'):

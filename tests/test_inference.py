@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmaction.apis import inference_recognizer, init_recognizer
+from mmaction.apis import inference_recognizer, inference_skeleton, init_recognizer
 from mmaction.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -26,7 +26,13 @@ CONFIGS = sorted([*ROOT.glob('*.py'), *ROOT.glob('ablations/*.py')])
 RUN = [f'quickstart_{stream}' for stream in ('j', 'b', 'jm', 'bm')]
 RUN_ON_DEMAND = [
     *('dualhead_ntu60_xsub_jm', 'dualhead_ntu60_xsub_strong_b', 'dualhead_ntu60_xsub_u100_bm'),
-    *('dualhead_kinetics_b', 'dualhead_utd_mhad_bm', 'msg3d_ntu60_xsub_u100_b', 'stgcn_utd_mhad_jm'),
+    *(
+        'dualhead_ntu60_xsub_2d_bm',
+        'dualhead_kinetics_b',
+        'dualhead_utd_mhad_bm',
+        'msg3d_ntu60_xsub_u100_b',
+        'stgcn_utd_mhad_jm',
+    ),
 ]
 
 
@@ -74,6 +80,32 @@ def test_the_network_is_fed_as_in_testing(path, tmp_path):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+class Echo:
+    """Gives back what the network would be fed with."""
+
+    def __init__(self, config: Config) -> None:
+        self.cfg = config
+
+    def test_step(self, data: dict) -> list[torch.Tensor]:
+        return data['inputs']
+
+
+def estimates(clip: dict) -> list[dict]:
+    """A clip as MMAction2's ``pose_inference`` returns it: the persons of each frame."""
+    frames = zip(clip['keypoint'].swapaxes(0, 1), clip['keypoint_score'].swapaxes(0, 1), strict=True)
+    return [dict(keypoints=keypoint, keypoint_scores=score) for keypoint, score in frames]
+
+
+@pytest.mark.parametrize('name', [path.stem for path in CONFIGS if '_2d_' in path.stem])
+def test_inference_skeleton_feeds_the_network_as_in_testing(name, tmp_path):
+    config, clips = prepare(ROOT / f'{name}.py', tmp_path)
+    tested = DATASETS.build(config.test_dataloader.dataset)
+    for index, clip in enumerate(clips):
+        found = inference_skeleton(Echo(config), estimates(clip), clip['img_shape'])
+        assert found.shape[-1] == 3
+        torch.testing.assert_close(found, tested[index]['inputs'], rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     'name', [*RUN, *(pytest.param(name, marks=pytest.mark.heavy) for name in RUN_ON_DEMAND)]
 )
@@ -91,5 +123,7 @@ def test_inference_recognizer_gives_the_scores_of_a_test(name, tmp_path, monkeyp
     (dump,) = (tmp_path / 'run').rglob('scores.npz')
     tested = load_scores(dump)
     found = [inference_recognizer(model, copy.deepcopy(clip)).pred_score for clip in clips]
+    if '_2d_' in name:
+        found = [inference_skeleton(model, estimates(clip), clip['img_shape']).pred_score for clip in clips]
     assert tested.names == tuple(clip['frame_dir'] for clip in clips)
     np.testing.assert_allclose(torch.stack(found).numpy(), tested.fused, atol=1e-5)

@@ -2,7 +2,7 @@
 annotations = dict(
     ann_file='data/skeleton/ntu60_3d.pkl',
     num_classes=60,
-    ann_source='MMAction2 offers it for download (see its configs/skeleton); from the raw recordings of '
-    'https://rose1.ntu.edu.sg/dataset/actionRecognition it is made by: python tools/data/ntu.py '
-    '--dataset 60 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu60_3d.pkl',
+    ann_source='Download https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu60_3d.pkl '
+    'or make it from the raw recordings (https://rose1.ntu.edu.sg/dataset/actionRecognition): '
+    'python tools/data/ntu.py --dataset 60 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu60_3d.pkl',
 )
