@@ -2,6 +2,8 @@
 
 from mmdualhead.models.fused import fuse
 
+from .answer import Answer
 from .convert import convert_checkpoint
+from .inferencer import SkeletonInferencer
 
-__all__ = ['convert_checkpoint', 'fuse']
+__all__ = ['Answer', 'SkeletonInferencer', 'convert_checkpoint', 'fuse']

@@ -17,6 +17,8 @@ from mmdualhead.skeletons import Skeleton
 # Metres from hip to head: half a child's to twice a tall adult's.
 TRUNK_LENGTHS = (0.2, 1.6)
 
+UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
+
 NAMES = ('head', 'left ankle', 'left foot', 'right ankle', 'right foot')
 
 
@@ -32,6 +34,48 @@ class Posture(NamedTuple):
     upright: bool
     sided: bool
     metric: bool
+
+
+class Axes(NamedTuple):
+    """How a recording lies in space.
+
+    Args:
+        person: the person that was looked at, the first that is there.
+        up: the axis from hip to head, ``'+y'`` for the Kinect.
+        trunk: the median length from hip to head, in the recording's unit.
+        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes that a person's; None where none does.
+    """
+
+    person: int
+    up: str
+    trunk: float
+    unit: str | None
+
+
+def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
+    """Find the up axis and the unit of a recording by its first person.
+
+    Args:
+        keypoint: (M, T, V, C), C at least 3.
+        skeleton: its layout.
+
+    Returns:
+        What was found; None where the layout has no ``up`` or no head, or no frame holds both joints.
+    """
+    if skeleton.up is None or 'head' not in skeleton.joints:
+        return None
+    ends = keypoint[:, :, [skeleton.up[0], skeleton.joints.index('head')], :3]
+    present = ends.any(-1).all(-1)
+    if not present.any():
+        return None
+    person = int(present.any(1).argmax())
+    trunk = np.diff(ends[person, present[person]], axis=1)[:, 0]
+    mean = trunk.mean(0)
+    axis = int(np.abs(mean).argmax())
+    length = float(np.median(np.linalg.norm(trunk, axis=1)))
+    low, high = TRUNK_LENGTHS
+    units = [unit for unit, size in UNIT_SIZES.items() if low < length / size < high]
+    return Axes(person, f'{"+" if mean[axis] > 0 else "-"}{"xyz"[axis]}', length, units[0] if units else None)
 
 
 def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:

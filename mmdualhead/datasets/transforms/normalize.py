@@ -173,7 +173,7 @@ class NormalizeSkeleton3D(BaseTransform):
     A clip that says ``normalized=True`` (from a file whose ``meta`` says so) passes unchanged.
 
     Required keys: keypoint, (keypoint_score), (frame_dir), (normalized). Modified: keypoint, keypoint_score,
-    total_frames. Added: body_center.
+    total_frames. Added: body_center, kept_frames.
 
     Args:
         layout: name or definition of the skeleton, see :func:`mmdualhead.skeletons.get_skeleton`.
@@ -191,6 +191,7 @@ class NormalizeSkeleton3D(BaseTransform):
             raise ValueError(f'clip {results.get("frame_dir")!r}: {error}') from None
         results['keypoint'] = clip.keypoint
         results['total_frames'] = clip.keypoint.shape[1]
+        results['kept_frames'] = clip.frames
         if 'keypoint_score' in results:
             results['keypoint_score'] = results['keypoint_score'][clip.persons][:, clip.frames]
         if clip.center is not None:

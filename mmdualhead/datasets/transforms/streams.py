@@ -12,7 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 
-from mmdualhead.skeletons import COCO, OPENPOSE, Skeleton, get_skeleton
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 STREAMS = {'j': 'joint', 'b': 'bone', 'jm': 'joint motion', 'bm': 'bone motion'}
 
@@ -86,7 +86,7 @@ class SkeletonStream(BaseTransform):
 
     Equal to MMAction2's ``GenSkeFeat`` where that knows the layout, which here may be any. A
     ``keypoint_score`` becomes the last channel and is averaged, not subtracted; so is the third channel of
-    the image layouts ``openpose`` and ``coco``.
+    a layout that is flat.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint. Removed: keypoint_score. Added:
     joints, the keypoints before this step.
@@ -112,7 +112,7 @@ class SkeletonStream(BaseTransform):
                 f'{self.skeleton.name!r} {self.skeleton.num_joints}'
             )
         results['joints'] = keypoint
-        scored = self.skeleton in (OPENPOSE, COCO) and keypoint.shape[-1] == 3
+        scored = self.skeleton.flat and keypoint.shape[-1] == 3
         if 'keypoint_score' in results:
             keypoint = np.concatenate([keypoint, results.pop('keypoint_score')[..., None]], -1)
             scored = True

@@ -1,0 +1,309 @@
+"""A trained model from the disk, ready to answer: network, pipeline, class names, layout and stream.
+
+K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmaction.registry import MODELS, TRANSFORMS
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope, Registry
+from torch import Tensor, nn
+
+import mmdualhead
+from mmdualhead.apis.answer import name_classes
+from mmdualhead.datasets.class_names import class_names
+from mmdualhead.datasets.pipelines import step_name, step_skeleton
+from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, weights_of
+from mmdualhead.engine.config_check import parse_config
+from mmdualhead.skeletons import Skeleton, get_skeleton
+
+SCOPE = 'mmaction'
+
+PACKAGED = Path(mmdualhead.__file__).parent / 'weights' / 'utd_mhad_j.pth'
+"""The model that the package carries: UTD-MHAD, joints."""
+
+CONFIG_FOLDERS = tuple(
+    Path(mmdualhead.__file__).parent / folder for folder in (Path('.mim', 'configs'), Path('..', 'configs'))
+)
+
+
+class ModelError(ValueError):
+    """What was named as a model can't be used as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A model that is ready to answer, and what is known of it.
+
+    Args:
+        source: the file that the weights came from.
+        network: the recognizer, in evaluation mode; the config is its ``cfg``.
+        steps: the built steps of its test pipeline.
+        classes: K names.
+        skeleton: the layout it takes.
+        stream: what it looks at: j, b, jm, bm or several joined by ``+``.
+        num_person: persons it takes; None where no step says it.
+        meta: what the checkpoint says of itself.
+    """
+
+    source: Path
+    network: nn.Module
+    steps: Sequence[Callable]
+    classes: tuple[str, ...]
+    skeleton: Skeleton
+    stream: str
+    num_person: int | None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def describe(self) -> str:
+        """One line for people: file, data set and stream, and what it reaches, as far as they are known."""
+        known = [str(self.source), f'{len(self.classes)} classes', f'layout {self.skeleton.name}']
+        known += [f'stream {self.stream}']
+        accuracy = self.meta.get('accuracy')
+        known += [f'top-1 {100 * accuracy:.1f} % on its test part'] if accuracy else []
+        return ', '.join(known)
+
+
+def load_trained(
+    model: str | Path | Mapping[str, Any] | None = None,
+    weights: str | Path | None = None,
+    device: str | None = None,
+) -> TrainedModel:
+    """Load a model from whatever names one.
+
+    Args:
+        model: the name or path of a config, or a config, which needs ``weights``; a checkpoint, whose own
+            config counts; or a work dir, whose last checkpoint is taken. None takes the config that is in
+            ``weights``, and without these the model that the package carries.
+        weights: a checkpoint.
+        device: where the model goes; None takes the first that is there.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: no such file, folder or config.
+        ModelError: there are no weights or no config, they don't fit each other, or the config that is in
+            the checkpoint asks for something that no registry knows.
+        UnreadableCheckpointError: the checkpoint is damaged, or asks for code to be run.
+    """
+    config, path = _locate(model, weights)
+    checkpoint = load_from_local(path, map_location='cpu')
+    meta = checkpoint.get('meta') or {}
+    if config is None:
+        config = config_inside(path, meta)
+        check_types(path, config)
+    network = build_network(path, config, checkpoint).to(device or _first_device())
+    network.cfg = config
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        steps = [TRANSFORMS.build(step) for step in test_pipeline(path, config)]
+    number = _num_classes(path, config)
+    return TrainedModel(
+        source=path,
+        network=network,
+        steps=steps,
+        classes=name_classes(_known_names(meta, config, number), number),
+        skeleton=_skeleton(path, steps, config),
+        stream=stream_of(steps),
+        num_person=next((step.num_person for step in steps if hasattr(step, 'num_person')), None),
+        meta=meta,
+    )
+
+
+def _first_device() -> str:
+    return 'cuda' if torch.cuda.is_available() else 'cpu'
+
+
+def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, Path]:
+    """The config, None where it is the checkpoint's own, and the checkpoint."""
+    if isinstance(model, Mapping | Config):
+        return ConfigDict(getattr(model, '_cfg_dict', model)), _need_weights('a config', weights)
+    if model is None:
+        return None, Path(weights or PACKAGED)
+    path = Path(model).expanduser()
+    if path.suffix == '.py' and not path.is_file():
+        raise FileNotFoundError(f'the config {path} does not exist')
+    if path.is_dir():
+        return None, Path(weights or checkpoint_in(path))
+    if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
+        return None, path
+    return Config.fromfile(path if path.is_file() else find_config(str(model)))._cfg_dict, _need_weights(
+        f'the config {model}', weights
+    )
+
+
+def _need_weights(what: str, weights: str | Path | None) -> Path:
+    if weights is None:
+        raise ModelError(f'{what} says how a model is built, not what it learned: give weights, too')
+    return Path(weights)
+
+
+def checkpoint_in(work_dir: Path) -> Path:
+    """The checkpoint that a work dir ended with.
+
+    Raises:
+        FileNotFoundError: it holds no whole one.
+    """
+    found, passed_over = find_resumable(work_dir)
+    others = sorted(work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime)
+    if found is None and not others:
+        raise FileNotFoundError('; '.join([f'{work_dir} holds no checkpoint (*.pth)', *passed_over]))
+    return found or others[-1]
+
+
+def find_config(name: str) -> Path:
+    """The file of one of the package's configs, such as ``dualhead_utd_mhad_j``.
+
+    Raises:
+        FileNotFoundError: there is neither such a config nor such a file.
+    """
+    for folder in CONFIG_FOLDERS:
+        found = sorted(folder.rglob(f'{name}.py')) if '/' not in name and folder.is_dir() else []
+        if found:
+            return found[0]
+    raise FileNotFoundError(f'{name}: neither a file, a work dir nor the name of a config')
+
+
+def config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
+    """The config that a checkpoint carries as text, read without executing it.
+
+    Raises:
+        ModelError: it carries none, or one that is no config.
+    """
+    text = meta.get('cfg')
+    if not isinstance(text, str):
+        raise ModelError(f'{path} carries no config; name the config that it was trained with, too')
+    try:
+        config = parse_config(text)
+    except SyntaxError as error:
+        raise ModelError(f'{path}: the config in it is no Python text ({error})') from None
+    if not isinstance(config.get('model'), Mapping):
+        raise ModelError(f'{path}: the config in it says no model')
+    return ConfigDict(config)
+
+
+def check_types(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a config out of a file that names what is not registered.
+
+    MMEngine's registries import and call whatever a dotted ``type`` names.
+
+    Raises:
+        ModelError: a ``type`` of the model or of its test pipeline is none of the registered ones.
+    """
+    for part, registry in ((config.get('model'), MODELS), (config.get('test_pipeline'), TRANSFORMS)):
+        for kind in _types_in(part):
+            scope, _, name = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
+            if scope not in ('', SCOPE) or not _is_registered(name, registry):
+                raise ModelError(
+                    f'{path}: the config in it asks for {kind!r}, which is not registered; import the module '
+                    'that registers it first, or name the config as a file'
+                )
+
+
+def _types_in(part: Any) -> Iterator[Any]:
+    if isinstance(part, Mapping):
+        if 'type' in part:
+            yield part['type']
+        for value in part.values():
+            yield from _types_in(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _types_in(value)
+
+
+def _is_registered(name: str, registry: Registry | None) -> bool:
+    while registry is not None:
+        registry.import_from_location()
+        if name in registry.module_dict:
+            return True
+        registry = registry.parent
+    return False
+
+
+def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
+    """The network of a config with the weights of a checkpoint, in evaluation mode.
+
+    Raises:
+        ModelError: the config builds no network, or the weights don't fit it; says what is amiss.
+    """
+    try:
+        with DefaultScope.overwrite_default_scope(SCOPE):
+            network = MODELS.build(ConfigDict(config['model']))
+    except Exception as error:  # whatever a config of somebody else's makes of a constructor
+        raise ModelError(f'{path}: its config builds no network: {error}') from error
+    weights = {
+        name: value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
+        for name, value in weights_of(checkpoint).items()
+    }
+    fit = match(network, weights)
+    if not fit.is_full:
+        raise ModelError(f'{path} does not fit its config (another layout or another network?): {fit}')
+    network.load_state_dict(weights, strict=False)
+    return network.eval()
+
+
+def test_pipeline(path: Path, config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut.
+
+    Raises:
+        ModelError: the config says none.
+    """
+    steps = config.get('test_pipeline')
+    if not steps:
+        raise ModelError(f'{path}: its config has no test_pipeline, which says how to prepare a clip')
+    return [
+        dict(type='ReplayPad', length=step['length'])
+        if step_name(step) == 'PadTo' and step.get('mode', 'loop') == 'loop'
+        else step
+        for step in steps
+    ]
+
+
+test_pipeline.__test__ = False  # not a test, pytest
+
+
+def stream_of(steps: Sequence[Callable]) -> str:
+    """What stream built steps form; joints where no step says it."""
+    for step in steps:
+        if step_name(step) == 'SkeletonStream':
+            return step.stream
+        if step_name(step) == 'GenSkeFeat':
+            return '+'.join(step.feats)
+    return 'j'
+
+
+def _skeleton(path: Path, steps: Sequence[Callable], config: Mapping[str, Any]) -> Skeleton:
+    """The layout that the steps take, or else the model's graph."""
+    for step in steps:
+        if (skeleton := step_skeleton(step)) is not None:
+            return skeleton
+    model = config['model']
+    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
+    if graph.get('layout') is None:
+        raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')
+    return get_skeleton(graph['layout'])
+
+
+def _num_classes(path: Path, config: Mapping[str, Any]) -> int:
+    number = (config['model'].get('cls_head') or {}).get('num_classes')
+    if not isinstance(number, int):
+        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
+    return number
+
+
+def _known_names(
+    meta: Mapping[str, Any], config: Mapping[str, Any], number: int
+) -> Sequence[str | None] | None:
+    """The names in the checkpoint, or else those of the data set that its config names."""
+    told = (meta.get('dataset_meta') or {}).get('classes') or meta.get('classes')
+    if told and len(told) == number:
+        return told
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    return class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
