@@ -231,7 +231,7 @@ def test_without_its_data_a_run_ends_with_one_error(tmp_path, monkeypatch):
     config = Config.fromfile(ROOT / 'dualhead_ntu60_xsub_j.py')
     with DefaultScope.overwrite_default_scope('mmaction'), pytest.raises(FileNotFoundError) as error:
         DATASETS.build(config.train_dataloader.dataset)
-    for part in ('data/skeleton/ntu60_3d.pkl', 'https://', 'python tools/data/ntu.py'):
+    for part in ('data/skeleton/ntu60_3d.pkl', 'https://', 'mmdualhead data ntu '):
         assert part in str(error.value)
 
 

@@ -53,9 +53,7 @@ def test_without_its_data_a_config_names_the_command_that_makes_it(tmp_path, mon
     monkeypatch.chdir(tmp_path)
     config = Config.fromfile(ROOT / 'configs' / 'quickstart_j.py')
     init_default_scope(config.default_scope)
-    with pytest.raises(
-        FileNotFoundError, match=r'python tools/data/synthetic\.py data/skeleton/synthetic\.pkl'
-    ):
+    with pytest.raises(FileNotFoundError, match=r'mmdualhead data synthetic data/skeleton/synthetic\.pkl'):
         DATASETS.build(config.train_dataloader.dataset)
 
 

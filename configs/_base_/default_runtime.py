@@ -1,6 +1,7 @@
 # What every run shares. Importing mmdualhead is a config's only link to the package.
 custom_imports = dict(imports=['mmdualhead'], allow_failed_imports=False)
 default_scope = 'mmaction'
+runner_type = 'DataCheckRunner'
 
 default_hooks = dict(
     config_check=dict(type='ConfigCheckHook'),

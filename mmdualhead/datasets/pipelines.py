@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mmdualhead.datasets.annotations.checks import Expectation
+from mmdualhead.datasets.annotations.checks import AnnotationError, Expectation
 from mmdualhead.datasets.annotations.files import AnnotationFile
 from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
@@ -68,7 +68,7 @@ def pipeline_expectation(steps: Sequence[Callable], file: AnnotationFile) -> Exp
         layouts = {f'meta of {file.path}': get_skeleton(stored), **layouts}
     if len({(skeleton.num_joints, skeleton.parents) for skeleton in layouts.values()}) > 1:
         named = ', '.join(f'{where}: {skeleton.name!r}' for where, skeleton in layouts.items())
-        raise ValueError(
+        raise AnnotationError(
             f'{file.path}: the pipeline and the data are of different skeleton layouts ({named})'
         )
     persons = [step.num_person for step in steps if hasattr(step, 'num_person')]

@@ -12,7 +12,13 @@ from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.logging import print_log
 
-from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
+from mmdualhead.datasets.annotations.checks import AnnotationError
+from mmdualhead.datasets.annotations.files import (
+    AnnotationFile,
+    check_split,
+    describe_missing,
+    open_annotations,
+)
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
@@ -67,9 +73,7 @@ class SkeletonDataset(PoseDataset):
         """The split's annotations, checked; those of a store stay on disk."""
         path = Path(self.ann_file)
         if not path.exists():
-            store = path.with_suffix('.store')
-            found = f'{store} is there, which ann_file could name. ' if store.exists() else ''
-            raise FileNotFoundError(f'annotation file {path} is missing. {found}{self.ann_source}'.strip())
+            raise FileNotFoundError(describe_missing(path, self.ann_source))
         file = open_annotations(path)
         split = choose_split(self.split, file.splits, path)
         self._normalized = bool(file.meta.get('normalized'))
@@ -77,7 +81,7 @@ class SkeletonDataset(PoseDataset):
         if isinstance(clips, StoreClips):
             self.serialize_data = False
         if not len(clips):
-            raise ValueError(f'{path}: split {split!r} holds no clips')
+            raise AnnotationError(f'{path}: split {split!r} holds no clips')
         return clips
 
     def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:

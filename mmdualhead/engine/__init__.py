@@ -1,5 +1,5 @@
-"""What surrounds a run: hooks, schedules, and checkpoint files."""
+"""What surrounds a run: runner, hooks, schedules, and checkpoint files."""
 
-from . import hooks, schedulers
+from . import hooks, runner, schedulers
 
-__all__ = ['hooks', 'schedulers']
+__all__ = ['hooks', 'runner', 'schedulers']

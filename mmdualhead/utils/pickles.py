@@ -18,7 +18,11 @@ import numpy as np
 NUMERIC_KINDS = 'biufcSU'  # bool, integers, floats, complex, and strings of fixed width
 
 
-class UnsafePickleError(ValueError):
+class UnreadablePickleError(ValueError):
+    """A file is no whole pickle."""
+
+
+class UnsafePickleError(UnreadablePickleError):
     """A pickle asks for something other than numbers, strings, containers and numeric arrays."""
 
 
@@ -45,7 +49,7 @@ def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
     path = Path(path)
     with path.open('rb') as file:
         if not file.peek(1):
-            raise ValueError(f'{path} is empty, a pickle was expected')
+            raise UnreadablePickleError(f'{path} is empty, a pickle was expected')
         try:
             with _no_garbage_collection():
                 return unpickler(file).load()
@@ -53,7 +57,7 @@ def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
             raise UnsafePickleError(f'{path} was refused: {error}') from None
         except Exception as error:  # random bytes make the unpickler raise nearly anything
             size = path.stat().st_size
-            raise ValueError(
+            raise UnreadablePickleError(
                 f'{path} ({size:,} bytes) is truncated or no pickle: {type(error).__name__}: {error}'
             ) from None
 

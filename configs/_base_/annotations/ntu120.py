@@ -4,5 +4,5 @@ annotations = dict(
     num_classes=120,
     ann_source='Download https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu120_3d.pkl '
     'or make it from the raw recordings (https://rose1.ntu.edu.sg/dataset/actionRecognition): '
-    'python tools/data/ntu.py --dataset 120 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu120_3d.pkl',
+    'mmdualhead data ntu --dataset 120 --missing MISSING_LIST NTU_SKELETONS data/skeleton/ntu120_3d.pkl',
 )

@@ -5,7 +5,7 @@ annotations = dict(
     ann_file='data/skeleton/nw_ucla.pkl',
     num_classes=10,
     ann_source='Skeletons, one JSON file a clip: https://wangjiangb.github.io/my_data.html; then '
-    'python tools/data/nw_ucla.py JSON_FOLDER data/skeleton/nw_ucla.pkl',
+    'mmdualhead data nw_ucla JSON_FOLDER data/skeleton/nw_ucla.pkl',
 )
 train_dataloader = dict(dataset=dict(split='xview_train', **annotations))
 val_dataloader = test_dataloader = dict(dataset=dict(split='xview_val', **annotations))

@@ -5,7 +5,7 @@ annotations = dict(
     ann_file='data/skeleton/utd_mhad.pkl',
     num_classes=27,
     ann_source='Skeletons: https://personal.utdallas.edu/~kehtar/UTD-MHAD.html; then '
-    'python tools/data/utd_mhad.py SKELETON_FOLDER data/skeleton/utd_mhad.pkl',
+    'mmdualhead data utd_mhad SKELETON_FOLDER data/skeleton/utd_mhad.pkl',
 )
 train_dataloader = dict(dataset=dict(split='xsub_train', **annotations))
 val_dataloader = test_dataloader = dict(dataset=dict(split='xsub_val', **annotations))

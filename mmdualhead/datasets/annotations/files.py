@@ -12,6 +12,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.checks import (
     SHOWN,
+    AnnotationError,
     ClipTable,
     Expectation,
     Finding,
@@ -59,6 +60,18 @@ def open_annotations(path: str | Path) -> AnnotationFile:
         ValueError: it can't be read, or is no annotation file.
     """
     return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
+
+
+def describe_missing(path: Path, source: str) -> str:
+    """What to tell the user of an annotation file that isn't there.
+
+    Args:
+        path: the file.
+        source: sentences that say where it comes from.
+    """
+    store = path.with_suffix('.store')
+    found = f'{store} is there, which ann_file could name. ' if store.exists() else ''
+    return f'annotation file {path} is missing. {found}{source}'.strip()
 
 
 class CheckedSplit(NamedTuple):
@@ -114,7 +127,7 @@ class PickledAnnotations:
         if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
             kind = type(data).__name__
             has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
-            raise ValueError(f'{self.path}: expected {FORMAT}, found {has}')
+            raise AnnotationError(f'{self.path}: expected {FORMAT}, found {has}')
         self.annotations, self._names = data['annotations'], data['split']
         self.meta = dict(data.get('meta') or {})
         self._check_containers()
@@ -137,7 +150,7 @@ class PickledAnnotations:
             ]
         if wrong:
             found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
-            raise ValueError(f'{self.path}: expected {FORMAT}; {found}')
+            raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
 
     def select(self, split: str) -> list[dict]:
         """The annotations of a split, and those that can't be told to belong to any."""

@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from mmdualhead.datasets.annotations.checks import AnnotationError
+
 ROLES = {
     'train': 'train',
     'trainval': 'train',
@@ -44,9 +46,9 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
     """
     known = list(known)
     if split is None:
-        raise ValueError(f'{path}: say which split to use; the file has {known}')
+        raise AnnotationError(f'{path}: say which split to use; the file has {known}')
     if split not in known:
         close = difflib.get_close_matches(split, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
-        raise ValueError(f'{path}: no split {split!r}; the file has {known}{hint}')
+        raise AnnotationError(f'{path}: no split {split!r}; the file has {known}{hint}')
     return split

@@ -24,6 +24,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.checks import (
     SHOWN,
+    AnnotationError,
     ClipTable,
     Finding,
     entry_faults,
@@ -186,13 +187,15 @@ class Store(Sequence):
             self._clips, self.splits, self.meta = header['clips'], header['splits'], header['meta']
             version, sizes = (header['format'], header['version']), header['sizes']
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ValueError(f'{self.path} is no store: meta.json: {type(error).__name__}: {error}') from None
+            raise AnnotationError(
+                f'{self.path} is no store: meta.json: {type(error).__name__}: {error}'
+            ) from None
         if version != (FORMAT, VERSION):
-            raise ValueError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
+            raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
         for name, size in sizes.items():
             found = (self.path / name).stat().st_size if (self.path / name).exists() else 'no such file'
             if found != size:
-                raise ValueError(f'{self.path}: {name} should have {size} bytes, found {found}')
+                raise AnnotationError(f'{self.path}: {name} should have {size} bytes, found {found}')
 
     def __len__(self) -> int:
         return self._clips
@@ -248,7 +251,9 @@ class Store(Sequence):
     def table(self, clips: StoreClips, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
         """The table of selected clips, out of the index."""
         if multi_class:
-            raise ValueError(f'{self.path}: a store holds one class a clip, multi_class=True needs a pickle')
+            raise AnnotationError(
+                f'{self.path}: a store holds one class a clip, multi_class=True needs a pickle'
+            )
         index = np.memmap(self.path / 'clips.bin', INDEX, mode='r')[clips.positions]
         return ClipTable(index['label'], index['shape'], index['power']), []
 

@@ -1,0 +1,102 @@
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mmaction.registry import DATASETS, RUNNERS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdualhead.engine.runner import DataCheckRunner, faults_in_words, missing_files
+
+ROOT = Path(__file__).parents[2]
+URL = 'https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu60_3d.pkl'
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A config in an empty folder, whose model can't be built: who tries to fails the test."""
+    monkeypatch.chdir(tmp_path)
+    config = Config.fromfile(ROOT / 'configs' / 'quickstart_j.py')
+    config.model = dict(type='NoModel')
+    config.work_dir = 'runs'
+    return config
+
+
+def with_files(config, **files):
+    for phase, name in files.items():
+        config[f'{phase}_dataloader'].dataset.ann_file = name
+    return config
+
+
+class TestMissing:
+    def test_nothing_is_built(self, config, tmp_path):
+        with pytest.raises(
+            SystemExit, match=r'^error: annotation file data/skeleton/synthetic.pkl is missing. '
+        ):
+            RUNNERS.build(config)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize('missing', [{'train'}, {'val'}, {'test'}])
+    def test_what_the_other_program_reads_is_not_asked_for(self, config, tmp_path, missing):
+        """A test needs no training data, a training with --no-validate no test data."""
+        (tmp_path / 'there.pkl').touch()
+        with_files(config, **dict.fromkeys({'train', 'val', 'test'} - missing, 'there.pkl'))
+        with pytest.raises(KeyError, match='NoModel'):
+            RUNNERS.build(config)
+
+    def test_what_is_needed_now_is(self, config, tmp_path):
+        (tmp_path / 'there.pkl').touch()
+        with_files(config, test='there.pkl')
+        runner = DataCheckRunner.__new__(DataCheckRunner)
+        runner.cfg = config
+        with pytest.raises(SystemExit, match=r'^error: .*synthetic\.pkl is missing'):
+            runner.train()
+        with_files(config, test='gone.pkl')
+        with pytest.raises(SystemExit, match=r'^error: .*gone\.pkl is missing'):
+            runner.test()
+
+    def test_also_within_other_data_sets_and_of_mmactions(self, config):
+        inner = dict(type='PoseDataset', ann_file='gone.pkl', data_root='somewhere')
+        config.train_dataloader.dataset = dict(
+            type='RepeatDataset', dataset=dict(type='ConcatDataset', datasets=[inner])
+        )
+        config.annotations = dict(ann_source='Get it there.')
+        expected = f'annotation file {Path("somewhere", "gone.pkl")} is missing. Get it there.'
+        assert missing_files(config, 'train') == expected
+
+
+def test_of_mmactions_protocol_too():
+    config = Config.fromfile(ROOT / 'configs' / 'stgcn_ntu60_xsub_u100_j.py')
+    config.train_dataloader.dataset.ann_file = 'gone.pkl'
+    assert URL in missing_files(config, 'train')
+
+
+def test_a_program_says_so_and_nothing_else(tmp_path):
+    command = [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', 'train', 'dualhead_ntu60_xsub_j']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr.startswith('error: annotation file data/skeleton/ntu60_3d.pkl is missing. ')
+    assert URL in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert 'Traceback' not in done.stdout
+
+
+def test_faults_are_told_in_the_words_of_whoever_found_them(config, tmp_path):
+    clip = dict(frame_dir='a', label=0, total_frames=1)
+    data = dict(split=dict(xsub_train=['a', 'b'], xsub_val=['a']), annotations=[clip])
+    with_files(config, train='faulty.pkl', val='broken.pkl')
+    (tmp_path / 'faulty.pkl').write_bytes(pickle.dumps(data))
+    (tmp_path / 'broken.pkl').write_bytes(b'')
+    init_default_scope(config.default_scope)
+    with (
+        pytest.raises(SystemExit, match=r"^error: faulty\.pkl, split 'xsub_train': ") as caught,
+        faults_in_words(),
+    ):
+        DATASETS.build(config.train_dataloader.dataset)
+    assert 'keypoint' in caught.value.code
+    with pytest.raises(SystemExit, match=r'^error: broken\.pkl is empty'), faults_in_words():
+        DATASETS.build(config.val_dataloader.dataset)
