@@ -129,6 +129,11 @@ def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
         assert usable.sum() == kept
 
 
+def test_two_frames_are_no_still():
+    clips = [make_clip(), make_clip(frames=2, seed=1)]
+    assert check(clips)[0].notes == []
+
+
 def test_single_frames_and_extra_persons_are_said():
     clips = [*make_annotations(6), make_clip(1, 1, seed=6), make_clip(3, 9, seed=7)]
     report, usable = check(clips, num_person=2)

@@ -98,3 +98,25 @@ def test_frames_of_dropped_bodies_are_left_out() -> None:
     person, chair = standing(25, 20, 1), lying(40)
     persons = select_bodies([track(0, chair), track(10, person)])
     np.testing.assert_array_equal(persons, person[None])
+
+
+def shaped(num_frames: int, width: float, wide_frames: int = 0) -> np.ndarray:
+    """Joints two meters high and ``width`` wide; twice as wide as high in the last ``wide_frames``."""
+    joints = np.zeros((num_frames, 25, 3), np.float32)
+    joints[:, 0, 1] = 2
+    joints[:, 1, 0] = width
+    joints[num_frames - wide_frames :, 1, 0] = 4
+    joints[..., 2] = np.linspace(0, 1, num_frames)[:, None]
+    return joints
+
+
+def test_wide_is_more_than_four_fifths_of_the_height() -> None:
+    person = standing(25, 20, 1, at=9)
+    for width, persons in ((1.5, 2), (1.6, 2), (1.7, 1), (1.9, 1)):
+        assert len(select_bodies([track(0, shaped(20, width)), track(0, person)])) == persons, width
+
+
+def test_wide_in_seven_of_ten_frames_is_noise() -> None:
+    person = standing(25, 100, 1, at=9)
+    for wide, persons in ((51, 2), (69, 2), (70, 1)):
+        assert len(select_bodies([track(0, shaped(100, 1, wide)), track(0, person)])) == persons, wide

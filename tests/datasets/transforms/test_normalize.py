@@ -83,6 +83,14 @@ def test_nan_in_a_joint_that_gives_the_axes_moves_on_to_the_next_frame():
     np.testing.assert_array_equal(clip.keypoint[0, 1, NTU.center], 0)
 
 
+def test_small_coordinates_are_a_person():
+    """Only numbers below 1e-8 are nobody."""
+    keypoint = make_clip(1, 4)['keypoint'].astype(np.float64)
+    keypoint[0, 1] *= 1e-5
+    keypoint[0, 2] *= 1e-10
+    assert normalize_clip(keypoint, NTU).frames.tolist() == [0, 1, 3]
+
+
 def test_the_person_seen_most_comes_first_and_no_frame_with_somebody_is_dropped():
     clip = lose(lose(lose(make_clip(3, 10), 0, slice(0, 6)), 1, [0]), 2, slice(2, 10))
     result = normalize_clip(clip['keypoint'], NTU)

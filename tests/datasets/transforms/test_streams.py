@@ -30,8 +30,9 @@ def image_clip(layout, channels=2, score=False):
         ('openpose', image_clip('openpose', score=True)),
         ('openpose', image_clip('openpose', channels=3)),
         ('coco', image_clip('coco', score=True)),
+        ('coco', image_clip('coco', channels=3)),
     ],
-    ids=['ntu', 'ntu float64', 'openpose', 'openpose scored', 'openpose xyc', 'coco scored'],
+    ids=['ntu', 'ntu float64', 'openpose', 'openpose scored', 'openpose xyc', 'coco scored', 'coco xyc'],
 )
 def test_equals_mmaction_bit_for_bit(layout, clip, stream):
     theirs = GenSkeFeat(dataset=layout, feats=stream.split('+')).transform(copy.deepcopy(clip))

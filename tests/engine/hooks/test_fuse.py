@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+import torch.distributed as dist
 from mmaction.evaluation import AccMetric  # noqa: F401  registers the metric
 from mmaction.registry import METRICS
 from mmaction.structures import ActionDataSample
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import Runner
 
 from mmdualhead.apis import fuse
@@ -66,10 +71,32 @@ def model():
 
 
 def test_same_scores_and_the_model_back_in_its_place(tmp_path, model, monkeypatch):
-    expected, _ = scores(tmp_path, model, dict(fuse=dict(type='FuseHook', enabled=False)))
     fused = []
     monkeypatch.setattr(fuse_hook, 'fuse', lambda source: fused.append(source) or fuse(source))
+    expected, _ = scores(tmp_path, model, dict(fuse=dict(type='FuseHook', enabled=False)))
+    assert fused == []
     found, runner = scores(tmp_path, model, dict(fuse=dict(type='FuseHook')))
     torch.testing.assert_close(found, expected)
     assert fused == [model]
     assert runner.model is model
+
+
+def test_in_several_processes_the_wrapped_model_is_fused_and_the_wrapper_comes_back(tmp_path, model):
+    dist.init_process_group('gloo', init_method=f'file://{tmp_path}/meeting', rank=0, world_size=1)
+    try:
+        wrapper = MMDistributedDataParallel(model)
+        runner = SimpleNamespace(model=wrapper, logger=MMLogger.get_instance('fuse'))
+        hook = fuse_hook.FuseHook()
+        hook.before_test_epoch(runner)
+        x = torch.randn(2, 1, 2, 12, 5, 3)
+        with torch.no_grad():
+            for found, expected in zip(
+                *(m.eval()(x, mode='tensor')[0] for m in (runner.model, model)), strict=True
+            ):
+                torch.testing.assert_close(found, expected)
+        with pytest.raises(RuntimeError, match='for inference'):
+            runner.model(x, mode='loss')
+        hook.after_test_epoch(runner)
+        assert runner.model is wrapper
+    finally:
+        dist.destroy_process_group()

@@ -1,10 +1,14 @@
 import os
 import signal
 import time
+from multiprocessing import get_context
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 
 from mmdualhead.engine.hooks.interrupt import FILE, InterruptHook
 
@@ -133,3 +137,31 @@ def test_second_signal_stops_at_once(capfd):
     printed = capfd.readouterr()
     assert printed.out.splitlines() == ['0 signals survived', '1 signals survived']
     assert 'SIGTERM: saving as soon as the current step is done' in printed.err
+
+
+def _validate(rank, number, folder):
+    dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
+    hook = InterruptHook()
+    hook.before_train(None)
+    if number:
+        os.kill(os.getpid(), number)
+    runner = SimpleNamespace(epoch=0, iter=4, work_dir=str(folder), save_checkpoint=lambda *_, **__: None)
+    runner.logger = MMLogger.get_instance('interrupt')
+    try:
+        hook.after_val_epoch(runner)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('received', [(signal.SIGTERM, signal.SIGTERM), (0, signal.SIGINT)])
+def test_all_processes_stop_by_one_signal(tmp_path, received):
+    """A scheduler signals each of them, a shell perhaps one."""
+    workers = [
+        get_context('fork').Process(target=_validate, args=(rank, number, tmp_path))
+        for rank, number in enumerate(received)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [STATUS[received[1]]] * 2
