@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from mmdualhead.skeletons import COCO, OPENPOSE, Skeleton
 from tests.datasets.clips import make_clip
 
 ROOT = Path(__file__).parents[1] / 'configs'
+DATA = ROOT.parent / 'docs' / 'data.md'
 CONFIGS = sorted([*ROOT.glob('*.py'), *ROOT.glob('ablations/*.py')])
 RUN = [f'quickstart_{stream}' for stream in ('j', 'b', 'jm', 'bm')]
 RUN_ON_DEMAND = [
@@ -104,6 +106,24 @@ def test_inference_skeleton_feeds_the_network_as_in_testing(name, tmp_path):
         found = inference_skeleton(Echo(config), estimates(clip), clip['img_shape'])
         assert found.shape[-1] == 3
         torch.testing.assert_close(found, tested[index]['inputs'], rtol=0, atol=0)
+
+
+def test_poses_extracted_by_mmaction2_are_joined_as_the_documentation_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ('poses', 'data/skeleton'):
+        Path(folder).mkdir(parents=True)
+    clips = make_clips(COCO, 2)
+    for clip, name in zip(clips, ('S001C001P001R001A001', 'S001C001P003R001A002', 'S017C003P040R002A060')):
+        clip |= dict(frame_dir=name, label=int(name[-3:]) - 1)
+        Path(f'poses/{name}.pkl').write_bytes(pickle.dumps(clip))
+    (section,) = re.findall(r'^### NTU RGB\+D in 2-D\n(.*?)(?=^###? )', DATA.read_text(), re.M | re.S)
+    exec(re.findall(r'^```python\n(.*?)^```', section, re.M | re.S)[0], {})
+
+    config = Config.fromfile(ROOT / 'dualhead_ntu60_xsub_2d_j.py')
+    init_default_scope(config.default_scope)
+    train, test = (DATASETS.build(config[f'{role}_dataloader'].dataset) for role in ('train', 'test'))
+    assert [train[0]['data_samples'].frame_dir] == ['S001C001P001R001A001']
+    assert [test[i]['data_samples'].gt_label.item() for i in range(len(test))] == [1, 59]
 
 
 @pytest.mark.parametrize(

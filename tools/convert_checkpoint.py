@@ -1,4 +1,4 @@
-"""Convert a checkpoint of the authors' DualHead-Net or MS-G3D program.
+"""Convert a checkpoint of the authors' DualHead-Net or MS-G3D program, or of MMAction2's projects/msg3d.
 
 python tools/convert_checkpoint.py ntu60-xsub-joint.pt dualhead_ntu60_xsub_j.pth
 """
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('source', type=Path, help="the authors' .pt file")
+    parser.add_argument('source', type=Path, help="the authors' .pt file, or MMAction2's .pth file")
     parser.add_argument('target', type=Path, help='the mmengine checkpoint to write')
     args = parser.parse_args()
     try:

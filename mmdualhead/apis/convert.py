@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local
-from mmdualhead.models.authors import PublishedKeysError, convert_published
+from mmdualhead.models.authors import PublishedKeysError, convert_published, from_mmaction2
 
 COORDINATES = 3
 
@@ -22,8 +22,9 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     """Write the mmengine checkpoint of a published one, whole or not at all.
 
     Args:
-        source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, a state dict or a dict that holds one as
-            ``state_dict`` or ``model_state_dict``.
+        source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, or a ``.pth`` file of MMAction2's
+            ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
+            ``model_state_dict``.
         target: the file to write.
 
     Returns:
@@ -42,6 +43,7 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         foreign = [key for key, value in weights.items() if not isinstance(value, Tensor)]
         if foreign:
             raise PublishedKeysError(f'not weights: {", ".join(map(str, foreign[:10]))}')
+        weights = from_mmaction2(weights)
         name, converted = convert_published(weights)
         check_fit(published_config(name, weights), converted)
     except PublishedKeysError as error:

@@ -14,6 +14,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from mmdualhead.models.graph import disentangled_adjacency, joint_adjacency, window_adjacency
+from mmdualhead.skeletons import get_skeleton
+
+_MMACTION2_LAYOUTS = {25: 'nturgb+d', 18: 'openpose', 17: 'coco'}
 _NORM_FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 
@@ -46,6 +50,42 @@ class _Source:
 
 
 Parts = Iterator[tuple[str, Tensor]]
+
+
+def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Bring a checkpoint of MMAction2's ``projects/msg3d`` into the form that MS-G3D's authors publish.
+
+    That network gathers a joint's neighbors by ``(A + PA)^T``, where A is another graph (the hand tips hang
+    elsewhere) under another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free, MS-G3D
+    computes the same.
+
+    Args:
+        state_dict: its state dict; any other one comes back as it is.
+
+    Returns:
+        The state dict under the authors' keys.
+
+    Raises:
+        PublishedKeysError: the joints are of no layout that MMAction2 knows.
+    """
+    if 'backbone.sgcn1.0.PA' not in state_dict or 'backbone.A' not in state_dict:
+        return dict(state_dict)
+    joints = len(state_dict['backbone.A'])
+    if joints not in _MMACTION2_LAYOUTS:
+        raise PublishedKeysError(f'no layout of MMAction2 has {joints} joints')
+    spatial = joint_adjacency(get_skeleton(_MMACTION2_LAYOUTS[joints]))
+    renamed = {}
+    for key, value in state_dict.items():
+        name = key.removeprefix('backbone.').removeprefix('cls_head.')
+        if name.endswith('.PA') and f'{key[:-2]}A' in state_dict:
+            scales, nodes, _ = value.shape
+            graph = spatial if nodes == joints else window_adjacency(spatial, nodes // joints)
+            gathered = (state_dict[f'{key[:-2]}A'] + value).transpose(1, 2)
+            residual = gathered - torch.from_numpy(disentangled_adjacency(graph, scales)).to(gathered)
+            renamed[f'{name[:-2]}A_res'] = residual.reshape(-1, nodes)
+        elif name != 'A' and not name.endswith('.A'):
+            renamed[name] = value
+    return renamed
 
 
 def convert_published(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:

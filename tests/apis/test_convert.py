@@ -10,7 +10,7 @@ from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
 from mmdualhead.models.authors import PublishedKeysError
 from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import fill, published_shapes
+from tests.models.reference import Reference, fill, fixture_input, published_shapes
 
 
 @pytest.fixture
@@ -27,6 +27,45 @@ def test_the_result_loads_with_a_full_match(name, tmp_path):
     load_checkpoint(network, str(tmp_path / 'ours.pth'), strict=True)
     changed = [key for key, value in network.state_dict().items() if not torch.equal(value, before[key])]
     assert set(before) - set(changed) == {key for key in before if key.endswith('num_batches_tracked')}
+
+
+class MMAction2(Reference):
+    """MMAction2's projects/msg3d: other graphs, whose columns say where a joint's neighbors are."""
+
+    def aggregate(self, _, graphs, x):
+        y = torch.einsum('kvu,nctv->nkctu', graphs, x)
+        return y.reshape(len(x), -1, *y.shape[3:])
+
+
+@pytest.mark.parametrize('network', ['msg3d_ntu60'])
+def test_mmaction2s_msg3d_computes_the_same(network, tmp_path):
+    authors = fill(published_shapes(network))
+    theirs, graphs = {'backbone.A': torch.zeros(25, 25)}, {}
+    for key, value in authors.items():
+        if key.endswith('A_res'):
+            nodes = value.shape[-1]
+            name = f'backbone.{key.removesuffix("A_res")}'
+            theirs[f'{name}A'] = torch.rand(len(value) // nodes, nodes, nodes, dtype=torch.float64) / nodes
+            theirs[f'{name}PA'] = value.reshape(-1, nodes, nodes)
+            graphs[key] = theirs[f'{name}A'] + theirs[f'{name}PA']
+        else:
+            theirs[f'cls_head.{key}' if key.startswith('fc.') else f'backbone.{key}'] = value
+    torch.save({'state_dict': theirs}, tmp_path / 'theirs.pth')
+    assert convert_checkpoint(tmp_path / 'theirs.pth', tmp_path / 'ours.pth') == 'msg3d'
+
+    ours = fixture_network(network).double().eval()
+    load_checkpoint(ours, str(tmp_path / 'ours.pth'), strict=True)
+    x = fixture_input(16, 25)
+    with torch.no_grad():
+        expected = MMAction2(authors | graphs, 'nturgb+d', 13, 6).msg3d(x)
+        found = ours.cls_head(ours.backbone(x))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_mmaction2s_msg3d_of_other_joints(tmp_path):
+    theirs = {'backbone.A': torch.zeros(5, 5), 'backbone.sgcn1.0.PA': torch.zeros(13, 5, 5)}
+    torch.save({'state_dict': theirs}, tmp_path / 'theirs.pt')
+    assert_refused(tmp_path, PublishedKeysError, r'theirs.pt: no layout of MMAction2 has 5 joints')
 
 
 def test_wrapped_state_dict(weights, tmp_path):
