@@ -1,15 +1,17 @@
 """The tables of the paper as rows of experiments.
 
-An experiment is a config of a benchmark and what it changes in that config; a row is one experiment in one
-stream, or several streams fused with equal weights.
+An experiment is a config of a benchmark, changed or not by a file of ``configs/ablations``; a row is one
+experiment in one stream, or several streams fused with equal weights.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from mmengine.config import Config
 
 EMBEDDED = 'quickstart'
 ABLATED_ON = 'ntu60_xsub'
@@ -22,14 +24,12 @@ class Experiment:
     Args:
         model: first part of the config's name, such as ``dualhead``.
         stream: j, b, jm or bm.
-        change: what is changed, as part of a name; empty for the model as published.
-        options: that change, as ``--cfg-options`` takes it.
+        change: the last part of an ablation's file name; empty for the model of the paper.
     """
 
     model: str
     stream: str = 'j'
     change: str = ''
-    options: Mapping[str, Any] = field(default_factory=dict)
 
     def name(self, benchmark: str) -> str:
         """What its work dir is called."""
@@ -41,6 +41,21 @@ class Experiment:
         if benchmark == EMBEDDED and self.model == 'dualhead':
             return f'{EMBEDDED}_{self.stream}.py'
         return f'{self.model}_{benchmark}_{self.stream}.py'
+
+    @property
+    def ablation(self) -> str | None:
+        """The file in ``configs/`` that holds the change."""
+        if not self.change:
+            return None
+        return f'ablations/{self.model}_{ABLATED_ON}_{self.stream}_{self.change}.py'
+
+    def load(self, benchmark: str, configs: Path) -> Config:
+        """The config on a benchmark: the ablation's file with that benchmark's config as its base."""
+        base = configs / self.config(benchmark)
+        if self.ablation is None:
+            return Config.fromfile(base)
+        text = (configs / self.ablation).read_text(encoding='utf-8')
+        return Config.fromstring(re.sub('^_base_ = .*', f'_base_ = {str(base.resolve())!r}', text), '.py')
 
 
 @dataclass(frozen=True)
@@ -88,8 +103,8 @@ def get_table(key: str) -> Table:
 
 def missing_configs(row: Row, benchmark: str, configs: Path) -> list[str]:
     """The configs a row needs that are not in the folder."""
-    names = [experiment.config(benchmark) for experiment in row.experiments]
-    return [name for name in names if not (configs / name).is_file()]
+    names = [name for one in row.experiments for name in (one.config(benchmark), one.ablation)]
+    return [name for name in names if name is not None and not (configs / name).is_file()]
 
 
 def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]]) -> tuple[Row, ...]:
@@ -105,10 +120,9 @@ def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]
     )
 
 
-def _ablation(label: str, paper: float, change: str = '', **options: Any) -> Row:
-    """The joint stream of DualHead-Net with parts of its model changed (``__`` for a dot)."""
-    changes = {f'model.{key.replace("__", ".")}': value for key, value in options.items()}
-    return Row(label, (Experiment('dualhead', 'j', change, changes),), {ABLATED_ON: paper})
+def _ablation(label: str, paper: float, change: str = '') -> Row:
+    """The joint stream of DualHead-Net with parts of its model changed."""
+    return Row(label, (Experiment('dualhead', 'j', change),), {ABLATED_ON: paper})
 
 
 _BENCHMARKS = ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics')
@@ -146,8 +160,8 @@ TABLES = {
         'dual head and attentions, one after another',
         (
             _BASELINE,
-            _ablation('dual head', 89.9, 'no-attention', attentions=None),
-            _ablation('+ temporal attention', 90.2, 'temporal-only', attentions__spatial=None),
+            _ablation('dual head', 89.9, 'no-attention'),
+            _ablation('+ temporal attention', 90.2, 'temporal-only'),
             _ablation('+ spatial attention (DualHead-Net)', _FULL),
         ),
         ABLATED_ON,
@@ -156,27 +170,27 @@ TABLES = {
         'channel reduction of the fine head',
         (
             _BASELINE,
-            _ablation('no reduction', 90.5, 'fine-full', heads__fine__reduction=1),
+            _ablation('no reduction', 90.5, 'fine-full'),
             _ablation('channels to 1/2 (DualHead-Net)', _FULL),
-            _ablation('channels to 1/4', 89.7, 'fine-quarter', heads__fine__reduction=4),
+            _ablation('channels to 1/4', 89.7, 'fine-quarter'),
         ),
         ABLATED_ON,
     ),
     'coarse-g3d': Table(
         'G3D pathways of the coarse head',
         (
-            _ablation('without G3D', 90.0, 'coarse-no-g3d', heads__coarse__windows=()),
+            _ablation('without G3D', 90.0, 'coarse-no-g3d'),
             _ablation('one G3D (DualHead-Net)', _FULL),
-            _ablation('two G3D', 90.0, 'coarse-two-g3d', heads__coarse__windows=(3, 5)),
+            _ablation('two G3D', 90.0, 'coarse-two-g3d'),
         ),
         ABLATED_ON,
     ),
     'subsampling': Table(
         'temporal subsampling of the coarse head',
         (
-            _ablation('all frames', 89.8, 'subsample-1', heads__coarse__subsample=1),
+            _ablation('all frames', 89.8, 'subsample-1'),
             _ablation('1/2 of the frames (DualHead-Net)', _FULL),
-            _ablation('1/4 of the frames', 90.1, 'subsample-4', heads__coarse__subsample=4),
+            _ablation('1/4 of the frames', 90.1, 'subsample-4'),
         ),
         ABLATED_ON,
     ),
@@ -184,13 +198,8 @@ TABLES = {
         'cross-head against self-learned attention',
         (
             _ablation('cross-head, both (DualHead-Net)', _FULL),
-            _ablation(
-                'temporal self-learned',
-                90.0,
-                'self-temporal',
-                attentions__temporal__source='coarse',
-            ),
-            _ablation('spatial self-learned', 90.1, 'self-spatial', attentions__spatial__source='fine'),
+            _ablation('temporal self-learned', 90.0, 'self-temporal'),
+            _ablation('spatial self-learned', 90.1, 'self-spatial'),
         ),
         ABLATED_ON,
     ),

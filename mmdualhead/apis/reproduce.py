@@ -194,10 +194,7 @@ class Reproduction:
 
     def _write_config(self, run: Run) -> None:
         """Complete the config of a run, or make sure that the run was begun with the same."""
-        from mmengine.config import Config
-
-        config = Config.fromfile(self.configs / run.experiment.config(self.benchmark))
-        config.merge_from_dict(dict(run.experiment.options))
+        config = run.experiment.load(self.benchmark, self.configs)
         config.merge_from_dict(dict(self.options))
         config.randomness = dict(config.get('randomness') or {}, seed=run.seed)
         config.test_evaluator = _with_dump(config.test_evaluator)
