@@ -113,7 +113,8 @@ def test_poses_extracted_by_mmaction2_are_joined_as_the_documentation_says(tmp_p
     for folder in ('poses', 'data/skeleton'):
         Path(folder).mkdir(parents=True)
     clips = make_clips(COCO, 2)
-    for clip, name in zip(clips, ('S001C001P001R001A001', 'S001C001P003R001A002', 'S017C003P040R002A060')):
+    names = ('S001C001P001R001A001', 'S001C001P003R001A002', 'S017C003P040R002A060')
+    for clip, name in zip(clips, names, strict=True):
         clip |= dict(frame_dir=name, label=int(name[-3:]) - 1)
         Path(f'poses/{name}.pkl').write_bytes(pickle.dumps(clip))
     (section,) = re.findall(r'^### NTU RGB\+D in 2-D\n(.*?)(?=^###? )', DATA.read_text(), re.M | re.S)
