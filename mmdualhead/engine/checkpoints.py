@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import hashlib
 import re
-from collections.abc import Mapping
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
+
+from mmdualhead.utils.files import atomic_write
+from mmdualhead.utils.memory import memory_for_file
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """What a checkpoint needs for training to go on from it."""
@@ -28,42 +35,197 @@ class UnreadableCheckpointError(ValueError):
     """A checkpoint that is damaged, is none, or asks for code to be run."""
 
 
-@CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_from_local(filename: str | Path, map_location: Any = None, mmap: bool = False) -> dict[str, Any]:
+def load_from_local(
+    filename: str | Path,
+    map_location: Any = None,  # noqa: ARG001
+    mmap: bool = False,
+) -> dict[str, Any]:
     """Read a checkpoint without running any code in it. mmengine reads all local files through this.
 
     Args:
         filename: the file.
-        map_location: see :func:`torch.load`.
+        map_location: not used, since whoever loads the tensors copies them to its own device.
         mmap: whether to leave the tensors on the disk until they are used.
 
     Returns:
-        The checkpoint, without ``meta['config']``: mmengine would execute that as a Python program.
+        The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that as a program.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnreadableCheckpointError: it is damaged, is no checkpoint, or refers to code.
+        UnreadableCheckpointError: it is damaged, is not a checkpoint, or refers to code.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'the checkpoint {path} does not exist')
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
+        _check_archive(path)
+        with memory_for_file(path.stat().st_size):
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise UnreadableCheckpointError(
-            f'the checkpoint {path} is refused: it is damaged, is no checkpoint, or refers to code '
+            f'the checkpoint {path} is refused: it is damaged, is not a checkpoint, or refers to code '
             f'({_reason(error)})'
+        ) from None
+    except MemoryError:
+        raise UnreadableCheckpointError(
+            f'the checkpoint {path} is refused: it asks for more memory than its size can need'
         ) from None
     except PermissionError:
         raise
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise UnreadableCheckpointError(
-            f'the checkpoint {path} is damaged or is none ({_reason(error)})'
+            f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
-    if not isinstance(checkpoint, dict):
-        raise UnreadableCheckpointError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    _check_names(path, checkpoint)
     drop_code(checkpoint)
     return checkpoint
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums of a checkpoint that is a zip archive, as all since PyTorch 1.6 are.
+
+    Raises:
+        ValueError: a bit has flipped, or something in it is compressed, which PyTorch never does.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError('its contents are compressed')
+        try:
+            wrong = archive.testzip()
+        except zipfile.BadZipFile as error:
+            raise ValueError(str(error)) from None
+    if wrong is not None:
+        raise ValueError(f'the checksum of {wrong} in it is wrong')
+
+
+def _check_names(path: Path, checkpoint: Any) -> None:
+    """Refuse what has no weights by name."""
+    if not isinstance(checkpoint, dict):
+        raise UnreadableCheckpointError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+    weights = checkpoint.get('state_dict', checkpoint)
+    if not isinstance(weights, Mapping):
+        raise UnreadableCheckpointError(
+            f'{path} is not a checkpoint: its state_dict is a {type(weights).__name__}, not weights by name'
+        )
+    strange = [name for name in weights if not isinstance(name, str)]
+    if strange:
+        raise UnreadableCheckpointError(
+            f'{path} is not a checkpoint: weights have names, but it has the key {strange[0]!r}'
+        )
+
+
+def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Download a checkpoint once and read it as :func:`load_from_local` does.
+
+    The copy lies in ``torch.hub.get_dir()`` under a name that tells URLs with equal file names apart.
+
+    Raises:
+        UnreadableCheckpointError: it could not be downloaded, or is refused.
+    """
+    name = f'{hashlib.sha256(filename.encode()).hexdigest()[:12]}-{filename.rpartition("/")[2]}'
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    if is_main_process() and not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(filename, str(path), progress=False)
+        except OSError as error:
+            raise UnreadableCheckpointError(
+                f'{filename} could not be downloaded ({error}); get it with: curl -fLO {filename}'
+            ) from None
+    barrier()
+    return load_from_local(path, map_location)
+
+
+def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Look a name up in OpenMMLab's list of models, then :func:`load_from_http`."""
+    name = filename.partition('://')[2]
+    name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
+    url = _look_up(filename, mmengine_checkpoint.get_external_models(), name)
+    if url.startswith(('http://', 'https://')):
+        return load_from_http(url, map_location)
+    return load_from_local(Path(mmengine_checkpoint._get_mmengine_home(), url), map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Look a name up in torchvision's list of models, then :func:`load_from_http`."""
+    name = filename.partition('://')[2]
+    url = _look_up(filename, mmengine_checkpoint.get_torchvision_models(), name)
+    return load_from_http(url, map_location)
+
+
+def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Look a name up in MMClassification's list of models, then :func:`load_from_http`."""
+    name = filename.partition('://')[2]
+    checkpoint = load_from_http(
+        _look_up(filename, mmengine_checkpoint.get_mmcls_models(), name), map_location
+    )
+    return mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
+
+
+def _look_up(filename: str, urls: Mapping[str, str], name: str) -> str:
+    if name not in urls:
+        raise UnreadableCheckpointError(f'{filename}: there is no model of the name {name!r}')
+    return urls[name]
+
+
+def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, Any]:  # noqa: ARG001
+    """Refuse what mmengine's other readers would unpickle with its code running.
+
+    Raises:
+        UnreadableCheckpointError: always; the message says how to download the file.
+    """
+    command = f'aws s3 cp s3://{filename.partition("s3://")[2]} .' if 's3://' in filename else ''
+    raise UnreadableCheckpointError(
+        f'{filename} is refused: only files and http(s) are read without running code in them. Download it '
+        f'and name the file{": " if command else ""}{command}'
+    )
+
+
+READERS: dict[str, Callable[..., dict[str, Any]]] = {
+    '': load_from_local,
+    'http://': load_from_http,
+    'https://': load_from_http,
+    'open-mmlab://': load_from_openmmlab,
+    'openmmlab://': load_from_openmmlab,
+    'modelzoo://': load_from_torchvision,
+    'torchvision://': load_from_torchvision,
+    'mmcls://': load_from_mmcls,
+    'pavi://': load_from_elsewhere,
+    r'(\S+\:)?s3://': load_from_elsewhere,
+    r'(\S+\:)?petrel://': load_from_elsewhere,
+}
+"""What reads a checkpoint, by how its name begins; all that mmengine knows."""
+
+
+def install_readers() -> None:
+    """Let mmengine read all checkpoints without running code in them.
+
+    This holds for the whole process. ``init_recognizer``, ``load_from``, ``--resume``, ``mim test`` and
+    ``init_cfg=dict(type='Pretrained')`` all read through mmengine's one table of readers and nothing that
+    a hook could reach, and of its readers those of URLs run code with any version of PyTorch.
+    :func:`mmengine_readers` is the way out.
+    """
+    for prefix, reader in READERS.items():
+        CheckpointLoader.register_scheme(prefix, reader, force=True)
+
+
+@contextmanager
+def mmengine_readers() -> Iterator[None]:
+    """Within this context mmengine's own readers read, which may run code in a checkpoint."""
+    safe = CheckpointLoader._schemes
+    CheckpointLoader._schemes = OrderedDict({**safe, **_ORIGINAL_READERS})
+    try:
+        yield
+    finally:
+        CheckpointLoader._schemes = safe
+
+
+_ORIGINAL_READERS = {
+    prefix: reader for prefix, reader in CheckpointLoader._schemes.items() if prefix in READERS
+}
+install_readers()
 
 
 def _reason(error: Exception) -> str:
@@ -183,20 +345,8 @@ class AtomicBackend(LocalBackend):
         Raises:
             OSError: it could not be written; the message names the file.
         """
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-        try:
-            with partial.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        except OSError as error:
-            raise OSError(error.errno, f'{path} could not be written: {error.strerror}') from error
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+        with atomic_write(filepath) as file:
+            file.write(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write a text file in the same way."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.utils.score_pickles import load_score_pickle
+from mmdualhead.utils.pickles import load_score_pickle
 
 from .scores import FUSED, Scores, head_scores, load_scores, shorten
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.utils.arrays import load_arrays
+from mmdualhead.utils.files import atomic_write
+
 FUSED = 'fused'
 NAMES_SHOWN = 5
 
@@ -100,12 +103,8 @@ def save_scores(scores: Scores, path: str | Path) -> None:
         scores: what to write; its labels must be known.
         path: the file; its folder is made, and an older file is replaced once the new one is whole.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.part')
-    with part.open('wb') as file:
+    with atomic_write(path) as file:
         np.savez_compressed(file, names=np.array(scores.names), labels=scores.labels, **scores.heads)
-    part.replace(path)
 
 
 def load_scores(path: str | Path) -> Scores:
@@ -115,12 +114,11 @@ def load_scores(path: str | Path) -> Scores:
         ValueError: the file is damaged, is none of ours, or its content is refused by :class:`Scores`.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except FileNotFoundError:
-        raise
-    except Exception as error:
+        arrays = load_arrays(path)
+    except ValueError as error:
         raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
+    if not isinstance(arrays, dict):
+        raise ValueError(f'{path} is not a readable .npz file of scores: it holds a single array')
     missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
         raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')

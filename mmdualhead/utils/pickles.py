@@ -1,19 +1,25 @@
-"""Reading annotation pickles without running what is in them.
+"""Reading pickles of annotations and scores without running what is in them.
 
-A pickle is a program. This one may build numbers, strings, containers and numeric numpy arrays, nothing else.
+A pickle is a program. These may build numbers, strings, containers and numeric numpy arrays; score pickles
+also tensors; nothing else, and no more of it than a file of their size can need.
 """
 
 from __future__ import annotations
 
 import gc
+import io
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from mmdualhead.utils.files import check_regular
+from mmdualhead.utils.memory import memory_for_file
 
 NUMERIC_KINDS = 'biufcSU'  # bool, integers, floats, complex, and strings of fixed width
 
@@ -31,6 +37,11 @@ def load_annotations(path: str | Path) -> Any:
     return load_pickle(path, PlainUnpickler)
 
 
+def load_score_pickle(path: str | Path) -> Any:
+    """Load a pickle of plain data and tensors, which come back on the CPU; see :func:`load_pickle`."""
+    return load_pickle(path, ScoreUnpickler)
+
+
 def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
     """Load a pickle.
 
@@ -44,21 +55,28 @@ def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
     Raises:
         FileNotFoundError: there is no such file.
         UnsafePickleError: the file names a class or function that the unpickler lacks. It did not run.
-        ValueError: the file is empty, truncated or no pickle.
+        ValueError: the file is empty, truncated, not a pickle, not a regular file, or asks for more memory
+            than a file of its size can need.
     """
     path = Path(path)
+    check_regular(path)
     with path.open('rb') as file:
         if not file.peek(1):
             raise UnreadablePickleError(f'{path} is empty, a pickle was expected')
         try:
-            with _no_garbage_collection():
+            with _no_garbage_collection(), memory_for_file(path.stat().st_size):
                 return unpickler(file).load()
         except UnsafePickleError as error:
             raise UnsafePickleError(f'{path} was refused: {error}') from None
+        except MemoryError:
+            size = path.stat().st_size
+            raise UnreadablePickleError(
+                f'{path} ({size:,} bytes) was refused: it asks for more memory than its size can need'
+            ) from None
         except Exception as error:  # random bytes make the unpickler raise nearly anything
             size = path.stat().st_size
             raise UnreadablePickleError(
-                f'{path} ({size:,} bytes) is truncated or no pickle: {type(error).__name__}: {error}'
+                f'{path} ({size:,} bytes) is truncated or not a pickle: {type(error).__name__}: {error}'
             ) from None
 
 
@@ -88,6 +106,32 @@ class PlainUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise UnsafePickleError(f'it refers to an object outside the file ({pid!r})')
+
+
+class ScoreUnpickler(PlainUnpickler):
+    """Knows, beyond plain data, what mmengine's ``DumpResults`` writes of a tensor."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        return _tensor_builders().get((module, name)) or super().find_class(module, name)
+
+
+@cache
+def _tensor_builders() -> dict[tuple[str, str], Callable]:
+    import torch  # takes a second, which readers of annotations need not wait for
+
+    def load_storage(content: bytes) -> Any:
+        """A tensor's memory, which torch pickles as a file of its own and reads unchecked; here checked."""
+        try:
+            return torch.load(io.BytesIO(content), weights_only=True, map_location='cpu')
+        except Exception as error:
+            reason = str(error).split('\n', maxsplit=1)[0]
+            raise UnsafePickleError(f'the memory of a tensor in it is not read: {reason}') from None
+
+    return {
+        ('torch', 'Size'): torch.Size,
+        ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
+        ('torch.storage', '_load_from_bytes'): load_storage,
+    }
 
 
 class _ArrayType:

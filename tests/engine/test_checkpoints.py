@@ -1,24 +1,29 @@
-import errno
 import os
+import threading
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import MMDistributedDataParallel
-from mmengine.runner import load_checkpoint
+from mmengine.runner import CheckpointLoader, load_checkpoint
 from torch import nn
 
 from mmdualhead.engine.checkpoints import (
+    READERS,
     AtomicBackend,
     UnreadableCheckpointError,
     find_resumable,
     load_from_local,
     match,
+    mmengine_readers,
     non_finite,
 )
+from mmdualhead.utils.memory import STATM
 
 
 class Calls:
@@ -93,6 +98,109 @@ class TestLoadFromLocal:
     def test_mmengine_reads_through_it(self, save):
         with pytest.raises(UnreadableCheckpointError):
             load_checkpoint(nn.Linear(1, 1), str(save(meta=Calls(os.getcwd))))
+
+    @pytest.mark.parametrize(
+        ('content', 'complaint'),
+        [
+            ({'state_dict': [1]}, 'its state_dict is a list'),
+            ({'state_dict': None}, 'its state_dict is a NoneType'),
+            ({'state_dict': {3: torch.ones(1)}}, 'it has the key 3'),
+            ({5: torch.ones(1)}, 'it has the key 5'),
+        ],
+    )
+    def test_what_has_no_weights_by_name_is_refused(self, tmp_path, content, complaint):
+        torch.save(content, tmp_path / 'x.pth')
+        with pytest.raises(UnreadableCheckpointError, match=f'x.pth is not a checkpoint: .*{complaint}'):
+            load_from_local(tmp_path / 'x.pth')
+
+    def test_a_flipped_bit_is_found(self, save):
+        path = save(weight=torch.arange(1000.0))
+        content = bytearray(path.read_bytes())
+        content[content.index(torch.tensor([500.0, 501.0]).numpy().tobytes())] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UnreadableCheckpointError, match=f'{path} is damaged .*checksum of'):
+            load_from_local(path)
+
+    @pytest.mark.skipif(not STATM.exists(), reason='bounds memory on Linux alone')
+    def test_asking_for_gigabytes_is_refused(self, save):
+        with pytest.raises(UnreadableCheckpointError, match='asks for more memory'):
+            load_from_local(save(meta=Calls(bytearray, 8 << 30)))
+
+    def test_a_packed_bomb_is_refused(self, save, tmp_path):
+        with zipfile.ZipFile(save()) as whole, zipfile.ZipFile(tmp_path / 'b.pth', 'w', 8) as packed:
+            for member in whole.infolist():
+                packed.writestr(member.filename, whole.read(member))
+        with pytest.raises(UnreadableCheckpointError, match='its contents are compressed'):
+            load_from_local(tmp_path / 'b.pth')
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def url(tmp_path, monkeypatch):
+    """Where ``tmp_path`` is served; downloads go to ``tmp_path/hub``."""
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f'http://127.0.0.1:{server.server_port}'
+    server.shutdown()
+    server.server_close()
+
+
+class TestReaders:
+    def test_every_scheme_of_mmengine_has_a_safe_reader(self):
+        assert {prefix: reader for prefix, reader in CheckpointLoader._schemes.items()} == READERS
+
+    @pytest.mark.parametrize(
+        'scheme', ['http', 'openmmlab', 'open-mmlab', 'torchvision', 'modelzoo', 'mmcls']
+    )
+    def test_downloads_without_running_code(self, save, url, tmp_path, monkeypatch, scheme):
+        for table in ('torchvision', 'external', 'mmcls'):
+            names = {name: f'{url}/{name}.pth' for name in ('good', 'evil')}
+            monkeypatch.setattr(f'mmengine.runner.checkpoint.get_{table}_models', lambda n=names: n)
+        save('good.pth', state_dict={'backbone.w': torch.ones(2)})
+        save('evil.pth', meta=Calls(os.system, f'touch {tmp_path}/pwned'))
+        prefix, suffix = (url, '.pth') if scheme == 'http' else (f'{scheme}:/', '')
+        weights = CheckpointLoader.load_checkpoint(f'{prefix}/good{suffix}')['state_dict']
+        assert list(weights) == ['w' if scheme == 'mmcls' else 'backbone.w']
+        with pytest.raises(UnreadableCheckpointError, match='is refused'):
+            CheckpointLoader.load_checkpoint(f'{prefix}/evil{suffix}')
+        assert not (tmp_path / 'pwned').exists()
+
+    def test_equal_file_names_of_two_urls_are_told_apart(self, save, url, tmp_path):
+        for folder in 'ab':
+            (tmp_path / folder).mkdir()
+            save(f'{folder}/epoch_1.pth', meta={'from': folder})
+        for folder in 'ab':
+            loaded = CheckpointLoader.load_checkpoint(f'{url}/{folder}/epoch_1.pth')
+            assert loaded['meta']['from'] == folder
+
+    def test_failed_download_names_the_command(self, url):
+        with pytest.raises(UnreadableCheckpointError, match=f'curl -fLO {url}/absent.pth'):
+            CheckpointLoader.load_checkpoint(f'{url}/absent.pth')
+
+    @pytest.mark.parametrize(
+        ('name', 'said'),
+        [
+            ('s3://bucket/x.pth', 'aws s3 cp s3://bucket/x.pth'),
+            ('openmmlab:s3://bucket/x.pth', 'aws s3 cp s3://bucket/x.pth'),
+            ('petrel://x.pth', 'Download it'),
+            ('pavi://x.pth', 'Download it'),
+            ('openmmlab://nothing', "no model of the name 'nothing'"),
+        ],
+    )
+    def test_others_are_refused_with_what_to_do(self, name, said):
+        with pytest.raises(UnreadableCheckpointError, match=said):
+            CheckpointLoader.load_checkpoint(name)
+
+    def test_the_way_out(self, save):
+        path = save(meta={'config': 'a = 1'})
+        with mmengine_readers():
+            assert CheckpointLoader.load_checkpoint(str(path))['meta'] == {'config': 'a = 1'}
+        assert CheckpointLoader.load_checkpoint(str(path))['meta'] == {}
 
 
 class TestMatch:
@@ -173,15 +281,3 @@ class TestAtomicBackend:
         AtomicBackend().put_text('newer', path)
         assert path.read_text() == 'newer'
         assert [p.name for p in path.parent.iterdir()] == ['b.pth']
-
-    @pytest.mark.parametrize('fails', ['fsync', 'replace'])
-    def test_failure_leaves_the_old_file_and_nothing_else(self, tmp_path, fails):
-        path = tmp_path / 'epoch_1.pth'
-        path.write_bytes(b'old')
-        with (
-            mock.patch(f'os.{fails}', side_effect=OSError(errno.ENOSPC, 'No space left on device')),
-            pytest.raises(OSError, match=f'{path} could not be written: No space left'),
-        ):
-            AtomicBackend().put(b'new', path)
-        assert path.read_bytes() == b'old'
-        assert list(tmp_path.iterdir()) == [path]

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmdualhead.datasets import load_annotations
+from mmdualhead.utils.memory import STATM
 from mmdualhead.utils.pickles import UnsafePickleError
 from tests.datasets.clips import make_data
 
@@ -98,7 +99,7 @@ def test_missing_empty_truncated_and_foreign_files_are_named(write, tmp_path):
     for content, said in (
         (b'', 'empty'),
         (whole[: len(whole) // 2], 'truncated'),
-        (b'{"a": 1}', 'no pickle'),
+        (b'{"a": 1}', 'not a pickle'),
     ):
         path = write(content)
         with pytest.raises(ValueError, match=f'{path}.*{said}'):
@@ -124,3 +125,20 @@ def test_damaged_files_load_or_end_in_a_value_error(write, damage):
         load_annotations(path)
     except ValueError as error:
         assert str(path) in str(error)  # noqa: PT017
+
+
+MEMO_OF_8_GIB = b'\x80\x04N' + b'r' + (2**29).to_bytes(4, 'little') + b'.'
+
+
+@pytest.mark.skipif(not STATM.exists(), reason='bounds memory on Linux alone')
+@pytest.mark.parametrize('content', [MEMO_OF_8_GIB, pickle.dumps(Evil(bytearray, 8 << 30))])
+def test_asking_for_gigabytes_is_refused(write, content):
+    path = write(content)
+    with pytest.raises(ValueError, match=f'{path}.*asks for more memory than its size can need'):
+        load_annotations(path)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.pkl')
+    with pytest.raises(ValueError, match=r'pipe\.pkl is not a regular file'):
+        load_annotations(tmp_path / 'pipe.pkl')

@@ -9,13 +9,15 @@ import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from io import BytesIO, StringIO
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmdualhead.skeletons import SKELETONS, get_skeleton
+from mmdualhead.utils.arrays import load_arrays
+from mmdualhead.utils.files import check_regular
 
 from .recording import Clip, ConversionError, MalformedRecording, RawDataset, Recording, as_float32
 
@@ -106,6 +108,7 @@ def read_layout(layout: str) -> str | dict[str, Any]:
     if not Path(layout).exists():
         raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
     try:
+        check_regular(layout)
         definition = json.loads(Path(layout).read_bytes())
         get_skeleton(definition)
     except (ValueError, TypeError, RecursionError) as error:
@@ -121,9 +124,10 @@ def read_table(path: Path) -> list[Row]:
         ConversionError: columns or fields are missing, a clip is listed twice, or the table is empty.
     """
     try:
+        check_regular(path)
         reader = csv.DictReader(StringIO(path.read_text(encoding='utf-8-sig'), newline=''))
         lines = [(reader.line_num, line) for line in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise ConversionError(f'{path}: no CSV table ({error})') from error
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
@@ -205,10 +209,11 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
             f'files end with {", ".join(READERS)}, this one with {recording.path.suffix!r}'
         )
     try:
-        content = recording.path.read_bytes()
+        numbers = reader(recording.path, num_joints)
     except FileNotFoundError as error:
         raise MalformedRecording('no such file, while the label table has it') from error
-    numbers = reader(content, num_joints)
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):
         raise MalformedRecording(
             f'expected numbers of shape (T, V, C) or (M, T, V, C), found {numbers.dtype} {numbers.shape}'
@@ -219,31 +224,24 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     return Clip(keypoint, recording.label)
 
 
-def _read_npy(content: bytes, _: int) -> np.ndarray:
-    loaded = _load_numpy(content)
+def _read_npy(path: Path, _: int) -> np.ndarray:
+    loaded = load_arrays(path)
     if not isinstance(loaded, np.ndarray):
         raise MalformedRecording('expected a single array in a .npy file')
     return loaded
 
 
-def _read_npz(content: bytes, _: int) -> np.ndarray:
-    loaded = _load_numpy(content)
+def _read_npz(path: Path, _: int) -> np.ndarray:
+    loaded = load_arrays(path)
     if not isinstance(loaded, Mapping) or 'keypoint' not in loaded:
         found = sorted(loaded) if isinstance(loaded, Mapping) else 'a single array'
         raise MalformedRecording(f"expected the key 'keypoint' in a .npz file, found {found}")
     return loaded['keypoint']
 
 
-def _load_numpy(content: bytes) -> Any:
-    try:
-        loaded = np.load(BytesIO(content), allow_pickle=False)
-        return loaded if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded}
-    except Exception as error:  # NumPy raises a dozen kinds on broken files
-        raise MalformedRecording(f'no readable NumPy file of plain numbers ({error})') from error
-
-
-def _read_csv(content: bytes, num_joints: int) -> np.ndarray:
-    lines = [line for line in content.decode('utf-8-sig', 'replace').splitlines() if line.strip()]
+def _read_csv(path: Path, num_joints: int) -> np.ndarray:
+    content = path.read_bytes().decode('utf-8-sig', 'replace')
+    lines = [line for line in content.splitlines() if line.strip()]
     if lines and not _is_numeric(lines[0].split(',')[0]):
         lines = lines[1:]
     widths = [line.count(',') + 1 for line in lines]
@@ -254,10 +252,7 @@ def _read_csv(content: bytes, num_joints: int) -> np.ndarray:
             f'frame {wrong}: {widths[wrong]} columns, expected {allowed[0]} or {allowed[1]} '
             f'({num_joints} joints of 2 or 3 coordinates), the same in all frames'
         )
-    try:
-        numbers = np.array([[float(field) for field in line.split(',')] for line in lines])
-    except ValueError as error:
-        raise MalformedRecording(str(error)) from error
+    numbers = np.array([[float(field) for field in line.split(',')] for line in lines])
     return numbers.reshape(len(lines), num_joints, -1 if lines else CHANNELS[-1])
 
 
@@ -269,7 +264,7 @@ def _is_numeric(field: str) -> bool:
     return True
 
 
-READERS: dict[str, Callable[[bytes, int], np.ndarray]] = {
+READERS: dict[str, Callable[[Path, int], np.ndarray]] = {
     '.npy': _read_npy,
     '.npz': _read_npz,
     '.csv': _read_csv,

@@ -2,23 +2,25 @@
 
 A part holds the clips of some raw files: ``KEY.npy`` with all their numbers one after the other, and
 ``KEY.json`` with the rest. KEY is a hash of the files' names, sizes and times and of how they are read, so
-a part is used again exactly as long as it would come out the same. The JSON file is written last: a part
-is done when it is there. M persons, T frames, V joints, C channels.
+a part is used again exactly as long as it would come out the same. The JSON file is written last, and all
+parts are cleared in any order once the result is there: a part is done when both are there.
+
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+
+from mmdualhead.utils.files import atomic_write
 
 from .recording import Recording
 
@@ -27,20 +29,6 @@ FORMAT = 1
 # Every part that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
 MOST_PARTS = 200
 FEWEST_CLIPS = 16
-
-
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that appears under its name only when it is whole."""
-    draft = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    try:
-        with open(draft, 'wb') as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -57,8 +45,8 @@ class Part:
 
     @property
     def is_done(self) -> bool:
-        """Whether an earlier run (or this one) finished it."""
-        return self._path('.json').exists()
+        """Whether an earlier run (or this one) finished it, and all of it is still there."""
+        return self._path('.json').exists() and self._path('.npy').exists()
 
     def save(self, keypoints: Sequence[np.ndarray], index: dict[str, Any]) -> None:
         """Keep the clips' numbers and everything else about them.

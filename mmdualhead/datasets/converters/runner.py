@@ -23,10 +23,19 @@ import numpy as np
 from mmengine.utils import ProgressBar
 
 from mmdualhead.skeletons import get_skeleton
+from mmdualhead.utils.files import FolderLock, InUseError, check_regular, remove_partial_files
 
 from .parts import Part, plan_parts
 from .plausibility import judge_posture
-from .recording import ConversionError, EmptyRecording, MalformedRecording, RawDataset, check_clip
+from .recording import (
+    Clip,
+    ConversionError,
+    EmptyRecording,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    check_clip,
+)
 from .sinks import PickleSink, Sink
 from .summary import Summary
 
@@ -63,12 +72,32 @@ def convert(
         What was converted and what was left out.
 
     Raises:
-        ConversionError: malformed files without ``skip_malformed``, nothing left to write, or a worker
-            process was killed.
+        ConversionError: malformed files without ``skip_malformed``, nothing left to write, a worker process
+            was killed, or another conversion to ``out`` is running.
     """
     out = Path(out)
     parts_dir = out.with_name(f'{out.name}.parts')
-    parts_dir.mkdir(parents=True, exist_ok=True)
+    lock = FolderLock(parts_dir / 'lock')
+    try:
+        lock.acquire()
+    except InUseError as error:
+        raise ConversionError(f'a conversion to {out} is running already: {error}') from error
+    try:
+        return _convert(dataset, out, parts_dir, sink, normalize, workers, skip_malformed)
+    finally:
+        lock.release()
+
+
+def _convert(
+    dataset: RawDataset,
+    out: Path,
+    parts_dir: Path,
+    sink: Callable[[Path, Mapping[str, Any]], Sink],
+    normalize: Normalize | None,
+    workers: int | None,
+    skip_malformed: bool,
+) -> Summary:
+    remove_partial_files(parts_dir)
     parts = plan_parts(parts_dir, dataset.recordings, [dataset.read, normalize])
     task = partial(convert_part, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
     _run([part for part in parts if not part.is_done], task, len(dataset.recordings), workers)
@@ -97,7 +126,7 @@ def convert_part(part: Part, read: Callable, normalize: Normalize | None, layout
     keypoints, clips, faults = [], [], []
     for recording in part.recordings:
         try:
-            clip = read(recording)
+            clip = _read_regular(read, recording)
             check_clip(clip, skeleton.num_joints)
             keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
         except MalformedRecording as error:
@@ -116,6 +145,16 @@ def convert_part(part: Part, read: Callable, normalize: Normalize | None, layout
         )
     part.save(keypoints, dict(clips=clips, faults=faults))
     return len(part.recordings)
+
+
+def _read_regular(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
+    """Read a clip; a pipe in a file's place would be waited for without end."""
+    if recording.path.exists():
+        try:
+            check_regular(recording.path)
+        except ValueError as error:
+            raise MalformedRecording(str(error)) from error
+    return read(recording)
 
 
 def _run(parts: Sequence[Part], task: Callable[[Part], int], total: int, workers: int | None) -> None:

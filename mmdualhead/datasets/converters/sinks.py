@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .parts import atomic_write
+from mmdualhead.utils.files import atomic_write
 
 
 class Sink(Protocol):

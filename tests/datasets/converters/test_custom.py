@@ -139,7 +139,7 @@ def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
         ('a.npy', np.ones((5, 3)), r'expected numbers of shape \(T, V, C\) or \(M, T, V, C\)'),
         ('a.npy', np.ones((5, 3, 4)), r'2 or 3 coordinates a joint, found shape \(1, 5, 3, 4\)'),
         ('a.npy', np.full((5, 3, 3), 'x'), 'found <U1'),
-        ('a.npy', np.full((5, 3, 3), None), 'no readable NumPy file of plain numbers'),
+        ('a.npy', np.full((5, 3, 3), None), 'not a readable NumPy file of plain numbers'),
         (
             'a.npz',
             {'joints': np.ones((5, 3, 3))},

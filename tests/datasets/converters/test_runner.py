@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +24,8 @@ from mmdualhead.datasets.converters import (
     Recording,
     convert,
 )
-from mmdualhead.datasets.converters.parts import FEWEST_CLIPS, atomic_write
+from mmdualhead.datasets.converters.parts import FEWEST_CLIPS
+from mmdualhead.utils.files import FolderLock, atomic_write
 
 LAYOUT = dict(joints=1, bones=[])
 NUM_CLIPS = 3 * FEWEST_CLIPS + 1
@@ -238,3 +241,45 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
         file.writelines([b'half of the', 'new one'])
     assert path.read_text() == 'old'
     assert [p.name for p in tmp_path.iterdir()] == ['file']
+
+
+@pytest.mark.parametrize('suffix', ['.npy', '.json'])
+def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, suffix: str) -> None:
+    """The same command works again, whichever half of a part is gone."""
+    out = tmp_path / 'out.pkl'
+
+    def half_clear(parts: Path) -> None:
+        sorted(parts.glob(f'*{suffix}'))[0].unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, 'rmtree', half_clear)
+    with pytest.raises(KeyboardInterrupt):
+        convert(make_dataset(src), out, workers=0)
+    expected = load(out)
+    monkeypatch.undo()
+    convert(make_dataset(src), out, workers=0)
+    np.testing.assert_equal(load(out), expected)
+    assert not (tmp_path / 'out.pkl.parts').exists()
+
+
+def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> None:
+    (src / '003').unlink()
+    os.mkfifo(src / '003')
+    with pytest.raises(ConversionError, match=r'003: .*is not a regular file'):
+        convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+
+
+def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path) -> None:
+    ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        held = FolderLock(tmp_path / 'out.pkl.parts' / 'lock')
+        held.acquire()
+        os.write(ready[1], b'x')
+        signal.pause()
+    os.read(ready[0], 1)
+    with pytest.raises(ConversionError, match=f'out.pkl is running already: .* by process {child} on'):
+        convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)

@@ -1,0 +1,44 @@
+"""A bound on the memory that reading a file may take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+BASE = 256 << 20
+FACTOR = 64
+"""A file of n bytes may take ``BASE + FACTOR * n``: small objects take some 30 times their pickled size."""
+
+STATM = Path('/proc/self/statm')
+
+
+@contextmanager
+def memory_for_file(size: int) -> Iterator[None]:
+    """While a file is read, the process can take only so much more memory as a file of its size may need.
+
+    A file can ask for more: a pickle of a megabyte for gigabytes. Linux alone can both tell and bound the
+    memory of a process; elsewhere nothing is bounded.
+
+    Args:
+        size: of the file, in bytes.
+
+    Raises:
+        MemoryError: by what reads the file, as soon as it asks for more.
+    """
+    if resource is None or not STATM.exists():
+        yield
+        return
+    taken = int(STATM.read_text().split()[0]) * resource.getpagesize()
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    bounds = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([taken + BASE + FACTOR * size, *bounds]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

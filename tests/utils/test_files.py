@@ -1,0 +1,77 @@
+import errno
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from mmdualhead.utils.files import (
+    FolderLock,
+    InUseError,
+    atomic_write,
+    check_regular,
+    remove_partial_files,
+    write_text,
+)
+
+
+class TestAtomicWrite:
+    def test_makes_folders_and_replaces(self, tmp_path):
+        path = tmp_path / 'a' / 'b.txt'
+        write_text(path, 'old')
+        write_text(path, 'nëw')
+        assert path.read_text(encoding='utf-8') == 'nëw'
+        assert list(path.parent.iterdir()) == [path]
+
+    @pytest.mark.parametrize('fails', ['fsync', 'replace'])
+    def test_full_disk_leaves_the_old_file_and_nothing_else(self, tmp_path, fails):
+        path = tmp_path / 'x.txt'
+        path.write_text('old')
+        full = OSError(errno.ENOSPC, 'No space left on device')
+        with (
+            mock.patch(f'os.{fails}', side_effect=full),
+            pytest.raises(OSError, match=f'{path} could not be written: No space left'),
+        ):
+            write_text(path, 'new')
+        assert path.read_text() == 'old'
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_what_a_killed_process_left_is_removed(self, tmp_path):
+        child = os.fork()
+        if child == 0:
+            with atomic_write(tmp_path / 'x.txt') as file:
+                file.write(b'half')
+                os._exit(9)
+        os.waitpid(child, 0)
+        (left,) = tmp_path.iterdir()
+        assert remove_partial_files(tmp_path) == [left]
+        assert not list(tmp_path.iterdir())
+
+
+def test_pipes_and_folders_are_not_files(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    for path in (tmp_path / 'pipe', tmp_path, Path('/dev/null')):
+        with pytest.raises(ValueError, match=f'{path} is not a regular file'):
+            check_regular(path)
+    with pytest.raises(FileNotFoundError):
+        check_regular(tmp_path / 'absent')
+
+
+def test_a_folder_is_one_process_s_until_it_ends(tmp_path):
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go[1])
+        held = FolderLock(tmp_path / 'lock')
+        held.acquire()
+        os.write(ready[1], b'x')
+        os.read(go[0], 1)  # or the end of the parent
+        os._exit(9)
+    os.read(ready[0], 1)
+    lock = FolderLock(tmp_path / 'lock')
+    with pytest.raises(InUseError, match=f'{tmp_path} is in use by process {child} on '):
+        lock.acquire()
+    os.write(go[1], b'x')
+    os.waitpid(child, 0)
+    lock.acquire()
+    lock.release()
