@@ -95,7 +95,7 @@ if __name__ == '__main__':
         ],
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
-        package_data={'mmdualhead': ['py.typed']},
+        package_data={'mmdualhead': ['py.typed', 'weights/*']},
         entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
         install_requires=requirements(),
         extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},

@@ -7,6 +7,8 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import pytest
 import torch
 
+import mmdualhead  # noqa: F401  (before mmaction.models, which it repairs)
+
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed():

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mmaction.datasets.transforms import JointToBone
 from mmaction.models.utils import Graph
 
-from mmdualhead.skeletons import COCO, NTU, OPENPOSE, SKELETONS, Skeleton, get_skeleton
+from mmdualhead.skeletons import (
+    COCO,
+    NTU,
+    OPENPOSE,
+    SKELETONS,
+    Skeleton,
+    conversion,
+    convert_layout,
+    get_skeleton,
+)
 
 
 @pytest.mark.parametrize('skeleton', SKELETONS.values(), ids=SKELETONS)
@@ -79,3 +89,119 @@ def test_contradictions_are_refused(definition, message):
 
 def get_tuples(definition):
     return {key: tuple(value) if isinstance(value, list) else value for key, value in definition.items()}
+
+
+@pytest.mark.parametrize(
+    ('layout', 'number', 'joints'),
+    [
+        ('nturgb+d', 25, {3: 'head', 20: 'spine shoulder', 24: 'right thumb'}),
+        ('kinect_v1', 20, {2: 'shoulder center', 19: 'right foot'}),
+        ('kinect_azure', 32, {3: 'neck', 7: 'left wrist', 17: 'right thumb', 22: 'right hip', 26: 'head'}),
+        ('openpose', 18, {1: 'neck', 17: 'left ear'}),
+        ('openpose_25', 25, {8: 'mid hip', 9: 'right hip', 14: 'left ankle', 24: 'right heel'}),
+        ('coco', 17, {0: 'nose', 16: 'right ankle'}),
+        ('halpe_26', 26, {17: 'head', 19: 'hip', 20: 'left big toe', 23: 'right small toe'}),
+        (
+            'mediapipe',
+            33,
+            {0: 'nose', 8: 'right ear', 11: 'left shoulder', 22: 'right thumb', 32: 'right foot index'},
+        ),
+        ('h36m', 17, {0: 'pelvis', 1: 'right hip', 4: 'left hip', 10: 'head', 11: 'left shoulder'}),
+        ('smpl', 24, {1: 'left hip', 6: 'spine 2', 15: 'head', 23: 'right hand'}),
+    ],
+)
+def test_joints_stand_where_the_estimator_puts_them(layout, number, joints):
+    skeleton = get_skeleton(layout)
+    assert skeleton.num_joints == number == len(set(skeleton.joints))
+    assert {i: skeleton.joints[i] for i in joints} == joints
+    assert set(skeleton.meaning) <= set(skeleton.joints)
+
+
+def test_every_layout_is_checked_above():
+    assert set(SKELETONS) == {
+        *('nturgb+d', 'kinect_v1', 'kinect_azure', 'openpose', 'openpose_25', 'coco', 'halpe_26'),
+        *('mediapipe', 'h36m', 'smpl'),
+    }
+
+
+def test_other_names_lead_to_the_same_layout():
+    assert get_skeleton('kinect_v2') is NTU
+    assert get_skeleton('coco_wholebody_body') is COCO
+
+
+class TestConvertLayout:
+    @pytest.fixture
+    def mediapipe(self):
+        return np.random.default_rng(0).normal(size=(2, 5, 33, 3)) + 3
+
+    def at(self, keypoints, layout, *names):
+        joints = get_skeleton(layout).joints
+        return np.mean([keypoints[..., joints.index(name), :] for name in names], axis=0)
+
+    @pytest.mark.parametrize('layout', SKELETONS)
+    def test_to_itself_is_the_identity(self, layout):
+        keypoints = np.random.default_rng(0).normal(size=(4, SKELETONS[layout].num_joints, 3))
+        np.testing.assert_allclose(convert_layout(keypoints, layout, layout), keypoints, rtol=1e-15)
+
+    def test_joints_of_the_same_name_are_taken_as_they_are(self, mediapipe):
+        converted = convert_layout(mediapipe, 'mediapipe', 'kinect_v1')
+        assert converted.shape == (2, 5, 20, 3)
+        for name in ('left elbow', 'right wrist', 'left ankle'):
+            np.testing.assert_array_equal(
+                self.at(converted, 'kinect_v1', name), self.at(mediapipe, 'mediapipe', name)
+            )
+
+    def test_what_lies_between_two_is_their_midpoint(self, mediapipe):
+        converted = convert_layout(mediapipe, 'mediapipe', 'kinect_v1')
+        for name, others in (
+            ('hip center', ('left hip', 'right hip')),
+            ('shoulder center', ('left shoulder', 'right shoulder')),
+            ('head', ('left ear', 'right ear')),
+            ('spine', ('left hip', 'right hip', 'left shoulder', 'right shoulder')),
+        ):
+            np.testing.assert_allclose(
+                self.at(converted, 'kinect_v1', name), self.at(mediapipe, 'mediapipe', *others)
+            )
+
+    def test_the_same_word_for_another_place_is_not_mistaken(self):
+        kinect = np.random.default_rng(0).normal(size=(3, 25, 3))
+        weights, lacking = conversion(NTU, OPENPOSE)
+        neck = weights[OPENPOSE.joints.index('neck')]
+        assert NTU.joints[neck.argmax()] == 'spine shoulder'
+        assert set(lacking) == {'nose', 'right eye', 'left eye', 'right ear', 'left ear'}
+        with pytest.raises(ValueError, match=r"'nturgb\+d' can not become 'openpose'.*nose"):
+            convert_layout(kinect, 'nturgb+d', 'openpose')
+
+    @pytest.mark.parametrize(
+        ('source', 'target'),
+        [
+            ('mediapipe', 'nturgb+d'),
+            ('kinect_azure', 'nturgb+d'),
+            ('nturgb+d', 'kinect_v1'),
+            ('smpl', 'kinect_v1'),
+            ('coco', 'openpose'),
+            ('halpe_26', 'coco'),
+            ('openpose_25', 'openpose'),
+        ],
+    )
+    def test_what_people_need_can_be_had(self, source, target):
+        weights, lacking = conversion(SKELETONS[source], SKELETONS[target])
+        assert not lacking
+        np.testing.assert_allclose(weights.sum(1), 1)
+        mirrored = weights[list(SKELETONS[target].mirror)][:, list(SKELETONS[source].mirror)]
+        np.testing.assert_allclose(mirrored, weights)
+
+    def test_what_cannot_be_had_is_named(self):
+        with pytest.raises(ValueError, match=r"'coco' can not become 'kinect_v1'.*left hand.*left foot"):
+            convert_layout(np.ones((1, 17, 3)), 'coco', 'kinect_v1')
+
+    def test_missing_joints_make_what_lies_between_them_missing(self, mediapipe):
+        mediapipe[0, 1, 23] = 0  # the left hip
+        converted = convert_layout(mediapipe, 'mediapipe', 'kinect_v1')
+        missing = {get_skeleton('kinect_v1').joints[j] for j in np.flatnonzero(~converted[0, 1].any(-1))}
+        assert missing == {'hip center', 'spine', 'left hip'}
+        assert converted[1].all()
+
+    def test_another_number_of_joints_is_refused(self):
+        with pytest.raises(ValueError, match=r"\(4, 17, 3\): layout 'kinect_v1' needs \(..., 20, C\)"):
+            convert_layout(np.ones((4, 17, 3)), 'kinect_v1', 'nturgb+d')

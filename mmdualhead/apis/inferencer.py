@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from mmdualhead.apis.suitable import suit
 from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
 from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.fusion import parse_weights
+from mmdualhead.models.ops import standard_operations
+
+SMALL = 1 << 16
+"""Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
 
 ON_ERROR = ('raise', 'skip')
 
@@ -137,33 +142,33 @@ class SkeletonInferencer(BaseInferencer):
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
-        for batch in self._with_bar(self.preprocess(inputs, batch_size, **kwargs)):
+        found = {key: kwargs.pop(key) for key in ('img_shape', 'split') if key in kwargs}
+        items = find_recordings(inputs, **found)
+        batches = self.preprocess(items, batch_size, **kwargs)
+        if self.show_progress:
+            from rich.console import Console
+            from rich.progress import track
+
+            console = Console(stderr=True)
+            batches = track(batches, 'Recordings', -(-len(items) // batch_size), console=console)
+        for batch in batches:
             yield from self.forward(batch)
-
-    def _with_bar(self, batches: Iterator[Any]) -> Iterator[Any]:
-        if not self.show_progress:
-            return batches
-        from rich.progress import track
-
-        return track(batches, description='Recordings')
 
     def preprocess(
         self,
-        inputs: Any,
+        inputs: Sequence[Item],
         batch_size: int = 1,
         *,
         layout: Any = None,
         unit: str | None = None,
-        img_shape: tuple[int, int] | None = None,
-        split: str | None = None,
         most_active: bool = False,
         on_error: str = 'raise',
     ) -> Iterator[list[Prepared]]:
-        """Batches of recordings, read and prepared one by one; see :meth:`__call__`."""
+        """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`."""
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
         self.left_out, batch = {}, []
-        for item in find_recordings(inputs, img_shape, split):
+        for item in inputs:
             try:
                 batch.append(self.prepare(item, layout=layout, unit=unit, most_active=most_active))
             except RecordingError as error:
@@ -348,9 +353,10 @@ def _follow(step: Callable, results: Mapping[str, Any], seen: np.ndarray | None)
 def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list[Look]:
     """One model's answers for recordings whose inputs have one shape."""
     packed = [one.packed[position] for one in batch]
-    with recorded(model.network) as masks:
-        samples = model.network.test_step(pseudo_collate(packed))
     inputs = torch.stack([one['inputs'] for one in packed]).numpy()
+    operations = standard_operations() if inputs.size <= SMALL else nullcontext()
+    with recorded(model.network) as masks, operations:
+        samples = model.network.test_step(pseudo_collate(packed))
     present = inputs.any((3, 4, 5))
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     return [

@@ -100,7 +100,8 @@ def find_recordings(
         The recordings in the order given; those of a directory by name.
 
     Raises:
-        RecordingError: there is nothing of that kind, or nothing at all; names it.
+        RecordingError: an input is of another kind, or there is none. Files that are missing or can't be read
+            are told when they are read.
     """
     if _is_poses(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
@@ -210,11 +211,11 @@ def _items_at(text: str, split: str | None) -> Iterator[Item]:
     elif glob.has_magic(text):
         found = sorted(glob.glob(str(path), recursive=True))
         if not found:
-            raise RecordingError(f'{text}: no file matches this pattern')
+            yield _missing(text, 'no file matches this pattern')
         for one in found:
             yield from _items_at(glob.escape(one) if not Path(one).exists() else one, split)
     else:
-        raise RecordingError(f'{text}: no such file or directory')
+        yield _missing(text, 'no such file or directory')
 
 
 def _items_below(folder: Path, split: str | None) -> Iterator[Item]:
@@ -225,9 +226,7 @@ def _items_below(folder: Path, split: str | None) -> Iterator[Item]:
         if path.is_file() and _reader(path) and not any(store in path.parents for store in stores)
     ]
     if not files and not stores:
-        raise RecordingError(
-            f'{folder}: no recordings in this directory; files end with {", ".join(SUFFIXES)}'
-        )
+        yield _missing(str(folder), f'no recordings in this directory; files end with {", ".join(SUFFIXES)}')
     for path in [*stores, *files]:
         yield from _items_in(path, split)
 
@@ -237,10 +236,14 @@ def _items_in(path: Path, split: str | None) -> Iterator[Item]:
         try:
             yield from _annotated(path, split)
         except (ValueError, OSError) as caught:
-            # Told when its turn comes, so that the others are answered.
             yield Item(str(path), partial(_fail, caught))
         return
     yield Item(str(path), partial(_read_file, path))
+
+
+def _missing(name: str, reason: str) -> Item:
+    """Told when its turn comes, so that the others are answered."""
+    return Item(name, partial(_fail, ValueError(reason)))
 
 
 def _fail(error: Exception) -> Recorded:

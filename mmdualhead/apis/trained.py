@@ -16,22 +16,19 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope, Registry
 from torch import Tensor, nn
 
-import mmdualhead
 from mmdualhead.apis.answer import name_classes
+from mmdualhead.apis.packing import digest
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, weights_of
 from mmdualhead.engine.config_check import parse_config
+from mmdualhead.program import PACKAGE, shipped
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 SCOPE = 'mmaction'
 
-PACKAGED = Path(mmdualhead.__file__).parent / 'weights' / 'utd_mhad_j.pth'
+PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
 """The model that the package carries: UTD-MHAD, joints."""
-
-CONFIG_FOLDERS = tuple(
-    Path(mmdualhead.__file__).parent / folder for folder in (Path('.mim', 'configs'), Path('..', 'configs'))
-)
 
 
 class ModelError(ValueError):
@@ -164,10 +161,9 @@ def find_config(name: str) -> Path:
     Raises:
         FileNotFoundError: there is neither such a config nor such a file.
     """
-    for folder in CONFIG_FOLDERS:
-        found = sorted(folder.rglob(f'{name}.py')) if '/' not in name and folder.is_dir() else []
-        if found:
-            return found[0]
+    found = sorted(shipped('configs').rglob(f'{name}.py')) if name.isidentifier() else []
+    if found:
+        return found[0]
     raise FileNotFoundError(f'{name}: neither a file, a work dir nor the name of a config')
 
 
@@ -238,6 +234,9 @@ def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str
             network = MODELS.build(ConfigDict(config['model']))
     except Exception as error:  # whatever a config of somebody else's makes of a constructor
         raise ModelError(f'{path}: its config builds no network: {error}') from error
+    told = (checkpoint.get('meta') or {}).get('sha256')
+    if told is not None and told != digest(checkpoint['state_dict']):
+        raise ModelError(f'{path} is damaged: its weights are not those it was packed with')
     weights = {
         name: value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
         for name, value in weights_of(checkpoint).items()

@@ -21,6 +21,7 @@ from mmdualhead.datasets.annotations.files import (
 )
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.annotations.store import StoreClips
+from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
 
 
@@ -77,12 +78,19 @@ class SkeletonDataset(PoseDataset):
         file = open_annotations(path)
         split = choose_split(self.split, file.splits, path)
         self._normalized = bool(file.meta.get('normalized'))
+        self._metainfo = {**self._known(file), **self._metainfo}
         clips = self._check(file, split) if self.check else file.select(split)
         if isinstance(clips, StoreClips):
             self.serialize_data = False
         if not len(clips):
             raise AnnotationError(f'{path}: split {split!r} holds no clips')
         return clips
+
+    def _known(self, file: AnnotationFile) -> dict[str, Any]:
+        """What MMEngine writes into every checkpoint, so that answers have names."""
+        known = {key: file.meta[key] for key in ('dataset', 'layout', 'classes') if file.meta.get(key)}
+        names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
+        return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:
         """The clips of a split that can be used, after ending on faults and telling the rest."""

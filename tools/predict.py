@@ -1,0 +1,79 @@
+"""Say what is done in recordings: files, directories, patterns, annotation files.
+
+python tools/predict.py a1_s2_t1_skeleton.mat
+python tools/predict.py 'clips/*.skeleton' --model work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --json out.json
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.predict import complain, predict, to_table
+from mmdualhead.skeletons import ALIASES, SKELETONS
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('recordings', nargs='+', metavar='RECORDING', help='a file, a directory or a pattern')
+    parser.add_argument(
+        '--model',
+        nargs='+',
+        help='a checkpoint or work dir, one per stream, or the name of a config with --weights '
+        '(default: the model that the package carries)',
+    )
+    parser.add_argument('--weights', nargs='+', help='the checkpoint of a config, one per stream')
+    parser.add_argument(
+        '--stream-weights', nargs='+', default=['equal'], help='one per stream, 1:1, 2:2:1:1, or equal'
+    )
+    parser.add_argument('--top', type=int, default=5, help='how many classes to name (default: 5)')
+    out = parser.add_mutually_exclusive_group()
+    out.add_argument('--json', type=Path, metavar='OUT', help='write everything that is known as JSON')
+    out.add_argument('--csv', type=Path, metavar='OUT', help='write the best classes as CSV')
+    parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
+    parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help="of recordings of one's own")
+    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help="of recordings of one's own")
+    parser.add_argument('--split', help='of annotation files, only this split')
+    parser.add_argument('--most-active', action='store_true', help='of too many persons, keep these')
+    parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
+    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    inferencer = SkeletonInferencer(
+        args.model,
+        args.weights,
+        args.device,
+        stream_weights=args.stream_weights,
+        show_progress=sys.stderr.isatty(),
+    )
+    for model in inferencer.models:
+        sys.stderr.write(f'model: {model.describe()}\n')
+    answers, left_out = predict(
+        inferencer,
+        args.recordings,
+        json_out=args.json,
+        csv_out=args.csv,
+        view=args.view,
+        top=args.top,
+        layout=args.layout,
+        unit=args.unit,
+        split=args.split,
+        most_active=args.most_active,
+        batch_size=args.batch_size,
+    )
+    print(to_table(answers, args.top))
+    complain(left_out, len(answers) + len(left_out))
+    if left_out:
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f'error: {error}')
