@@ -10,6 +10,9 @@ from mmdualhead.datasets.annotations.files import AnnotationFile
 from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
+STREAM_STEPS = ('SkeletonStream', 'GenSkeFeat')
+"""The steps that form streams, ours and MMAction2's."""
+
 
 def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
     """What a config of another stream differs in, for the last line of such a config::
@@ -37,7 +40,7 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
         names = [step_name(step) for step in steps]
         if sum(name in said for name in names) != 1:
             raise ValueError(
-                f'stream {stream!r} needs exactly one step of {" or ".join(said)}, found {names}'
+                f'stream {stream!r} needs exactly one step of {" or ".join(STREAM_STEPS)}, found {names}'
             )
         return [{**step, **said.get(name, {})} for step, name in zip(steps, names, strict=True)]
 
