@@ -104,7 +104,6 @@ if __name__ == '__main__':
         classifiers=[
             'Development Status :: 4 - Beta',
             'Intended Audience :: Science/Research',
-            'License :: OSI Approved :: Apache Software License',
             'Programming Language :: Python :: 3',
             *(f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)),
             'Topic :: Scientific/Engineering :: Artificial Intelligence',

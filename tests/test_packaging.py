@@ -105,3 +105,12 @@ def test_model_index_names_only_what_exists():
         for model in content['Models']:
             assert model['In Collection'] in collections
             assert (ROOT / model['Config']).is_file(), model['Config']
+
+
+def test_the_workflow_tests_the_pythons_that_are_promised():
+    workflow = yaml.safe_load((ROOT / '.github' / 'workflows' / 'test.yml').read_text())
+    job = workflow['jobs']['test']
+    promised = re.findall(r'range\((\d+), (\d+)\)', (ROOT / 'setup.py').read_text())
+    ((lowest, end),) = promised
+    assert job['strategy']['matrix']['python'] == [f'3.{minor}' for minor in range(int(lowest), int(end))]
+    assert 'bash tools/test.sh' in [step.get('run') for step in job['steps']]
