@@ -71,6 +71,16 @@ def test_every_stream_every_pair_and_all_are_evaluated(make_scores):
     assert pair.metrics['top1'] == pytest.approx(right.mean())
 
 
+def test_a_weight_of_zero_leaves_a_stream_out(make_scores):
+    streams = [make_scores(seed=seed, skill=1.0) for seed in range(3)]
+    assert parse_weights(['1:0:2'], 3) == (1, 0, 2)
+    np.testing.assert_array_equal(fuse(streams[:2], (1, 0)).fused, streams[0].fused)
+    fusions = {f.streams: f.metrics for f in evaluate_fusions(streams, (1, 0, 2))}
+    assert fusions[0, 1] == fusions[(0,)]
+    assert fusions[0, 1, 2] == fusions[0, 2]
+    assert (0, 1) not in {f.streams for f in evaluate_fusions(streams, (0, 0, 2))}
+
+
 def test_one_stream_alone_is_its_own_fusion(make_scores):
     fusions = evaluate_fusions([make_scores()], (1,))
     assert [f.streams for f in fusions] == [(0,)]
@@ -124,3 +134,27 @@ def test_logits_become_softmax_and_sums_of_clips_are_normalized(make_scores):
         assert done == kind
         np.testing.assert_allclose(result.fused, probabilities.fused, rtol=1e-6)
     assert to_probabilities(half)[1] == 'as they are'
+
+
+def rows(make_scores, *values):
+    return replace(make_scores(clips=len(values), classes=2), heads={'fused': np.array(values, np.float64)})
+
+
+@pytest.mark.parametrize(
+    ('values', 'kind'),
+    [
+        ([[0.5, 0.515], [0.5, 0.5]], 'as they are'),  # sums of 1 within 2%
+        ([[0.5, 0.53], [0.5, 0.53]], 'normalized'),  # a common sum, but not 1
+        ([[5, 5.1], [5, 5]], 'normalized'),
+        ([[5, 5.3], [5, 5]], 'softmax'),  # no common sum
+        ([[1.5, -0.5], [0.5, 0.5]], 'softmax'),  # sums of 1, but negative
+    ],
+)
+def test_what_scores_are_taken_for(make_scores, values, kind):
+    assert to_probabilities(rows(make_scores, *values))[1] == kind
+
+
+def test_softmax_of_large_logits_is_finite(make_scores):
+    probabilities, _ = to_probabilities(rows(make_scores, [1000, 1001], [-5000, 0]))
+    expected = 1 / (1 + np.e)
+    np.testing.assert_allclose(probabilities.fused, [[expected, 1 - expected], [0, 1]], atol=1e-12)

@@ -48,6 +48,20 @@ def test_label_smoothing_spreads_the_label():
     torch.testing.assert_close(smooth.loss(FEATS, samples(0, 1, 2, 4))['coarse_loss'], expected)
 
 
+def test_dropout_drops_pooled_features_in_training_only():
+    classifier = make(dropout=0.5)
+    feats = {'coarse': torch.ones(1000, 1, 6, 1, 1), 'fine': torch.ones(1000, 1, 3, 1, 1)}
+    with torch.no_grad():
+        for linear in classifier.linear.values():
+            linear.weight.zero_()
+            linear.bias.zero_()
+            linear.weight[0, 0] = 1
+        for logits in classifier(feats):
+            assert logits[:, 0].unique().tolist() == [0, 2]
+            assert logits[:, 0].mean().item() == pytest.approx(1, abs=0.2)
+        assert {logits[:, 0].unique().item() for logits in classifier.eval()(feats)} == {1}
+
+
 def predict(classifier: DualHeadClassifier, feats=FEATS, clips: int = 4) -> list[ActionDataSample]:
     return classifier.predict(feats, samples(*range(clips)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from mmaction.structures import ActionDataSample
@@ -78,6 +80,22 @@ def test_empty_persons_are_skipped_exactly(model, empty):
         assert_alike(logits(fused, x), logits(model, x))
     longer = x.repeat(1, 1, 1, 2, 1, 1)
     assert_alike(logits(fused, longer), logits(model, longer))
+
+
+@pytest.mark.parametrize('frames', [slice(-1, None), slice(0, 3), slice(1, None)])
+def test_zero_frames_leave_a_person_there(model, frames):
+    """Motion streams end in one, and Kinect loses persons for some frames; zero joints don't matter, either."""
+    x = clips()
+    x[:, :, :, frames] = 0
+    x[0, :, 1, :, 2] = 0
+    assert_alike(logits(fuse(model), x), logits(model, x))
+
+
+def test_empty_persons_are_kept_by_type(model):
+    fused, x = fuse(model), clips([(0, 1)])
+    expected = logits(copy.deepcopy(fused).double(), x.double())
+    logits(fused, x)
+    torch.testing.assert_close(logits(fused.double(), x.double()), expected, rtol=1e-11, atol=1e-11)
 
 
 def test_the_network_sees_no_empty_person(model):

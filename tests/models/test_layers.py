@@ -107,6 +107,17 @@ class TestNarrowPathway:
         torch.testing.assert_close(found.running_var, exact.running_var)
 
 
+def test_cumulative_statistics():
+    """``momentum=None`` averages over all batches, each of which counts as much as the others."""
+    weight, bias = torch.randn(6, 2, 1, 1), torch.randn(6)
+    found, exact = torch.nn.BatchNorm2d(6, momentum=None), torch.nn.BatchNorm2d(6, momentum=None)
+    for _ in range(3):
+        x = torch.randn(3, 2, 7, 4)
+        normalized_mixing(x, weight, bias, found)
+        exact(torch.nn.functional.conv2d(x, weight, bias))
+    torch.testing.assert_close(dict(found.named_buffers()), dict(exact.named_buffers()))
+
+
 def test_synchronized_norms_take_the_moments_of_all_workers(tmp_path):
     """Two processes with one and three clips learn what one learns from the four, and tell both gradients."""
     x, weight, bias = torch.randn(4, 2, 3, 5), torch.randn(6, 2, 1, 1), torch.randn(6)
@@ -134,6 +145,15 @@ def _normalize_a_part(rank: int, x: Tensor, weight: Tensor, bias: Tensor, folder
 def test_branches_that_do_not_divide_the_channels_are_refused():
     with pytest.raises(ValueError, match='16 channels do not divide into 6 branches'):
         MSTCN(16, 16, 1, (1, 2, 3, 4))
+
+
+def test_graph_convolutions_start_at_the_skeleton():
+    """The learned adjacency starts at U(-1e-6, 1e-6), mixing at U(-b, b) with b = 1 / sqrt(K C)."""
+    conv = graph_conv(50, 100, disentangled_adjacency(CHAIN, 3))
+    assert 0.5e-6 < conv.residual.abs().max() <= 1e-6
+    for parameter in (conv.weight, conv.bias):
+        assert 0.9 < parameter.abs().max() * 150**0.5 <= 1
+        assert abs(parameter.mean()) * 150**0.5 < 0.2
 
 
 def test_merged_branches_start_like_branches_of_their_own():
