@@ -244,8 +244,10 @@ class WindowCollapse(nn.Conv2d):
         Returns:
             (N, D, T, V).
         """
+        frames = x.shape[2]
         mixing = (weight.flatten(1), bias, self._frame_by_frame(), self.bias)
-        return mix_and_collapse(x.permute(0, 2, 3, 1), *mixing).permute(0, 3, 1, 2)
+        collapsed = mix_and_collapse(x.permute(0, 2, 3, 1).flatten(1, 2), *mixing)
+        return collapsed.unflatten(1, (frames, -1)).permute(0, 3, 1, 2)
 
     def _frame_by_frame(self) -> Tensor:
         """The weight of the 1x1 convolution, (D, W * C)."""

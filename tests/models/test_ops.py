@@ -37,7 +37,7 @@ def product_arguments(window: int, frames: int = T) -> list[Tensor]:
 
 
 def collapse_arguments(window: int) -> list[Tensor]:
-    return tensors((N, T, V * window, C), (F, C), (F,), (D, window * F), (D,))
+    return tensors((N, T * window, C), (F, C), (F,), (D, window * F), (D,))
 
 
 def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -55,8 +55,8 @@ def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, strid
 
 
 def plain_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
-    features = (x @ weight.t() + bias).relu().unflatten(2, (V, -1))
-    return torch.einsum('ntvif,dif->ntvd', features, collapse.unflatten(1, (-1, F))) + shift
+    features = (x @ weight.t() + bias).relu().unflatten(1, (T, -1))
+    return torch.einsum('nlif,dif->nld', features, collapse.unflatten(1, (-1, F))) + shift
 
 
 def assert_equal(found: Tensor, expected: Tensor, arguments: list[Tensor]) -> None:
@@ -86,7 +86,7 @@ class TestKernels:
         y, *rest = collapse_arguments(3)
         with Kernels(device):
             assert window_product(x[:0], *others, 2).shape == (0, 4, V * 3, D)
-            assert mix_and_collapse(y[:0], *rest).shape == (0, T, V, D)
+            assert mix_and_collapse(y[:0], *rest).shape == (0, T, D)
 
     @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
     def test_autocast_keeps_sums_in_single_precision(self, half, device):
@@ -122,7 +122,7 @@ class TestBatched:
         y, *rest = collapse_arguments(5)
         with Kernels(batched) as found:
             window_product(x[:1].expand(persons, -1, -1, -1), *others, 2).sum().backward()
-            mix_and_collapse(y[:1].expand(persons, -1, -1, -1), *rest).sum().backward()
+            mix_and_collapse(y[:1].expand(persons, -1, -1), *rest).sum().backward()
         return found.counts.total()
 
     def test_kernels_do_not_grow_with_the_batch(self):

@@ -54,20 +54,20 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
-    r"""Mix the channels of every frame in every window, ReLU, then collapse each window to one frame.
+    r"""Mix the channels of every frame in each of L windows, ReLU, then collapse the window to one frame.
 
-    .. math:: y[t, v] = c + \sum_i C_i \, \max(0, W x[t, (v, i)] + b)
+    .. math:: y[l] = c + \sum_i C_i \, \max(0, W x[l, i] + b)
 
     The F channels inside the windows, a network's largest tensor, are never formed as a whole; the backward
     forms them again.
 
     Args:
-        x: (N, T, V * W, C), joint by joint; cast under autocast as in :func:`window_product`.
+        x: (N, L * W, C), window by window; cast under autocast as in :func:`window_product`.
         weight, bias: W, (F, C), and b, (F,).
         collapse, shift: C, (D, W * F), frame by frame, and c, (D,).
 
     Returns:
-        (N, T, V, D).
+        (N, L, D).
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x).contiguous(), weight, bias, collapse, shift)
@@ -138,8 +138,8 @@ def _mix_and_collapse_shape(
     collapse: Tensor,
     shift: Tensor,  # noqa: ARG001
 ) -> Tensor:
-    joints = x.shape[2] * weight.shape[0] // collapse.shape[1]
-    return x.new_empty(x.shape[0], x.shape[1], joints, collapse.shape[0])
+    window = collapse.shape[1] // weight.shape[0]
+    return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -164,13 +164,12 @@ def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) 
 
 
 def _mix_and_collapse_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
-    nodes = x[0] * x[1] * x[2]
-    return 2 * nodes * weight[0] * (weight[1] + rest[1][0])
+    return 2 * x[0] * x[1] * weight[0] * (weight[1] + rest[1][0])
 
 
 def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
     x, weight = inputs[:2]
-    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * x[2] * weight[0] * weight[1]
+    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * weight[0] * weight[1]
 
 
 _PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'

@@ -85,7 +85,7 @@ def mix_and_collapse_backward(
 
 def _persons(x: Tensor, weight: Tensor) -> int:
     """How many persons' channels inside the windows the budget holds."""
-    return max(1, BUDGET // (x[:1].numel() // x.shape[3] * len(weight) * x.element_size() or 1))
+    return max(1, BUDGET // (x.shape[1] * len(weight) * x.element_size() or 1))
 
 
 class _Strip:

@@ -1,6 +1,6 @@
 """Mixing and collapsing windows, a given number of persons at a time.
 
-N clips times persons, T frames, V joints, W frames in a window, C input and D output channels, F channels
+N clips times persons, L windows of W frames, C input and D output channels, F channels
 inside the windows. Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
 """
 
@@ -11,10 +11,9 @@ from torch import Tensor
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, persons: int) -> Tensor:
-    clips, frames, nodes, _ = x.shape
     window = collapse.shape[1] // len(weight)
     weight, bias, collapse, shift = (t.to(x.dtype) for t in (weight, bias, collapse, shift))
-    out = x.new_empty(clips, frames, nodes // window, len(collapse))
+    out = x.new_empty(len(x), x.shape[1] // window, len(collapse))
     for part, result in zip(x.split(persons), out.split(persons), strict=True):
         features = _features(part, weight, bias)
         torch.addmm(
@@ -37,19 +36,18 @@ def backward(
     grad_x = torch.empty_like(x)
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     weight, bias, collapse = (t.to(x.dtype) for t in (weight, bias, collapse))
-    for part, out, told in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
-        rows, told = part.flatten(1, 2), told.flatten(1, 2)
-        features = _features(part, weight, bias).view(len(part), -1, collapse.shape[1])
+    for rows, out, told in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
+        features = _features(rows, weight, bias).view(*told.shape[:2], collapse.shape[1])
         into = torch.mm(told.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
         grads[2] += torch.bmm(told.transpose(1, 2), features).sum(0, **sums)
         grads[3] += told.sum((0, 1), **sums)
         into = into.view(*rows.shape[:2], len(weight))
         grads[0] += torch.bmm(into.transpose(1, 2), rows).sum(0, **sums)
         grads[1] += into.sum((0, 1), **sums)
-        torch.mm(into.flatten(0, 1), weight, out=out.view(-1, x.shape[3]))
+        torch.mm(into.flatten(0, 1), weight, out=out.view(-1, x.shape[2]))
     return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
 
 
 def _features(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What is inside the windows, (N * T * V * W, F)."""
-    return torch.addmm(bias, x.flatten(0, 2), weight.t()).relu_()
+    """What is inside the windows, (N * L * W, F)."""
+    return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_()
