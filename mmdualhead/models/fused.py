@@ -26,10 +26,10 @@ from mmdualhead.models.layers import (
     NarrowGraphConv,
     NarrowMSG3D,
     gather_windows,
-    graph_product,
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
+from mmdualhead.models.ops import window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
 
 MAX_CACHED_LENGTHS = 8
@@ -199,7 +199,7 @@ class FusedGraphConv(nn.Module):
         self.register_buffer('matrix', conv.matrix())
 
     def forward(self, x: Tensor) -> Tensor:
-        return graph_product(x, self.weight, self.bias, self.matrix, self.stride).relu_()
+        return window_product(x, self.weight, self.bias, self.matrix, self.stride).relu_()
 
 
 class FusedNarrowGraphConv(nn.Module):

@@ -73,7 +73,7 @@ class GraphConv(nn.Module):
         return nodes.unflatten(1, (self.window, -1)).unflatten(3, (self.window, -1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return graph_product(x, self.weight, self.bias, self.matrix(), self.stride)
+        return window_product(x, self.weight, self.bias, self.matrix(), self.stride)
 
 
 class NarrowGraphConv(GraphConv):
@@ -103,22 +103,6 @@ def graph_conv(
     """The graph convolution that lets the narrower of C and D pass the graph; see :class:`GraphConv`."""
     order = NarrowGraphConv if in_channels < out_channels else GraphConv
     return order(in_channels, out_channels, adjacency, window, stride)
-
-
-def graph_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
-    """The formula of :class:`GraphConv`, given its matrix.
-
-    Args:
-        x: (N, C, T, V).
-        weight: (K, D, C).
-        bias: (D,).
-        matrix: (V * W, W * V * K).
-        stride: s.
-
-    Returns:
-        (N, D, ceil(T / s), V * W).
-    """
-    return window_product(x.permute(0, 2, 3, 1), weight, bias, matrix, stride).permute(0, 3, 1, 2)
 
 
 def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tensor:

@@ -33,7 +33,7 @@ def tensors(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 
 def product_arguments(window: int, frames: int = T) -> list[Tensor]:
-    return tensors((N, frames, V, C), (K, D, C), (D,), (V * window, window * V * K))
+    return tensors((N, C, frames, V), (K, D, C), (D,), (V * window, window * V * K))
 
 
 def collapse_arguments(window: int) -> list[Tensor]:
@@ -41,8 +41,8 @@ def collapse_arguments(window: int) -> list[Tensor]:
 
 
 def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
-    frames, window = x.shape[1], len(matrix) // V
-    mixed = torch.einsum('kdc,ntuc->ntukd', weight, x)
+    frames, window = x.shape[2], len(matrix) // V
+    mixed = torch.einsum('kdc,nctu->ntukd', weight, x)
     a = matrix.view(V, window, window, V, K)  # v, i, j, u, k
     windows = []
     for t in range(0, frames, stride):
@@ -51,7 +51,7 @@ def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, strid
         windows.append(
             sum(torch.einsum('viuk,nukd->nvid', a[:, :, j], mixed[:, frame]) for j, frame in inside)
         )
-    return torch.stack(windows, 1).flatten(2, 3) + bias
+    return (torch.stack(windows, 1).flatten(2, 3) + bias).permute(0, 3, 1, 2)
 
 
 def plain_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
@@ -85,19 +85,19 @@ class TestKernels:
         x, *others = product_arguments(3)
         y, *rest = collapse_arguments(3)
         with Kernels(device):
-            assert window_product(x[:0], *others, 2).shape == (0, 4, V * 3, D)
+            assert window_product(x[:0], *others, 2).shape == (0, D, 4, V * 3)
             assert mix_and_collapse(y[:0], *rest).shape == (0, T, D)
 
     @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
     def test_autocast_keeps_sums_in_single_precision(self, half, device):
         """A gradient that sums 84,000 ones is exact; half precision would end at 256 or 65,504."""
         x, weight, bias, matrix = [torch.ones_like(a, dtype=torch.float32) for a in product_arguments(3)]
-        x = x[:1].expand(1000, T, V, C)
+        x = x[:1].expand(1000, C, T, V)
         parameters = [a.requires_grad_() for a in (weight, bias, matrix)]
         with torch.autocast('cpu', half), Kernels(device):
             out = window_product(x, *parameters, 1)
         assert out.dtype is half
-        assert out[0, 1].unique().item() == 3 * V * K * C + 1
+        assert out[0, :, 1].unique().item() == 3 * V * K * C + 1
         with Kernels(device):
             grads = torch.autograd.grad(out.sum(), parameters)
         assert [grad.dtype for grad in grads] == 3 * [torch.float32]

@@ -1,7 +1,8 @@
 """The network's two most expensive operations, each with a backward and a kernel for each kind of device.
 
 N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels,
-F channels inside the windows. Tensors are (N, T, V, C) in memory, so that consecutive frames are one matrix.
+F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
+frames are one matrix.
 
 A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
 as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
@@ -39,7 +40,7 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     frames, never copied. The backward forms the mixed frames again instead of keeping K * D channels a joint.
 
     Args:
-        x: (N, T, V, C). Under autocast it is cast, products run in its type, and the sums that make up the
+        x: (N, C, T, V). Under autocast it is cast, products run in its type, and the sums that make up the
             gradients of the other arguments stay in theirs.
         weight: (K, D, C), the mixing of each scale.
         bias: (D,).
@@ -47,10 +48,10 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         stride: s, frames between windows.
 
     Returns:
-        (N, ceil(T / s), V * W, D).
+        (N, D, ceil(T / s), V * W).
     """
     operation = plain.window_product if _traced() else _window_product
-    return operation(_cast(x).contiguous(), weight, bias, matrix, stride)
+    return operation(_cast(x), weight, bias, matrix, stride)
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
         (N, L, D).
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
-    return operation(_cast(x).contiguous(), weight, bias, collapse, shift)
+    return operation(_cast(x), weight, bias, collapse, shift)
 
 
 @contextmanager
@@ -121,14 +122,15 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
 
     def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grads = backward(grad.contiguous(), *ctx.saved_tensors, *ctx.numbers)
+        grads = backward(grad, *ctx.saved_tensors, *ctx.numbers)
         return *grads, *(None for _ in ctx.numbers)
 
     register_autograd(operation._qualname, differentiate, setup_context=keep)
 
 
 def _window_product_shape(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:  # noqa: ARG001
-    return x.new_empty(x.shape[0], (x.shape[1] - 1) // stride + 1, matrix.shape[0], weight.shape[1])
+    windows = (x.shape[2] - 1) // stride + 1
+    return x.new_empty(x.shape[0], windows, matrix.shape[0], weight.shape[1]).permute(0, 3, 1, 2)
 
 
 def _mix_and_collapse_shape(
@@ -143,13 +145,17 @@ def _mix_and_collapse_shape(
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
-    return tuple(torch.empty_like(value) for value in inputs if isinstance(value, Tensor))
+    x, *parameters = (value for value in inputs if isinstance(value, Tensor))
+    dense = torch.contiguous_format if x.dim() == 3 else torch.channels_last
+    return torch.empty_like(x, memory_format=dense), *(
+        torch.empty_like(value, memory_format=torch.contiguous_format) for value in parameters
+    )
 
 
 def _window_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
     """Of the frames' mixing and of the windows' products."""
     _, matrix, stride = rest
-    (clips, frames, joints, _), (scales, mixed, channels) = x, weight
+    (clips, _, frames, joints), (scales, mixed, channels) = x, weight
     windows = (frames - 1) // stride + 1
     mixing = frames * joints * channels * scales * mixed
     return 2 * clips * (mixing + windows * matrix[0] * matrix[1] * mixed)
@@ -159,7 +165,7 @@ def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) 
     """Every product has two gradients, and the frames are mixed again."""
     x, weight = inputs[:2]
     scales, mixed, channels = weight
-    mixing = 2 * x[0] * x[1] * x[2] * channels * scales * mixed
+    mixing = 2 * x[0] * x[2] * x[3] * channels * scales * mixed
     return 2 * _window_product_flops(*inputs) + mixing
 
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import collapse
+from .layout import frames_first
 
 BUDGET = 1 << 30
 """Bytes that a kernel's largest intermediate may take; the backward holds three of that size.
@@ -38,6 +39,7 @@ def set_budget(size: int) -> None:
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    x = frames_first(x)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     strip = _Strip(x, weight, matrix, stride)
     out = x.new_empty(len(x), strip.count, len(matrix), strip.mixed)
@@ -45,12 +47,13 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         windows = strip.windows(strip.mix(strip.padded(part), weight))
         found = torch.bmm(matrix.expand(len(windows), -1, -1), windows)
         torch.add(found.unflatten(0, (len(part), strip.steps))[:, : strip.count], bias, out=result)
-    return out
+    return out.permute(0, 3, 1, 2)
 
 
 def window_product_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, matrix)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
@@ -70,7 +73,9 @@ def window_product_backward(
             grad_frames[:, :, phase] = (mixed @ weight.flatten(0, 1)).view_as(grad_frames[:, :, phase])
         out.copy_(grad_frames.flatten(1, 2)[:, strip.pad : strip.pad + strip.frames])
     grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix.flatten(1))
-    return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), *(
+        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
+    )
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:

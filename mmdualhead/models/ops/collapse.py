@@ -11,6 +11,7 @@ from torch import Tensor
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, persons: int) -> Tensor:
+    x = x.contiguous()
     window = collapse.shape[1] // len(weight)
     weight, bias, collapse, shift = (t.to(x.dtype) for t in (weight, bias, collapse, shift))
     out = x.new_empty(len(x), x.shape[1] // window, len(collapse))
@@ -31,6 +32,7 @@ def backward(
     shift: Tensor,
     persons: int,
 ) -> tuple[Tensor, ...]:
+    x, grad = x.contiguous(), grad.contiguous()
     parameters = (weight, bias, collapse, shift)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
     grad_x = torch.empty_like(x)

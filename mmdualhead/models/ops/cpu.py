@@ -13,12 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import collapse
+from .layout import frames_first
 
 mix_and_collapse = partial(collapse.forward, persons=1)
 mix_and_collapse_backward = partial(collapse.backward, persons=1)
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    x = frames_first(x)
     weight, bias, matrix = (t.to(x.dtype) for t in (weight, bias, matrix))
     windows = _Windows(x, weight, matrix, stride)
     mixing = weight.flatten(0, 1).t()
@@ -28,12 +30,13 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     for clip, result in zip(x.flatten(1, 2), out, strict=True):
         torch.mm(clip, mixing, out=windows.inner(buffer))
         torch.bmm(each, windows.view(buffer), out=result).add_(bias)
-    return out
+    return out.permute(0, 3, 1, 2)
 
 
 def window_product_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, matrix)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     windows = _Windows(x, weight, matrix, stride)
@@ -51,7 +54,9 @@ def window_product_backward(
             grad_weight += grad_frames.t() @ clip[phase.frames].flatten(0, 1)
             out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
     grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix)
-    return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), *(
+        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
+    )
 
 
 class _Windows:

@@ -16,15 +16,15 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     :func:`~mmdualhead.models.ops.window_product`.
     """
     scales, mixed, _ = weight.shape
-    rows = x.shape[2] * scales
+    rows = x.shape[3] * scales
     weight, bias, matrix = weight.to(x), bias.to(x), matrix.to(x)
-    frames = F.linear(x, weight.flatten(0, 1)).unflatten(3, (scales, mixed))
+    frames = F.linear(x.permute(0, 2, 3, 1), weight.flatten(0, 1)).unflatten(3, (scales, mixed))
     kernel = matrix.unflatten(1, (-1, rows)).transpose(1, 2).unsqueeze(3)
     pad = (kernel.shape[2] - 1) // 2
     windows = F.conv2d(
         frames.permute(0, 2, 3, 1, 4).flatten(1, 2), kernel, stride=(stride, 1), padding=(pad, 0)
     )
-    return windows.transpose(1, 2) + bias
+    return (windows.transpose(1, 2) + bias).permute(0, 3, 1, 2)
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
