@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
-
-FUSED = 'fused'
-"""What the score that decides is called beside those of the heads."""
 
 
 class Guess(NamedTuple):

@@ -19,13 +19,14 @@ from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from torch import Tensor
 
-from mmdualhead.apis.answer import FUSED, Answer
+from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.attended import recorded
 from mmdualhead.apis.recordings import Item, Recorded, RecordingError, find_recordings
 from mmdualhead.apis.suitable import suit
 from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
 from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.fusion import parse_weights
+from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.ops import standard_operations
 
 SMALL = 1 << 16
@@ -361,7 +362,7 @@ def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     return [
         Look(
-            scores=_scores(sample),
+            scores=_scores(sample, list(getattr(model.network, 'heads', ()))),
             when=None if when is None else _over_frames(when[n], one.frames[position], one.recording),
             where=None if where is None else where[n].astype(np.float32),
         )
@@ -369,11 +370,10 @@ def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list
     ]
 
 
-def _scores(sample: ActionDataSample) -> dict[str, np.ndarray]:
-    """(K,) by head, the fused score first."""
-    heads = {key.removesuffix('_score'): value for key, value in sample.items() if key.endswith('_score')}
-    fused = heads.pop('pred')
-    return {head: _array(value) for head, value in {FUSED: fused, **heads}.items()}
+def _scores(sample: ActionDataSample, heads: Sequence[str]) -> dict[str, np.ndarray]:
+    """(K,) by head, the fused score first, then those of the network in its order."""
+    scores = head_scores(sample)
+    return {head: _array(scores[head]) for head in (FUSED, *heads)}
 
 
 def _array(value: Tensor) -> np.ndarray:

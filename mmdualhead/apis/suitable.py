@@ -139,8 +139,8 @@ def _in_meters(recording: Recorded, skeleton: Skeleton, unit: str | None) -> Rec
     if axes is not None and axes.unit != 'm':
         looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
         raise ValueError(
-            f'keypoint: person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}; say unit= '
-            f"'cm' or 'mm', or 'm' to take the numbers as they are"
+            f'keypoint: person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}; say '
+            f"unit='cm' or 'mm', or 'm' to take the numbers as they are"
         )
     return recording
 

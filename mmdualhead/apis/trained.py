@@ -130,6 +130,8 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
     if path.is_dir():
         return None, Path(weights or checkpoint_in(path))
     if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
+        if weights is not None:
+            raise ModelError(f'{path} has weights of its own; {weights} would need a config')
         return None, path
     return Config.fromfile(path if path.is_file() else find_config(str(model)))._cfg_dict, _need_weights(
         f'the config {model}', weights

@@ -1,0 +1,220 @@
+"""An inferencer answers as a test does, whatever it is made from and however recordings come."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.recordings import RecordingError
+from mmdualhead.apis.trained import ModelError
+from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from mmdualhead.evaluation.scores import load_scores
+from tests.apis.trained import save_trained, small_config
+from tests.datasets.converters.raw_files import write_utd
+
+
+def scores_of(result, head='fused'):
+    return np.stack([answer.scores[head] for answer in result['predictions']])
+
+
+@pytest.fixture(scope='module')
+def annotations(tmp_path_factory, recording):
+    """An annotation file of clips of different lengths, one of them shorter than a sample."""
+    clips = [
+        dict(frame_dir=f'clip{i}', label=i, total_frames=frames, keypoint=recording(frames, seed=i)[None])
+        for i, frames in enumerate((1, 7, 16, 40, 90))
+    ]
+    clips[3]['keypoint'][:, 10:14] = 0  # nobody is there
+    path = tmp_path_factory.mktemp('data') / 'clips.pkl'
+    content = dict(split=dict(xsub_train=[], xsub_val=[c['frame_dir'] for c in clips]), annotations=clips)
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
+@pytest.fixture(scope='module')
+def tested(annotations, checkpoint, tmp_path_factory):
+    """What a test of the same config and checkpoint dumps."""
+    folder = tmp_path_factory.mktemp('tested')
+    config = small_config()
+    config.merge_from_dict(
+        dict(
+            work_dir=str(folder),
+            load_from=str(checkpoint),
+            test_dataloader=dict(num_workers=0, persistent_workers=False, batch_size=2),
+            test_evaluator=[dict(type='DumpScores', out_file=str(folder / 'scores.npz'))],
+            experiment_name=folder.name,
+        )
+    )
+    config.test_dataloader.dataset.ann_file = str(annotations)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.runner.runner.collect_env', dict)
+        Runner.from_cfg(config).test()
+    return load_scores(folder / 'scores.npz')
+
+
+class TestAgainstATest:
+    @pytest.mark.parametrize('batch_size', [1, 3, 8])
+    def test_scores_are_equal_whatever_the_batch(self, tested, inferencer, annotations, batch_size):
+        result = inferencer(str(annotations), batch_size=batch_size)
+        assert [answer.name for answer in result['predictions']] == list(tested.names)
+        for head in ('fused', 'coarse', 'fine'):
+            np.testing.assert_allclose(scores_of(result, head), tested.heads[head], atol=1e-6, rtol=0)
+        assert np.ptp(tested.fused, axis=0).max() > 0.01, 'the clips should be told apart'
+
+    def test_arrays_give_what_the_file_gives(self, tested, inferencer, annotations):
+        clips = pickle.loads(annotations.read_bytes())['annotations']
+        result = inferencer([clip['keypoint'][0] for clip in clips], unit='m')
+        np.testing.assert_allclose(scores_of(result), tested.fused, atol=1e-6, rtol=0)
+
+
+class TestAnswer:
+    def test_names_labels_and_scores(self, inferencer, recording, tmp_path):
+        write_utd(tmp_path / 'a7_s2_t1_skeleton.mat', recording())
+        (answer,) = inferencer(tmp_path / 'a7_s2_t1_skeleton.mat')['predictions']
+        assert answer.true_label == 6
+        assert answer.source == tmp_path / 'a7_s2_t1_skeleton.mat'
+        assert list(answer.scores) == ['fused', 'coarse', 'fine']
+        assert answer.classes == CLASSES
+        best = answer.top(5)
+        assert [guess.score for guess in best] == sorted(answer.scores['fused'], reverse=True)[:5]
+        assert best[0].label == answer.label
+        assert best[0].name == answer.class_name == CLASSES[answer.label]
+        np.testing.assert_allclose(
+            answer.scores['fused'], (answer.scores['coarse'] + answer.scores['fine']) / 2, atol=1e-6
+        )
+
+    def test_attention_covers_the_frames_that_were_seen(self, inferencer, recording):
+        keypoint = recording(100)
+        keypoint[40:60] = 0
+        (answer,) = inferencer(keypoint)['predictions']
+        assert answer.frames.shape == (2, 16)
+        assert not set(answer.frames.ravel()) & set(range(40, 60)), 'nobody is in these frames'
+        assert answer.frames.max() > 60
+        seen = np.isin(np.arange(100), answer.frames)
+        np.testing.assert_array_equal(~np.isnan(answer.when), seen)
+        assert ((answer.when[seen] > 0) & (answer.when[seen] < 1)).all()
+        assert answer.where.shape == (20,)
+        assert ((answer.where > 0) & (answer.where < 1)).all()
+        np.testing.assert_array_equal(answer.keypoint[0], keypoint)
+
+    def test_attention_is_that_of_the_network(self, inferencer, recording):
+        """The temporal masks of a recording of one sample, averaged over the blocks by hand."""
+        (answer,) = inferencer(recording(16))['predictions']
+        network, masks = inferencer.model, []
+        hooks = [
+            module.conv.register_forward_hook(lambda _m, _i, out: masks.append(out.sigmoid()))
+            for module in network.attentions['spatial']
+        ]
+        inferencer(recording(16))
+        for hook in hooks:
+            hook.remove()
+        assert len(masks) == 2 * len(hooks), 'the attention itself and the recorder'
+        expected = torch.stack(masks[:: len(masks) // len(hooks)]).mean((0, 1, 2))
+        np.testing.assert_allclose(answer.where, expected.numpy(), atol=1e-6)
+
+    def test_json(self, inferencer, recording, tmp_path):
+        inferencer([recording(9)], pred_out_file=tmp_path / 'out.json', top=3)
+        (told,) = json.loads((tmp_path / 'out.json').read_text())['predictions']
+        assert len(told['top']) == 3
+        assert len(told['scores']['coarse']) == 27
+        assert len(told['when']) == 9
+
+    def test_data_samples(self, inferencer, recording):
+        (sample,) = inferencer(recording(), return_datasamples=True)['predictions']
+        (answer,) = inferencer(recording())['predictions']
+        assert int(sample.pred_label) == answer.label
+        np.testing.assert_array_equal(sample.coarse_score.numpy(), answer.scores['coarse'])
+
+
+class TestMadeFrom:
+    def test_a_work_dir(self, inferencer, checkpoint, recording):
+        other = SkeletonInferencer(checkpoint.parent, device='cpu')
+        np.testing.assert_array_equal(scores_of(other(recording())), scores_of(inferencer(recording())))
+
+    def test_a_config_and_weights(self, inferencer, checkpoint, recording, tmp_path):
+        (tmp_path / 'mine.py').write_text(small_config().pretty_text)
+        for config in (str(tmp_path / 'mine.py'), small_config()):
+            other = SkeletonInferencer(config, str(checkpoint), device='cpu')
+            np.testing.assert_array_equal(scores_of(other(recording())), scores_of(inferencer(recording())))
+
+    def test_the_name_of_a_config_needs_weights(self):
+        with pytest.raises(ModelError, match=r'dualhead_utd_mhad_j.*give weights'):
+            SkeletonInferencer('dualhead_utd_mhad_j')
+
+    def test_weights_that_do_not_fit_a_named_config_are_refused(self, checkpoint):
+        with pytest.raises(ModelError, match='does not fit its config'):
+            SkeletonInferencer('dualhead_utd_mhad_j', checkpoint)
+
+
+@pytest.fixture(scope='module')
+def bones(tmp_path_factory):
+    """A checkpoint that looks at bones."""
+    folder = tmp_path_factory.mktemp('bones')
+    return save_trained(folder / 'epoch_1.pth', small_config('dualhead_utd_mhad_b'), seed=1)
+
+
+class TestStreams:
+    def test_each_forms_its_own_and_all_are_fused(self, checkpoint, bones, recording):
+        single = [SkeletonInferencer(one, device='cpu')(recording()) for one in (checkpoint, bones)]
+        both = SkeletonInferencer([checkpoint, bones], device='cpu', stream_weights='2:1')
+        result = both(recording())
+        for head in ('fused', 'coarse', 'fine'):
+            joints, bone = (scores_of(one, head) for one in single)
+            np.testing.assert_allclose(scores_of(result, head), (2 * joints + bone) / 3, atol=1e-6)
+        (answer,) = result['predictions']
+        np.testing.assert_allclose(answer.streams['b']['fused'], scores_of(single[1])[0], atol=1e-6)
+        assert list(answer.streams) == ['j', 'b']
+
+    def test_one_stream_twice_is_refused(self, checkpoint):
+        with pytest.raises(ModelError, match='streams j, j; each stream may come once'):
+            SkeletonInferencer([checkpoint, checkpoint], device='cpu')
+
+
+class TestOtherInputs:
+    def test_another_layout_is_converted(self, inferencer, recording):
+        result = inferencer(recording(joints=33), layout='mediapipe', unit='m')
+        assert result['predictions'][0].keypoint.shape[2] == 20
+
+    def test_units(self, inferencer, recording):
+        meters, millimeters = inferencer(recording()), inferencer(1000 * recording(), unit='mm')
+        np.testing.assert_allclose(scores_of(millimeters), scores_of(meters), atol=1e-4)
+
+    def test_one_frame_and_many(self, inferencer, recording):
+        result = inferencer([recording(1), recording(20000)])
+        assert [len(answer.when) for answer in result['predictions']] == [1, 20000]
+
+    def test_bad_ones_can_be_left_out(self, inferencer, recording):
+        bad = recording()
+        bad[3, 4, 1] = np.nan
+        result = inferencer([recording(), bad, recording(5)], batch_size=2, on_error='skip')
+        assert [answer.name for answer in result['predictions']] == ['input 0', 'input 2']
+        assert 'frame 3, joint 4 (left shoulder): nan' in result['left_out']['input 1']
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda x: x[:0], r'input 0: keypoint: no frames'),
+        (lambda x: x[None][:0], r'input 0: keypoint: nobody'),
+        (lambda x: 0 * x, r'input 0: keypoint: nobody, all coordinates of 30 frames'),
+        (lambda x: x[..., :2], r'input 0: keypoint: 2 coordinates a joint, the model takes x, y, z'),
+        (lambda x: x[:, :17], r"17 joints, the layout 'kinect_v1' has 20; with layout='coco' or 'h36m'"),
+        (lambda x: np.stack([x, x + 1]), r'2 persons \(0, 1\), the model takes 1; leave some out'),
+        (lambda x: 1000 * x, r"person 0 measures .* from hip to head, as if in mm; say unit='cm'"),
+        (lambda x: x[0, 0], r'expected numbers of shape \(T, V, C\)'),
+        (lambda x: x.astype(object), r'expected numbers'),
+        (lambda _: {'a': 1}, r'input 0: expected an array .* found a dict'),
+        (lambda _: 3, r'found a int'),
+        (lambda _: [], r'no recordings'),
+        (lambda x: np.where(x > 3, np.inf, x), r'person 0, frame \d+, joint \d+ \(.*\): inf'),
+    ],
+)
+def test_what_cannot_be_answered_is_named(inferencer, recording, change, message):
+    with pytest.raises(RecordingError, match=message):
+        inferencer(change(recording()))

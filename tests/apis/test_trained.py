@@ -1,0 +1,136 @@
+"""Models load from what training leaves behind, without running anything that is in it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.packing import digest, pack
+from mmdualhead.apis.trained import ModelError, load_trained
+from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from tests.apis.trained import CONFIGS, small_config
+
+
+def rewrite(checkpoint, target, **meta):
+    """The same checkpoint with another meta."""
+    content = torch.load(checkpoint, weights_only=True)
+    content['meta'] |= meta
+    torch.save(content, target)
+    return target
+
+
+def with_config(checkpoint, target, old, new):
+    text = torch.load(checkpoint, weights_only=True)['meta']['cfg']
+    assert old in text
+    return rewrite(checkpoint, target, cfg=text.replace(old, new))
+
+
+class TestNames:
+    def test_of_the_data_set_that_the_config_names(self, checkpoint):
+        assert load_trained(checkpoint).classes == CLASSES
+
+    def test_in_the_checkpoint_come_first(self, checkpoint, tmp_path):
+        names = [f'mine {i}' for i in range(26)] + [None]
+        path = rewrite(checkpoint, tmp_path / 'x.pth', dataset_meta=dict(classes=names))
+        assert load_trained(path).classes == (*names[:26], 'class 26')
+
+
+class TestRefused:
+    def test_a_config_that_names_a_function(self, checkpoint, tmp_path):
+        path = with_config(checkpoint, tmp_path / 'x.pth', "'NormalizeSkeleton3D'", "'os.system'")
+        with pytest.raises(ModelError, match=r"asks for 'os\.system', which is not registered"):
+            load_trained(path)
+
+    def test_a_config_that_is_a_program(self, checkpoint, tmp_path):
+        path = rewrite(
+            checkpoint,
+            tmp_path / 'x.pth',
+            cfg=f'open({str(tmp_path / "ran")!r}, "w")\nmodel = dict(type=__import__("os").name)',
+        )
+        with pytest.raises(ModelError, match='says no model'):
+            load_trained(path)
+        assert not (tmp_path / 'ran').exists()
+
+    @pytest.mark.parametrize(
+        ('meta', 'message'), [({'cfg': None}, 'carries no config'), ({'cfg': '('}, 'no Python')]
+    )
+    def test_no_config(self, checkpoint, tmp_path, meta, message):
+        with pytest.raises(ModelError, match=message):
+            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta))
+
+    def test_another_layout(self, checkpoint, tmp_path):
+        path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
+        with pytest.raises(ModelError, match=r'does not fit its config .*another layout'):
+            load_trained(path)
+
+    def test_a_pickle_that_is_a_program(self, tmp_path):
+        torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
+        with pytest.raises(UnreadableCheckpointError, match='refers to code'):
+            load_trained(tmp_path / 'x.pth')
+
+    def test_a_truncated_file(self, checkpoint, tmp_path):
+        (tmp_path / 'x.pth').write_bytes(checkpoint.read_bytes()[:1000])
+        with pytest.raises(UnreadableCheckpointError, match='damaged'):
+            load_trained(tmp_path / 'x.pth')
+
+    @pytest.mark.parametrize('model', ['nothere.pth', 'nothere.py', 'no_such_config', '.'])
+    def test_what_is_not_there(self, tmp_path, model, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(
+            FileNotFoundError, match=r'does not exist|nor the name of a config|holds no checkpoint'
+        ):
+            load_trained(model, None if model != 'no_such_config' else 'x.pth')
+
+
+class TestPacking:
+    def test_a_packed_model_answers_nearly_the_same(self, checkpoint, tmp_path, recording):
+        meta = pack(checkpoint, tmp_path / 'small.pth', accuracy=0.9)
+        assert meta['stream'] == 'j'
+        assert meta['layout'] == 'kinect_v1'
+        answers = [
+            SkeletonInferencer(path, device='cpu')(recording())['predictions'][0].scores['fused']
+            for path in (checkpoint, tmp_path / 'small.pth')
+        ]
+        assert abs(answers[0] - answers[1]).max() < 0.01
+        assert (tmp_path / 'small.pth').stat().st_size < 0.7 * checkpoint.stat().st_size
+        assert 'top-1 90.0 %' in load_trained(tmp_path / 'small.pth').describe()
+
+    def test_changed_weights_are_noticed(self, checkpoint, tmp_path):
+        pack(checkpoint, tmp_path / 'small.pth')
+        content = torch.load(tmp_path / 'small.pth', weights_only=True)
+        assert content['meta']['sha256'] == digest(content['state_dict'])
+        content['state_dict']['cls_head.linear.fine.bias'][3] += 1
+        torch.save(content, tmp_path / 'small.pth')
+        with pytest.raises(ModelError, match='its weights are not those it was packed with'):
+            load_trained(tmp_path / 'small.pth')
+
+    def test_accuracy_is_a_fraction(self, checkpoint, tmp_path):
+        with pytest.raises(ValueError, match='expected a fraction'):
+            pack(checkpoint, tmp_path / 'small.pth', accuracy=93.5)
+
+
+@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'stgcn_ntu60_xsub_j'])
+def test_other_configs_and_networks_answer(tmp_path, name):
+    """Two persons, MMAction2's steps, and a network without attention."""
+
+    is_ours = name.startswith('dualhead')
+    config = small_config(name) if is_ours else Config.fromfile(CONFIGS / f'{name}.py')
+    for step in config.test_pipeline:
+        if step['type'] == 'PadTo':
+            step['length'] = 20
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        network = MODELS.build(config.model)
+    path = tmp_path / 'x.pth'
+    torch.save(dict(meta=dict(cfg=config.pretty_text), state_dict=network.state_dict()), path)
+    clip = np.random.default_rng(0).normal(size=(2, 30, 25, 3))
+    (answer,) = SkeletonInferencer(path, device='cpu')(clip, unit='m')['predictions']
+    np.testing.assert_array_equal(answer.frames, np.arange(20)[None])
+    assert len(answer.classes) == 60
+    assert answer.classes[0] == 'drink water'
+    assert (answer.when is not None) == (answer.where is not None) == is_ours
