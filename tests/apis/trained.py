@@ -35,13 +35,14 @@ def random_network(config: Config, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope('mmaction'):
         network = MODELS.build(config.model)
+    persons, joints, channels = network.backbone.input_shape
     with torch.no_grad():
         for name, value in network.named_parameters():
             if 'attention' in name or 'linear' in name:
                 value.normal_(std=0.5)
         # Batch norms take the statistics of what they are to see.
         for _ in range(20):
-            network(torch.randn(8, 1, *(1, 16, 20, 3)).cumsum(3), mode='tensor')
+            network(torch.randn(4, 1, persons, 16, joints, channels).cumsum(3), mode='tensor')
     return network
 
 

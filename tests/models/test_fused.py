@@ -84,7 +84,7 @@ def test_empty_persons_are_skipped_exactly(model, empty):
 
 @pytest.mark.parametrize('frames', [slice(-1, None), slice(0, 3), slice(1, None)])
 def test_zero_frames_leave_a_person_there(model, frames):
-    """Motion streams end in one, and Kinect loses persons for some frames; zero joints don't matter, either."""
+    """Motion streams end in one, Kinect loses persons for some frames, and zero joints don't matter."""
     x = clips()
     x[:, :, :, frames] = 0
     x[0, :, 1, :, 2] = 0

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from mmdualhead.datasets.converters.plausibility import Posture, describe_postures, judge_posture
+from mmdualhead.datasets.converters.plausibility import Posture, describe_postures, find_axes, judge_posture
 from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
+from tests.datasets.converters.raw_files import standing
 
 
 def someone(skeleton: Skeleton, frames: int = 3) -> np.ndarray:
@@ -58,3 +60,29 @@ def test_warns_of_what_most_clips_fail() -> None:
     counts, warning = describe_postures(postures)
     assert counts == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
     assert warning.startswith('WARNING: in most clips left and right look exchanged')
+
+
+class TestAxes:
+    @pytest.fixture
+    def upright(self):
+        joints = standing(20, 5)
+        joints[:, 0], joints[:, 3] = (0, 0, 3), (0.02, 0.6, 3)
+        return joints[None]
+
+    @pytest.mark.parametrize(('factor', 'unit'), [(1, 'm'), (100, 'cm'), (1000, 'mm'), (7, None)])
+    def test_unit(self, upright, factor, unit):
+        axes = find_axes(factor * upright, KINECT_V1)
+        assert axes.unit == unit
+        assert axes.trunk == pytest.approx(0.6 * factor, rel=0.01)
+
+    @pytest.mark.parametrize(('order', 'sign', 'up'), [((0, 1, 2), 1, '+y'), ((0, 2, 1), -1, '-z')])
+    def test_up(self, upright, order, sign, up):
+        assert find_axes(sign * upright[..., list(order)], KINECT_V1).up == up
+
+    def test_the_first_person_that_is_there(self, upright):
+        two = np.concatenate([np.zeros_like(upright), upright])
+        assert find_axes(two, KINECT_V1).person == 1
+
+    def test_not_to_be_told(self, upright):
+        assert find_axes(0 * upright, KINECT_V1) is None
+        assert find_axes(np.ones((1, 2, 17, 2)), COCO) is None
