@@ -13,6 +13,9 @@ from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 STREAM_STEPS = ('SkeletonStream', 'GenSkeFeat')
 """The steps that form streams, ours and MMAction2's."""
 
+GEN_SKE_FEATS = {'j', 'b', 'jm', 'bm'}
+"""The streams that MMAction2's step knows."""
+
 
 def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
     """What a config of another stream differs in, for the last line of such a config::
@@ -25,7 +28,7 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
 
     Args:
         config: the base; its pipelines form a stream by ``SkeletonStream`` or MMAction2's ``GenSkeFeat``.
-        stream: j, b, jm, bm or several joined by ``+``.
+        stream: j, b, jm, bm, a registered one, or several joined by ``+``.
 
     Returns:
         The changes to the three loaders, each of them nothing but a data set's pipeline, and the new
@@ -34,15 +37,25 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
     Raises:
         ValueError: the stream is unknown, or a pipeline doesn't have exactly one step that forms streams.
     """
-    said = {'SkeletonStream': {'stream': stream}, 'GenSkeFeat': {'feats': list(parse_stream(stream))}}
+    parts = parse_stream(stream)
+
+    def changed_step(step: Mapping[str, Any]) -> dict:
+        """The step with the new stream; GenSkeFeat gives way to ours for a stream that it does not know."""
+        if step_name(step) == 'SkeletonStream':
+            return {**step, 'stream': stream}
+        if step_name(step) != 'GenSkeFeat':
+            return dict(step)
+        if set(parts) <= GEN_SKE_FEATS:
+            return {**step, 'feats': list(parts)}
+        return {'type': 'SkeletonStream', 'layout': step.get('dataset', 'nturgb+d'), 'stream': stream}
 
     def changed_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict]:
         names = [step_name(step) for step in steps]
-        if sum(name in said for name in names) != 1:
+        if sum(name in STREAM_STEPS for name in names) != 1:
             raise ValueError(
                 f'stream {stream!r} needs exactly one step of {" or ".join(STREAM_STEPS)}, found {names}'
             )
-        return [{**step, **said.get(name, {})} for step, name in zip(steps, names, strict=True)]
+        return [changed_step(step) for step in steps]
 
     def changed_dataset(dataset: Mapping[str, Any]) -> dict:
         if 'pipeline' in dataset:

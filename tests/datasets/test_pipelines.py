@@ -5,6 +5,7 @@ from mmaction.datasets.transforms import GenSkeFeat, PreNormalize3D
 
 from mmdualhead.datasets import FormatSkeletonInput, NormalizeSkeleton3D, SkeletonStream
 from mmdualhead.datasets.pipelines import pipeline_expectation, step_name, with_stream
+from mmdualhead.datasets.transforms.streams import STREAMS
 from tests.datasets.clips import PIPELINE
 
 TWO_JOINTS = dict(joints=2, bones=[(1, 0)])
@@ -53,6 +54,13 @@ def test_with_stream_changes_that_step_everywhere_and_nothing_else(step, said):
 def test_pipelines_that_cannot_form_the_stream(pipeline, said):
     with pytest.raises(ValueError, match=said):
         with_stream(config(pipeline), 'b')
+
+
+def test_a_stream_unknown_to_mmaction_is_formed_by_our_step(monkeypatch):
+    monkeypatch.setitem(STREAMS, 'x', STREAMS['j'])
+    before = config([dict(type='GenSkeFeat', dataset='coco', feats=['j'])])
+    *_, test_pipeline = with_stream(before, 'x')
+    assert test_pipeline == [dict(type='SkeletonStream', layout='coco', stream='x')]
 
 
 def test_unknown_stream():

@@ -12,7 +12,7 @@ from .augment import (
 from .formatting import FormatSkeletonInput
 from .normalize import NormalizeSkeleton3D
 from .sampling import ReplayPad, UniformSampleClips
-from .streams import SkeletonStream
+from .streams import SkeletonStream, register_stream
 
 __all__ = [
     'FormatSkeletonInput',
@@ -27,4 +27,5 @@ __all__ = [
     'SkeletonStream',
     'TemporalCropResize',
     'UniformSampleClips',
+    'register_stream',
 ]

@@ -1,12 +1,12 @@
-"""The four input streams: joints, bones, and the motion of each.
+"""Input streams: joints, bones, the motion of each, and those that a user registers.
 
 M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -14,18 +14,54 @@ from mmcv.transforms import BaseTransform
 
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-STREAMS = {'j': 'joint', 'b': 'bone', 'jm': 'joint motion', 'bm': 'bone motion'}
+Form = Callable[[np.ndarray, Skeleton, bool], np.ndarray]
+
+
+class Stream(NamedTuple):
+    """A way to look at joints.
+
+    Attributes:
+        title: what people call it.
+        form: ``form(keypoint, skeleton, scored)`` gives the stream (M, T, V, C') of joints (M, T, V, C),
+            which it leaves as they are; the last channel is a confidence where ``scored``.
+    """
+
+    title: str
+    form: Form
+
+
+STREAMS: dict[str, Stream] = {}
+"""The streams by their short names."""
+
+
+def register_stream(name: str, title: str) -> Callable[[Form], Form]:
+    """Make a function a stream that ``SkeletonStream(stream=name)`` forms, see :class:`Stream`::
+
+        @register_stream('ja', 'joint acceleration')
+        def joint_acceleration(keypoint, skeleton, scored): ...
+
+    Raises:
+        ValueError: the name is taken, or has a ``+``, which joins streams.
+    """
+    if name in STREAMS or '+' in name:
+        raise ValueError(f'stream {name!r}: the name is taken or has a +; taken are {sorted(STREAMS)}')
+
+    def register(form: Form) -> Form:
+        STREAMS[name] = Stream(title, form)
+        return form
+
+    return register
 
 
 def parse_stream(stream: str) -> tuple[str, ...]:
     """Split a stream's name, e.g. ``'j+b'``, into its parts.
 
     Raises:
-        ValueError: a part is none of j, b, jm, bm, or stands there twice.
+        ValueError: a part is not a registered stream, or stands there twice.
     """
     parts = tuple(stream.split('+')) if isinstance(stream, str) else ()
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(STREAMS):
-        known = ', '.join(f'{key!r} ({name})' for key, name in STREAMS.items())
+        known = ', '.join(f'{key!r} ({name})' for key, (name, _) in STREAMS.items())
         raise ValueError(f"unknown stream {stream!r}; known: {known}, or several joined, e.g. 'j+b'")
     return parts
 
@@ -69,15 +105,16 @@ def make_streams(
     keypoint: np.ndarray, skeleton: Skeleton, parts: tuple[str, ...], scored: bool = False
 ) -> np.ndarray:
     """The streams named in ``parts`` from joints (M, T, V, C), concatenated over channels."""
-    bone = bone_vectors(keypoint, skeleton, scored) if {'b', 'bm'} & set(parts) else None
-    make = {
-        'j': lambda: keypoint,
-        'b': lambda: bone,
-        'jm': lambda: motion(keypoint, scored),
-        'bm': lambda: motion(bone, scored),
-    }
-    made = [make[part]() for part in parts]
+    made = [STREAMS[part].form(keypoint, skeleton, scored) for part in parts]
     return made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
+
+
+register_stream('j', 'joint')(lambda keypoint, skeleton, scored: keypoint)  # noqa: ARG005
+register_stream('b', 'bone')(bone_vectors)
+register_stream('jm', 'joint motion')(lambda keypoint, skeleton, scored: motion(keypoint, scored))  # noqa: ARG005
+register_stream('bm', 'bone motion')(
+    lambda keypoint, skeleton, scored: motion(bone_vectors(keypoint, skeleton, scored), scored)
+)
 
 
 @TRANSFORMS.register_module()
@@ -93,7 +130,7 @@ class SkeletonStream(BaseTransform):
 
     Args:
         layout: name or definition of the skeleton, see :func:`mmdualhead.skeletons.get_skeleton`.
-        stream: j, b, jm, bm or several joined by ``+``.
+        stream: j, b, jm, bm, one of :func:`register_stream`, or several joined by ``+``.
 
     Raises:
         ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout.

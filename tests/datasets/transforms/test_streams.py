@@ -6,7 +6,13 @@ from mmaction.datasets.transforms import GenSkeFeat
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets import SkeletonStream
-from mmdualhead.datasets.transforms.streams import bone_vectors, motion, parse_stream
+from mmdualhead.datasets.transforms.streams import (
+    STREAMS,
+    bone_vectors,
+    motion,
+    parse_stream,
+    register_stream,
+)
 from mmdualhead.skeletons import KINECT_V1, get_skeleton
 from tests.datasets.clips import make_clip
 
@@ -90,3 +96,18 @@ def test_no_stream_is_an_error_and_not_joints():
 
 def test_repr():
     assert repr(SkeletonStream(KINECT_V1, stream='b')) == "SkeletonStream(layout='kinect_v1', stream='b')"
+
+
+def test_a_registered_stream_is_formed_alone_and_joined(monkeypatch):
+    monkeypatch.setattr('mmdualhead.datasets.transforms.streams.STREAMS', dict(STREAMS))
+    register_stream('twice', 'twice the joints')(lambda keypoint, *_: 2 * keypoint)
+    clip = make_clip(2)
+    joints = clip['keypoint']
+    formed = SkeletonStream(stream='j+twice').transform(copy.deepcopy(clip))['keypoint']
+    np.testing.assert_array_equal(formed, np.concatenate([joints, 2 * joints], -1))
+
+
+@pytest.mark.parametrize('name', ['j', 'a+b'])
+def test_a_stream_needs_a_name_of_its_own(name):
+    with pytest.raises(ValueError, match='taken or has a'):
+        register_stream(name, 'no')

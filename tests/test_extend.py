@@ -1,0 +1,73 @@
+"""The parts of docs/extend.md: each trains, tests, dumps, fuses and is measured, in a process of its own."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdualhead.datasets import synthetic
+from mmdualhead.evaluation.fusion import fuse, join
+from mmdualhead.evaluation.readers import read_scores
+
+ROOT = Path(__file__).parents[1]
+RUN = """
+import json, sys
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+for name in sys.argv[1:]:
+    config = Config.fromfile(f'{name}.py')
+    config.work_dir = f'work_dirs/{name}'
+    config.train_cfg.update(max_epochs=1, val_begin=2)
+    runner = Runner.from_cfg(config)
+    runner.train()
+    metrics = runner.test()
+    print('MEASURED', name, json.dumps(sorted(metrics)))
+"""
+HEADS = {'quickstart_middle_j': {'coarse', 'fine', 'middle'}}
+
+
+@pytest.fixture(scope='module')
+def results(tmp_path_factory):
+    """The heads and the scores of the quickstart and of every config of the page, after one epoch."""
+    folder = tmp_path_factory.mktemp('extend')
+    write_page(folder)
+    (folder / 'configs').symlink_to(ROOT / 'configs')
+    data = synthetic.generate(subjects=2, repetitions=1)
+    synthetic.write(data, folder / 'data' / 'skeleton' / 'synthetic.pkl')
+    (folder / 'quickstart_j.py').write_text("_base_ = 'configs/quickstart_j.py'\n")
+    names = sorted(path.stem for path in folder.glob('quickstart_*.py'))
+    (folder / 'run.py').write_text(RUN)
+    run = subprocess.run(
+        [sys.executable, 'run.py', *names],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': f'{folder}:{ROOT}'},
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    metrics = dict(re.findall(r'^MEASURED (\S+) (.*)$', run.stdout, flags=re.MULTILINE))
+    return {name: (metrics[name], read_scores(folder / 'work_dirs' / name)) for name in names}
+
+
+def write_page(folder: Path) -> None:
+    """The files of the page; what belongs to one file is written one below the other."""
+    page = (ROOT / 'docs' / 'extend.md').read_text(encoding='utf-8')
+    for name, code in re.findall(r'```python\n# (\w+\.py)\n(.*?)```', page, flags=re.DOTALL):
+        with (folder / name).open('a') as file:
+            file.write(f'{code}\n\n')
+
+
+@pytest.mark.parametrize('part', ['middle_j', 'channels_j', 'transformer_j', 'learned_j', 'ja'])
+def test_a_part_of_the_page_trains_tests_dumps_fuses_and_is_measured(results, part):
+    metrics, scores = results[f'quickstart_{part}']
+    heads = HEADS.get(f'quickstart_{part}', {'coarse', 'fine'})
+    assert set(scores.heads) == {'fused', *heads}
+    assert all(f'acc/{head}_top1' in metrics for head in (*heads, 'oracle'))
+    _, base = results['quickstart_j']
+    fused = fuse(join([base, scores]), (1, 1))
+    assert {'fused', 'coarse', 'fine'} <= set(fused.heads)
+    assert abs(scores.fused - base.fused).max() > 1e-4
