@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mmaction
@@ -11,7 +12,9 @@ import torch
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
 
+from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.skeletons import KINECT_V1, Skeleton, get_skeleton
 from tests.datasets.clips import make_clip, save
@@ -224,6 +227,38 @@ def test_the_fast_form_of_u100_makes_the_same_batches(role, stream, tmp_path):
     assert len(batches[0]) == len(clips)
     for slow, quick in zip(*batches, strict=True):
         torch.testing.assert_close(quick, slow, rtol=0, atol=0)
+
+
+def test_the_fine_tuning_of_the_readme_starts_from_a_checkpoint_of_other_classes(tmp_path):
+    (text,) = re.findall(
+        r'^## Fine-tune.*?```python\n(.*?)```', (ROOT.parent / 'README.md').read_text(), re.M | re.S
+    )
+    (tmp_path / 'configs').symlink_to(ROOT)
+    (tmp_path / 'mine.py').write_text(text.replace('dualhead_ntu60_xsub_j.py', 'quickstart_j.py'))
+    config = Config.fromfile(tmp_path / 'mine.py')
+    data = synthetic.generate(subjects=2, repetitions=1)
+    clips = [clip for clip in data['annotations'] if clip['label'] < 5]
+    names = [clip['frame_dir'] for clip in clips]
+    path = save(tmp_path, dict(split=dict(train=names[::2], val=names[1::2]), annotations=clips))
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        trained = MODELS.build(Config.fromfile(ROOT / 'quickstart_j.py').model)
+    torch.save(dict(state_dict=trained.state_dict()), tmp_path / 'trained.pth')
+    config.merge_from_dict(
+        {
+            'load_from': str(tmp_path / 'trained.pth'),
+            'work_dir': str(tmp_path / 'run'),
+            'train_cfg.max_epochs': 1,
+            'train_dataloader.dataset.ann_file': path,
+            'val_dataloader.dataset.ann_file': path,
+            'optim_wrapper.optimizer.lr': 0.0,
+        }
+    )
+    runner = Runner.from_cfg(config)
+    runner.train()
+    before, after = dict(trained.named_parameters()), dict(runner.model.named_parameters())
+    kept = {key for key in before if torch.equal(before[key], after[key])}
+    assert {key.split('.')[0] for key in before.keys() - kept} == {'cls_head'}
+    assert config.test_dataloader.dataset.num_classes == config.model.cls_head.num_classes == 5
 
 
 def test_without_its_data_a_run_ends_with_one_error(tmp_path, monkeypatch):
