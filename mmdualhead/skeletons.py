@@ -75,6 +75,7 @@ class Skeleton:
         return tuple(image.get(joint, joint) for joint in range(self.num_joints))
 
     def _check_indices(self) -> None:
+        named: dict[str, tuple[tuple[int, ...], ...]]
         named = {'bones': self.bones, 'pairs': self.pairs, 'edges': self.edges}
         named |= {'up': (self.up,) if self.up else (), 'across': (self.across,) if self.across else ()}
         named |= {'center': () if self.center is None else ((self.center,),)}
@@ -246,7 +247,7 @@ def _from_parents(
         more: further fields; ``center``, and ``up`` as (from, to), by names.
     """
     index = {joint: i for i, joint in enumerate(parents)}
-    named = {key: index[more.pop(key)] for key in ('center',) if key in more}
+    named: dict[str, Any] = {key: index[more.pop(key)] for key in ('center',) if key in more}
     for key, pair in (('up', more.pop('up', None)), ('across', across)):
         named |= {key: (index[pair[0]], index[pair[1]])} if pair else {}
     return Skeleton(
@@ -455,7 +456,7 @@ def convert_layout(
     if keypoints.dtype.kind != 'f':
         keypoints = keypoints.astype(np.float32)
     converted = np.einsum('uv,...vc->...uc', weights.astype(keypoints.dtype), keypoints)
-    missing = ~keypoints.any(-1)
+    missing = np.logical_not(np.any(keypoints, axis=-1))
     if missing.any():
         converted[(missing[..., None, :] & (weights > 0)).any(-1)] = 0
     return converted
@@ -484,6 +485,7 @@ def _find(joint: str, known: Mapping[str, np.ndarray], above: tuple[str, ...] = 
         return None
     for others in BETWEEN.get(joint, ()):
         rows = [_find(other, known, (*above, joint)) for other in others]
-        if all(row is not None for row in rows):
-            return np.mean(rows, axis=0)
+        found = [row for row in rows if row is not None]
+        if len(found) == len(rows):
+            return np.mean(found, axis=0)
     return None

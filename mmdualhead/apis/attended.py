@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class Masks:
 def _mean(masks: list[Tensor], present: np.ndarray) -> np.ndarray | None:
     if not masks:
         return None
-    mean = sum(mask.squeeze(1).float() for mask in masks).cpu().numpy() / len(masks)
+    mean = torch.stack([mask.squeeze(1).float() for mask in masks]).mean(0).cpu().numpy()
     weights = present / np.maximum(present.sum(-1, keepdims=True), 1)
     return np.einsum('nsm,nsmx->nsx', weights, mean.reshape(*present.shape, -1))
 
@@ -57,7 +58,7 @@ def recorded(network: nn.Module) -> Iterator[Masks]:
 
 
 def _recorder(taken: list[Tensor]) -> Any:
-    def record(module: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
+    def record(module: TemporalAttention | SpatialAttention, inputs: tuple[Tensor, Tensor]) -> None:
         taken.append(module.mask(inputs[1]).detach())
 
     return record

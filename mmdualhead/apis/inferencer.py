@@ -6,17 +6,18 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
+from mmengine.model import BaseModel
 from torch import Tensor
 
 from mmdualhead.apis.answer import Answer
@@ -96,7 +97,7 @@ class SkeletonInferencer(BaseInferencer):
         self.models = [load_trained(*pair, device) for pair in zip(models, files, strict=True)]
         self.shares = _shares(self.models, stream_weights)
         first = self.models[0]
-        self.model, self.cfg = first.network, first.network.cfg
+        self.model, self.cfg = first.network, first.config
         self.pipeline = self._init_pipeline(self.cfg)
         self.scope, self.collate_fn, self.visualizer = 'mmaction', pseudo_collate, None
         self.show_progress = show_progress
@@ -145,7 +146,7 @@ class SkeletonInferencer(BaseInferencer):
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
         found = {key: kwargs.pop(key) for key in ('img_shape', 'split') if key in kwargs}
         items = find_recordings(inputs, **found)
-        batches = self.preprocess(items, batch_size, **kwargs)
+        batches: Iterable[list[Prepared]] = self.preprocess(items, batch_size, **kwargs)
         if self.show_progress:
             from rich.console import Console
             from rich.progress import track
@@ -233,8 +234,8 @@ class SkeletonInferencer(BaseInferencer):
             classes=self.classes,
             keypoint=np.asarray(keypoint, np.float32),
             skeleton=first.skeleton,
-            when=_mix([look.when for look in looks], self.shares),
-            where=_mix([look.where for look in looks], self.shares),
+            when=_mix_all([look.when for look in looks], self.shares),
+            where=_mix_all([look.where for look in looks], self.shares),
             frames=prepared.frames[0],
             streams={stream: look.scores for stream, look in zip(streams, looks, strict=True)},
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
@@ -320,16 +321,14 @@ def annotation_of(recording: Recorded) -> dict[str, Any]:
     return annotation
 
 
-def run_steps(
-    steps: Sequence[Callable], annotation: dict[str, Any]
-) -> tuple[Mapping[str, Any], np.ndarray | None]:
+def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
     """Run a pipeline, and follow which frames of the recording it hands on.
 
     Returns:
         What the pipeline gives, and (S, T') the frames; None where a step does not tell.
     """
-    results, seen = annotation, np.arange(annotation['total_frames'])
-    samples = 1
+    results, samples = annotation, 1
+    seen: np.ndarray | None = np.arange(annotation['total_frames'])
     for step in steps:
         results = step(results)
         if results is None:
@@ -339,7 +338,7 @@ def run_steps(
     return results, None if seen is None else seen.reshape(samples, -1)
 
 
-def _follow(step: Callable, results: Mapping[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
+def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
     """The frames that are left after a step."""
     name = step_name(step)
     if seen is None or name == 'PreNormalize3D':
@@ -357,8 +356,8 @@ def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list
     inputs = torch.stack([one['inputs'] for one in packed]).numpy()
     operations = standard_operations() if inputs.size <= SMALL else nullcontext()
     with recorded(model.network) as masks, operations:
-        samples = model.network.test_step(pseudo_collate(packed))
-    present = inputs.any((3, 4, 5))
+        samples = cast(BaseModel, model.network).test_step(pseudo_collate(packed))
+    present = np.any(inputs, axis=(3, 4, 5))
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     return [
         Look(
@@ -391,10 +390,14 @@ def _over_frames(when: np.ndarray, frames: np.ndarray | None, recording: Recorde
         return (total / seen).astype(np.float32)
 
 
-def _mix(values: Sequence[np.ndarray | None], shares: np.ndarray) -> np.ndarray | None:
+def _mix_all(values: Sequence[np.ndarray | None], shares: np.ndarray) -> np.ndarray | None:
+    """The weighted mean over models; None where one of them has none."""
+    known = [value for value in values if value is not None]
+    return _mix(known, shares) if len(known) == len(values) else None
+
+
+def _mix(values: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
     """The weighted mean over models; of entries that only some models have, over these."""
-    if any(value is None for value in values):
-        return None
     stacked, weights = np.stack(values), shares.reshape(-1, *[1] * values[0].ndim)
     known = ~np.isnan(stacked)
     with np.errstate(invalid='ignore'):

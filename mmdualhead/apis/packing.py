@@ -40,7 +40,7 @@ def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
     model = load_trained(source, device='cpu')
     weights = {name: _half(value) for name, value in model.network.state_dict().items()}
-    config = Config({key: model.network.cfg[key] for key in KEPT if key in model.network.cfg})
+    config = Config({key: model.config[key] for key in KEPT if key in model.config})
     known = model.meta.get('dataset_meta') or {}
     meta = dict(
         cfg=config.pretty_text,

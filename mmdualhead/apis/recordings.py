@@ -180,7 +180,7 @@ def _from_poses(
     for t, (one, score) in enumerate(zip(joints, scores, strict=True)):
         if one.size:
             keypoint[: len(one), t], keypoint_score[: len(one), t] = one, score
-    return Recorded(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=tuple(img_shape))
+    return Recorded(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
 
 
 def _from_annotation(

@@ -51,13 +51,13 @@ def suit(
     _check_channels(keypoint, model)
     _check_finite(keypoint, model.skeleton, 'keypoint')
     if recording.keypoint_score is not None:
-        recording = replace(recording, keypoint_score=_as_float(np.asarray(recording.keypoint_score)))
-        if recording.keypoint_score.shape != keypoint.shape[:3]:
+        score = _as_float(np.asarray(recording.keypoint_score))
+        if score.shape != keypoint.shape[:3]:
             raise ValueError(
-                f'keypoint_score: shape {recording.keypoint_score.shape}, expected '
-                f'the {keypoint.shape[:3]} of keypoint'
+                f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint'
             )
-        _check_finite(recording.keypoint_score[..., None], model.skeleton, 'keypoint_score')
+        _check_finite(score[..., None], model.skeleton, 'keypoint_score')
+        recording = replace(recording, keypoint_score=score)
     if not keypoint.any():
         raise ValueError(f'keypoint: nobody, all coordinates of {keypoint.shape[1]} frames are zero')
     _check_persons(recording, model, most_active)
@@ -151,7 +151,9 @@ def _centered_picture(recording: Recorded, model: TrainedModel) -> Recorded:
     ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is.
     """
     names = {step_name(step) for step in model.steps}
-    if recording.img_shape is None or recording.annotated or 'PreNormalize2D' in names:
+    if recording.img_shape is None or recording.keypoint_score is None or recording.annotated:
+        return recording
+    if 'PreNormalize2D' in names:
         return recording
     height, width = recording.img_shape
     score = recording.keypoint_score[..., None]

@@ -41,7 +41,8 @@ class TrainedModel:
 
     Args:
         source: the file that the weights came from.
-        network: the recognizer, in evaluation mode; the config is its ``cfg``.
+        network: the recognizer, in evaluation mode.
+        config: its config.
         steps: the built steps of its test pipeline.
         classes: K names.
         skeleton: the layout it takes.
@@ -52,7 +53,8 @@ class TrainedModel:
 
     source: Path
     network: nn.Module
-    steps: Sequence[Callable]
+    config: ConfigDict
+    steps: Sequence[Any]
     classes: tuple[str, ...]
     skeleton: Skeleton
     stream: str
@@ -98,13 +100,13 @@ def load_trained(
         config = config_inside(path, meta)
         check_types(path, config)
     network = build_network(path, config, checkpoint).to(device or _first_device())
-    network.cfg = config
     with DefaultScope.overwrite_default_scope(SCOPE):
-        steps = [TRANSFORMS.build(step) for step in test_pipeline(path, config)]
+        steps = [TRANSFORMS.build(step) for step in steps_of(path, config)]
     number = _num_classes(path, config)
     return TrainedModel(
         source=path,
         network=network,
+        config=config,
         steps=steps,
         classes=name_classes(_known_names(meta, config, number), number),
         skeleton=_skeleton(path, steps, config),
@@ -250,7 +252,7 @@ def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str
     return network.eval()
 
 
-def test_pipeline(path: Path, config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def steps_of(path: Path, config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut.
 
     Raises:
@@ -267,10 +269,7 @@ def test_pipeline(path: Path, config: Mapping[str, Any]) -> list[Mapping[str, An
     ]
 
 
-test_pipeline.__test__ = False  # not a test, pytest
-
-
-def stream_of(steps: Sequence[Callable]) -> str:
+def stream_of(steps: Sequence[Any]) -> str:
     """What stream built steps form; joints where no step says it."""
     for step in steps:
         if step_name(step) == 'SkeletonStream':

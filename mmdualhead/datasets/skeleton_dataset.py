@@ -78,7 +78,7 @@ class SkeletonDataset(PoseDataset):
         file = open_annotations(path)
         split = choose_split(self.split, file.splits, path)
         self._normalized = bool(file.meta.get('normalized'))
-        self._metainfo = {**self._known(file), **self._metainfo}
+        self._metainfo = {**self._known(file), **self.metainfo}
         clips = self._check(file, split) if self.check else file.select(split)
         if isinstance(clips, StoreClips):
             self.serialize_data = False

@@ -65,7 +65,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
     if skeleton.up is None or 'head' not in skeleton.joints:
         return None
     ends = keypoint[:, :, [skeleton.up[0], skeleton.joints.index('head')], :3]
-    present = ends.any(-1).all(-1)
+    present = np.any(ends, axis=-1).all(-1)
     if not present.any():
         return None
     person = int(present.any(1).argmax())
