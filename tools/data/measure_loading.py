@@ -1,8 +1,9 @@
-"""Measure what loading costs: python tools/data/measure_loading.py {scale,unpickling,pipeline} FOLDER
+"""Measure what loading costs: python tools/data/measure_loading.py WHAT FOLDER
 
 scale       memory and time to the first batch, of pickles and stores with more and more clips
 unpickling  the restricted unpickler against mmengine.load, and the checks, on a pickle of about 1 GB
 pipeline    clips a second through the whole pipeline, against MMAction2's own
+protocols   clips a second of the configs' own pipelines
 
 Files are made in FOLDER and deleted again. Results are Markdown tables; docs/data_scale.md holds a run.
 """
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +27,16 @@ import numpy as np
 SIZES = (1_000, 10_000, 100_000, 240_436)  # the last is Kinetics-Skeleton's training set
 KINETICS_FRAMES = 12
 SPLIT = dict(split='train')
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+PROTOCOLS = {
+    "`*_ntu60_xsub`, the paper's": 'dualhead_ntu60_xsub_j.py',
+    "`*_kinetics`, the paper's": 'dualhead_kinetics_j.py',
+    "`*_u100`, MMAction2's": 'dualhead_ntu60_xsub_u100_j.py',
+    '`*_u100` on `ntu60_xsub_u100_fast.py`': '_base_/benchmarks/ntu60_xsub_u100_fast.py',
+    "`*_2d`, MMAction2's": 'dualhead_ntu60_xsub_2d_j.py',
+    '`*_strong`': 'dualhead_ntu60_xsub_strong_j.py',
+    '`*_utd_mhad`': 'dualhead_utd_mhad_j.py',
+}
 STREAM = 'b'
 
 
@@ -256,10 +267,61 @@ def pipeline(folder: Path) -> None:
         delete(path)
 
 
+def like(config: Mapping, number: int) -> Iterator[dict]:
+    """Clips in the form that a config's data have: layout, persons, lengths and scores of its data set."""
+    kind = Path(config.test_dataloader.dataset.ann_file).stem
+    rng = np.random.default_rng(0)
+    for clip in ntu_like(number):
+        keypoint, clip['label'] = clip['keypoint'], 0
+        if kind == 'utd_mhad':
+            clip['keypoint'] = keypoint[:1, :, :20]
+        elif kind == 'kinetics_skeleton':
+            clip |= dict(keypoint=rng.random((2, 300, 18, 3), np.float32), total_frames=300)
+        elif kind.endswith('2d'):
+            score = rng.random((*keypoint.shape[:2], 17)).astype(np.float16)
+            pixels = (500 + 200 * keypoint[:, :, :17, :2]).astype(np.float16)
+            clip |= dict(keypoint=pixels, keypoint_score=score, img_shape=(1080, 1920))
+        yield clip
+
+
+def protocols(folder: Path) -> None:
+    """A table of clips a second of the training and the testing pipeline of each protocol."""
+    import torch
+    from mmaction.registry import DATASETS
+    from mmengine.config import Config
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import init_default_scope
+    from torch.utils.data import DataLoader
+
+    from mmdualhead.datasets.pipelines import with_stream
+
+    torch.set_num_threads(1)
+    init_default_scope('mmaction')
+    rows, number = [], 256
+    for name, path in PROTOCOLS.items():
+        config = Config.fromfile(CONFIGS / path)
+        changes = dict(zip(('train', 'val', 'test'), with_stream(config, STREAM), strict=False))
+        file = write(folder / 'protocol.pkl', like(config, number), number)
+        sets = {}
+        for role in ('train', 'test'):
+            dataset = config[f'{role}_dataloader'].dataset | changes[role]['dataset']
+            sets[role] = DATASETS.build({**dataset, 'ann_file': str(file), **SPLIT})
+
+        def epoch(dataset: object) -> None:
+            for batch in DataLoader(dataset, 64, collate_fn=pseudo_collate):
+                torch.stack(batch['inputs'])
+
+        of = interleaved({role: partial(epoch, data) for role, data in sets.items()}, repeats=5)
+        rates = {f'{role}, clips/s': f'{number / seconds:,.0f}' for role, seconds in of.items()}
+        rows.append({'configs': name, 'data set': config.train_dataloader.dataset.type, **rates})
+        delete(file)
+    table(rows)
+
+
 if __name__ == '__main__':
     raw_text = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw_text)
-    parser.add_argument('what', choices=('scale', 'unpickling', 'pipeline'))
+    parser.add_argument('what', choices=('scale', 'unpickling', 'pipeline', 'protocols'))
     parser.add_argument('folder', type=Path)
     parser.add_argument('--first-batch', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
