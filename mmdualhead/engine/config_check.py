@@ -22,9 +22,6 @@ LIKENESS = 0.85
 INPUT_STEPS = ('Normalize', 'Stream', 'SkeFeat', 'JointToBone', 'ToMotion')
 """Parts of the names of the pipeline steps that decide what the numbers of a clip mean."""
 
-INPUT_KEYS = ('stream', 'layout')
-"""Arguments of a data set that do."""
-
 
 def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
     """Top-level keys that nothing reads but that look much like one that is read.
@@ -85,16 +82,33 @@ def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
         loader: the data loader to look at, for example ``'test_dataloader'``.
 
     Returns:
-        The stream and the layout of the data set, and the pipeline steps that normalize or derive a stream.
+        The pipeline steps that normalize or form a stream, by name, with their arguments. Steps of ours and
+        of MMAction2 that do the same have one name: ``stream`` and ``normalization``.
     """
     dataset = (config.get(loader) or {}).get('dataset') or {}
     while isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
-    decided = {key: dataset[key] for key in INPUT_KEYS if key in dataset}
-    for step in dataset.get('pipeline') or ():
-        if any(part in str(step.get('type')) for part in INPUT_STEPS):
-            decided[str(step['type'])] = {key: _plain(value) for key, value in step.items() if key != 'type'}
-    return decided
+    steps = [step for step in dataset.get('pipeline') or () if 'type' in step]
+    return dict(
+        _meaning(str(step['type']).rpartition('.')[2], _plain({k: v for k, v in step.items() if k != 'type'}))
+        for step in steps
+        if any(part in str(step['type']) for part in INPUT_STEPS)
+    )
+
+
+def _meaning(name: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of what a step does, and its arguments, the same for equal steps of ours and of MMAction2."""
+    layout = said.get('layout', said.get('dataset', 'nturgb+d'))
+    match name:
+        case 'SkeletonStream':
+            return 'stream', {'layout': layout, 'stream': said.get('stream')}
+        case 'GenSkeFeat':
+            return 'stream', {'layout': layout, 'stream': '+'.join(said.get('feats', ['j']))}
+        case 'NormalizeSkeleton3D':
+            return 'normalization', {'layout': layout, **said}
+        case 'PreNormalize3D' if not said:
+            return 'normalization', {'layout': layout}
+    return name, said
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ CONFIG = {
             'type': 'RepeatDataset',
             'dataset': {
                 'type': 'SkeletonDataset',
-                'stream': 'bm',
                 'pipeline': [
                     {'type': 'NormalizeSkeleton3D', 'axes': (1, -0.5)},
                     {'type': 'ReplayPad', 'clip_len': 300},
@@ -62,9 +61,8 @@ def test_known_keys_are_not_misspelt():
 
 def test_dumped_config_is_read_back():
     assert network_input(parse_config(Config(CONFIG).pretty_text), 'train_dataloader') == {
-        'stream': 'bm',
-        'NormalizeSkeleton3D': {'axes': [1, -0.5]},
-        'SkeletonStream': {'stream': 'bm'},
+        'normalization': {'layout': 'nturgb+d', 'axes': [1, -0.5]},
+        'stream': {'layout': 'nturgb+d', 'stream': 'bm'},
     }
 
 
@@ -82,11 +80,26 @@ def test_parsing_executes_nothing(tmp_path):
 def test_differences():
     trained = network_input(CONFIG, 'train_dataloader')
     assert differences(trained, network_input(Config(CONFIG), 'train_dataloader')) == []
-    running = {'stream': 'j', 'NormalizeSkeleton3D': trained['NormalizeSkeleton3D']}
+    running = {'stream': {'layout': 'coco', 'stream': 'bm'}}
     assert differences(trained, running) == [
-        "stream: trained with 'bm', now 'j'",
-        "SkeletonStream: trained with {'stream': 'bm'}, now 'absent'",
+        "normalization: trained with {'layout': 'nturgb+d', 'axes': [1, -0.5]}, now 'absent'",
+        "stream: trained with {'layout': 'nturgb+d', 'stream': 'bm'}, now {'layout': 'coco', 'stream': 'bm'}",
     ]
+
+
+def pipeline_input(*steps):
+    return network_input({'test_dataloader': {'dataset': {'pipeline': list(steps)}}}, 'test_dataloader')
+
+
+def test_equal_steps_of_ours_and_of_mmaction2_are_no_difference():
+    theirs = pipeline_input(
+        {'type': 'PreNormalize3D'},
+        {'type': 'mmaction.GenSkeFeat', 'dataset': 'nturgb+d', 'feats': ['j', 'b']},
+    )
+    ours = pipeline_input({'type': 'NormalizeSkeleton3D'}, {'type': 'SkeletonStream', 'stream': 'j+b'})
+    assert differences(theirs, ours) == []
+    others = pipeline_input({'type': 'PreNormalize2D'}, {'type': 'GenSkeFeat', 'dataset': 'coco'})
+    assert len(differences(theirs, others)) == 3
 
 
 @pytest.mark.parametrize('config', [{}, {'test_dataloader': None}, {'test_dataloader': {'batch_size': 1}}])

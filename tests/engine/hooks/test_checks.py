@@ -186,11 +186,11 @@ class TestConfigCheckHook:
     @pytest.mark.parametrize(('stream', 'warned'), [('b', True), ('j', False)])
     def test_other_stream_than_trained_on_is_warned_of(self, make_runner, trained, warnings, stream, warned):
         meta = torch.load(trained)['meta']
-        trained_on = "train_dataloader = dict(dataset=dict(stream='j', pipeline=[dict(type='Load')]))"
+        trained_on = "train_dataloader = dict(dataset=dict(pipeline=[dict(type='GenSkeFeat', feats=['j'])]))"
         rewrite(trained, meta={**meta, 'cfg': trained_on})
-        now = {'test_dataloader': {'dataset': {'stream': stream, 'pipeline': [{'type': 'Other'}]}}}
+        now = {'test_dataloader': {'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': stream}]}}}
         runner = make_runner(load_from=str(trained), config=now)
         log = warnings(runner)
         runner.test()
-        assert ("stream: trained with 'j', now 'b'" in log.text) == warned
+        assert ("'stream': 'j'}, now {'layout': 'nturgb+d', 'stream': 'b'}" in log.text) == warned
         assert ('OTHER INPUT' in log.text) == warned
