@@ -17,6 +17,16 @@ from torch import Tensor, nn
 TEMPORAL_KERNEL = 9
 
 
+def _conv_to_mask(channels: int, kernel_size: int) -> nn.Conv1d:
+    """A convolution to one channel that keeps the length.
+
+    Its padding is a number because MMEngine's counter of operations overlooks convolutions padded by name.
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f'kernel_size {kernel_size} must be odd, so that a convolution keeps the length')
+    return nn.Conv1d(channels, 1, kernel_size, padding=kernel_size // 2)
+
+
 @MODELS.register_module()
 class TemporalAttention(nn.Module):
     r"""Weigh frames, eqs. (8), (9).
@@ -36,7 +46,7 @@ class TemporalAttention(nn.Module):
 
     def __init__(self, source_channels: int, kernel_size: int = TEMPORAL_KERNEL) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(source_channels, 1, kernel_size, padding='same')
+        self.conv = _conv_to_mask(source_channels, kernel_size)
         nn.init.zeros_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)
 
@@ -69,7 +79,7 @@ class SpatialAttention(nn.Module):
     def __init__(self, source_channels: int, num_joints: int, kernel_size: int | None = None) -> None:
         super().__init__()
         kernel_size = kernel_size or num_joints - 1 + num_joints % 2
-        self.conv = nn.Conv1d(source_channels, 1, kernel_size, padding='same')
+        self.conv = _conv_to_mask(source_channels, kernel_size)
         nn.init.xavier_normal_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)
 

@@ -32,6 +32,8 @@ def test_spatial_attention_is_one_value_per_joint():
 @pytest.mark.parametrize(('num_joints', 'kernel'), [(25, 25), (18, 17), (20, 19)])
 def test_the_spatial_kernel_is_odd(num_joints, kernel):
     assert SpatialAttention(4, num_joints).conv.kernel_size == (kernel,)
+    with pytest.raises(ValueError, match='kernel_size 4 must be odd'):
+        SpatialAttention(4, num_joints, kernel_size=4)
 
 
 @pytest.mark.parametrize('frames', [4, 16])
