@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .accuracy import class_accuracy, true_class_ranks
-from .scores import FUSED, Scores
+from .scores import FUSED, LabeledScores
 
 BINS = 15
 
@@ -49,7 +49,7 @@ def accuracy_by_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return class_accuracy(true_class_ranks(scores, labels), labels, scores.shape[1])
 
 
-def gains(scores: Scores, other: Scores | None = None) -> dict[str, np.ndarray]:
+def gains(scores: LabeledScores, other: LabeledScores | None = None) -> dict[str, np.ndarray]:
     """How much better each class is recognized by the fused score than by something else.
 
     Args:

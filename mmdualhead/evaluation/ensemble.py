@@ -8,7 +8,7 @@ from pathlib import Path
 from .fusion import evaluate_fusions, fuse, join, parse_weights, to_probabilities
 from .readers import Clips, read_scores
 from .report import FusionReport
-from .scores import Scores
+from .scores import LabeledScores
 from .weight_search import hold_out, hold_out_names, search_weights
 
 
@@ -18,7 +18,7 @@ def ensemble(
     clips: Clips | None = None,
     search: str | None = None,
     seed: int = 0,
-) -> tuple[FusionReport, Scores]:
+) -> tuple[FusionReport, LabeledScores]:
     """Fuse dumped streams.
 
     Args:
@@ -40,8 +40,9 @@ def ensemble(
     if doubled:
         raise ValueError(f'named more than once: {", ".join(doubled)}')
     numbers = parse_weights(weights, len(files))
-    streams, scales = zip(*(to_probabilities(read_scores(file, clips)) for file in files), strict=True)
-    streams, held_names = join(streams), ()
+    read, scales = zip(*(to_probabilities(read_scores(file, clips)) for file in files), strict=True)
+    streams = join(read)
+    held_names: tuple[str, ...] = ()
     if search is not None:
         held, rest = _hold_out(streams[0], search, seed)
         numbers = search_weights([stream.select(held) for stream in streams])
@@ -57,7 +58,7 @@ def ensemble(
     return report, fuse(streams, numbers)
 
 
-def _hold_out(scores: Scores, search: str, seed: int) -> tuple:
+def _hold_out(scores: LabeledScores, search: str, seed: int) -> tuple:
     try:
         fraction = float(search)
     except ValueError:

@@ -17,7 +17,7 @@ from mmdualhead.utils.tables import markdown_table, percent
 from .accuracy import accuracies, confusion_matrix, true_class_ranks
 from .analysis import Calibration, accuracy_by_class, calibration, gains, most_confused
 from .fusion import join, to_probabilities
-from .scores import Scores
+from .scores import LabeledScores
 
 CONFUSIONS = 20
 
@@ -32,14 +32,14 @@ class ErrorReport:
         other: those of another model on the same clips.
     """
 
-    scores: Scores
+    scores: LabeledScores
     classes: tuple[str, ...]
-    other: Scores | None = None
+    other: LabeledScores | None = None
 
     @property
     def heads(self) -> dict[str, np.ndarray]:
         """Probabilities by head, the other model's as ``other``."""
-        return self.scores.heads | ({'other': self.other.fused} if self.other else {})
+        return {**self.scores.heads, **({'other': self.other.fused} if self.other else {})}
 
     @property
     def matrix(self) -> np.ndarray:
@@ -59,7 +59,7 @@ class ErrorReport:
     def to_markdown(self) -> str:
         """All tables."""
         sections = {
-            'Scores': self._head_table(),
+            'LabeledScores': self._head_table(),
             'Classes confused most': self._confusion_table(),
             'Classes': self._class_table(),
         }
@@ -106,7 +106,7 @@ class ErrorReport:
 
 
 def make_report(
-    scores: Scores, classes: Sequence[str] | None = None, other: Scores | None = None
+    scores: LabeledScores, classes: Sequence[str] | None = None, other: LabeledScores | None = None
 ) -> ErrorReport:
     """Bring scores to probabilities, join two models by clip name, and name the classes.
 

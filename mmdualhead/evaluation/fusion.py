@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from .accuracy import accuracies, true_class_ranks
-from .scores import Scores, shorten
+from .scores import AnyScores, LabeledScores, Scores, shorten
 
 SUM_TOLERANCE = 0.02
 
@@ -63,7 +63,7 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     return weights
 
 
-def to_probabilities(scores: Scores) -> tuple[Scores, str]:
+def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
     """Bring scores to the paper's scale, on which streams may be summed.
 
     Probabilities stay as they are, non-negative rows of one common sum (several clips summed) are divided
@@ -91,7 +91,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def join(streams: Sequence[Scores]) -> list[Scores]:
+def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     """Bring the streams' clips into one order, by name.
 
     Args:
@@ -111,7 +111,7 @@ def join(streams: Sequence[Scores]) -> list[Scores]:
     labels = _common_labels(streams)
     rows = [{name: row for row, name in enumerate(stream.names)} for stream in streams]
     ordered = [s.select([row[name] for name in first.names]) for s, row in zip(streams, rows, strict=True)]
-    return [replace(s, labels=np.array([labels[name] for name in s.names])) for s in ordered]
+    return [s.with_labels(np.array([labels[name] for name in s.names])) for s in ordered]
 
 
 def _check_unique(stream: Scores) -> None:
@@ -133,7 +133,7 @@ def _check_same_clips(first: Scores, other: Scores) -> None:
 
 
 def _common_labels(streams: Sequence[Scores]) -> dict[str, int]:
-    labeled = [stream for stream in streams if stream.labels is not None]
+    labeled = [stream for stream in streams if isinstance(stream, LabeledScores)]
     if not labeled:
         raise ValueError(
             f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
@@ -149,7 +149,7 @@ def _common_labels(streams: Sequence[Scores]) -> dict[str, int]:
     return labels
 
 
-def fuse(streams: Sequence[Scores], weights: Sequence[float]) -> Scores:
+def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledScores:
     """The weighted mean of joined streams; of each head where every stream has both.
 
     Args:
@@ -157,16 +157,16 @@ def fuse(streams: Sequence[Scores], weights: Sequence[float]) -> Scores:
         weights: S weights, of which only the ratio matters.
 
     Returns:
-        Scores of the same clips.
+        LabeledScores of the same clips.
     """
     heads = [head for head in streams[0].heads if all(head in stream.heads for stream in streams)]
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
     mixed = {head: np.tensordot(shares, [stream.heads[head] for stream in streams], axes=1) for head in heads}
     source = ' + '.join(stream.source for stream in streams)
-    return Scores(source=source, names=streams[0].names, labels=streams[0].labels, heads=mixed)
+    return LabeledScores(source=source, names=streams[0].names, labels=streams[0].labels, heads=mixed)
 
 
-def evaluate_fusions(streams: Sequence[Scores], weights: Sequence[float]) -> list[Fusion]:
+def evaluate_fusions(streams: Sequence[LabeledScores], weights: Sequence[float]) -> list[Fusion]:
     """Each stream alone, every pair, and all of them, with the streams' weights.
 
     A pair whose weights are both 0 is left out.
@@ -177,7 +177,7 @@ def evaluate_fusions(streams: Sequence[Scores], weights: Sequence[float]) -> lis
     return [_evaluate(streams, weights, members) for members in sets]
 
 
-def _evaluate(streams: Sequence[Scores], weights: Sequence[float], members: tuple[int, ...]) -> Fusion:
+def _evaluate(streams: Sequence[LabeledScores], weights: Sequence[float], members: tuple[int, ...]) -> Fusion:
     chosen = tuple(weights[i] for i in members) if len(members) > 1 else (1.0,)
     fused = fuse([streams[i] for i in members], chosen)
     ranks = true_class_ranks(fused.fused, fused.labels)

@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
 from .accuracy import TOPK, accuracies, true_class_ranks
-from .scores import FUSED, Scores, head_scores, save_scores
+from .scores import FUSED, LabeledScores, head_scores, save_scores
 
 DUMP_NAME = 'scores.npz'
 
@@ -47,7 +47,7 @@ class ScoreMetric(BaseMetric):
         """Join the clips of all processes and hand them to ``compute``."""
         return self.compute(_to_scores(results, source='model output'))
 
-    def compute(self, scores: Scores) -> dict[str, float]:
+    def compute(self, scores: LabeledScores) -> dict[str, float]:
         """The metrics of the whole set."""
         raise NotImplementedError
 
@@ -74,7 +74,7 @@ class DualHeadMetric(ScoreMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk)
 
-    def compute(self, scores: Scores) -> dict[str, float]:
+    def compute(self, scores: LabeledScores) -> dict[str, float]:
         """Accuracies as fractions."""
         ranks = {head: true_class_ranks(values, scores.labels) for head, values in scores.heads.items()}
         heads = [rank for head, rank in ranks.items() if head != FUSED]
@@ -118,11 +118,11 @@ class DumpScores(ScoreMetric):
             )
         super().process(data_batch, data_samples)
 
-    def compute(self, scores: Scores) -> dict[str, float]:
+    def compute(self, scores: LabeledScores) -> dict[str, float]:
         """Write the file; there is nothing to measure."""
         path = Path(self.out_file) if self.out_file else _log_folder() / DUMP_NAME
         save_scores(scores, path)
-        print_log(f'Scores of {len(scores.names)} clips are in {path}', logger='current')
+        print_log(f'LabeledScores of {len(scores.names)} clips are in {path}', logger='current')
         return {}
 
 
@@ -142,9 +142,9 @@ def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {'name': str(name), 'label': int(label.item()), 'heads': heads}
 
 
-def _to_scores(clips: Sequence[Mapping[str, Any]], source: str) -> Scores:
+def _to_scores(clips: Sequence[Mapping[str, Any]], source: str) -> LabeledScores:
     heads = {head: np.stack([clip['heads'][head] for clip in clips]) for head in clips[0]['heads']}
-    return Scores(
+    return LabeledScores(
         source=source,
         names=tuple(clip['name'] for clip in clips),
         labels=np.array([clip['label'] for clip in clips]),

@@ -15,7 +15,7 @@ import numpy as np
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.utils.pickles import load_score_pickle
 
-from .scores import FUSED, Scores, head_scores, load_scores, shorten
+from .scores import FUSED, LabeledScores, Scores, head_scores, load_scores, shorten
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
 NAME_SUFFIXES = ('.skeleton', '.json')
@@ -44,7 +44,7 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     if Path(ann_file).is_dir():
         store = open_annotations(ann_file)
         _check_split(ann_file, store.splits, split)
-        return _to_clips(ann_file, split, store.select(split))
+        return _to_clips(ann_file, split, store.select(str(split)))
     content = load_score_pickle(ann_file)
     if isinstance(content, Mapping) and {'split', 'annotations'} <= set(content):
         return _from_annotations(ann_file, content['annotations'], content['split'], split)
@@ -94,7 +94,7 @@ def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
         clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
 
     Returns:
-        The scores; ``labels`` is None where neither the file nor ``clips`` has them.
+        The scores, labeled where the file or ``clips`` has labels.
 
     Raises:
         FileNotFoundError: no such file, or a work dir without a dump.
@@ -137,7 +137,7 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
         return _parse_samples(source, content, clips)
     if isinstance(content, Sequence) and content and all(isinstance(item, np.ndarray) for item in content):
         names = _names_from(clips, source, content)
-        return Scores(source=source, names=names, labels=None, heads={FUSED: _stack(source, content)})
+        return Scores(source=source, names=names, heads={FUSED: _stack(source, content)})
     raise ValueError(
         f'{source} is no dump of scores: neither a list of data samples with pred_score (DumpResults), nor '
         'a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
@@ -152,7 +152,8 @@ def _parse_by_name(source: str, content: Mapping[str, Any]) -> Scores:
         labels = np.array([int(value[1]) for value in values])
         values = [value[0] for value in values]
     names = tuple(_strip_suffix(str(name)) for name in content)
-    return Scores(source=source, names=names, labels=labels, heads={FUSED: _stack(source, values)})
+    scores = Scores(source=source, names=names, heads={FUSED: _stack(source, values)})
+    return scores if labels is None else scores.with_labels(labels)
 
 
 def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Clips | None) -> Scores:
@@ -170,7 +171,8 @@ def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Cli
     common = [{key: value for key, value in item.items() if key in keys} for item in content]
     by_clip = [head_scores(sample) for sample in common]
     heads = {head: _stack(source, [scores[head] for scores in by_clip]) for head in by_clip[0]}
-    return Scores(source=source, names=names, labels=labels, heads=heads)
+    scores = Scores(source=source, names=names, heads=heads)
+    return scores if labels is None else scores.with_labels(labels)
 
 
 def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:
@@ -186,7 +188,7 @@ def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[st
     return clips.names
 
 
-def _with_labels(scores: Scores, clips: Clips) -> Scores:
+def _with_labels(scores: Scores, clips: Clips) -> LabeledScores:
     """Take labels from the annotations, or compare with them; both must have the same clips."""
     label_of = dict(zip(clips.names, clips.labels.tolist(), strict=True))
     unknown = [name for name in scores.names if name not in label_of]
@@ -196,11 +198,11 @@ def _with_labels(scores: Scores, clips: Clips) -> Scores:
     if missing:
         raise ValueError(f'{scores.source} lacks what {clips.source} has, {shorten(missing)}')
     labels = np.array([label_of[name] for name in scores.names])
-    if scores.labels is not None and (scores.labels != labels).any():
+    if isinstance(scores, LabeledScores) and (scores.labels != labels).any():
         rows = np.flatnonzero(scores.labels != labels)
         listed = shorten(f'{scores.names[i]} ({scores.labels[i]}, {labels[i]})' for i in rows)
         raise ValueError(f'{scores.source} and {clips.source} give other labels to {listed}')
-    return Scores(source=scores.source, names=scores.names, labels=labels, heads=scores.heads)
+    return scores.with_labels(labels)
 
 
 def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 from mmdualhead.utils.tables import markdown_table, percent, text_table
 
 from .fusion import Fusion
-from .scores import Scores, shorten
+from .scores import LabeledScores, shorten
 
 HEADER = ('streams', 'weights', 'top-1 %', 'top-5 %', 'mean class %')
 
@@ -31,7 +31,7 @@ class FusionReport:
     """
 
     files: tuple[str, ...]
-    streams: tuple[Scores, ...]
+    streams: tuple[LabeledScores, ...]
     scales: tuple[str, ...]
     fusions: tuple[Fusion, ...]
     held_out: tuple[str, ...] = ()

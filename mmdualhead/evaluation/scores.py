@@ -6,9 +6,9 @@ Shapes: N clips, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from mmdualhead.utils.files import atomic_write
 FUSED = 'fused'
 NAMES_SHOWN = 5
 
+AnyScores = TypeVar('AnyScores', bound='Scores')
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
@@ -26,24 +28,20 @@ class Scores:
     Args:
         source: the file or model they come from, for messages.
         names: N clip names.
-        labels: (N,) true classes, or None where the source has none.
         heads: (N, K) by name: ``fused``, the score that decides and the only one of a model without heads of
             its own, and that of each head.
 
     Raises:
-        ValueError: lengths disagree, a score is NaN or infinite, or a label is no class. The clips are named.
+        ValueError: lengths disagree, or a score is NaN or infinite. The clips are named.
     """
 
     source: str
     names: tuple[str, ...]
-    labels: np.ndarray | None
     heads: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
         for head, scores in self.heads.items():
             self._check_scores(head, scores)
-        if self.labels is not None:
-            self._check_labels(self.labels)
 
     @property
     def fused(self) -> np.ndarray:
@@ -55,15 +53,17 @@ class Scores:
         """K."""
         return self.fused.shape[1]
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> Scores:
+    def select(self: AnyScores, rows: Sequence[int] | np.ndarray) -> AnyScores:
         """The clips of these rows, in their order."""
-        rows = np.asarray(rows, dtype=np.int64)
-        return Scores(
-            source=self.source,
-            names=tuple(self.names[row] for row in rows),
-            labels=None if self.labels is None else self.labels[rows],
-            heads={head: scores[rows] for head, scores in self.heads.items()},
-        )
+        return replace(self, **self._fields_of(np.asarray(rows, dtype=np.int64)))
+
+    def with_labels(self, labels: np.ndarray) -> LabeledScores:
+        """The same scores and the true classes (N,)."""
+        return LabeledScores(source=self.source, names=self.names, labels=labels, heads=self.heads)
+
+    def _fields_of(self, rows: np.ndarray) -> dict[str, Any]:
+        heads = {head: scores[rows] for head, scores in self.heads.items()}
+        return dict(names=tuple(self.names[row] for row in rows), heads=heads)
 
     def _check_scores(self, head: str, scores: np.ndarray) -> None:
         wanted = (len(self.names), *self.fused.shape[1:])
@@ -78,6 +78,27 @@ class Scores:
                 f'{self.source}: NaN or infinite {head} scores for {shorten(self.names[i] for i in bad)}'
             )
 
+
+@dataclass(frozen=True, kw_only=True)
+class LabeledScores(Scores):
+    """Scores whose true classes are known.
+
+    Args:
+        labels: (N,) true classes.
+
+    Raises:
+        ValueError: also if a label is not a class.
+    """
+
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_labels(self.labels)
+
+    def _fields_of(self, rows: np.ndarray) -> dict[str, Any]:
+        return dict(super()._fields_of(rows), labels=self.labels[rows])
+
     def _check_labels(self, labels: np.ndarray) -> None:
         if labels.shape != (len(self.names),):
             raise ValueError(f'{self.source}: {labels.size} labels for {len(self.names)} clips')
@@ -89,25 +110,26 @@ class Scores:
 
 def shorten(names: Iterable[object]) -> str:
     """A count and the first few names, for messages: ``7 clips: a, b, c, d, e, ...``."""
-    names = [str(name) for name in names]
-    more = ', ...' if len(names) > NAMES_SHOWN else ''
-    return f'{len(names)} clip{"s"[: len(names) != 1]}: {", ".join(names[:NAMES_SHOWN])}{more}'
+    listed = [str(name) for name in names]
+    more = ', ...' if len(listed) > NAMES_SHOWN else ''
+    return f'{len(listed)} clip{"s"[: len(listed) != 1]}: {", ".join(listed[:NAMES_SHOWN])}{more}'
 
 
-def save_scores(scores: Scores, path: str | Path) -> None:
+def save_scores(scores: LabeledScores, path: str | Path) -> None:
     """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and one per head.
 
     It holds no pickle, so reading it is safe.
 
     Args:
-        scores: what to write; its labels must be known.
+        scores: what to write.
         path: the file; its folder is made, and an older file is replaced once the new one is whole.
     """
     with atomic_write(path) as file:
-        np.savez_compressed(file, names=np.array(scores.names), labels=scores.labels, **scores.heads)
+        arrays: dict[str, Any] = dict(scores.heads)
+        np.savez_compressed(file, names=np.array(scores.names), labels=scores.labels, **arrays)
 
 
-def load_scores(path: str | Path) -> Scores:
+def load_scores(path: str | Path) -> LabeledScores:
     """Read a file of :func:`save_scores`.
 
     Raises:
@@ -123,7 +145,7 @@ def load_scores(path: str | Path) -> Scores:
     if missing:
         raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
     names, labels = tuple(arrays.pop('names').tolist()), arrays.pop('labels')
-    return Scores(source=str(path), names=names, labels=labels, heads=arrays)
+    return LabeledScores(source=str(path), names=names, labels=labels, heads=arrays)
 
 
 def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,13 @@ from math import comb
 
 import numpy as np
 
-from .scores import Scores, shorten
+from .scores import LabeledScores, shorten
 
 SEARCH_STEPS = 10
 SEARCH_LIMIT = 3003
 
 
-def hold_out(scores: Scores, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def hold_out(scores: LabeledScores, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Part the clips in two, every class in proportion, by a hash of their names.
 
     The same names and seed give the same parts in any order of clips.
@@ -45,7 +45,7 @@ def hold_out(scores: Scores, fraction: float, seed: int = 0) -> tuple[np.ndarray
     return _part(scores, np.array(sorted(held), dtype=np.int64))
 
 
-def hold_out_names(scores: Scores, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def hold_out_names(scores: LabeledScores, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """As :func:`hold_out`, with the clips held out named.
 
     Raises:
@@ -58,14 +58,14 @@ def hold_out_names(scores: Scores, names: Sequence[str]) -> tuple[np.ndarray, np
     return _part(scores, np.array(sorted({row_of[name] for name in names}), dtype=np.int64))
 
 
-def _part(scores: Scores, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _part(scores: LabeledScores, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rest = np.setdiff1d(np.arange(len(scores.names)), held)
     if not held.size or not rest.size:
         raise ValueError(f'{held.size} of {len(scores.names)} clips are held out: one part is empty')
     return held, rest
 
 
-def search_weights(streams: Sequence[Scores], steps: int = SEARCH_STEPS) -> tuple[float, ...]:
+def search_weights(streams: Sequence[LabeledScores], steps: int = SEARCH_STEPS) -> tuple[float, ...]:
     """The weights of highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum to 1.
 
     Of equally good ones those nearest to equal weights are taken. With many streams the steps become coarser,

@@ -40,11 +40,13 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
         axes.set_xlabel(label)
         axes.grid(alpha=0.3)
         axes.margins(0.3, 0.25)
-        points = [(one, cost(one), _accuracy(one, accuracies)) for one in comparison.costs]
+        points = [
+            (one, x, y)
+            for one in comparison.costs
+            if (x := cost(one)) is not None and (y := _accuracy(one, accuracies)) is not None
+        ]
         beside: Counter[float] = Counter()
-        for group, x, y in sorted(
-            _together([p for p in points if None not in p]), key=lambda point: point[1]
-        ):
+        for group, x, y in sorted(_together(points), key=lambda point: point[1]):
             axes.scatter(x, y, color=BLUE if group[0].network in OURS else GREY)
             text = '\n'.join(one.name.replace(', ', ',\n', 1) for one in group)
             # Neighbours of one accuracy are labeled above and below in turns; no label covers another.

@@ -30,7 +30,7 @@ def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
     draw_reliability(report.calibrations, reliability)
     files = [confusion, reliability]
     for rival, gain in report.gains.items():
-        name = report.other.source if rival == 'other' else f'the {rival} head'
+        name = report.other.source if report.other and rival == 'other' else f'the {rival} head'
         files.append(out_dir / f'gain_over_{rival}.png')
         draw_gains(gain, report.classes, f'Fused score of {report.scores.source}\nagainst {name}', files[-1])
     return files

@@ -16,7 +16,7 @@ from mmdualhead.apis.reproduce import (
     launch_logged,
     mean_and_deviation,
 )
-from mmdualhead.evaluation.scores import Scores, save_scores
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ABLATIONS = [
@@ -85,7 +85,7 @@ class StubLaunch:
         labels = np.arange(20) % 2
         predicted = np.where(np.arange(20) < wrong, 1 - labels, labels)
         names = tuple(f'clip{i}' for i in range(20))
-        return Scores(source='stub', names=names, labels=labels, heads={'fused': np.eye(2)[predicted]})
+        return LabeledScores(source='stub', names=names, labels=labels, heads={'fused': np.eye(2)[predicted]})
 
 
 @pytest.fixture

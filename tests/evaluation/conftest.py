@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.scores import Scores
+from mmdualhead.evaluation.scores import LabeledScores
 
 
 def softmax(logits):
@@ -11,7 +11,7 @@ def softmax(logits):
 
 @pytest.fixture
 def make_scores():
-    """Scores of N made-up clips: random, but right more often the larger ``skill`` is."""
+    """LabeledScores of N made-up clips: random, but right more often the larger ``skill`` is."""
 
     def make(source='model', seed=0, clips=60, classes=6, skill=2.0, dual=False):
         labels = np.arange(clips) % classes
@@ -20,6 +20,6 @@ def make_scores():
         for head in heads:
             heads[head] = softmax(rng.standard_normal((clips, classes)) + skill * np.eye(classes)[labels])
         names = tuple(f'clip{i:03d}' for i in range(clips))
-        return Scores(source=source, names=names, labels=labels, heads=heads)
+        return LabeledScores(source=source, names=names, labels=labels, heads=heads)
 
     return make

@@ -10,7 +10,7 @@ from mmengine.evaluator import DumpResults
 from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.evaluation.error_report import read_class_names
 from mmdualhead.evaluation.readers import find_dump, read_clips, read_scores
-from mmdualhead.evaluation.scores import save_scores
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from mmdualhead.utils.pickles import UnsafePickleError
 
 
@@ -109,7 +109,7 @@ def test_reads_the_authors_scores_by_name(make_scores, tmp_path):
     named = {f'{name}.skeleton': row for name, row in zip(scores.names, scores.fused, strict=True)}
     read = read_scores(dump(named, tmp_path / 'epoch1_test_score.pkl'))
     assert read.names == scores.names
-    assert read.labels is None
+    assert not isinstance(read, LabeledScores)
     labels = dump(
         ([f'{name}.skeleton' for name in scores.names], scores.labels.tolist()), tmp_path / 'val_label.pkl'
     )

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.scores import Scores, load_scores, save_scores
+from mmdualhead.evaluation.scores import LabeledScores, load_scores, save_scores
 
 
 @pytest.mark.parametrize('dual', [False, True])
@@ -32,7 +32,9 @@ def test_non_finite_scores_name_file_head_and_clips(make_scores):
     fine = good.heads['fine'].copy()
     fine[[3, 7], 1] = np.nan, np.inf
     with pytest.raises(ValueError, match=r's\.npz: NaN or infinite fine .* 2 clips: clip003, clip007'):
-        Scores(source='s.npz', names=good.names, labels=good.labels, heads={**good.heads, 'fine': fine})
+        LabeledScores(
+            source='s.npz', names=good.names, labels=good.labels, heads={**good.heads, 'fine': fine}
+        )
 
 
 @pytest.mark.parametrize('label', [-100, 6])
@@ -41,17 +43,17 @@ def test_label_outside_the_classes_names_the_clip(make_scores, label):
     labels = good.labels.copy()
     labels[4] = label
     with pytest.raises(ValueError, match=rf'labels outside 0\.\.5 for 1 clip: clip004 \(label {label}\)'):
-        Scores(source='x', names=good.names, labels=labels, heads=good.heads)
+        LabeledScores(source='x', names=good.names, labels=labels, heads=good.heads)
 
 
 def test_length_mismatches_are_refused(make_scores):
     good = make_scores()
     with pytest.raises(ValueError, match=r'one row for each of 59 clips'):
-        Scores(source='x', names=good.names[1:], labels=good.labels[1:], heads=good.heads)
+        LabeledScores(source='x', names=good.names[1:], labels=good.labels[1:], heads=good.heads)
     with pytest.raises(ValueError, match='59 labels for 60 clips'):
-        Scores(source='x', names=good.names, labels=good.labels[1:], heads=good.heads)
+        LabeledScores(source='x', names=good.names, labels=good.labels[1:], heads=good.heads)
     with pytest.raises(ValueError, match='coarse scores have shape'):
-        Scores(
+        LabeledScores(
             source='x',
             names=good.names,
             labels=good.labels,

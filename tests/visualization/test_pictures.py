@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.evaluation.error_report import make_report
-from mmdualhead.evaluation.scores import Scores, save_scores
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from mmdualhead.visualization import draw_confusion, draw_errors, draw_gains, figures
 
 pytest.importorskip('matplotlib')
@@ -26,7 +26,7 @@ def make_model(source, seed):
     rng = np.random.default_rng(seed)
     labels = np.arange(60) % 5
     heads = {head: rng.dirichlet(np.ones(5), 60) + np.eye(5)[labels] for head in ('fused', 'coarse', 'fine')}
-    return Scores(source=source, names=tuple(map(str, range(60))), labels=labels, heads=heads)
+    return LabeledScores(source=source, names=tuple(map(str, range(60))), labels=labels, heads=heads)
 
 
 def test_every_picture_of_a_report_is_drawn(tmp_path):
