@@ -42,6 +42,7 @@ default_hooks = dict(
     load_check=dict(type='LoadCheckHook'),
     config_check=dict(type='ConfigCheckHook'),
     finite_check=dict(type='FiniteCheckHook'),
+    resume=dict(type='ResumeHook'),
     interrupt=dict(type='InterruptHook'))
 """
 

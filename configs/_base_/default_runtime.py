@@ -13,6 +13,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The last epoch is what gets tested; choosing the best one would be choosing on test data.
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=1),
+    resume=dict(type='ResumeHook'),
     interrupt=dict(type='InterruptHook'),
     fuse=dict(type='FuseHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),

@@ -19,6 +19,7 @@ HOOKS = {
     'load_check': {'type': 'LoadCheckHook'},
     'config_check': {'type': 'ConfigCheckHook'},
     'finite_check': {'type': 'FiniteCheckHook'},
+    'resume': {'type': 'ResumeHook'},
     'interrupt': {'type': 'InterruptHook'},
     'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1, 'save_best': 'acc'},
 }
@@ -27,12 +28,13 @@ HOOKS = {
 class TinyModel(BaseModel):
     """Classifies points of the plane; as an MMAction2 recognizer seen from outside."""
 
-    def __init__(self, classes: int = 2) -> None:
+    def __init__(self, classes: int = 2, dropout: float = 0.0) -> None:
         super().__init__()
         self.fc = nn.Linear(2, classes)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
-        logits = self.fc(torch.stack(list(inputs)))
+        logits = self.fc(self.dropout(torch.stack(list(inputs))))
         if mode == 'loss':
             labels = torch.cat([sample.gt_label for sample in data_samples])
             return {'loss_cls': nn.functional.cross_entropy(logits, labels)}
@@ -76,17 +78,20 @@ def make_runner(tmp_path, monkeypatch) -> Callable[..., Runner]:
         train: Clips | None = None,
         val: Clips | None = None,
         classes: int = 2,
+        dropout: float = 0.0,
+        workers: int = 0,
         rate: float = 0.1,
         hooks: dict[str, Any] | None = None,
         extra_hooks: list | None = None,
         **settings: Any,
     ) -> Runner:
-        loader = {'batch_size': 2, 'num_workers': 0, 'collate_fn': {'type': 'pseudo_collate'}}
+        loader = {'batch_size': 2, 'num_workers': workers, 'collate_fn': {'type': 'pseudo_collate'}}
+        loader['persistent_workers'] = workers > 0
         in_order = {'type': 'DefaultSampler', 'shuffle': False}
         make.count += 1
         torch.manual_seed(0)
         return Runner(
-            model=TinyModel(classes),
+            model=TinyModel(classes, dropout),
             work_dir=str(tmp_path / 'run'),
             train_dataloader={
                 **loader,
@@ -95,7 +100,7 @@ def make_runner(tmp_path, monkeypatch) -> Callable[..., Runner]:
             },
             val_dataloader={**loader, 'dataset': val or Clips(), 'sampler': in_order},
             test_dataloader={**loader, 'dataset': val or Clips(), 'sampler': in_order},
-            train_cfg={'by_epoch': True, 'max_epochs': epochs},
+            train_cfg=settings.pop('train_cfg', {'by_epoch': True, 'max_epochs': epochs}),
             val_cfg={},
             test_cfg={},
             val_evaluator=Evaluator([MeanScore()]),

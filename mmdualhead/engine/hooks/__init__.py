@@ -4,6 +4,7 @@ from .checkpoint import AtomicCheckpointHook
 from .checks import ConfigCheckHook, FiniteCheckHook, LoadCheckHook
 from .fuse import FuseHook
 from .interrupt import InterruptHook
+from .resume import ResumeHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -12,4 +13,5 @@ __all__ = [
     'FuseHook',
     'InterruptHook',
     'LoadCheckHook',
+    'ResumeHook',
 ]

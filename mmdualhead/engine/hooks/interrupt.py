@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,7 +15,7 @@ import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from mmdualhead.engine.checkpoints import AtomicBackend
 
@@ -24,33 +24,39 @@ FILE = 'interrupted.pth'
 """The checkpoint that an interrupted training leaves in its work_dir."""
 
 
-class Remaining:
-    """A data loader without the batches that were already trained on."""
+def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
+    """Let a data loading worker survive the signals that are meant for the training.
 
-    def __init__(self, loader: Any, done: int) -> None:
-        self.loader = loader
-        self.done = done
+    Schedulers and terminals signal all processes of a training. Workers go on, since the main process needs
+    their batches to finish its step; only the main process itself ends them. Runs in the worker.
 
-    def __len__(self) -> int:
-        return len(self.loader) - self.done
+    Args:
+        worker: its number.
+        then: how the worker was to be started.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigwaitinfo'):  # not on macOS and Windows
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_by_parent, args=(os.getppid(),), daemon=True).start()
+    if then is not None:
+        then(worker)
 
-    def __iter__(self) -> Iterator[Any]:
-        return islice(iter(self.loader), self.done, None)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.loader, name)
+def _end_by_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent:
+        pass
+    os._exit(0)
 
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
     """Saves a checkpoint on SIGINT and SIGTERM; ``--resume`` then goes on with the next iteration.
 
-    The iteration, or the validation, in progress is finished first. A second signal stops at once. The order
-    of the clips depends on seed and epoch alone, so the resumed epoch sees the clips that it has not seen
-    yet; the random state of augmentation is not restored.
+    The iteration, or the validation, in progress is finished first. A second signal stops at once. Signals to
+    all processes of the training, workers too, are as good as one to the main process.
 
-    Under ``mim train``, Ctrl-C reaches mim too, which kills the training a quarter of a second later; that is
-    too early for slow iterations. SIGTERM to the training itself, as schedulers send it, always works.
+    ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
+    ends it alone. ``mmdualhead train`` runs the training in its own process.
 
     Raises:
         SystemExit: after saving, with status 130 on SIGINT and 143 on SIGTERM.
@@ -62,46 +68,23 @@ class InterruptHook(Hook):
         self._received: int | None = None
         self._handlers: dict[int, Any] = {}
         self._pid = os.getpid()
-        self._skip: dict[str, int] | None = None
 
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Remember how much of its epoch an interrupted training had done."""
-        if runner._resume:
-            self._skip = (checkpoint.get('meta') or {}).get('interrupted')
-
-    def before_train(self, _runner: Runner) -> None:
-        """Listen to the signals."""
+    def before_train(self, runner: Runner) -> None:
+        """Listen to the signals, and keep them from the workers."""
+        for loop in (runner.train_loop, runner.val_loop):
+            if loop is not None:
+                loop.dataloader.worker_init_fn = partial(start_worker, then=loop.dataloader.worker_init_fn)
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Leave out the batches that the interrupted epoch had done."""
-        skip, self._skip = self._skip, None
-        loop = runner.train_loop
-        if not skip or not isinstance(loop, EpochBasedTrainLoop):
-            return
-        if len(loop.dataloader) != skip['of']:
-            loop._iter = loop.epoch * len(loop.dataloader)
-            runner.logger.warning('the number of batches has changed: epoch %d starts anew', loop.epoch + 1)
-            return
-        runner.logger.info('epoch %d goes on after batch %d of %d', loop.epoch + 1, skip['done'], skip['of'])
-        loop.dataloader = Remaining(loop.dataloader, skip['done'])
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, **_: Any) -> None:
+    def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came."""
         number = self._agree()
-        if not number:
-            return
-        loader, meta = runner.train_dataloader, {'epoch': runner.epoch, 'iter': runner.iter + 1}
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            before = loader.done if isinstance(loader, Remaining) else 0
-            meta['interrupted'] = {'done': before + batch_idx + 1, 'of': before + len(loader)}
-        self._save_and_stop(runner, number, meta)
+        if number:
+            self._save_and_stop(runner, number, {'epoch': runner.epoch, 'iter': runner.iter + 1})
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Give the loop its own data loader back, and remove a checkpoint that has been overtaken."""
-        if isinstance(runner.train_loop.dataloader, Remaining):
-            runner.train_loop.dataloader = runner.train_loop.dataloader.loader
+        """Remove a checkpoint that has been overtaken."""
         pointer, file = Path(runner.work_dir, 'last_checkpoint'), Path(runner.work_dir, FILE)
         if (
             is_main_process()
@@ -122,7 +105,7 @@ class InterruptHook(Hook):
         self._restore()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        """The handler. Forked processes, such as data loading workers, inherit it but are not to save."""
+        """The handler. Forked processes inherit it but are not to save."""
         if os.getpid() != self._pid:
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)

@@ -12,6 +12,7 @@ from mmengine.logging import MMLogger
 
 from mmdualhead.engine.hooks.interrupt import FILE, InterruptHook
 
+NO_LOOPS = SimpleNamespace(train_loop=None, val_loop=None)
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -90,7 +91,7 @@ def test_epoch_starts_anew_if_the_batches_have_changed(make_runner, tmp_path):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, 6)]).train()
     path = tmp_path / 'run' / FILE
     checkpoint = torch.load(path)
-    checkpoint['meta']['interrupted']['of'] = 99
+    checkpoint['meta']['batches_per_epoch'] = 99
     torch.save(checkpoint, path)
     runner = make_runner(epochs=3, resume=True)
     runner.train()
@@ -108,7 +109,7 @@ def test_signals_are_left_alone_outside_training(make_runner):
 
 def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     hook = InterruptHook()
-    hook.before_train(None)
+    hook.before_train(NO_LOOPS)
     try:
         child = os.fork()
         if child == 0:
@@ -128,7 +129,7 @@ def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
 def test_second_signal_stops_at_once(capfd):
     child = os.fork()
     if child == 0:
-        InterruptHook().before_train(None)
+        InterruptHook().before_train(NO_LOOPS)
         for signals_survived in range(2):
             os.write(1, b'%d signals survived\n' % signals_survived)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -142,7 +143,7 @@ def test_second_signal_stops_at_once(capfd):
 def _validate(rank, number, folder):
     dist.init_process_group('gloo', init_method=f'file://{folder}/meeting', rank=rank, world_size=2)
     hook = InterruptHook()
-    hook.before_train(None)
+    hook.before_train(NO_LOOPS)
     if number:
         os.kill(os.getpid(), number)
     runner = SimpleNamespace(epoch=0, iter=4, work_dir=str(folder), save_checkpoint=lambda *_, **__: None)

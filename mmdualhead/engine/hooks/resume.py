@@ -1,0 +1,107 @@
+"""Going on with a training so that it ends as if it had never stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmaction.registry import HOOKS
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+
+from mmdualhead.engine.config_check import parse_config
+from mmdualhead.engine.loaders import EndlessBatches, NumberedBatches, make_resumable, seed_all
+
+
+@HOOKS.register_module()
+class ResumeHook(Hook):
+    """Lets ``--resume`` go on with the next batch, with the random numbers of an uninterrupted training.
+
+    Whatever stopped the training, and wherever in an epoch its checkpoint was written: on the CPU, the
+    resumed one equals an uninterrupted one bit for bit. To that end random numbers are no longer what is left
+    of a stream, but drawn anew from (seed, iteration, clip) for each clip that is loaded, and from
+    (seed, iteration, process) for each step of the network.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self._meta: dict[str, Any] | None = None
+        self._done = 0
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keep what tells where in its epoch a checkpoint was written, and the order of the clips."""
+        batches = runner.train_dataloader.batch_sampler
+        if isinstance(batches, NumberedBatches):
+            checkpoint['meta']['batches_per_epoch'] = batches.total
+            checkpoint['meta']['sampler_seed'] = getattr(batches.sampler, 'seed', None)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Remember the same of the checkpoint that training goes on from."""
+        self._meta = dict(checkpoint.get('meta') or {}) if runner._resume else None
+
+    def before_train(self, runner: Runner) -> None:
+        """Put our loader in the place of mmengine's, and find out what the running epoch has seen."""
+        loop = runner.train_loop
+        loop.dataloader = make_resumable(loop.dataloader, runner.seed)
+        batches = loop.dataloader.batch_sampler
+        self._done = 0
+        if self._meta is None or not isinstance(batches, NumberedBatches):
+            return
+        if self._meta.get('sampler_seed') is not None:
+            batches.sampler.seed = self._meta['sampler_seed']
+        if isinstance(loop, EpochBasedTrainLoop):
+            self._done = self._batches_done(runner, batches.total)
+        self._compare_length(runner)
+
+    def _batches_done(self, runner: Runner, total: int) -> int:
+        loop, before = runner.train_loop, self._meta.get('batches_per_epoch', total)
+        done = loop.iter - loop.epoch * before
+        if done and before != total:
+            loop._iter = loop.epoch * total
+            runner.logger.warning('the number of batches has changed: epoch %d starts anew', loop.epoch + 1)
+            return 0
+        if not 0 < done <= total:
+            return 0
+        runner.logger.info('epoch %d goes on after batch %d of %d', loop.epoch + 1, done, total)
+        return done
+
+    def _compare_length(self, runner: Runner) -> None:
+        """Say that the schedule of the learning rate does not follow a new length."""
+        try:
+            before = parse_config(self._meta['cfg'])['train_cfg']
+        except (KeyError, TypeError, SyntaxError):
+            return
+        now = {'max_epochs': runner.max_epochs, 'max_iters': runner.max_iters}
+        key = 'max_epochs' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'max_iters'
+        if runner.param_schedulers and before.get(key) and before[key] != now[key]:
+            runner.logger.warning(
+                'THE CHECKPOINT IS OF A TRAINING WITH %s=%s, this one has %s. The learning rate goes '
+                'on as planned then, and ends at its last value. For a new schedule start from the weights '
+                'alone: --cfg-options load_from=CHECKPOINT, with another --work-dir and without --resume.',
+                *(key, before[key], now[key]),
+            )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Leave out the batches that the running epoch has seen."""
+        loop, done = runner.train_loop, self._done
+        self._done = 0
+        batches = loop.dataloader.batch_sampler
+        if not isinstance(batches, NumberedBatches):
+            return
+        if isinstance(loop, IterBasedTrainLoop):
+            _end_workers(loop.dataloader_iterator)
+            loop.dataloader_iterator = EndlessBatches(loop.dataloader, loop.iter)
+        else:
+            batches.begin(loop.iter, done)
+
+    def before_train_iter(self, runner: Runner, **_: Any) -> None:
+        """Seed the network's random numbers, drop-out's for example."""
+        seed_all(runner.seed, runner.iter, get_rank())
+
+
+def _end_workers(iterator: Any) -> None:
+    """End the workers that mmengine's iteration-based loop has started ahead of time."""
+    end = getattr(getattr(iterator, '_iterator', None), '_shutdown_workers', None)
+    if end is not None:
+        end()

@@ -1,0 +1,153 @@
+"""Data loaders whose clips and random numbers depend on the seed, the iteration and the clip alone.
+
+So a training that goes on in the middle of an epoch sees what it would have seen without a break, with any
+number of workers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import InfiniteSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+
+def seed_all(*numbers: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's random numbers by several numbers, 0 or more each."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+class SeededDataset(Dataset):
+    """A data set that is asked for (iteration, index) and seeds all random numbers by them first.
+
+    Args:
+        dataset: the data set.
+        seed: of the run.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.dataset = dataset
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, place: tuple[int, int]) -> Any:
+        seed_all(self.seed, *place)
+        return self.dataset[place[1]]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':  # not there yet while a worker unpickles this
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+class NumberedBatches:
+    """A batch sampler that says for each clip in which iteration it is seen, and can begin later.
+
+    Args:
+        batches: the batch sampler, of indices.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        self.batches = batches
+        self.first = 0
+        self.skip = 0
+
+    @property
+    def sampler(self) -> Any:
+        """Of single clips, which mmengine tells the epoch."""
+        return self.batches.sampler
+
+    @property
+    def total(self) -> int:
+        """The batches of a whole epoch."""
+        return len(self.batches)
+
+    def begin(self, first: int, skip: int = 0) -> None:
+        """Prepare the next pass: leave out ``skip`` batches; the one after them is of iteration ``first``."""
+        self.first, self.skip = first, skip
+
+    def __len__(self) -> int:
+        return self.total - self.skip
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rest = islice(iter(self.batches), self.skip, None)
+        for iteration, batch in enumerate(rest, self.first):
+            yield [(iteration, index) for index in batch]
+
+
+def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
+    """The same loader over a :class:`SeededDataset` in :class:`NumberedBatches`.
+
+    Loaders of streams, which have no order that could be begun later, come back as they are.
+    """
+    if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
+        return loader
+    workers = {}
+    if loader.num_workers:
+        workers = dict(
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=loader.persistent_workers,
+            multiprocessing_context=loader.multiprocessing_context,
+        )
+    return DataLoader(
+        SeededDataset(loader.dataset, seed),
+        batch_sampler=NumberedBatches(loader.batch_sampler),
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+        pin_memory=loader.pin_memory,
+        timeout=loader.timeout,
+        worker_init_fn=loader.worker_init_fn,
+        **workers,
+    )
+
+
+class EndlessBatches:
+    """The batches of an iteration-based training, from a later one on.
+
+    Args:
+        loader: of :func:`make_resumable`.
+        done: how many batches were trained on before. As many times, ``next`` gives None at no cost:
+            mmengine's loop skips batches by asking for them.
+    """
+
+    def __init__(self, loader: DataLoader, done: int) -> None:
+        self.loader = loader
+        self.iteration = done
+        self._nothing = done
+        batches: NumberedBatches = loader.batch_sampler
+        is_endless = isinstance(batches.sampler, InfiniteSampler)
+        self._epoch, self._skip = (0, done) if is_endless else divmod(done, batches.total)
+        self._iterator: Iterator[Any] | None = None
+
+    def _start(self) -> Iterator[Any]:
+        """The next pass; begun only when asked for, since mmengine's DistSamplerSeedHook sets an epoch."""
+        batches: NumberedBatches = self.loader.batch_sampler
+        if hasattr(batches.sampler, 'set_epoch'):
+            batches.sampler.set_epoch(self._epoch)
+        batches.begin(self.iteration, self._skip)
+        self._epoch, self._skip = self._epoch + 1, 0
+        return iter(self.loader)
+
+    def __iter__(self) -> EndlessBatches:
+        return self
+
+    def __next__(self) -> Sequence[Any] | None:
+        if self._nothing:
+            self._nothing -= 1
+            return None
+        batch = None if self._iterator is None else next(self._iterator, None)
+        if batch is None:
+            self._iterator = self._start()
+            batch = next(self._iterator)
+        self.iteration += 1
+        return batch

@@ -1,0 +1,99 @@
+"""A resumed training equals an uninterrupted one bit for bit, whatever stopped it."""
+
+import os
+import random
+import select
+import signal
+import time
+import traceback
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from tests.engine.conftest import Clips
+
+BY_ITERATION = {'type': 'AtomicCheckpointHook', 'interval': 3, 'by_epoch': False, 'max_keep_ckpts': 1}
+TRAININGS = {
+    'epochs': {},
+    'iteration checkpoints': {'hooks': {'checkpoint': BY_ITERATION}},
+    'iterations': {
+        'hooks': {'checkpoint': BY_ITERATION},
+        'train_cfg': {'by_epoch': False, 'max_iters': 12, 'val_interval': 100},
+    },
+}
+
+
+class NoisyClips(Clips):
+    """Augmented by all three kinds of random numbers."""
+
+    def __getitem__(self, i):
+        clip = super().__getitem__(i)
+        clip['inputs'] += random.random() + float(np.random.rand()) + torch.rand(2)
+        return clip
+
+
+class Stop(Hook):
+    """Sends a signal to this process, or to it and its workers, in some iteration."""
+
+    priority = 'HIGH'
+
+    def __init__(self, number, iteration, group=False):
+        self.number, self.iteration, self.group = number, iteration, group
+
+    def after_train_iter(self, runner, **_):
+        if runner.iter + 1 == self.iteration:
+            (os.killpg if self.group else os.kill)(os.getpid(), self.number)
+            time.sleep(0.3)  # for the workers to notice
+
+
+@pytest.fixture
+def train(make_runner, tmp_path):
+    """Train in a child process that leads a group, as a job of a scheduler does; gives its exit status."""
+
+    def train(stop=None, **settings):
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setsid()
+                hooks = [stop] if stop else []
+                runner = make_runner(epochs=3, train=NoisyClips(), dropout=0.5, extra_hooks=hooks, **settings)
+                runner.train()
+                torch.save((runner.model.state_dict(), runner.iter), tmp_path / 'end.pth')
+                os._exit(0)
+            except SystemExit as end:
+                os._exit(end.code)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return train
+
+
+@pytest.mark.parametrize(('kind', 'workers'), zip(TRAININGS, (2, 0, 2), strict=True))
+def test_killed_and_resumed(train, tmp_path, kind, workers):
+    """SIGTERM to all processes in iteration 6, SIGKILL in iteration 11."""
+    settings = {**TRAININGS[kind], 'workers': workers}
+    assert train(**settings) == 0
+    expected, iterations = torch.load(tmp_path / 'end.pth')
+    (tmp_path / 'run').rename(tmp_path / 'uninterrupted')
+
+    assert train(Stop(signal.SIGTERM, 6, group=True), **settings) == 143
+    assert (tmp_path / 'run' / 'interrupted.pth').is_file()
+    assert train(Stop(signal.SIGKILL, 11), resume=True, **settings) == -signal.SIGKILL
+    assert train(resume=True, **settings) == 0
+    found, resumed_iterations = torch.load(tmp_path / 'end.pth')
+    assert resumed_iterations == iterations == 12
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+def test_workers_end_with_a_killed_training(train):
+    """Although they ignore signals that are not from their parent: a pipe that all hold is closed."""
+    ended, held = os.pipe()
+    assert train(Stop(signal.SIGKILL, 6), workers=2) == -signal.SIGKILL
+    os.close(held)
+    assert select.select([ended], [], [], 30)[0]
+    os.close(ended)
