@@ -35,7 +35,7 @@ def test_macs_of_products(name):
 @pytest.mark.parametrize(('window', 'stride'), [(1, 1), (3, 2), (5, 1)])
 def test_macs_of_the_window_product(window, stride):
     n, t, v, c, k, d = 2, 12, 5, 6, 3, 4
-    x = torch.randn(n, t, v, c)
+    x = torch.randn(n, c, t, v)
     matrix = torch.randn(v * window, window * v * k)
     mixing = n * t * v * c * k * d
     gathering = n * -(-t // stride) * (v * window) * (window * v * k) * d
