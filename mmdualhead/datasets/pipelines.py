@@ -89,7 +89,12 @@ def pipeline_expectation(steps: Sequence[Callable], file: AnnotationFile) -> Exp
         )
     persons = [step.num_person for step in steps if hasattr(step, 'num_person')]
     in_3d = {'NormalizeSkeleton3D', 'PreNormalize3D'} & {step_name(step) for step in steps}
-    expected = Expectation(num_coordinates=3 if in_3d else None, num_person=persons[0] if persons else None)
+    lengths = [step.length for step in steps if step_name(step) == 'PadTo']
+    expected = Expectation(
+        num_coordinates=3 if in_3d else None,
+        num_person=persons[0] if persons else None,
+        max_frames=min(lengths, default=None),
+    )
     if not layouts:
         return expected
     skeleton = list(layouts.values())[-1]

@@ -155,6 +155,12 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
     assert len(SkeletonDataset(path, PIPELINE, split='train', num_classes=4, check=False)) == 6
 
 
+def test_clips_too_long_for_padding_end_the_building(tmp_path):
+    pipeline = [dict(type='PadTo', length=45), *PIPELINE[1:]]
+    with pytest.raises(AnnotationError, match=r'up to 45 frames.* 1 clip:\n    S010: 50\n.*ReplayPad'):
+        SkeletonDataset(save(tmp_path, make_data()), pipeline, split='train')
+
+
 @pytest.mark.parametrize(('test_mode', 'length'), [(False, 5), (True, 6)])
 def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_mode, length):
     data = make_data()

@@ -90,6 +90,7 @@ class Expectation(NamedTuple):
         layout: what ``num_joints`` comes from, for messages.
         num_coordinates: C.
         num_person: how many persons the network takes.
+        max_frames: the longest clip that MMAction2's ``PadTo`` takes.
         training: whether the clips are trained on.
         multi_class: labels are lists.
     """
@@ -99,6 +100,7 @@ class Expectation(NamedTuple):
     layout: str = ''
     num_coordinates: int | None = None
     num_person: int | None = None
+    max_frames: int | None = None
     training: bool = True
     multi_class: bool = False
 
@@ -261,6 +263,15 @@ class _Checker(NamedTuple):
                 f'{common} {name} ({source})',
                 size != common,
                 lambda row: f'shape {tuple(map(int, shape[row]))}',
+            )
+        longest = self.expected.max_frames
+        if longest is not None:
+            yield self.find(
+                'keypoint',
+                f'up to {longest} frames',
+                shape[:, 1] > longest,
+                lambda row: f'{shape[row, 1]}',
+                f'PadTo takes no longer ones; ReplayPad(length={longest}) in its place cuts them.',
             )
         yield self.find(
             'keypoint',
