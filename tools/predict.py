@@ -35,6 +35,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
     parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help="of recordings of one's own")
     parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help="of recordings of one's own")
+    parser.add_argument(
+        '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in pixels'
+    )
     parser.add_argument('--split', help='of annotation files, only this split')
     parser.add_argument('--most-active', action='store_true', help='of too many persons, keep these')
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
@@ -62,6 +65,7 @@ def main() -> None:
         top=args.top,
         layout=args.layout,
         unit=args.unit,
+        img_shape=args.img_shape and tuple(args.img_shape),
         split=args.split,
         most_active=args.most_active,
         batch_size=args.batch_size,

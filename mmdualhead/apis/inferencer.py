@@ -123,7 +123,7 @@ class SkeletonInferencer(BaseInferencer):
             return_datasamples: give MMAction2's data samples instead of answers.
             batch_size: recordings that go through the network at once.
             **kwargs: ``layout``, the layout of arrays that are not in the model's; ``unit`` of arrays and
-                files of one's own, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for poses in
+                files of one's own, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
                 pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active of too
                 many persons; ``on_error='skip'`` to leave out recordings that can't be answered;
                 ``vis_out_dir``, a directory for a page per recording; ``pred_out_file``, a JSON file for the
@@ -144,8 +144,7 @@ class SkeletonInferencer(BaseInferencer):
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
-        found = {key: kwargs.pop(key) for key in ('img_shape', 'split') if key in kwargs}
-        items = find_recordings(inputs, **found)
+        items = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         batches: Iterable[list[Prepared]] = self.preprocess(items, batch_size, **kwargs)
         if self.show_progress:
             from rich.console import Console
@@ -160,11 +159,8 @@ class SkeletonInferencer(BaseInferencer):
         self,
         inputs: Sequence[Item],
         batch_size: int = 1,
-        *,
-        layout: Any = None,
-        unit: str | None = None,
-        most_active: bool = False,
         on_error: str = 'raise',
+        **options: Any,
     ) -> Iterator[list[Prepared]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`."""
         if on_error not in ON_ERROR:
@@ -172,7 +168,7 @@ class SkeletonInferencer(BaseInferencer):
         self.left_out, batch = {}, []
         for item in inputs:
             try:
-                batch.append(self.prepare(item, layout=layout, unit=unit, most_active=most_active))
+                batch.append(self.prepare(item, **options))
             except RecordingError as error:
                 if on_error == 'raise':
                     raise
@@ -183,19 +179,23 @@ class SkeletonInferencer(BaseInferencer):
         if batch:
             yield batch
 
-    def prepare(
-        self, item: Item, layout: Any = None, unit: str | None = None, most_active: bool = False
-    ) -> Prepared:
+    def prepare(self, item: Item, **options: Any) -> Prepared:
         """Read a recording, check it, and run the pipelines of the models.
+
+        Args:
+            item: the recording.
+            **options: ``layout``, ``unit``, ``img_shape`` and ``most_active``, see
+                :func:`~mmdualhead.apis.suitable.suit`.
 
         Raises:
             RecordingError: it can't be read or answered.
         """
         try:
-            recording = suit(item.read(), self.models[0], layout=layout, unit=unit, most_active=most_active)
+            recording = suit(item.read(), self.models[0], **options)
             runs = [run_steps(model.steps, annotation_of(recording)) for model in self.models]
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
+            reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
             named = reason if item.name in reason else f'{item.name}: {reason}'
             raise RecordingError(named) from error
         except MemoryError as error:

@@ -25,6 +25,7 @@ def suit(
     model: TrainedModel,
     layout: Any = None,
     unit: str | None = None,
+    img_shape: tuple[int, int] | None = None,
     most_active: bool = False,
 ) -> Recorded:
     """Check a recording and bring it into the form that a model was trained on.
@@ -35,6 +36,7 @@ def suit(
         layout: the layout of the recording, where the recording does not say it; the model's by default.
         unit: of the coordinates, where nobody says it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'`` takes them as
             they are, None also checks that they could be meters.
+        img_shape: (height, width) of the picture that joints are measured in, where nobody says it.
         most_active: leave it to the pipeline to keep the most active of too many persons.
 
     Returns:
@@ -45,7 +47,10 @@ def suit(
     """
     ownerless = recording.layout is None and not recording.annotated
     recording = replace(recording, keypoint=_as_float(recording.keypoint))
+    if ownerless and img_shape is not None:
+        recording = replace(recording, img_shape=img_shape)
     _check_frames(recording)
+    recording = _with_score(recording, model.skeleton)
     recording = _in_layout(recording, recording.layout or layout, model.skeleton)
     keypoint = recording.keypoint
     _check_channels(keypoint, model)
@@ -63,6 +68,7 @@ def suit(
     _check_persons(recording, model, most_active)
     if unit is not None and unit not in UNITS:
         raise ValueError(f'unit: {unit!r} is none of {", ".join(UNITS)}')
+    _check_picture(recording, model)
     if ownerless and keypoint.shape[3] == 3:
         recording = _in_meters(recording, model.skeleton, unit)
     return _centered_picture(recording, model)
@@ -78,6 +84,21 @@ def _check_frames(recording: Recorded) -> None:
         raise ValueError(f'keypoint: no frames, shape {recording.keypoint.shape}')
     if not persons:
         raise ValueError(f'keypoint: nobody, shape {recording.keypoint.shape}')
+
+
+def _with_score(recording: Recorded, skeleton: Skeleton) -> Recorded:
+    """Joints in pixels and their confidences apart, as pose estimators give them."""
+    joints = recording.keypoint
+    if recording.img_shape is None or recording.annotated or not skeleton.flat or joints.shape[3] != 3:
+        return recording
+    return replace(recording, keypoint=joints[..., :2], keypoint_score=joints[..., 2])
+
+
+def _check_picture(recording: Recorded, model: TrainedModel) -> None:
+    """MMAction2's step would take pictures of 1920 x 1080 pixels for granted."""
+    takes_pixels = any(step_name(step) == 'PreNormalize2D' for step in model.steps)
+    if takes_pixels and recording.img_shape is None and not recording.annotated:
+        raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
 
 
 def _in_layout(recording: Recorded, layout: Any, wanted: Skeleton) -> Recorded:

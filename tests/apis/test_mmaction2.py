@@ -7,6 +7,8 @@ import pytest
 from mmaction.apis import inference_recognizer, inference_skeleton, init_recognizer
 
 from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.recordings import RecordingError
+from mmdualhead.skeletons import convert_layout
 from tests.apis.trained import save_trained, small_config
 
 
@@ -43,8 +45,6 @@ def test_inference_skeleton(poses, tmp_path):
 
 def test_poses_go_to_a_model_of_kinetics(poses, tmp_path):
     """Whose pipeline does not center pictures itself."""
-    from mmdualhead.skeletons import convert_layout
-
     path = save_trained(tmp_path / 'x.pth', small_config('dualhead_kinetics_j'))
     inferencer = SkeletonInferencer(path, device='cpu')
     (ours,) = inferencer(poses, img_shape=(240, 320), layout='coco')['predictions']
@@ -54,3 +54,18 @@ def test_poses_go_to_a_model_of_kinetics(poses, tmp_path):
         joints[: len(x), t] = np.concatenate([x, frame['keypoint_scores'][..., None]], -1)
     (again,) = inferencer(convert_layout(joints, 'coco', 'openpose'))['predictions']
     np.testing.assert_allclose(ours.scores['fused'], again.scores['fused'], atol=1e-5)
+
+
+def test_arrays_in_pixels_need_the_size_of_the_picture(poses, tmp_path):
+    path = save_trained(tmp_path / 'x.pth', small_config('dualhead_ntu60_xsub_2d_j'))
+    inferencer = SkeletonInferencer(path, device='cpu')
+    joints = np.stack(
+        [np.concatenate([f['keypoints'][0], f['keypoint_scores'][0, :, None]], -1) for f in poses]
+    )
+    alone = [{key: value[:1] for key, value in frame.items()} for frame in poses]
+    first, second = (
+        inferencer(x, img_shape=(240, 320))['predictions'][0].scores['fused'] for x in (joints, alone)
+    )
+    np.testing.assert_allclose(first, second, atol=1e-6)
+    with pytest.raises(RecordingError, match='img_shape: the model takes pixels'):
+        inferencer(joints)

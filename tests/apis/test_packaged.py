@@ -1,0 +1,60 @@
+"""The model that the package carries."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.trained import PACKAGED
+from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from tests.datasets.converters.raw_files import write_utd
+
+RECORDINGS = Path(__file__).parents[2] / 'shared' / 'data' / 'utd_mhad'
+README = Path(__file__).parents[2] / 'README.md'
+SECONDS = 4.0
+
+
+@pytest.fixture(scope='module')
+def packaged():
+    return SkeletonInferencer(device='cpu')
+
+
+def test_it_is_small_and_says_what_it_is(packaged):
+    (model,) = packaged.models
+    assert PACKAGED.stat().st_size < 3_000_000
+    assert (model.stream, model.skeleton.name, model.classes) == ('j', 'kinect_v1', CLASSES)
+    assert 0.9 < model.meta['accuracy'] < 1
+    assert len(model.meta['sha256']) == 64
+
+
+def test_the_first_lines_of_the_readme_work(recording, tmp_path, monkeypatch, capsys):
+    write_utd(tmp_path / 'a1_s2_t1_skeleton.mat', recording())
+    monkeypatch.chdir(tmp_path)
+    program = README.read_text().split('```python\n')[1].split('```')[0]
+    assert len([line for line in program.splitlines() if line.strip()]) == 3
+    exec(program, {})
+    assert 'Guess(label=' in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not RECORDINGS.is_dir(), reason='the recordings are not at hand')
+def test_it_knows_what_people_do(packaged):
+    """Subject 2 is not trained on; one recording of every third action."""
+    files = [RECORDINGS / f'a{action}_s2_t1_skeleton.mat' for action in range(1, 28, 3)]
+    answers = packaged(files, batch_size=9)['predictions']
+    assert sum(answer.label == answer.true_label for answer in answers) >= 8
+
+
+@pytest.mark.heavy
+def test_a_cold_start_takes_less_than_four_seconds(recording, tmp_path):
+    """Of processor time, import included."""
+    write_utd(tmp_path / 'x.mat', recording(60))
+    tool = Path(__file__).parents[2] / 'tools' / 'predict.py'
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, str(tool), str(tmp_path / 'x.mat')], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
