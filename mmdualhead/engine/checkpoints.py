@@ -31,7 +31,11 @@ SHOWN = 8
 """How many names of a kind an error message lists."""
 
 
-class UnreadableCheckpointError(ValueError):
+class RunError(ValueError):
+    """A run that can't start, or can't go on; the message says why and what to do."""
+
+
+class UnreadableCheckpointError(RunError):
     """A checkpoint that is damaged, is none, or asks for code to be run."""
 
 
@@ -309,30 +313,48 @@ def match(model: nn.Module, checkpoint: Mapping[str, Any]) -> Match:
 
 
 def find_resumable(folder: str | Path) -> tuple[Path | None, list[str]]:
-    """The checkpoint that training in a folder goes on from.
+    """The checkpoint that training in a folder goes on from: the newest whole one.
 
-    It is the one that ``last_checkpoint`` names, also after the folder was moved, or the newest whole one.
+    Newest is what was saved last, by its own account. ``last_checkpoint`` is asked only for another folder
+    that checkpoints were saved to; it may be behind, damaged, or of a folder that was moved.
 
     Returns:
-        The file, or None if there is none, and why files that come first were passed over.
+        The file, or None if there is none, and why newer files were passed over.
     """
-    folder, passed_over = Path(folder), []
-    pointer = folder / 'last_checkpoint'
-    named = Path(pointer.read_text().strip()) if pointer.is_file() else None
-    candidates = [folder / named.name, named] if named and named.name else []
-    others = [
-        path for place in {path.parent for path in [*candidates, pointer]} for path in place.glob('*.pth')
-    ]
-    newest_first = sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in dict.fromkeys([path for path in candidates if path.is_file()] + newest_first):
+    folder = Path(folder)
+    whole, damaged = [], []
+    for path in _candidates(folder):
+        written = path.stat().st_mtime
         try:
             checkpoint = load_from_local(path, 'cpu', mmap=True)
         except UnreadableCheckpointError as error:
-            passed_over.append(str(error))
+            damaged.append((written, str(error)))
             continue
-        if all(key in checkpoint for key in RESUMABLE):
-            return path, passed_over
-    return None, passed_over
+        if all(key in checkpoint for key in RESUMABLE) and isinstance(checkpoint['meta'], dict):
+            meta = checkpoint['meta']
+            whole.append(((str(meta.get('time', '')), int(meta.get('iter', 0))), written, path))
+    if not whole:
+        return None, [reason for _, reason in damaged]
+    _, written, path = max(whole)
+    return path, [reason for when, reason in damaged if when >= written]
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """All checkpoints of a run."""
+    places = [folder]
+    pointer = folder / 'last_checkpoint'
+    if pointer.is_file():
+        named = pointer.read_bytes()[:4096].decode(errors='replace').strip()
+        if named.isprintable() and named:
+            places.append(Path(named).parent)
+    return sorted({path.resolve() for place in places if place.is_dir() for path in place.glob('*.pth')})
+
+
+def holds_run(folder: str | Path) -> bool:
+    """Whether a training has left a checkpoint in a folder."""
+    return any(
+        re.fullmatch(r'(epoch|iter)_\d+|interrupted', path.stem) for path in Path(folder).glob('*.pth')
+    )
 
 
 @register_backend('atomic')

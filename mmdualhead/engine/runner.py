@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
+from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 
@@ -90,10 +91,10 @@ def datasets_of(config: Any) -> Iterator[Mapping[str, Any]]:
 
 @contextmanager
 def faults_in_words() -> Iterator[None]:
-    """Turn faults of the annotations into the end of the program."""
+    """Turn faults of the annotations and of the run into the end of the program."""
     try:
         yield
-    except (AnnotationError, UnreadablePickleError) as error:
+    except (AnnotationError, UnreadablePickleError, RunError) as error:
         end(str(first_cause(error)))
 
 

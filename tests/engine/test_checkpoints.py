@@ -240,12 +240,15 @@ class TestFindResumable:
         assert find_resumable(tmp_path) == (None, [])
         assert find_resumable(tmp_path / 'absent') == (None, [])
 
-    def test_pointer_wins_over_newer_files(self, save, tmp_path):
-        named, newer = save('epoch_1.pth'), save('epoch_2.pth')
-        os.utime(named, (1, 1))
+    @pytest.mark.parametrize(
+        'pointer', [b'', b'/nowhere/epoch_9.pth', b'epoch_1.pth', b'\xff\x00\x80', b'x' * 9999]
+    )
+    def test_the_newest_wins_whatever_last_checkpoint_says(self, save, tmp_path, pointer):
+        newer = save('epoch_2.pth', meta={'iter': 2, 'time': '20260102_000000'})
+        save('epoch_1.pth', meta={'iter': 1, 'time': '20260102_000000'})
+        save('epoch_3.pth', meta={'iter': 3, 'time': '20260101_000000'})
+        (tmp_path / 'last_checkpoint').write_bytes(pointer)
         assert find_resumable(tmp_path) == (newer, [])
-        (tmp_path / 'last_checkpoint').write_text(f'{named}\n')
-        assert find_resumable(tmp_path) == (named, [])
 
     def test_pointer_to_another_folder(self, save, tmp_path):
         named = save()
@@ -253,12 +256,6 @@ class TestFindResumable:
         work_dir.mkdir()
         (work_dir / 'last_checkpoint').write_text(str(named))
         assert find_resumable(work_dir) == (named, [])
-
-    @pytest.mark.parametrize('pointer', ['', '/nowhere/epoch_9.pth'])
-    def test_useless_pointer(self, save, tmp_path, pointer):
-        path = save()
-        (tmp_path / 'last_checkpoint').write_text(pointer)
-        assert find_resumable(tmp_path) == (path, [])
 
     def test_damaged_files_are_passed_over_with_the_reason(self, save, tmp_path):
         whole, damaged = save('epoch_1.pth'), save('epoch_2.pth')

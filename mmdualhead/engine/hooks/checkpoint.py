@@ -25,6 +25,12 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
 
+    def before_train(self, runner: Runner) -> None:
+        """Remove what a process that was killed between writing and removing has left."""
+        super().before_train(runner)
+        for old in runner.message_hub.runtime_info.pop('outdated_ckpt_ids', []):
+            self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         if self.max_keep_ckpts <= 0:
             super()._save_checkpoint_with_step(runner, step, meta)
@@ -32,6 +38,7 @@ class AtomicCheckpointHook(CheckpointHook):
         steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
         outdated, kept = steps[: -self.max_keep_ckpts], steps[-self.max_keep_ckpts :]
         runner.message_hub.update_info('keep_ckpt_ids', kept)
+        runner.message_hub.update_info('outdated_ckpt_ids', outdated)
 
         # mmengine deletes before it writes, unless it is to keep everything.
         limit, self.max_keep_ckpts = self.max_keep_ckpts, -1

@@ -5,6 +5,7 @@ import torch
 from mmengine.fileio import LocalBackend
 
 from mmdualhead.engine import checkpoints
+from mmdualhead.engine.hooks.checkpoint import AtomicCheckpointHook
 
 
 def names(folder):
@@ -66,3 +67,16 @@ def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_
     assert any(name.startswith('best') for name in names(tmp_path / 'run')) == (dies_at > 2)
     if newest:
         assert torch.load(newest)['meta']['epoch'] >= 1
+
+
+def test_what_was_to_be_removed_is_removed_after_a_kill(make_runner, tmp_path):
+    """Dies after the second epoch's file is whole and before the first one's goes."""
+    keep_one = {'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}}
+    with (
+        mock.patch.object(AtomicCheckpointHook, '_remove', side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        make_runner(epochs=2, hooks=keep_one).train()
+    assert names(tmp_path / 'run') == ['epoch_1.pth', 'epoch_2.pth']
+    make_runner(epochs=2, resume=True, hooks=keep_one).train()
+    assert names(tmp_path / 'run') == ['epoch_2.pth']

@@ -1,12 +1,16 @@
 """Each test shows a fault of a run and what the hooks make of it."""
 
 import logging
+import os
+import signal
 
 import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.hooks.checks import NonFiniteError
+from mmdualhead.utils.files import FolderLock
 from tests.engine.conftest import Clips
 
 
@@ -76,7 +80,8 @@ class TestFiniteCheckHook:
         weights['fc.weight'][0, 0] = float('nan')
         rewrite(trained, state_dict=weights)
         with pytest.raises(
-            NonFiniteError, match=r'1 weights of the checkpoint are not finite, fc\.weight first'
+            NonFiniteError,
+            match=r'1 weights of .*epoch_1.pth are not finite, fc\.weight first',
         ):
             make_runner(load_from=str(trained)).test()
 
@@ -123,7 +128,8 @@ class TestLoadCheckHook:
         ):
             make_runner(classes=3, load_from=str(trained)).test()
 
-    def test_fine_tuning_is_opt_in(self, make_runner, trained, warnings):
+    def test_fine_tuning_is_opt_in(self, make_runner, trained, warnings, tmp_path):
+        trained = trained.rename(tmp_path / 'other.pth')
         weights = torch.load(trained)['state_dict']
         rewrite(trained, state_dict={'fc.weight': weights['fc.weight'] + 7})
         with pytest.raises(ValueError, match=r'default_hooks\.load_check\.strict=False'):
@@ -136,7 +142,8 @@ class TestLoadCheckHook:
         assert 'fits in part: 1 of 2 weights fit; 1 missing in the checkpoint: fc.bias' in log.text
         torch.testing.assert_close(runner.model.fc.weight, weights['fc.weight'] + 7)
 
-    def test_fine_tuning_from_nothing_that_fits_is_refused(self, make_runner, trained):
+    def test_fine_tuning_from_nothing_that_fits_is_refused(self, make_runner, tmp_path):
+        trained = tmp_path / 'other.pth'
         torch.save({'state_dict': {'other': torch.zeros(1)}}, trained)
         lenient = {'load_check': {'type': 'LoadCheckHook', 'strict': False}}
         with pytest.raises(ValueError, match='0 of 2 weights fit'):
@@ -166,6 +173,44 @@ class TestLoadCheckHook:
         assert f'{last} is damaged' in log.text
         assert (tmp_path / 'run' / 'epoch_3.pth').is_file()
         assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
+
+    def test_nothing_to_resume_is_said_once(self, make_runner, caplog):
+        runner = make_runner(resume=True, epochs=1)
+        runner.logger.addHandler(caplog.handler)
+        runner.train()
+        assert 'Auto resumed' not in caplog.text
+
+    def test_a_folder_with_a_run_is_refused(self, make_runner, trained):
+        before = trained.read_bytes()
+        with pytest.raises(RunError, match=r'run holds the checkpoints of a run. .*--resume.*--work-dir'):
+            make_runner().train()
+        assert trained.read_bytes() == before
+
+    def test_a_folder_in_use_is_refused(self, make_runner, tmp_path):
+        ready = os.pipe()
+        child = os.fork()
+        if child == 0:
+            held = FolderLock(tmp_path / 'run' / 'training.lock')
+            held.acquire()
+            os.write(ready[1], b'x')
+            signal.pause()
+        os.read(ready[0], 1)
+        with pytest.raises(RunError, match=rf'run is in use by process {child} on .*--work-dir'):
+            make_runner().train()
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        make_runner(epochs=1).train()
+
+    def test_what_a_killed_training_left_is_removed(self, make_runner, trained):
+        left = trained.with_name('.epoch_2.pth.1234.partial')
+        left.touch()
+        make_runner(resume=True).train()
+        assert not left.exists()
+
+    def test_weights_alone_can_t_be_resumed(self, make_runner, trained, tmp_path):
+        torch.save({'state_dict': torch.load(trained)['state_dict'], 'meta': {}}, tmp_path / 'w.pth')
+        with pytest.raises(RunError, match=r'w\.pth .*lacks message_hub, optimizer.*load_from=.*w\.pth'):
+            make_runner(resume=True, load_from=str(tmp_path / 'w.pth')).train()
 
     def test_resume_works_after_the_folder_was_moved(self, make_runner, trained):
         (trained.parent / 'last_checkpoint').write_text('/somewhere/else/epoch_1.pth')

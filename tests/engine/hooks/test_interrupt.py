@@ -32,10 +32,12 @@ class Signal(Hook):
 
 
 @pytest.fixture
-def uninterrupted(make_runner):
+def uninterrupted(make_runner, tmp_path):
     """The weights and the learning rate after three epochs without a break."""
     runner = make_runner(epochs=3)
     runner.train()
+    for file in (tmp_path / 'run').glob('*.pth'):
+        file.unlink()
     return state(runner)
 
 
@@ -48,8 +50,6 @@ def state(runner):
 def test_resumed_training_equals_an_uninterrupted_one(
     make_runner, uninterrupted, tmp_path, number, iteration
 ):
-    for file in (tmp_path / 'run').glob('*.pth'):
-        file.unlink()
     handlers = [signal.getsignal(n) for n in STATUS]
     with pytest.raises(SystemExit) as stop:
         make_runner(epochs=3, extra_hooks=[Signal(number, iteration)]).train()
