@@ -72,7 +72,7 @@ def add_drn() -> None:
 
     package, module = ModuleType(DRN_PACKAGE), ModuleType(f'{DRN_PACKAGE}.drn')
     package.__path__ = []
-    package.drn, module.DRN = module, DRN
+    vars(package)['drn'], vars(module)['DRN'] = module, DRN
     sys.modules.update({package.__name__: package, module.__name__: module})
 
 

@@ -178,11 +178,11 @@ def _remedy(error: str, module: str) -> str:
 
 def _requirements() -> set[str]:
     """The names of the packages that those of OpenMMLab require."""
-    required = set()
+    required: set[str] = set()
     for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
         if _is_distributed(package):
             lines = metadata.requires(package) or ()
-            required |= {re.match(r'[\w.-]+', line).group().lower() for line in lines}
+            required |= {name.group().lower() for line in lines if (name := re.match(r'[\w.-]+', line))}
     return required
 
 
@@ -215,7 +215,7 @@ def examine() -> list[Finding]:
 
 def report(findings: Sequence[Finding]) -> str:
     """The findings as a table, the commands that mend what is broken, and a sentence that sums up."""
-    rows = [('what', 'found', 'supported', 'status')]
+    rows: list[tuple[str, ...]] = [('what', 'found', 'supported', 'status')]
     rows += [tuple(textwrap.shorten(cell, WIDTH) for cell in finding[:4]) for finding in findings]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [

@@ -19,8 +19,8 @@ class Supported(NamedTuple):
     def __str__(self) -> str:
         return f'>={self.lowest},<{self.below}'
 
-    def __contains__(self, version: str) -> bool:
-        return release(self.lowest) <= release(version) < release(self.below)
+    def __contains__(self, version: object) -> bool:
+        return release(self.lowest) <= release(str(version)) < release(self.below)
 
 
 SUPPORTED: dict[str, Supported] = {

@@ -48,7 +48,10 @@ def _mean(masks: list[Tensor], present: np.ndarray) -> np.ndarray | None:
 def recorded(network: nn.Module) -> Iterator[Masks]:
     """Record the masks of a network's temporal and spatial attentions while it runs."""
     masks = Masks()
-    kinds = {TemporalAttention: masks.temporal, SpatialAttention: masks.spatial}
+    kinds: dict[type[nn.Module], list[Tensor]] = {
+        TemporalAttention: masks.temporal,
+        SpatialAttention: masks.spatial,
+    }
     with ExitStack() as hooks:
         for module in network.modules():
             for kind, taken in kinds.items():

@@ -41,16 +41,16 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
 
     def changed_step(step: Mapping[str, Any]) -> dict:
         """The step with the new stream; GenSkeFeat gives way to ours for a stream that it does not know."""
-        if step_name(step) == 'SkeletonStream':
+        if step_name(dict(step)) == 'SkeletonStream':
             return {**step, 'stream': stream}
-        if step_name(step) != 'GenSkeFeat':
+        if step_name(dict(step)) != 'GenSkeFeat':
             return dict(step)
         if set(parts) <= GEN_SKE_FEATS:
             return {**step, 'feats': list(parts)}
         return {'type': 'SkeletonStream', 'layout': step.get('dataset', 'nturgb+d'), 'stream': stream}
 
     def changed_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict]:
-        names = [step_name(step) for step in steps]
+        names = [step_name(dict(step)) for step in steps]
         if sum(name in STREAM_STEPS for name in names) != 1:
             raise ValueError(
                 f'stream {stream!r} needs exactly one step of {" or ".join(STREAM_STEPS)}, found {names}'
@@ -101,7 +101,7 @@ def pipeline_expectation(steps: Sequence[Callable], file: AnnotationFile) -> Exp
     return expected._replace(num_joints=skeleton.num_joints, layout=skeleton.name)
 
 
-def step_skeleton(step: Callable) -> Skeleton | None:
+def step_skeleton(step: Any) -> Skeleton | None:
     """The layout that a built step works on; None where it works on any."""
     if hasattr(step, 'skeleton'):
         return step.skeleton

@@ -131,8 +131,8 @@ def _dualhead(source: _Source) -> Parts:
     yield from _linear(source, 'embed_fine', 'heads.fine.stem')
     for head in ('coarse', 'fine'):
         for i in (0, 1):
-            names = (f'{part}{i + 2}_{head}' for part in ('gcn3d', 'sgcn', 'tcn'))
-            yield from _block(source, *names, f'heads.{head}.blocks.{i}')
+            gcn3d, sgcn, tcn = (f'{part}{i + 2}_{head}' for part in ('gcn3d', 'sgcn', 'tcn'))
+            yield from _block(source, gcn3d, sgcn, tcn, f'heads.{head}.blocks.{i}')
         yield from _linear(source, f'fc_{head}', f'cls_head.linear.{head}')
     for i, (temporal, spatial) in enumerate((('2_to_1', '2_to_2'), ('3_to_2', '3_to_3'))):
         temporal, spatial = (
@@ -146,8 +146,8 @@ def _dualhead(source: _Source) -> Parts:
 def _msg3d(source: _Source) -> Parts:
     yield from _norm(source, 'data_bn', 'backbone.data_norm')
     for i in range(3):
-        names = (f'{part}{i + 1}' for part in ('gcn3d', 'sgcn', 'tcn'))
-        yield from _block(source, *names, f'backbone.blocks.{i}')
+        gcn3d, sgcn, tcn = (f'{part}{i + 1}' for part in ('gcn3d', 'sgcn', 'tcn'))
+        yield from _block(source, gcn3d, sgcn, tcn, f'backbone.blocks.{i}')
     yield from _linear(source, 'fc', 'cls_head.fc')
 
 

@@ -295,8 +295,9 @@ class MSTCN(nn.Module):
         """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
-                fan_out = min(module.out_channels, self.width) * module.kernel_size[0]
-                fan_out = fan_out if module is not self._projection else module.out_channels
+                is_projection = module is self._projection
+                branch = min(module.out_channels, self.width) * module.kernel_size[0]
+                fan_out = module.out_channels if is_projection else branch
                 nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d):

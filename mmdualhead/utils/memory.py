@@ -9,7 +9,7 @@ from pathlib import Path
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 BASE = 256 << 20
 FACTOR = 64

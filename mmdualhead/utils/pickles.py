@@ -156,7 +156,7 @@ def _scalar(dtype: np.dtype, data: bytes) -> Any:
     return np.frombuffer(data, dtype, count=1)[0]
 
 
-def _frombuffer(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+def _frombuffer(data: Any, dtype: np.dtype, shape: tuple[int, ...], order: Any) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
@@ -168,7 +168,7 @@ def _encode(text: str, encoding: str) -> bytes:
 
 
 def _allowed() -> dict[tuple[str, str], Callable]:
-    allowed = {
+    allowed: dict[tuple[str, str], Any] = {
         ('collections', 'OrderedDict'): OrderedDict,
         ('_codecs', 'encode'): _encode,
         ('numpy', 'ndarray'): _ArrayType,

@@ -25,7 +25,8 @@ class AnnotationError(ValueError):
     """An annotation file has faults. The message lists them all."""
 
 
-class Finding(NamedTuple):
+@dataclass(frozen=True)
+class Finding:
     """One thing that some clips have in common and should not.
 
     Attributes:
@@ -131,7 +132,7 @@ def is_integer(value: Any) -> bool:
     """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; no truth value."""
     if isinstance(value, np.ndarray):
         value = value[()] if value.ndim == 0 else None
-    return isinstance(value, Integral) and not isinstance(value, bool) and -LABELS <= value < LABELS
+    return isinstance(value, Integral) and not isinstance(value, bool) and -LABELS <= int(value) < LABELS
 
 
 def _keypoint_faults(clip: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -171,7 +172,8 @@ def tabulate(
         clips: annotations.
         multi_class: labels are lists; their column is -1.
     """
-    number, found = len(clips), {}
+    number = len(clips)
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     table = ClipTable(np.full(number, -1), np.zeros((number, 4), np.int64), np.zeros(number))
     sound = np.ones(number, bool)
     for row, clip in enumerate(clips):

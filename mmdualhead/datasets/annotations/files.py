@@ -42,13 +42,13 @@ class AnnotationFile(Protocol):
     meta: dict[str, Any]
     splits: list[str]
 
-    def select(self, split: str) -> Sequence[dict]:
-        """The annotations of a split."""
+    def select(self, split: str) -> Any:
+        """The annotations of a split, a sequence that :meth:`table` takes."""
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
         """Names without annotation, names with two, and names that ``others`` hold, too."""
 
-    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+    def table(self, clips: Any, multi_class: bool) -> tuple[ClipTable, list[Finding]]:
         """The table of selected annotations and the faults of those that have no place in it."""
 
 
@@ -161,7 +161,7 @@ class PickledAnnotations:
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
         """See :class:`AnnotationFile`."""
         names = set(self._names[split])
-        there = Counter(name for name in self._clip_names if name in names)
+        there = Counter(name for name in self._clip_names if name is not None and name in names)
         absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
         twice = [name for name, count in there.items() if count > 1]
         found = [

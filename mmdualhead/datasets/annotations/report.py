@@ -107,8 +107,9 @@ def _describe(table: ClipTable, classes: list[str] | None) -> Iterator[str]:
 
 
 def _class_name(label: int, classes: list[str] | None) -> str:
-    named = classes is not None and 0 <= label < len(classes)
-    return f'{label} ({classes[label]})' if named else str(label)
+    if classes is None or not 0 <= label < len(classes):
+        return str(label)
+    return f'{label} ({classes[label]})'
 
 
 def _counts(column: np.ndarray) -> str:

@@ -99,7 +99,7 @@ class StoreWriter:
             mean_square(keypoint),
         )
         self._append('clips', record)
-        self._positions[name] = len(self._positions)
+        self._positions[str(name)] = len(self._positions)
 
     def _append(self, name: str, data: Any) -> int:
         """Where the data went."""
@@ -200,7 +200,7 @@ class Store(Sequence):
     def __len__(self) -> int:
         return self._clips
 
-    def __getitem__(self, position: int) -> dict[str, Any]:
+    def __getitem__(self, position: Any) -> Any:
         position = range(self._clips)[position]
         record = RECORD.unpack(self._read('clips', RECORD.size, position * RECORD.size))
         keypoint, score, info, info_size, label, *shape, _ = record

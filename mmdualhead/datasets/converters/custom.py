@@ -135,12 +135,14 @@ def read_table(path: Path) -> list[Row]:
             f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
             f'subject, found {",".join(reader.fieldnames or ())}'
         )
-    rows, seen = [], {}
+    rows: list[Row] = []
+    seen: dict[str, int] = {}
     for number, line in lines:
         empty = [column for column in COLUMNS if not (line[column] or '').strip()]
         if empty:
             raise ConversionError(f'{path}, line {number}: no {", ".join(empty)}')
-        row = Row(number, *(line[column].strip() for column in COLUMNS), line.get('subject') or None)
+        clip, label, split = (line[column].strip() for column in COLUMNS)
+        row = Row(number, clip, label, split, line.get('subject') or None)
         first = seen.setdefault(_clip_name(row.clip), number)
         if first != number:
             raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {first}, too')
@@ -221,7 +223,7 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
     if keypoint.shape[3] not in CHANNELS:
         raise MalformedRecording(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
-    return Clip(keypoint, recording.label)
+    return Clip(keypoint, recording.known_label)
 
 
 def _read_npy(path: Path, _: int) -> np.ndarray:

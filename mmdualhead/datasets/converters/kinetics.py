@@ -53,7 +53,9 @@ def scan(src: str | Path) -> RawDataset:
     }
     if not tables:
         raise FileNotFoundError(f'{src}: expected kinetics_train_label.json and kinetics_val_label.json')
-    recordings, left_out, names = [], {}, [None] * NUM_CLASSES
+    recordings: list[Recording] = []
+    left_out: dict[str, str] = {}
+    names: list[str | None] = [None] * NUM_CLASSES
     for split, path in tables.items():
         folder = path.with_name(f'kinetics_{split}')
         if not folder.is_dir():
@@ -147,7 +149,7 @@ def read_recording(recording: Recording) -> Clip:
     frames, people = parse_people(content['data'])
     if not len(people):
         raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
-    return Clip(_arrange(frames, people), recording.label)
+    return Clip(_arrange(frames, people), recording.known_label)
 
 
 def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:

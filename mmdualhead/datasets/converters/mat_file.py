@@ -86,7 +86,7 @@ def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
         raise MalformedRecording(f'{name!r} is no array of real numbers')
     dims = struct.unpack(f'{order}{len(parts[1][1]) // 4}i', parts[1][1])
     kind, data = parts[3]
-    dtype = np.dtype(NUMBERS.get(kind, 'V1')).newbyteorder(order)
+    dtype = np.dtype(order + NUMBERS.get(kind, 'V1'))
     if kind not in NUMBERS or min(dims, default=-1) < 0 or len(data) != math.prod(dims) * dtype.itemsize:
         raise MalformedRecording(f'damaged Matlab file: {len(data)} bytes for {name!r} of shape {dims}')
     return np.frombuffer(data, dtype).reshape(dims, order='F')

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from .recording import (
     Clip,
     MalformedRecording,
@@ -109,8 +111,8 @@ def read_recording(recording: Recording) -> Clip:
     if len(rows) % NUM_JOINTS:
         raise MalformedRecording(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
     try:
-        numbers = as_float32([[float(field) for field in row[:3]] for row in rows])
+        numbers = as_float32(np.array([[float(field) for field in row[:3]] for row in rows]))
     except ValueError as error:
         raise MalformedRecording(str(error)) from error
     keypoint, lost = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, 3)[:, :, ROWS])
-    return Clip(keypoint, recording.label, lost)
+    return Clip(keypoint, recording.known_label, lost)

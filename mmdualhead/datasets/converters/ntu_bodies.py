@@ -60,7 +60,7 @@ def _drop_short(tracks: list[Track]) -> list[Track]:
 
 def _sort_by_motion(tracks: list[Track]) -> list[Track]:
     """Drop bodies of implausible spread, but not the last one; the most motion first."""
-    kept = []
+    kept: list[tuple[float, Track]] = []
     for i, track in enumerate(tracks):
         plausible = _plausible_frames(track.joints)
         is_last = not kept and i == len(tracks) - 1

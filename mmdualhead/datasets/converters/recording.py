@@ -44,6 +44,13 @@ class Recording:
     subject: str | None = None
     splits: tuple[str, ...] = ()
 
+    @property
+    def known_label(self) -> int:
+        """The label of a recording whose file doesn't tell it."""
+        if self.label is None:
+            raise ValueError(f'{self.name}: the label stands in the file alone')
+        return self.label
+
 
 class Clip(NamedTuple):
     """What a reader gets out of a raw file.

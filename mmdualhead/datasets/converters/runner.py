@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -170,7 +170,7 @@ def _run(parts: Sequence[Part], task: Callable[[Part], int], total: int, workers
     sys.stderr.write('\n')
 
 
-def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | None) -> Iterator[int]:
+def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | None) -> Generator[int]:
     workers = min(len(parts), _available_processors() if workers is None else workers)
     if workers == 0:
         yield from map(task, parts)

@@ -68,5 +68,7 @@ def _reduce_array(array: np.ndarray) -> tuple[Any, ...]:
     """An array as NumPy pickles it, so that all readers know it, but without copying its bytes first."""
     array = np.ascontiguousarray(array).view()
     array.flags.writeable = False  # what is writeable would become a bytearray, which readers don't expect
-    rebuild, args, (version, *_) = np.empty(0, array.dtype).__reduce__()
-    return rebuild, args, (version, array.shape, array.dtype, False, pickle.PickleBuffer(array))
+    reduced: Any = np.empty(0, array.dtype).__reduce__()
+    rebuild, args, state = reduced
+    data: Any = array
+    return rebuild, args, (state[0], array.shape, array.dtype, False, pickle.PickleBuffer(data))

@@ -176,7 +176,9 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
     """
     if subjects < 2 or repetitions < 1:
         raise ValueError(f'need subjects >= 2 and repetitions >= 1, got {subjects} and {repetitions}')
-    annotations, split = [], {name: [] for name in ('xsub_train', 'xsub_val', 'xview_train', 'xview_val')}
+    names = ('xsub_train', 'xsub_val', 'xview_train', 'xview_val')
+    annotations: list[dict[str, Any]] = []
+    split: dict[str, list[str]] = {name: [] for name in names}
     for subject, camera, annotation in _clips(subjects, repetitions, seed):
         annotations.append(annotation)
         name = annotation['frame_dir']

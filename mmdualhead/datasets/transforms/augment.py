@@ -237,7 +237,7 @@ def interpolate(keypoint: np.ndarray, times: np.ndarray) -> np.ndarray:
     after = np.ceil(times).astype(np.int64)
     weight = (times - before).astype(keypoint.dtype)[:, None, None]
     blend = keypoint[:, before] * (1 - weight) + keypoint[:, after] * weight
-    present = keypoint.any(-1)
+    present = np.asarray(keypoint.any(-1))
     whole = (present[:, before] & present[:, after])[..., None]
     return np.where(whole, blend, keypoint[:, np.rint(times).astype(np.int64)])
 

@@ -23,7 +23,7 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     Returns:
         Their indices, at most ``number``.
     """
-    present = keypoint.any((2, 3))
+    present = np.asarray(keypoint.any((2, 3)))
     steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1).sum(-1)
     activity = (steps * (present[:, 1:] & present[:, :-1])).sum(1)
     # Somebody who is there but keeps still goes before somebody who never is.

@@ -6,6 +6,7 @@ M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -14,7 +15,7 @@ from mmcv.transforms import BaseTransform
 TEST_SEED = 255  # MMAction2's
 
 
-def uniform_indices(num_frames: int, clip_len: int, num_clips: int, rng: np.random.RandomState) -> np.ndarray:
+def uniform_indices(num_frames: int, clip_len: int, num_clips: int, rng: Any) -> np.ndarray:
     """One random frame out of each of ``clip_len`` equal segments of a clip, ``num_clips`` times.
 
     A clip shorter than ``clip_len`` is played from a random frame on, and again from its start.

@@ -22,6 +22,9 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs: see :class:`mmengine.hooks.CheckpointHook`.
     """
 
+    max_keep_ckpts: int
+    keep_ckpt_ids: deque[int]
+
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
 
@@ -59,8 +62,9 @@ class AtomicCheckpointHook(CheckpointHook):
         super()._save_best_checkpoint(runner, metrics)
         after = {key: path or before.get(key) for key, path in self._best_paths().items()}
         self._set_best_paths(after)
-        for path in set(before.values()) - set(after.values()) - {None}:
-            self._remove(path)
+        for path in set(before.values()) - set(after.values()):
+            if path is not None:
+                self._remove(path)
 
     def _best_paths(self) -> dict[str, str | None]:
         """The best checkpoint of each metric; by the empty name if there is one metric."""

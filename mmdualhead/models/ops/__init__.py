@@ -154,8 +154,8 @@ def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa:
 
 def _window_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
     """Of the frames' mixing and of the windows' products."""
-    _, matrix, stride = rest
-    (clips, _, frames, joints), (scales, mixed, channels) = x, weight
+    matrix, stride = rest[1:]
+    (clips, channels, frames, joints), (scales, mixed) = x, weight[:2]
     windows = (frames - 1) // stride + 1
     mixing = frames * joints * channels * scales * mixed
     return 2 * clips * (mixing + windows * matrix[0] * matrix[1] * mixed)
