@@ -55,7 +55,7 @@ class ResumeHook(Hook):
         self._compare_length(runner)
 
     def _batches_done(self, runner: Runner, total: int) -> int:
-        loop, before = runner.train_loop, self._meta.get('batches_per_epoch', total)
+        loop, before = runner.train_loop, (self._meta or {}).get('batches_per_epoch', total)
         done = loop.iter - loop.epoch * before
         if done and before != total:
             loop._iter = loop.epoch * total
@@ -69,7 +69,7 @@ class ResumeHook(Hook):
     def _compare_length(self, runner: Runner) -> None:
         """Say that the schedule of the learning rate does not follow a new length."""
         try:
-            before = parse_config(self._meta['cfg'])['train_cfg']
+            before = parse_config((self._meta or {})['cfg'])['train_cfg']
         except (KeyError, TypeError, SyntaxError):
             return
         now = {'max_epochs': runner.max_epochs, 'max_iters': runner.max_iters}

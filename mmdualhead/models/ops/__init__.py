@@ -32,8 +32,9 @@ _standard = False
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
     r"""Mix the channels of every frame, then gather every window over the graph.
 
-    .. math:: H[t, (v, i)] = b + \sum_{k, j, u} A_k[(i, v), (j, u)] \, (W_k x)[s t + j - p, u], \quad p = (W
-    - 1) / 2
+    .. math::
+        H[t, (v, i)] = b + \sum_{k, j, u} A_k[(i, v), (j, u)] \, (W_k x)[s t + j - p, u],
+        \quad p = (W - 1) / 2
 
     A frame stands in W windows, so mixing it once, before the windows are formed, saves W-fold work; with
     (j, u, k) in one row the sum is a plain matrix product, and windows are overlapping views of the mixed
