@@ -20,7 +20,7 @@ from mmdualhead.datasets.pipelines import STREAM_STEPS, step_name
 from mmdualhead.skeletons import get_skeleton
 
 HEADER = """\
-# Made by tools/metafile.py; do not edit. No weights are published.
+# Made by tools/metafile.py; do not edit.
 # FLOPs are multiply-accumulates of one sample, as MMAction2 counts them; a test may take ten per clip.
 """
 ARCHITECTURES = {
