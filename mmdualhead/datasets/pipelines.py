@@ -72,7 +72,7 @@ def step_name(step: dict | Callable) -> str:
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
-def pipeline_expectation(steps: Sequence[Callable], file: AnnotationFile) -> Expectation:
+def pipeline_expectation(steps: Sequence[Any], file: AnnotationFile) -> Expectation:
     """What built steps expect of the clips in a file.
 
     Raises:
