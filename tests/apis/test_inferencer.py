@@ -185,6 +185,17 @@ class TestOtherInputs:
         meters, millimeters = inferencer(recording()), inferencer(1000 * recording(), unit='mm')
         np.testing.assert_allclose(scores_of(millimeters), scores_of(meters), atol=1e-4)
 
+    @pytest.mark.heavy
+    def test_a_million_frames(self, inferencer, recording):
+        (answer,) = inferencer(recording(1_000_000))['predictions']
+        assert answer.frames.max() > 900_000
+
+    def test_of_too_many_persons_the_most_active_can_be_kept(self, inferencer, recording):
+        mover, still = recording(), np.repeat(recording(1), 30, axis=0) + 1
+        alone = inferencer(mover)
+        crowd = inferencer(np.stack([mover, still]), most_active=True)
+        np.testing.assert_allclose(scores_of(crowd), scores_of(alone), atol=1e-6)
+
     def test_one_frame_and_many(self, inferencer, recording):
         result = inferencer([recording(1), recording(20000)])
         assert [len(answer.when) for answer in result['predictions']] == [1, 20000]
