@@ -2,18 +2,18 @@
 
 from .recording import Clip, ConversionError, EmptyRecording, MalformedRecording, RawDataset, Recording
 from .runner import convert
-from .sinks import PickleSink, Sink
 from .summary import Summary
+from .writers import PickleWriter, Writer
 
 __all__ = [
     'Clip',
     'ConversionError',
     'EmptyRecording',
     'MalformedRecording',
-    'PickleSink',
+    'PickleWriter',
     'RawDataset',
     'Recording',
-    'Sink',
     'Summary',
+    'Writer',
     'convert',
 ]

@@ -15,7 +15,7 @@ from mmdualhead.skeletons import Skeleton, get_skeleton
 
 from .recording import ConversionError, MalformedRecording, RawDataset
 from .runner import Normalize, convert
-from .sinks import PickleSink, Sink
+from .writers import PickleWriter, Writer
 
 STORE_SUFFIX = '.store'
 
@@ -71,12 +71,12 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
         options: the tool's own, handed to ``scan``.
     """
     try:
-        sink = _choose_sink(args.out, args.store)
+        writer = _choose_writer(args.out, args.store)
         dataset = scan(args.src, **options)
         summary = convert(
             dataset,
             args.out,
-            sink=sink,
+            writer=writer,
             normalize=make_normalizer(dataset.meta['layout']) if args.normalize else None,
             workers=args.workers,
             skip_malformed=args.on_error == 'skip',
@@ -84,17 +84,17 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
     except (ConversionError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-        sys.exit(f'\nstopped; the same command goes on from {args.out}.parts')
+        sys.exit(f'\nstopped; the same command goes on from {args.out}.shards')
     print(summary)
 
 
-def _choose_sink(out: str, store: bool) -> Callable[..., Sink]:
+def _choose_writer(out: str, store: bool) -> Callable[..., Writer]:
     if store != (Path(out).suffix == STORE_SUFFIX):
         raise ConversionError(
             f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
         )
     if not store:
-        return PickleSink
+        return PickleWriter
     from mmdualhead.datasets.annotations.store import StoreWriter
 
     return StoreWriter

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ntu_bodies import select_bodies
 from .ntu_classes import CLASSES
 from .ntu_file import parse_skeleton
+from .ntu_persons import select_persons
 from .recording import Clip, ConversionError, EmptyRecording, RawDataset, Recording, find_files
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
@@ -121,5 +121,5 @@ def read_recording(recording: Recording) -> Clip:
     num_frames, tracks = parse_skeleton(recording.path.read_bytes())
     if not any(track.joints.any() for track in tracks):
         raise EmptyRecording(f'nobody in any of {num_frames} frames')
-    keypoint = select_bodies(tracks)
+    keypoint = select_persons(tracks)
     return Clip(keypoint, recording.known_label, lost_frames=num_frames - keypoint.shape[1])

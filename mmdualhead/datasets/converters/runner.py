@@ -25,7 +25,6 @@ from mmengine.utils import ProgressBar
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import FolderLock, InUseError, check_regular, remove_partial_files
 
-from .parts import Part, plan_parts
 from .plausibility import judge_posture
 from .recording import (
     Clip,
@@ -36,8 +35,9 @@ from .recording import (
     Recording,
     check_clip,
 )
-from .sinks import PickleSink, Sink
+from .shards import Shard, plan_shards
 from .summary import Summary
+from .writers import PickleWriter, Writer
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 
@@ -49,7 +49,7 @@ def convert(
     dataset: RawDataset,
     out: str | Path,
     *,
-    sink: Callable[[Path, Mapping[str, Any]], Sink] = PickleSink,
+    writer: Callable[[Path, Mapping[str, Any]], Writer] = PickleWriter,
     normalize: Normalize | None = None,
     workers: int | None = None,
     skip_malformed: bool = False,
@@ -57,13 +57,13 @@ def convert(
     """Convert a whole data set.
 
     Every raw file is read before malformed ones are reported, so that one run names them all. What was
-    read is kept in ``OUT.parts`` until the result is written: an interrupted or failed conversion goes on
+    read is kept in ``OUT.shards`` until the result is written: an interrupted or failed conversion goes on
     where it stopped, and raw files that changed meanwhile are read anew.
 
     Args:
         dataset: what to convert.
         out: the result; it replaces an older one, once it is whole.
-        sink: makes the writer from path and meta: a pickle, or the memory-mapped store.
+        writer: makes the file from path and meta: a pickle, or the memory-mapped store.
         normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
         workers: processes; None takes all processors that this process may use, 0 works in this one.
         skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
@@ -76,14 +76,14 @@ def convert(
             was killed, or another conversion to ``out`` is running.
     """
     out = Path(out)
-    parts_dir = out.with_name(f'{out.name}.parts')
-    lock = FolderLock(parts_dir / 'lock')
+    shards_dir = out.with_name(f'{out.name}.shards')
+    lock = FolderLock(shards_dir / 'lock')
     try:
         lock.acquire()
     except InUseError as error:
         raise ConversionError(f'a conversion to {out} is running already: {error}') from error
     try:
-        return _convert(dataset, out, parts_dir, sink, normalize, workers, skip_malformed)
+        return _convert(dataset, out, shards_dir, writer, normalize, workers, skip_malformed)
     finally:
         lock.release()
 
@@ -91,40 +91,40 @@ def convert(
 def _convert(
     dataset: RawDataset,
     out: Path,
-    parts_dir: Path,
-    sink: Callable[[Path, Mapping[str, Any]], Sink],
+    shards_dir: Path,
+    writer: Callable[[Path, Mapping[str, Any]], Writer],
     normalize: Normalize | None,
     workers: int | None,
     skip_malformed: bool,
 ) -> Summary:
-    remove_partial_files(parts_dir)
-    parts = plan_parts(parts_dir, dataset.recordings, [dataset.read, normalize])
-    task = partial(convert_part, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
-    _run([part for part in parts if not part.is_done], task, len(dataset.recordings), workers)
+    remove_partial_files(shards_dir)
+    shards = plan_shards(shards_dir, dataset.recordings, [dataset.read, normalize])
+    task = partial(convert_shard, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
+    _run([shard for shard in shards if not shard.is_done], task, len(dataset.recordings), workers)
 
-    summary = Summary.collect(out, dataset, [part.load_index() for part in parts])
+    summary = Summary.collect(out, dataset, [shard.load_index() for shard in shards])
     if summary.malformed and not skip_malformed:
         raise ConversionError(_describe_faults(summary.malformed))
     if not summary.clips:
         raise ConversionError(f'no clip is left to write to {out}\n{summary}')
     meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': dict(summary.left_out)}
-    with sink(out, meta) as writer:
-        for annotation in _annotations(parts):
-            writer.add(annotation)
-        writer.close(summary.split)
-    shutil.rmtree(parts_dir)
+    with writer(out, meta) as file:
+        for annotation in _annotations(shards):
+            file.add(annotation)
+        file.close(summary.split)
+    shutil.rmtree(shards_dir)
     return summary
 
 
-def convert_part(part: Part, read: Callable, normalize: Normalize | None, layout: Any) -> int:
-    """Read the raw files of one part and save it; malformed ones are noted in its index.
+def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, layout: Any) -> int:
+    """Read the raw files of one shard and save it; malformed ones are noted in its index.
 
     Returns:
         The number of raw files.
     """
     skeleton = get_skeleton(layout)
     keypoints, clips, faults = [], [], []
-    for recording in part.recordings:
+    for recording in shard.recordings:
         try:
             clip = _read_regular(read, recording)
             check_clip(clip, skeleton.num_joints)
@@ -143,8 +143,8 @@ def convert_part(part: Part, read: Callable, normalize: Normalize | None, layout
                 posture=judge_posture(clip.keypoint, skeleton),
             )
         )
-    part.save(keypoints, dict(clips=clips, faults=faults))
-    return len(part.recordings)
+    shard.save(keypoints, dict(clips=clips, faults=faults))
+    return len(shard.recordings)
 
 
 def _read_regular(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
@@ -157,27 +157,27 @@ def _read_regular(read: Callable[[Recording], Clip], recording: Recording) -> Cl
     return read(recording)
 
 
-def _run(parts: Sequence[Part], task: Callable[[Part], int], total: int, workers: int | None) -> None:
-    if not parts:
+def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, workers: int | None) -> None:
+    if not shards:
         return
-    remaining = sum(len(part.recordings) for part in parts)
+    remaining = sum(len(shard.recordings) for shard in shards)
     if remaining < total:
         sys.stderr.write(f'going on: {total - remaining} of {total} raw files were read before\n')
     bar = ProgressBar(remaining, file=sys.stderr)
-    with closing(_results(parts, task, workers)) as counts:
+    with closing(_results(shards, task, workers)) as counts:
         for count in counts:
             bar.update(count)
     sys.stderr.write('\n')
 
 
-def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | None) -> Generator[int]:
-    workers = min(len(parts), _available_processors() if workers is None else workers)
+def _results(shards: Sequence[Shard], task: Callable[[Shard], int], workers: int | None) -> Generator[int]:
+    workers = min(len(shards), _available_processors() if workers is None else workers)
     if workers == 0:
-        yield from map(task, parts)
+        yield from map(task, shards)
         return
     pool = ProcessPoolExecutor(workers, initializer=_follow_parent)
     try:
-        for future in as_completed([pool.submit(task, part) for part in parts]):
+        for future in as_completed([pool.submit(task, shard) for shard in shards]):
             yield future.result()
     except BrokenProcessPool as error:
         raise ConversionError(
@@ -185,7 +185,7 @@ def _results(parts: Sequence[Part], task: Callable[[Part], int], workers: int | 
             '--workers, goes on from there'
         ) from error
     finally:
-        # After an interrupt, parts that are being read are finished; the rest waits for the next run.
+        # After an interrupt, shards that are being read are finished; the rest waits for the next run.
         pool.shutdown(cancel_futures=True)
 
 
@@ -205,10 +205,10 @@ def _available_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _annotations(parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
-    for part in parts:
-        clips = part.load_index()['clips']
-        for clip, keypoint in zip(clips, part.load_keypoints([c['shape'] for c in clips]), strict=True):
+def _annotations(shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
+    for shard in shards:
+        clips = shard.load_index()['clips']
+        for clip, keypoint in zip(clips, shard.load_keypoints([c['shape'] for c in clips]), strict=True):
             yield dict(
                 frame_dir=clip['frame_dir'],
                 label=clip['label'],

@@ -41,7 +41,7 @@ class Summary:
 
     @classmethod
     def collect(cls, out: Path, dataset: RawDataset, indices: Sequence[Mapping[str, Any]]) -> Summary:
-        """Put the parts' indices together."""
+        """Put the shards' indices together."""
         clips = [clip for index in indices for clip in index['clips']]
         faults = [fault for index in indices for fault in index['faults']]
         kept = {clip['frame_dir'] for clip in clips}

@@ -91,7 +91,7 @@ def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, 'convert', interrupt)
-    with pytest.raises(SystemExit, match=r'the same command goes on from .*out\.pkl\.parts'):
+    with pytest.raises(SystemExit, match=r'the same command goes on from .*out\.pkl\.shards'):
         run(src, tmp_path / 'out.pkl')
 
 

@@ -53,9 +53,9 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def stop_early(command: list[str], parts: Path, number: signal.Signals) -> subprocess.CompletedProcess:
-    """Start the command and stop it once it has two more parts; a terminal interrupts all processes."""
-    before = len(list(parts.glob('*.json')))
+def stop_early(command: list[str], shards: Path, number: signal.Signals) -> subprocess.CompletedProcess:
+    """Start the command and stop it once it has two more shards; a terminal interrupts all processes."""
+    before = len(list(shards.glob('*.json')))
     # Shells start background jobs with interrupts ignored, which a test run may have inherited.
     run = subprocess.Popen(
         command,
@@ -64,7 +64,7 @@ def stop_early(command: list[str], parts: Path, number: signal.Signals) -> subpr
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    wait_for(lambda: len(list(parts.glob('*.json'))) >= before + 2 or run.poll() is not None)
+    wait_for(lambda: len(list(shards.glob('*.json'))) >= before + 2 or run.poll() is not None)
     (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
     error = run.communicate(timeout=60)[1]
     return subprocess.CompletedProcess(command, run.returncode, stderr=error)
@@ -72,7 +72,7 @@ def stop_early(command: list[str], parts: Path, number: signal.Signals) -> subpr
 
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='looks processes up in /proc')
 def test_nothing_is_lost_and_no_worker_stays(tmp_path: Path) -> None:
-    src, out, pids, parts = (tmp_path / name for name in ('src', 'out.pkl', 'pids', 'out.pkl.parts'))
+    src, out, pids, shards = (tmp_path / name for name in ('src', 'out.pkl', 'pids', 'out.pkl.shards'))
     src.mkdir()
     pids.mkdir()
     for i in range(800):
@@ -81,17 +81,17 @@ def test_nothing_is_lost_and_no_worker_stays(tmp_path: Path) -> None:
     (tmp_path / 'script.py').write_text(SCRIPT.format(package=package))
     command = [sys.executable, str(tmp_path / 'script.py'), str(src), str(out), str(pids)]
 
-    killed = stop_early(command, parts, signal.SIGKILL)
+    killed = stop_early(command, shards, signal.SIGKILL)
     assert killed.returncode == -signal.SIGKILL
     wait_for(lambda: not any(is_alive(int(path.name)) for path in pids.iterdir()))
-    kept = {path.name for path in parts.glob('*.json')}
+    kept = {path.name for path in shards.glob('*.json')}
 
-    interrupted = stop_early(command, parts, signal.SIGINT)
+    interrupted = stop_early(command, shards, signal.SIGINT)
     assert interrupted.returncode == 1
     assert f'going on: {16 * len(kept)} of 800 raw files were read before' in interrupted.stderr
-    assert interrupted.stderr.splitlines()[-1] == f'stopped; the same command goes on from {parts}'
+    assert interrupted.stderr.splitlines()[-1] == f'stopped; the same command goes on from {shards}'
     assert 'Traceback' not in interrupted.stderr
     assert not any(is_alive(int(path.name)) for path in pids.iterdir())
-    assert kept < {path.name for path in parts.glob('*.json')}
-    assert len(list(parts.glob('*.json'))) < 50
+    assert kept < {path.name for path in shards.glob('*.json')}
+    assert len(list(shards.glob('*.json'))) < 50
     assert not out.exists()

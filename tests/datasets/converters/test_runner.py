@@ -24,7 +24,7 @@ from mmdualhead.datasets.converters import (
     Recording,
     convert,
 )
-from mmdualhead.datasets.converters.parts import FEWEST_CLIPS
+from mmdualhead.datasets.converters.shards import FEWEST_CLIPS
 from mmdualhead.utils.files import FolderLock, atomic_write
 
 LAYOUT = dict(joints=1, bones=[])
@@ -165,7 +165,7 @@ def test_goes_on_where_it_was_interrupted(src: Path, tmp_path: Path) -> None:
     log.unlink()
 
     stopper.write_text('9')
-    (src / '000').write_text('99')  # in a part that was done
+    (src / '000').write_text('99')  # in a shard that was done
     convert(dataset, out, workers=0)
     after = log.read_text().split()
     assert before == [f'{i:03d}' for i in range(2 * FEWEST_CLIPS + 1)]
@@ -197,7 +197,7 @@ def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> 
     assert result['annotations'][0]['keypoint'].max() == 2
 
 
-def test_hands_the_clips_to_any_sink(src: Path, tmp_path: Path) -> None:
+def test_hands_the_clips_to_any_writer(src: Path, tmp_path: Path) -> None:
     class Listing:
         def __init__(self, path, meta):
             self.path, self.lines = path, [meta['dataset']]
@@ -214,14 +214,14 @@ def test_hands_the_clips_to_any_sink(src: Path, tmp_path: Path) -> None:
         def close(self, split):
             self.path.write_text(json.dumps([self.lines, sorted(split)]))
 
-    convert(make_dataset(src), tmp_path / 'out.json', sink=Listing, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.json', writer=Listing, workers=0)
     lines, splits = json.loads((tmp_path / 'out.json').read_text())
     assert (lines[0], len(lines), splits) == ('numbers', 1 + NUM_CLIPS, ['train', 'val'])
 
 
 def test_both_results_load_the_same_and_safely(src: Path, tmp_path: Path) -> None:
     convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
-    convert(make_dataset(src), tmp_path / 'out.store', sink=StoreWriter, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.store', writer=StoreWriter, workers=0)
     pickled, stored = open_annotations(tmp_path / 'out.pkl'), open_annotations(tmp_path / 'out.store')
     assert pickled.meta == stored.meta
     assert sorted(pickled.splits) == sorted(stored.splits) == ['train', 'val']
@@ -245,11 +245,11 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('suffix', ['.npy', '.json'])
 def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, suffix: str) -> None:
-    """The same command works again, whichever half of a part is gone."""
+    """The same command works again, whichever half of a shard is gone."""
     out = tmp_path / 'out.pkl'
 
-    def half_clear(parts: Path) -> None:
-        sorted(parts.glob(f'*{suffix}'))[0].unlink()
+    def half_clear(shards: Path) -> None:
+        sorted(shards.glob(f'*{suffix}'))[0].unlink()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(shutil, 'rmtree', half_clear)
@@ -259,7 +259,7 @@ def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypat
     monkeypatch.undo()
     convert(make_dataset(src), out, workers=0)
     np.testing.assert_equal(load(out), expected)
-    assert not (tmp_path / 'out.pkl.parts').exists()
+    assert not (tmp_path / 'out.pkl.shards').exists()
 
 
 def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path)
     ready = os.pipe()
     child = os.fork()
     if child == 0:
-        held = FolderLock(tmp_path / 'out.pkl.parts' / 'lock')
+        held = FolderLock(tmp_path / 'out.pkl.shards' / 'lock')
         held.acquire()
         os.write(ready[1], b'x')
         signal.pause()

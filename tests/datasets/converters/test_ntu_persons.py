@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mmdualhead.datasets.converters.ntu_bodies import NOISE_FRAMES, motion, select_bodies
 from mmdualhead.datasets.converters.ntu_file import Track
+from mmdualhead.datasets.converters.ntu_persons import NOISE_FRAMES, motion, select_persons
 
 from .raw_files import standing
 
@@ -28,7 +28,7 @@ def lying(num_frames: int) -> np.ndarray:
 def test_the_most_motion_first() -> None:
     still, moving = standing(25, 20, 1), lively(20, 2, at=1)
     for tracks in ([track(0, still), track(0, moving)], [track(0, moving), track(0, still)]):
-        np.testing.assert_array_equal(select_bodies(tracks), np.stack([moving, still]))
+        np.testing.assert_array_equal(select_persons(tracks), np.stack([moving, still]))
 
 
 def test_motion_is_the_variance_over_joints_and_frames() -> None:
@@ -39,22 +39,22 @@ def test_motion_is_the_variance_over_joints_and_frames() -> None:
 
 def test_drops_short_tracks_unless_all_are() -> None:
     long, short = standing(25, 30, 1), lively(NOISE_FRAMES, 2)
-    np.testing.assert_array_equal(select_bodies([track(0, short), track(0, long)]), long[None])
+    np.testing.assert_array_equal(select_persons([track(0, short), track(0, long)]), long[None])
     enough = lively(NOISE_FRAMES + 1, 2)
-    assert len(select_bodies([track(0, enough), track(0, long)])) == 2
-    assert select_bodies([track(0, short), track(0, long[:5])]).shape == (2, NOISE_FRAMES, 25, 3)
+    assert len(select_persons([track(0, enough), track(0, long)])) == 2
+    assert select_persons([track(0, short), track(0, long[:5])]).shape == (2, NOISE_FRAMES, 25, 3)
 
 
 def test_a_single_short_track_is_taken_as_it_is() -> None:
     joints = lying(3)
-    np.testing.assert_array_equal(select_bodies([track(0, joints)]), joints[None])
+    np.testing.assert_array_equal(select_persons([track(0, joints)]), joints[None])
 
 
 def test_drops_bodies_wider_than_high_but_not_all() -> None:
     person = standing(25, 20, 1)
-    np.testing.assert_array_equal(select_bodies([track(0, lying(20)), track(0, person)]), person[None])
-    np.testing.assert_array_equal(select_bodies([track(0, person), track(0, lying(20))]), person[None])
-    assert len(select_bodies([track(0, lying(20)), track(0, lying(20))])) == 1
+    np.testing.assert_array_equal(select_persons([track(0, lying(20)), track(0, person)]), person[None])
+    np.testing.assert_array_equal(select_persons([track(0, person), track(0, lying(20))]), person[None])
+    assert len(select_persons([track(0, lying(20)), track(0, lying(20))])) == 1
 
 
 def test_implausible_frames_do_not_count_as_motion() -> None:
@@ -62,13 +62,13 @@ def test_implausible_frames_do_not_count_as_motion() -> None:
     jumping, calm = standing(25, 20, 1), lively(20, 2, at=1)
     jumping[::2] = lying(10) * 3
     assert motion(jumping) > motion(calm)
-    np.testing.assert_array_equal(select_bodies([track(0, jumping), track(0, calm)])[0], calm)
+    np.testing.assert_array_equal(select_persons([track(0, jumping), track(0, calm)])[0], calm)
 
 
 def test_joins_the_tracks_of_one_person() -> None:
     first, again, other = lively(20, 1), standing(25, 15, 2), lively(50, 3, at=1) * 1.2
     tracks = [track(0, first), track(30, again), track(0, other)]
-    persons = select_bodies(tracks)
+    persons = select_persons(tracks)
     np.testing.assert_array_equal(persons[0], other)
     np.testing.assert_array_equal(persons[1, :20], first)
     assert not persons[1, 20:30].any()
@@ -77,26 +77,26 @@ def test_joins_the_tracks_of_one_person() -> None:
 
 def test_an_earlier_track_of_the_second_person_is_not_lost() -> None:
     other, late, early = lively(50, 3) * 1.2, lively(20, 1, at=1), standing(25, 15, 2, at=1)
-    persons = select_bodies([track(0, other), track(30, late), track(5, early)])
+    persons = select_persons([track(0, other), track(30, late), track(5, early)])
     np.testing.assert_array_equal(persons[1, 30:], late)
     np.testing.assert_array_equal(persons[1, 5:20], early)
 
 
 def test_at_most_two_of_four() -> None:
     bodies = [lively(30, seed, at=seed) * (2 - 0.2 * seed) for seed in range(4)]
-    persons = select_bodies([track(0, body) for body in bodies])
+    persons = select_persons([track(0, body) for body in bodies])
     np.testing.assert_array_equal(persons, np.stack(sorted(bodies, key=motion, reverse=True)[:2]))
 
 
 def test_frames_without_anybody_are_left_out() -> None:
     joints = standing(25, 6)
     frames = np.array([2, 3, 7, 8, 9, 14])
-    np.testing.assert_array_equal(select_bodies([Track(frames, joints)]), joints[None])
+    np.testing.assert_array_equal(select_persons([Track(frames, joints)]), joints[None])
 
 
 def test_frames_of_dropped_bodies_are_left_out() -> None:
     person, chair = standing(25, 20, 1), lying(40)
-    persons = select_bodies([track(0, chair), track(10, person)])
+    persons = select_persons([track(0, chair), track(10, person)])
     np.testing.assert_array_equal(persons, person[None])
 
 
@@ -113,10 +113,10 @@ def shaped(num_frames: int, width: float, wide_frames: int = 0) -> np.ndarray:
 def test_wide_is_more_than_four_fifths_of_the_height() -> None:
     person = standing(25, 20, 1, at=9)
     for width, persons in ((1.5, 2), (1.6, 2), (1.7, 1), (1.9, 1)):
-        assert len(select_bodies([track(0, shaped(20, width)), track(0, person)])) == persons, width
+        assert len(select_persons([track(0, shaped(20, width)), track(0, person)])) == persons, width
 
 
 def test_wide_in_seven_of_ten_frames_is_noise() -> None:
     person = standing(25, 100, 1, at=9)
     for wide, persons in ((51, 2), (69, 2), (70, 1)):
-        assert len(select_bodies([track(0, shaped(100, 1, wide)), track(0, person)])) == persons, wide
+        assert len(select_persons([track(0, shaped(100, 1, wide)), track(0, person)])) == persons, wide

@@ -16,10 +16,10 @@ import numpy as np
 from mmdualhead.utils.files import atomic_write
 
 
-class Sink(Protocol):
+class Writer(Protocol):
     """Takes the clips one by one; the result appears, whole, with :meth:`close`, or not at all."""
 
-    def __enter__(self) -> Sink: ...
+    def __enter__(self) -> Writer: ...
 
     def __exit__(self, *error: object) -> None: ...
 
@@ -30,7 +30,7 @@ class Sink(Protocol):
         """Finish, with the names of the clips of each split."""
 
 
-class PickleSink:
+class PickleWriter:
     """Writes ``dict(split=..., annotations=[...], meta=...)``.
 
     Memory-mapped keypoints are written without being copied, so that memory does not grow with the data.
@@ -45,7 +45,7 @@ class PickleSink:
         self.meta = dict(meta)
         self.annotations: list[dict[str, Any]] = []
 
-    def __enter__(self) -> PickleSink:
+    def __enter__(self) -> PickleWriter:
         return self
 
     def __exit__(self, *error: object) -> None:

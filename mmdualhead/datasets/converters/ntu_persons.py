@@ -1,6 +1,6 @@
 """Which of the bodies that Kinect tracked are the performers: the denoising of NTU RGB+D.
 
-The tracker takes furniture for people and loses people, who come back as new bodies. The rules and the
+The tracker takes furniture for persons and loses persons, who come back as new bodies. The rules and the
 numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN). T frames,
 V joints.
 """
@@ -11,21 +11,21 @@ import numpy as np
 
 from .ntu_file import NUM_JOINTS, Track
 
-# A body in this many frames or fewer is noise.
+# A track of this many frames or fewer is noise.
 NOISE_FRAMES = 11
-# A body is implausible in a frame where it is wider (x) than this part of its height (y) ...
+# A track is implausible in a frame where it is wider (x) than this part of its height (y) ...
 SPREAD_RATIO = 0.8
 # ... and is noise if that is so in this part of its frames.
 SPREAD_FRAMES = 0.69754
 
 
-def select_bodies(tracks: list[Track]) -> np.ndarray:
+def select_persons(tracks: list[Track]) -> np.ndarray:
     """Find the one or two performers.
 
     A single track is taken as it is. Of several, those that are too short and those that are too wide are
     dropped, as long as one is left. The rest is sorted by motion. The first is the first person's; each
     of the others continues the first person if it is there while the first person is not, else the second.
-    (The published programs let the second person begin in frame 0 always, so that an earlier track of the
+    (The common programs let the second person begin in frame 0 always, so that an earlier track of the
     same person is lost; here it begins where it begins.)
 
     Args:
@@ -49,7 +49,7 @@ def select_bodies(tracks: list[Track]) -> np.ndarray:
 
 
 def _renumber_frames(tracks: list[Track]) -> list[Track]:
-    """Leave out the frames without any body, so that tracks before and after them touch."""
+    """Leave out the frames without anybody, so that tracks before and after them touch."""
     used = np.unique(np.concatenate([track.frames for track in tracks]))
     return [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
 
@@ -59,7 +59,7 @@ def _drop_short(tracks: list[Track]) -> list[Track]:
 
 
 def _sort_by_motion(tracks: list[Track]) -> list[Track]:
-    """Drop bodies of implausible spread, but not the last one; the most motion first."""
+    """Drop tracks of implausible spread, but not the last one; the most motion first."""
     kept: list[tuple[float, Track]] = []
     for i, track in enumerate(tracks):
         plausible = _plausible_frames(track.joints)

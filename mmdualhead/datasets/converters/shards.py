@@ -1,9 +1,9 @@
 """Partial results on disk, so that an interrupted conversion goes on where it stopped.
 
-A part holds the clips of some raw files: ``KEY.npy`` with all their numbers one after the other, and
+A shard holds the clips of some raw files: ``KEY.npy`` with all their numbers one after the other, and
 ``KEY.json`` with the rest. KEY is a hash of the files' names, sizes and times and of how they are read, so
-a part is used again exactly as long as it would come out the same. The JSON file is written last, and all
-parts are cleared in any order once the result is there: a part is done when both are there.
+a shard is used again exactly as long as it would come out the same. The JSON file is written last, and all
+shards are cleared in any order once the result is there: a shard is done when both are there.
 
 M persons, T frames, V joints, C channels.
 """
@@ -26,17 +26,17 @@ from .recording import Recording
 
 FORMAT = 1
 
-# Every part that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
-MOST_PARTS = 200
+# Every shard that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
+MOST_SHARDS = 200
 FEWEST_CLIPS = 16
 
 
 @dataclass(frozen=True)
-class Part:
+class Shard:
     """Some of the recordings, and where their clips are kept until all are there.
 
     Args:
-        stem: path of the part's files without their suffix.
+        stem: path of the shard's files without their suffix.
         recordings: what it holds.
     """
 
@@ -77,23 +77,23 @@ class Part:
         return self.stem.with_name(self.stem.name + suffix)
 
 
-def plan_parts(
+def plan_shards(
     directory: Path, recordings: Sequence[Recording], steps: Sequence[Callable[..., Any] | None]
-) -> list[Part]:
-    """Divide the recordings into parts.
+) -> list[Shard]:
+    """Divide the recordings into shards.
 
     Args:
-        directory: where the parts are kept.
+        directory: where the shards are kept.
         recordings: all of them, in order.
-        steps: what makes clips of them; parts made in another way are not used again.
+        steps: what makes clips of them; shards made in another way are not used again.
 
     Returns:
-        The parts, in order.
+        The shards, in order.
     """
     how = [FORMAT, [_describe(step) for step in steps]]
-    size = max(FEWEST_CLIPS, -(-len(recordings) // MOST_PARTS))
+    size = max(FEWEST_CLIPS, -(-len(recordings) // MOST_SHARDS))
     groups = [tuple(recordings[i : i + size]) for i in range(0, len(recordings), size)]
-    return [Part(directory / _key(how, group), group) for group in groups]
+    return [Shard(directory / _key(how, group), group) for group in groups]
 
 
 def _key(how: list[Any], recordings: Sequence[Recording]) -> str:
