@@ -20,8 +20,9 @@ from mmdualhead.datasets.annotations.checks import (
     check_table,
     tabulate,
 )
-from mmdualhead.datasets.annotations.splits import counterparts
+from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role
 from mmdualhead.datasets.annotations.store import StoreClips, open_store
+from mmdualhead.datasets.annotations.twins import find_twins
 from mmdualhead.utils.pickles import load_annotations
 
 FORMAT = (
@@ -105,6 +106,10 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
         return CheckedSplit(Report(faults + malformed), clips)
     report, usable = check_table(table, expected, clips.__getitem__)
     report.faults = faults + report.faults
+    if not report.faults and protocol_and_role(split)[1] == 'test':
+        for other in counterparts(split, file.splits):
+            twins = find_twins(file, clips, table, other, expected.multi_class)
+            report.notes += [twins] if twins else []
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)

@@ -40,6 +40,23 @@ def test_a_clip_on_both_sides_of_a_protocol(write):
     assert [name for name, _ in fault.clips] == data['split']['train'][:2]
 
 
+def test_a_test_clip_whose_keypoints_are_those_of_a_training_clip_is_noted(write):
+    data = make_data()
+    by_name = {clip['frame_dir']: clip for clip in data['annotations']}
+    train, val = data['split']['train'], data['split']['val']
+    twin = by_name[train[2]]
+    by_name[val[1]].update(keypoint=twin['keypoint'].copy(), total_frames=twin['total_frames'])
+    near = by_name[train[0]]
+    by_name[val[0]].update(keypoint=near['keypoint'][..., ::-1].copy(), total_frames=near['total_frames'])
+    file = open_annotations(write(data))
+    report = check_split(file, 'val', Expectation()).report
+    (note,) = report.notes
+    assert report.faults == []
+    assert note.clips == ((val[1], f'equals {train[2]}'),)
+    assert 'the other 5 clips' in str(note)
+    assert check_split(file, 'train', Expectation()).report.notes == []
+
+
 def test_clips_without_anybody_are_left_out(write):
     annotations = make_annotations()
     annotations[4]['keypoint'] *= 0

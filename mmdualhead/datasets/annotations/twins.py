@@ -1,0 +1,69 @@
+"""Clips of a test split that are the same recording as a training clip, under another name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmdualhead.datasets.annotations.checks import SHOWN, ClipTable, Finding
+
+if TYPE_CHECKING:
+    from mmdualhead.datasets.annotations.files import AnnotationFile
+
+
+def find_twins(
+    file: AnnotationFile, clips: Sequence[dict], table: ClipTable, split: str, multi_class: bool
+) -> Finding | None:
+    """Look for clips whose keypoints equal those of a clip in another split, number by number.
+
+    Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
+
+    Args:
+        file: the annotations.
+        clips: those of a split.
+        table: of these clips.
+        split: the other split.
+        multi_class: whether labels are lists.
+
+    Returns:
+        What was found; None if there is no such clip, or if the other split is malformed.
+    """
+    others = file.select(split)
+    other_table, malformed = file.table(others, multi_class)
+    if malformed:
+        return None
+    candidates = defaultdict(list)
+    for row, key in enumerate(_keys(other_table)):
+        candidates[key].append(row)
+    found = []
+    for row, key in enumerate(_keys(table)):
+        twin = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
+        if twin is not None:
+            found.append((_name(clips[row]), f'equals {_name(others[twin])}'))
+    if not found:
+        return None
+    rest = len(clips) - len(found)
+    return Finding(
+        'keypoint',
+        f'no clip with the keypoints of one in {split!r}',
+        tuple(found[:SHOWN]),
+        len(found),
+        f'An accuracy on this split counts them; say it for the other {rest} clips, too.',
+    )
+
+
+def _keys(table: ClipTable) -> list[tuple]:
+    """What equal keypoints have in common."""
+    return [(*map(int, shape), float(power)) for shape, power in zip(table.shape, table.power, strict=True)]
+
+
+def _are_equal(clip: dict, other: dict) -> bool:
+    keypoint = np.asarray(clip['keypoint'])
+    return bool(keypoint.any()) and np.array_equal(keypoint, np.asarray(other['keypoint']))
+
+
+def _name(clip: dict) -> str:
+    return str(clip.get('frame_dir', clip.get('filename')))
