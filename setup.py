@@ -24,11 +24,12 @@ MIM_PARTS = ('configs', 'tools', 'model-index.yml')
 EXTRAS = {
     'mim': ['openmim>=0.3.9', 'setuptools<81'],
     'plot': ['matplotlib'],
+    'view': ['plotly'],
     'mat': ['scipy'],
     'docs': ['sphinx', 'myst-parser'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
-TESTED = ('tests', 'docs', 'plot', 'mat')
+TESTED = ('tests', 'docs', 'plot', 'view', 'mat')
 
 
 def choose_mmcv() -> str:
@@ -95,7 +96,7 @@ if __name__ == '__main__':
         ],
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
-        package_data={'mmdualhead': ['py.typed', 'weights/*']},
+        package_data={'mmdualhead': ['py.typed', 'weights/*', 'visualization/assets/*']},
         entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
         install_requires=requirements(),
         extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},

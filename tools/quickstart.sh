@@ -49,6 +49,7 @@ train_and_test() {
         --checkpoint "$(cat "$dir/last_checkpoint")"
 }
 
+EXTRAS=${EXTRAS:-view}
 source tools/setup_env.sh
 
 say "generating $DATA"
@@ -74,5 +75,8 @@ trap - EXIT
 
 say 'accuracy of each stream and of their fusion'
 python tools/ensemble.py "${STREAMS[@]/#/$WORK/quickstart_}" | tee "$WORK/accuracy.txt"
+
+say 'pages of some test clips'
+python tools/visualize.py "$DATA" --split xsub_val --every 7 --model "$WORK/quickstart_j" --out "$WORK/pages"
 
 say 'Everything works: four streams of DualHead-Net were trained, tested and fused.'

@@ -1,0 +1,170 @@
+"""Pages for a browser: one per clip, and an index over many. They need no network.
+
+M persons, T frames, V joints, C coordinates, K classes.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.skeletons import Skeleton
+from mmdualhead.utils.files import write_text
+
+if TYPE_CHECKING:
+    from mmdualhead.apis.answer import Answer
+
+ASSETS = Path(__file__).parent / 'assets'
+SCRIPT = 'plotly.min.js'
+INDEX = 'index.html'
+BARS = 5
+FRAME_RATE = 30.0
+
+
+def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: float = FRAME_RATE) -> Path:
+    """Write a page per clip, an index page, and plotly's script once beside them.
+
+    Pages are numbered: what a clip is called never becomes a path.
+
+    Args:
+        answers: of one model, that is, with the same classes.
+        out_dir: the directory; it is made.
+        frame_rate: frames a second at which clips play at speed 1.
+
+    Returns:
+        The index page.
+
+    Raises:
+        ImportError: plotly is missing.
+        ValueError: there are no answers, or they differ in their classes.
+    """
+    if len({answer.classes for answer in answers}) != 1:
+        raise ValueError('an index page takes answers with the same classes, at least one')
+    out_dir = Path(out_dir)
+    write_text(out_dir / SCRIPT, _plotly_script())
+    width = max(4, len(str(len(answers))))
+    files = [f'clip_{i:0{width}}.html' for i in range(len(answers))]
+    for i, (answer, file) in enumerate(zip(answers, files, strict=True)):
+        around = dict(
+            previous=files[i - 1] if i else None,
+            next=files[i + 1] if i + 1 < len(files) else None,
+            index=INDEX,
+        )
+        data = {**clip_data(answer), 'frame_rate': frame_rate, **around}
+        write_text(out_dir / file, _page('clip', answer.name, data, f'<script src="{SCRIPT}"></script>'))
+    data = dict(
+        classes=answers[0].classes,
+        clips=[_row(answer, file) for answer, file in zip(answers, files, strict=True)],
+    )
+    page = _page('index', f'{len(answers)} clips', data, f'<script src="{SCRIPT}"></script>')
+    write_text(out_dir / INDEX, page)
+    return out_dir / INDEX
+
+
+def write_page(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE) -> Path:
+    """Write one clip into one file that needs no other, plotly's script included (5 MB).
+
+    Raises:
+        ImportError: plotly is missing.
+    """
+    script = _plotly_script().replace('</script', '<\\/script')
+    data = {**clip_data(answer), 'frame_rate': frame_rate}
+    write_text(path, _page('clip', answer.name, data, f'<script>{script}</script>'))
+    return Path(path)
+
+
+def clip_data(answer: Answer) -> dict[str, Any]:
+    """What the page of a clip shows, as plain values.
+
+    ``persons`` (M, T, V, 2 or 3) has the vertical coordinate last and pointing up; joints that are missing,
+    which are zero, are None. Persons without any joint are left out.
+    """
+    skeleton = answer.skeleton
+    return dict(
+        name=answer.name,
+        true=None if answer.true_label is None else answer.classes[answer.true_label],
+        label=answer.class_name,
+        confidence=answer.confidence,
+        joints=skeleton.joints,
+        bones=skeleton.bones,
+        persons=_plain(upright(answer.keypoint, skeleton)),
+        when=_plain(answer.when),
+        where=_plain(answer.where),
+        heads={head: [guess._asdict() for guess in answer.top(BARS, head)] for head in answer.scores},
+    )
+
+
+def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(M, T, V, 2 or 3) as a picture has it: the last axis up, and NaN for joints that are missing.
+
+    Which axis is up is seen from the direction that the layout calls up, over all frames.
+    """
+    keypoint = keypoint[keypoint.any((1, 2, 3))]
+    there = keypoint.any(-1)
+    if is_flat(keypoint, skeleton):
+        # Pictures count rows from the top.
+        shown = keypoint[..., :2] * (1, -1)
+    else:
+        direction = np.array([0.0, 1.0, 0.0])
+        if skeleton.up is not None:
+            start, end = skeleton.up
+            both = there[..., start] & there[..., end]
+            if both.any():
+                direction = (keypoint[both][:, end] - keypoint[both][:, start]).mean(0)
+        axis = int(np.abs(direction).argmax())
+        order = [other for other in range(3) if other != axis] + [axis]
+        shown = keypoint[..., order] * (1, 1, -1 if direction[axis] < 0 else 1)
+    return np.where(there[..., None], shown, np.nan)
+
+
+def is_flat(keypoint: np.ndarray, skeleton: Skeleton) -> bool:
+    """Whether joints lie in a picture; a third coordinate is then a confidence."""
+    return skeleton.flat or keypoint.shape[-1] == 2
+
+
+def _row(answer: Answer, file: str) -> dict[str, Any]:
+    heads = {int(scores.argmax()) for head, scores in answer.scores.items() if head != FUSED}
+    return dict(
+        file=file,
+        name=answer.name,
+        true=answer.true_label,
+        label=answer.label,
+        confidence=round(answer.confidence, 4),
+        agree=len(heads) <= 1,
+    )
+
+
+def _plain(values: np.ndarray | None) -> Any:
+    """Nested lists, rounded to 0.1 mm of a meter, with None for NaN."""
+    if values is None:
+        return None
+    rounded = np.round(values.astype(np.float64), 4).astype(object)
+    rounded[~np.isfinite(values)] = None
+    return rounded.tolist()
+
+
+def _page(kind: str, title: str, data: dict[str, Any], plotly: str) -> str:
+    """A page out of its parts. Whatever is called by others is data: it is never read as HTML."""
+    template, style, program = (
+        (ASSETS / name).read_text(encoding='utf-8') for name in (f'{kind}.html', 'page.css', f'{kind}.js')
+    )
+    common = (ASSETS / 'common.js').read_text(encoding='utf-8')
+    # Inside a script, only "<" could end it.
+    content = json.dumps(data, separators=(',', ':'), allow_nan=False).replace('<', '\\u003c')
+    parts = dict(TITLE=html.escape(title), STYLE=style, PLOTLY=plotly, PROGRAM=common + program, DATA=content)
+    pieces = template.split('@@')
+    return ''.join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _plotly_script() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError('pages need plotly: pip install "mmdualhead[view]" (or plotly)') from error
+    return get_plotlyjs()

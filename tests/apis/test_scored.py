@@ -1,0 +1,50 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from mmdualhead.apis.scored import scored_answers
+from mmdualhead.evaluation.scores import FUSED, Scores, save_scores
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    clips = [
+        dict(frame_dir=f'c{i}', label=i % 3, total_frames=4, keypoint=rng.normal(size=(1, 4, 25, 3)))
+        for i in range(6)
+    ]
+    content = dict(
+        split=dict(val=[clip['frame_dir'] for clip in clips]),
+        annotations=clips,
+        meta=dict(layout='nturgb+d', classes=['a', 'b', 'c']),
+    )
+    (tmp_path / 'clips.pkl').write_bytes(pickle.dumps(content))
+    order = [3, 1, 5, 0, 2, 4]
+    logits = rng.normal(size=(6, 3)) * 5
+    scores = Scores(
+        source='test',
+        names=tuple(f'c{i}' for i in order),
+        labels=np.array([i % 3 for i in order]),
+        heads={FUSED: logits[order], 'one': logits[order]},
+    )
+    save_scores(scores, tmp_path / 'scores.npz')
+    return tmp_path, logits
+
+
+def test_scores_meet_their_clips_by_name(files):
+    folder, logits = files
+    answers = scored_answers(folder / 'scores.npz', folder / 'clips.pkl', 'val', every=2)
+    assert [answer.name for answer in answers] == ['c0', 'c2', 'c4']
+    assert [answer.label for answer in answers] == logits[::2].argmax(1).tolist()
+    assert [answer.true_label for answer in answers] == [0, 2, 1]
+    assert [answer.scores[FUSED].sum() for answer in answers] == pytest.approx([1, 1, 1])
+    assert answers[0].when is None
+
+
+def test_scores_of_other_clips_are_refused(files, tmp_path):
+    folder, _ = files
+    other = Scores(source='x', names=('z',), labels=np.array([0]), heads={FUSED: np.ones((1, 3)) / 3})
+    save_scores(other, tmp_path / 'other.npz')
+    with pytest.raises(ValueError, match='z'):
+        scored_answers(tmp_path / 'other.npz', folder / 'clips.pkl', 'val')
