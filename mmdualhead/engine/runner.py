@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmaction.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -36,6 +37,9 @@ class DataCheckRunner(Runner):
         testing = missing_files(cfg, 'test')
         if training and testing:
             end(training)
+        backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
+        if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
+            cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
         return super().from_cfg(cfg)
 
     def train(self) -> Any:

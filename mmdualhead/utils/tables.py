@@ -16,9 +16,16 @@ def text_table(header: Cells, rows: Sequence[Cells]) -> str:
 
 
 def markdown_table(header: Cells, rows: Sequence[Cells]) -> str:
-    """A Markdown table; all columns but the first are flushed right."""
+    """A Markdown table; all columns but the first are flushed right. Cells stay text, whatever is in them."""
     rules = ['---', *['---:'] * (len(header) - 1)]
-    return '\n'.join(f'| {" | ".join(map(str, row))} |' for row in (header, rules, *rows))
+    lines = [list(map(escape_markdown, header)), rules, *(list(map(escape_markdown, row)) for row in rows)]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def escape_markdown(cell: object) -> str:
+    """A cell's text without what would end the cell or begin HTML, such as a class named ``<b>|``."""
+    text = ' '.join(str(cell).splitlines())
+    return text.replace('&', '&amp;').replace('<', '&lt;').replace('|', '\\|')
 
 
 def percent(fraction: float) -> str:

@@ -1,7 +1,15 @@
 import pytest
 from mmengine.config import Config
 
-from mmdualhead.engine.config_check import differences, misspelt_keys, network_input, parse_config
+from mmdualhead.engine.config_check import (
+    differences,
+    foreign_split,
+    loader_conflicts,
+    misspelt_hooks,
+    misspelt_keys,
+    network_input,
+    parse_config,
+)
 
 CONFIG = {
     'num_classes': 60,
@@ -105,3 +113,35 @@ def test_equal_steps_of_ours_and_of_mmaction2_are_no_difference():
 @pytest.mark.parametrize('config', [{}, {'test_dataloader': None}, {'test_dataloader': {'batch_size': 1}}])
 def test_config_without_a_data_set(config):
     assert network_input(config, 'test_dataloader') == {}
+
+
+def loader(split, stream, normalize='NormalizeSkeleton3D'):
+    steps = [{'type': normalize}, {'type': 'SkeletonStream', 'stream': stream}]
+    return {'dataset': {'ann_file': 'x.pkl', 'split': split, 'pipeline': steps}}
+
+
+def test_loaders_that_contradict_each_other():
+    config = {'train_dataloader': loader('xsub_train', 'j'), 'test_dataloader': loader('xsub_val', 'j')}
+    assert loader_conflicts(config) == ([], [])
+    (fault,), _ = loader_conflicts({**config, 'val_dataloader': loader('xsub_val', 'b')})
+    assert fault.startswith('stream: train_dataloader has ')
+    again = {**config, 'test_dataloader': loader('xsub_train', 'j', 'NormalizeOtherwise')}
+    faults, warnings = loader_conflicts(again)
+    assert not faults
+    assert any("same clips, split 'xsub_train'" in warning for warning in warnings)
+    assert len(warnings) > 1
+
+
+@pytest.mark.parametrize(
+    ('split', 'warned'), [('xsub_val', False), ('xview_val', True), ('xsub_train', True)]
+)
+def test_a_test_on_clips_of_the_training(split, warned):
+    trained = {'train_dataloader': loader('xsub_train', 'j')}
+    assert bool(foreign_split(trained, {'test_dataloader': loader(split, 'j')}, 'test_dataloader')) == warned
+
+
+def test_misspelt_hooks():
+    assert misspelt_hooks(['chekpoint', 'checkpoint', 'my_own', 'interupt']) == {
+        'chekpoint': 'checkpoint',
+        'interupt': 'interrupt',
+    }

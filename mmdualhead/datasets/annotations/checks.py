@@ -18,6 +18,7 @@ LABELS = 2**31  # what a label may be, so that stores can hold it
 SHOWN = 5  # clips named for each fault
 OUTLIER_LARGE = 100.0  # times the median clip's root mean square
 OUTLIER_SMALL = 1e-3
+MANY_PERSONS, FEW_FRAMES = 20, 6  # a clip of more persons in so few frames has its axes swapped
 HUGE = float(np.finfo(np.float64).max)
 
 
@@ -188,7 +189,24 @@ def tabulate(
         table.shape[row] = clip['keypoint'].shape
         table.power[row] = mean_square(clip['keypoint'])
     table = ClipTable(*(column[sound] for column in table))
-    return table, [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
+    findings = [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
+    rows = np.flatnonzero(sound)
+    scored = np.array([clips[row].get('keypoint_score') is not None for row in rows], bool)
+    return table, findings + unscored_clips(scored, lambda i: clip_name(clips[rows[i]], rows[i]))
+
+
+def unscored_clips(scored: np.ndarray, name: Callable[[int], str]) -> list[Finding]:
+    """Clips without scores where others have some; a batch would take theirs as 0.
+
+    Args:
+        scored: (n,) which clips have scores.
+        name: of a clip, by its row.
+    """
+    without = np.flatnonzero(~scored)
+    if not len(without) or not scored.any():
+        return []
+    shown = tuple((name(row), 'missing') for row in map(int, without[:SHOWN]))
+    return [Finding('keypoint_score', 'scores in all clips of a split or in none', shown, len(without))]
 
 
 def _is_ordinary(clip: Mapping[str, Any]) -> bool:
@@ -252,6 +270,12 @@ class _Checker(NamedTuple):
         label, shape = self.table.label, self.table.shape
         if not self.expected.multi_class:
             yield self._labels(label)
+        yield self.find(
+            'keypoint',
+            'persons before frames, (M, T, V, C)',
+            (shape[:, 0] > MANY_PERSONS) & (shape[:, 1] <= FEW_FRAMES),
+            lambda row: f'shape {tuple(map(int, shape[row]))}, which reads as (T, M, V, C)',
+        )
         layout, coordinates = f'layout {self.expected.layout!r}', 'for 3-D normalization'
         for axis, name, wanted, reason in (
             (2, 'joints', self.expected.num_joints, layout),

@@ -31,6 +31,7 @@ from mmdualhead.datasets.annotations.checks import (
     is_integer,
     mean_square,
     plural,
+    unscored_clips,
 )
 
 FORMAT = 'mmdualhead-store'
@@ -255,7 +256,8 @@ class Store(Sequence):
                 f'{self.path}: a store holds one class a clip, multi_class=True needs a pickle'
             )
         index = np.memmap(self.path / 'clips.bin', INDEX, mode='r')[clips.positions]
-        return ClipTable(index['label'], index['shape'], index['power']), []
+        unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])
+        return ClipTable(index['label'], index['shape'], index['power']), unscored
 
 
 class StoreClips(Sequence):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import StringIO
@@ -135,9 +136,17 @@ def read_table(path: Path) -> list[Row]:
             f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
             f'subject, found {",".join(reader.fieldnames or ())}'
         )
+    doubled = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+    if doubled:
+        raise ConversionError(f'{path}: the heading line has {", ".join(doubled)} twice')
     rows: list[Row] = []
     seen: dict[str, int] = {}
     for number, line in lines:
+        if None in line:
+            raise ConversionError(
+                f'{path}, line {number}: more fields than the heading line has; a comma within a field needs '
+                'quotation marks around the field'
+            )
         empty = [column for column in COLUMNS if not (line[column] or '').strip()]
         if empty:
             raise ConversionError(f'{path}, line {number}: no {", ".join(empty)}')
@@ -173,6 +182,9 @@ def number_classes(
             row = rows[numeric.index(True)]
             raise ConversionError(f'{path}, line {row.line}: label {row.label}, while others are names')
         classes = sorted({row.label for row in rows})
+    doubled = [name for name, count in Counter(classes or ()).items() if count > 1]
+    if doubled:
+        raise ConversionError(f'the classes name {", ".join(doubled)} twice')
     if classes is None:
         return [int(row.label) for row in rows], None
     index_of = {str(index): index for index in range(len(classes))}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -22,7 +24,15 @@ from mmdualhead.engine.checkpoints import (
     non_finite,
     weights_of,
 )
-from mmdualhead.engine.config_check import differences, misspelt_keys, network_input, parse_config
+from mmdualhead.engine.config_check import (
+    differences,
+    foreign_split,
+    loader_conflicts,
+    misspelt_hooks,
+    misspelt_keys,
+    network_input,
+    parse_config,
+)
 from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 
 SHOWN = 16
@@ -185,16 +195,32 @@ class LoadCheckHook(Hook):
 
 @HOOKS.register_module()
 class ConfigCheckHook(Hook):
-    """Warns of configs that would be obeyed but can't be meant.
+    """Finds configs that would be obeyed but can't be meant.
+
+    Warned of are:
 
     * a top-level key that nothing reads but that looks like one that is read;
-    * a checkpoint that was trained on another stream, layout or normalization than it now meets.
+    * a checkpoint that was trained on another stream, layout, normalization or protocol than it now meets;
+    * training and evaluation on the same clips, or with another normalization.
+
+    Raises:
+        RunError: training and evaluation are of different streams; a default hook has a misspelt name; a clip
+            has a label that the network has no class for; ``--seed`` is given where the config's seed wins.
     """
 
     def before_run(self, runner: Runner) -> None:
-        """Look for misspelt keys."""
+        """Look at the config and at the labels."""
         for key, meant in misspelt_keys(runner.cfg).items():
             runner.logger.warning('the config has %r, which nothing reads. Is %r meant?', key, meant)
+        for name, meant in misspelt_hooks(runner.cfg.get('default_hooks') or ()).items():
+            raise RunError(f'default_hooks.{name}: there is no such hook. Is default_hooks.{meant} meant?')
+        faults, warnings = loader_conflicts(runner.cfg)
+        if faults:
+            raise RunError(f'training and evaluation are of different streams: {"; ".join(faults)}')
+        for warning in warnings:
+            runner.logger.warning('the data loaders of the config: %s', warning)
+        _check_seed(runner)
+        _check_labels(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint's config with the running one."""
@@ -202,7 +228,8 @@ class ConfigCheckHook(Hook):
         if not isinstance(text, str):
             return
         try:
-            trained = network_input(parse_config(text), 'train_dataloader')
+            config = parse_config(text)
+            trained = network_input(config, 'train_dataloader')
         except (SyntaxError, AttributeError, TypeError):
             runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')
             return
@@ -212,6 +239,36 @@ class ConfigCheckHook(Hook):
             runner.logger.warning(
                 'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: %s', '; '.join(found)
             )
+        if loader == 'test_dataloader' and (leak := foreign_split(config, runner.cfg, loader)):
+            runner.logger.warning('THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was %s', leak)
+
+
+def _check_seed(runner: Runner) -> None:
+    """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
+    given = sys.argv[sys.argv.index('--seed') + 1 :][:1] if '--seed' in sys.argv else []
+    used = str((runner.cfg.get('randomness') or {}).get('seed'))
+    if given and given[0] != used:
+        raise RunError(
+            f"--seed {given[0]} has no effect, since the config's randomness.seed={used} wins; "
+            f'give --cfg-options randomness.seed={given[0]} instead'
+        )
+
+
+def _check_labels(runner: Runner) -> None:
+    """Refuse labels that the network has no class for, before an epoch is spent."""
+    head = (runner.cfg.get('model') or {}).get('cls_head') or {}
+    classes = head.get('num_classes')
+    loops = [loop for loop in (runner._train_loop, runner._val_loop, runner._test_loop) if loop]
+    for loop in loops if classes else ():
+        dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+        clips = getattr(dataset, 'data_list', None)
+        for clip in clips if isinstance(clips, list) else ():
+            label = clip.get('label')
+            if isinstance(label, int | np.integer) and not 0 <= label < classes:
+                raise RunError(
+                    f'{dataset.ann_file}, clip {clip.get("frame_dir")}: label {label}, expected '
+                    f'0..{classes - 1}, since model.cls_head.num_classes={classes}'
+                )
 
 
 def _clips(data_batch: Any) -> list[str]:

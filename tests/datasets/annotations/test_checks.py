@@ -165,3 +165,21 @@ def test_a_finding_reads_as_a_sentence():
         '    ... and 1199 more',
         '  Mend it.',
     ]
+
+
+def test_scores_in_some_clips_only_are_a_fault():
+    clips = make_annotations(4)
+    for clip in clips[:3]:
+        clip['keypoint_score'] = np.ones(clip['keypoint'].shape[:3], np.float32)
+    _, (fault,) = tabulate(clips)
+    assert str(fault).splitlines()[:2] == [
+        '* keypoint_score: expected scores in all clips of a split or in none, found otherwise in 1 clip:',
+        '    S003: missing',
+    ]
+    assert tabulate(clips[:3])[1] == tabulate(clips[3:])[1] == []
+
+
+def test_frames_before_persons_are_a_fault():
+    clips = [make_clip(persons=40, frames=2, seed=seed) for seed in range(3)]
+    report, _ = check(clips)
+    assert 'shape (40, 2, 25, 3), which reads as (T, M, V, C)' in str(report.faults[0])

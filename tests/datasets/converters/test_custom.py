@@ -237,3 +237,17 @@ def _run(command: list[str], directory: Path) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(
+    ('table', 'classes', 'complaint'),
+    [
+        ('clip,label,split,label\na.npy,1,train,2\n', None, 'the heading line has label twice'),
+        ('clip,label,split\na.npy,pick up, put down,train\n', None, 'line 2: more fields .* quotation marks'),
+        ('clip,label,split\na.npy,wave,train\n', ['wave', 'push', 'wave'], 'the classes name wave twice'),
+    ],
+)
+def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table, classes, complaint) -> None:
+    (tmp_path / 'labels.csv').write_text(table)
+    with pytest.raises(ConversionError, match=complaint):
+        scan(tmp_path, tmp_path / 'labels.csv', layout, classes=classes)

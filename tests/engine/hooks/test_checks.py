@@ -13,6 +13,8 @@ from mmdualhead.engine.hooks.checks import NonFiniteError
 from mmdualhead.utils.files import FolderLock
 from tests.engine.conftest import Clips
 
+STREAM_J = {'type': 'SkeletonStream', 'stream': 'j'}
+
 
 @pytest.fixture
 def trained(make_runner, tmp_path):
@@ -239,3 +241,41 @@ class TestConfigCheckHook:
         runner.test()
         assert ("'stream': 'j'}, now {'layout': 'nturgb+d', 'stream': 'b'}" in log.text) == warned
         assert ('OTHER INPUT' in log.text) == warned
+
+    @pytest.mark.parametrize(
+        ('config', 'complaint'),
+        [
+            ({'default_hooks': {'chekpoint': {}}}, r'chekpoint: .*Is default_hooks\.checkpoint meant'),
+            (
+                {
+                    'train_dataloader': {
+                        'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': 'j'}]}
+                    },
+                    'val_dataloader': {'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': 'b'}]}},
+                },
+                r"different streams: stream: train_dataloader has .*'j'}, val_dataloader has .*'b'}",
+            ),
+            ({'model': {'cls_head': {'num_classes': 2}}}, r'x\.pkl, clip c1: label 2, expected 0\.\.1'),
+            ({'randomness': {'seed': 0}}, r'--seed 1 has no effect.*randomness\.seed=1'),
+        ],
+    )
+    def test_what_no_one_can_mean_ends_before_training(self, make_runner, monkeypatch, config, complaint):
+        if 'randomness' in config:
+            monkeypatch.setattr('sys.argv', ['train.py', '--seed', '1'])
+        clips = Clips()
+        clips.ann_file, clips.data_list = 'x.pkl', [{'frame_dir': f'c{i}', 'label': 2 * i} for i in range(2)]
+        runner = make_runner(train=clips, config=config)
+        with pytest.raises(RunError, match=complaint):
+            runner.train()
+        assert runner.iter == 0
+
+    def test_a_test_under_another_protocol_is_warned_of(self, make_runner, trained, warnings):
+        meta = torch.load(trained)['meta']
+        rewrite(trained, meta={**meta, 'cfg': "train_dataloader = dict(dataset=dict(split='xsub_train'))"})
+        now = {'test_dataloader': {'dataset': {'split': 'xview_val'}}}
+        runner = make_runner(load_from=str(trained), config=now)
+        log = warnings(runner)
+        runner.test()
+        assert (
+            "THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was trained on split 'xsub" in log.text
+        )
