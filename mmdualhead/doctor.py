@@ -1,4 +1,4 @@
-"""``python -m mmdualhead.doctor`` says which versions are here, what is broken, and which command mends it.
+"""``mmdualhead doctor`` says which versions are here, what is broken, and which command fixes it.
 
 It needs nothing but Python itself: what might be broken is tried in a process of its own. The exit status
 is 0 if training works and 1 if it can't.
@@ -64,7 +64,7 @@ class Finding(NamedTuple):
         wanted: what should be.
         status: ``ok``, ``repaired`` (mmdualhead makes up for it), ``note`` (training works all the same) or
             ``BROKEN``.
-        remedy: the command that mends it.
+        remedy: the command that fixes it.
     """
 
     subject: str
@@ -103,7 +103,7 @@ KNOWN_FAULTS = (
         pip('install', '--upgrade', f'numpy{SUPPORTED["numpy"]}'),
     ),
 )
-"""What errors look like, and what mends them."""
+"""What errors look like, and what fixes them."""
 
 
 def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Finding]:
@@ -129,7 +129,7 @@ def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Finding]:
 
 
 def look_at_mim(has_module: Callable[[str], bool] = lambda name: util.find_spec(name) is not None) -> Finding:
-    """Whether ``mim train`` can start; without mim, MMAction2's own tools/train.py still does."""
+    """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does."""
     install = pip('install', 'openmim==0.3.9', 'setuptools<81')
     if not has_module('mim'):
         return Finding('mim', 'not installed', 'for "mim train"', 'note', install)
@@ -161,7 +161,7 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Findi
 
 
 def _remedy(error: str, module: str) -> str:
-    """The command that mends a known error or a missing requirement, or else installs the module anew."""
+    """The command that fixes a known error or a missing requirement, or else installs the module anew."""
     for pattern, remedy in KNOWN_FAULTS:
         if re.search(pattern, error):
             return remedy
@@ -214,7 +214,7 @@ def examine() -> list[Finding]:
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """The findings as a table, the commands that mend what is broken, and a sentence that sums up."""
+    """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
     rows: list[tuple[str, ...]] = [('what', 'found', 'supported', 'status')]
     rows += [tuple(textwrap.shorten(cell, WIDTH) for cell in finding[:4]) for finding in findings]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -225,7 +225,7 @@ def report(findings: Sequence[Finding]) -> str:
     broken = [finding for finding in findings if finding.status == 'BROKEN']
     optional = [finding for finding in findings if finding.status == 'note']
     lines += [f'\n{f.subject}: {f.found}' for f in broken if len(f.found) > WIDTH]
-    for heading, some in (('To mend it:', broken), ('If you want it:', optional)):
+    for heading, some in (('To fix it:', broken), ('If you want it:', optional)):
         if any(finding.remedy for finding in some):
             lines += ['', heading, *dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy)]
     verdict = 'Training cannot work here.' if broken else 'Everything that training needs is here and works.'

@@ -76,5 +76,5 @@ def check() -> None:
     if problems:
         raise ImportError(
             f'mmdualhead {__version__} cannot work here: {"; ".join(problems)}. '
-            'The command "python -m mmdualhead.doctor" says how to mend it.'
+            '"mmdualhead doctor" says how to fix it.'
         )

@@ -40,20 +40,19 @@ logged() {
 }
 
 train_and_test() {
-    local stream=$1 config=configs/quickstart_$1.py dir=$WORK/quickstart_$1
+    local stream=$1 config=quickstart_$1 dir=$WORK/quickstart_$1
     rm -rf "$dir"
     mkdir -p "$dir"
     echo "[$stream] starting"
-    logged "$stream" "$dir/train.log" mim train mmaction2 "$config" --work-dir "$dir"
-    logged "$stream" "$dir/test.log" mim test mmaction2 "$config" --work-dir "$dir" \
-        --checkpoint "$(cat "$dir/last_checkpoint")"
+    logged "$stream" "$dir/train.log" mmdualhead train "$config" --work-dir "$dir"
+    logged "$stream" "$dir/test.log" mmdualhead test "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir"
 }
 
 EXTRAS=${EXTRAS:-view}
 source tools/setup_env.sh
 
 say "generating $DATA"
-python tools/data/synthetic.py "$DATA"
+mmdualhead data synthetic "$DATA"
 
 # One process a core is faster than several threads in one.
 cores=$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
@@ -74,7 +73,7 @@ done
 trap - EXIT
 
 say 'accuracy of each stream and of their fusion'
-python tools/ensemble.py "${STREAMS[@]/#/$WORK/quickstart_}" | tee "$WORK/accuracy.txt"
+mmdualhead ensemble "${STREAMS[@]/#/$WORK/quickstart_}" | tee "$WORK/accuracy.txt"
 
 say 'pages of some test clips'
 python tools/visualize.py "$DATA" --split xsub_val --every 7 --model "$WORK/quickstart_j" --out "$WORK/pages"

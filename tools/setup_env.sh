@@ -46,7 +46,7 @@ _mmdualhead_make_venv() {
 }
 
 # OpenCV's ordinary builds need libGL, which servers lack; the headless one needs nothing.
-_mmdualhead_mend_opencv() {
+_mmdualhead_fix_opencv() {
     local python=$1 headless=opencv-contrib-python-headless
     "$python" -c 'import cv2' 2>/dev/null && return 0
     _mmdualhead_say "OpenCV cannot be loaded here; installing $headless in its place"
@@ -70,7 +70,7 @@ _mmdualhead_install() {
     index=$(_mmdualhead_torch_index "$python")
     # shellcheck disable=SC2086  # the index is two words, or none
     "$python" -m pip install $index -c "$constraints" -e "$_mmdualhead_root[$extras]" </dev/null || return 1
-    _mmdualhead_mend_opencv "$python" || return 1
+    _mmdualhead_fix_opencv "$python" || return 1
     echo "$stamp" >>"$stamps"
 }
 
