@@ -56,7 +56,7 @@ def main() -> None:
     )
     for model in inferencer.models:
         sys.stderr.write(f'model: {model.describe()}\n')
-    answers, left_out = predict(
+    result = predict(
         inferencer,
         args.recordings,
         json_out=args.json,
@@ -70,7 +70,10 @@ def main() -> None:
         most_active=args.most_active,
         batch_size=args.batch_size,
     )
+    answers, left_out = result['predictions'], result['left_out']
     print(to_table(answers, args.top))
+    if result['visualization'] is not None:
+        sys.stderr.write(f'pages: {result["visualization"]}\n')
     complain(left_out, len(answers) + len(left_out))
     if left_out:
         sys.exit(1)

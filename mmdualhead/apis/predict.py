@@ -24,7 +24,7 @@ def predict(
     view: Path | None = None,
     top: int = 5,
     **options: Any,
-) -> tuple[list[Answer], dict[str, str]]:
+) -> dict[str, Any]:
     """Answer for recordings, write what is asked for, and leave out what can't be answered.
 
     Args:
@@ -37,7 +37,7 @@ def predict(
         options: see :meth:`~mmdualhead.apis.inferencer.SkeletonInferencer.__call__`.
 
     Returns:
-        The answers, and what is wrong with the recordings that were left out.
+        What the inferencer gives: ``predictions``, ``left_out`` and ``visualization``.
     """
     result = inferencer(
         list(recordings),
@@ -49,7 +49,7 @@ def predict(
     )
     if csv_out is not None:
         write_csv(result['predictions'], csv_out, top)
-    return result['predictions'], result['left_out']
+    return result
 
 
 def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
