@@ -64,6 +64,9 @@ class TestLoadFromLocal:
             Calls(getattr, HistoryBuffer.mean, '__globals__'),
         ],
     )
+    @pytest.mark.fault(
+        'checkpoint file that holds code', 'blocked since torch 2.6', 'never runs: refused by name'
+    )
     def test_refuses_code(self, save, monkeypatch, tmp_path, code):
         monkeypatch.chdir(tmp_path)
         path = save(meta=code)
@@ -108,11 +111,17 @@ class TestLoadFromLocal:
             ({5: torch.ones(1)}, 'it has the key 5'),
         ],
     )
+    @pytest.mark.fault(
+        'checkpoint without weights by name',
+        '-',
+        'refused, with path and reason',
+    )
     def test_what_has_no_weights_by_name_is_refused(self, tmp_path, content, complaint):
         torch.save(content, tmp_path / 'x.pth')
         with pytest.raises(UnreadableCheckpointError, match=f'x.pth is not a checkpoint: .*{complaint}'):
             load_from_local(tmp_path / 'x.pth')
 
+    @pytest.mark.fault('a bit of a checkpoint flips', '-', 'refused: the checksum is wrong')
     def test_a_flipped_bit_is_found(self, save):
         path = save(weight=torch.arange(1000.0))
         content = bytearray(path.read_bytes())
@@ -122,6 +131,7 @@ class TestLoadFromLocal:
             load_from_local(path)
 
     @pytest.mark.skipif(not STATM.exists(), reason='bounds memory on Linux alone')
+    @pytest.mark.fault('checkpoint of 2 kB that asks for 8 GiB', '-', 'refused on Linux')
     def test_asking_for_gigabytes_is_refused(self, save):
         with pytest.raises(UnreadableCheckpointError, match='asks for more memory'):
             load_from_local(save(meta=Calls(bytearray, 8 << 30)))
@@ -157,6 +167,7 @@ class TestReaders:
     @pytest.mark.parametrize(
         'scheme', ['http', 'openmmlab', 'open-mmlab', 'torchvision', 'modelzoo', 'mmcls']
     )
+    @pytest.mark.fault('checkpoint URL whose file holds code', 'the code runs', 'never runs: refused by name')
     def test_downloads_without_running_code(self, save, url, tmp_path, monkeypatch, scheme):
         for table in ('torchvision', 'external', 'mmcls'):
             names = {name: f'{url}/{name}.pth' for name in ('good', 'evil')}
@@ -191,6 +202,11 @@ class TestReaders:
             ('pavi://x.pth', 'Download it'),
             ('openmmlab://nothing', "no model of the name 'nothing'"),
         ],
+    )
+    @pytest.mark.fault(
+        'checkpoint on S3, Petrel or Pavi',
+        '-',
+        'refused, with the command that downloads it',
     )
     def test_others_are_refused_with_what_to_do(self, name, said):
         with pytest.raises(UnreadableCheckpointError, match=said):
@@ -242,6 +258,11 @@ class TestFindResumable:
 
     @pytest.mark.parametrize(
         'pointer', [b'', b'/nowhere/epoch_9.pth', b'epoch_1.pth', b'\xff\x00\x80', b'x' * 9999]
+    )
+    @pytest.mark.fault(
+        '`last_checkpoint` is behind, empty, binary or names nothing',
+        '-',
+        'the newest whole checkpoint',
     )
     def test_the_newest_wins_whatever_last_checkpoint_says(self, save, tmp_path, pointer):
         newer = save('epoch_2.pth', meta={'iter': 2, 'time': '20260102_000000'})

@@ -15,6 +15,11 @@ def test_round_trip(tmp_path):
     np.testing.assert_equal(load_arrays(tmp_path / 'x.npz'), {'a': np.zeros(10**6), 'b': np.arange(2)})
 
 
+@pytest.mark.fault(
+    '`.npz` that unpacks to a thousand times its size',
+    '-',
+    'refused before anything is unpacked',
+)
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     path = tmp_path / 'bomb.npz'
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive, archive.open('a.npy', 'w') as member:

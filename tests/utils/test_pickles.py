@@ -78,6 +78,9 @@ class Evil:
         (Evil(np._core.multiarray._reconstruct, np.ndarray, (10**15,), b'b'), 'unusual'),
     ],
 )
+@pytest.mark.fault(
+    'annotation pickle that holds code', 'the code runs', 'never runs with SkeletonDataset: refused by name'
+)
 def test_anything_else_is_refused_by_name_and_does_not_run(write, tmp_path, thing, named):
     if isinstance(thing, Evil) and thing.call[0] is os.system:
         thing.call = os.system, (f'touch {tmp_path}/ran',)
@@ -132,6 +135,7 @@ MEMO_OF_8_GIB = b'\x80\x04N' + b'r' + (2**29).to_bytes(4, 'little') + b'.'
 
 @pytest.mark.skipif(not STATM.exists(), reason='bounds memory on Linux alone')
 @pytest.mark.parametrize('content', [MEMO_OF_8_GIB, pickle.dumps(Evil(bytearray, 8 << 30))])
+@pytest.mark.fault('annotation pickle of a few bytes that asks for 8 GiB', '-', 'refused on Linux')
 def test_asking_for_gigabytes_is_refused(write, content):
     path = write(content)
     with pytest.raises(ValueError, match=f'{path}.*asks for more memory than its size can need'):

@@ -167,6 +167,7 @@ def test_a_finding_reads_as_a_sentence():
     ]
 
 
+@pytest.mark.fault('keypoint_score in some clips only', 'padded with zeros', 'refused, names clips')
 def test_scores_in_some_clips_only_are_a_fault():
     clips = make_annotations(4)
     for clip in clips[:3]:
@@ -179,6 +180,7 @@ def test_scores_in_some_clips_only_are_a_fault():
     assert tabulate(clips[:3])[1] == tabulate(clips[3:])[1] == []
 
 
+@pytest.mark.fault('clips stored as (T, M, V, C)', '-', 'refused where M and T can be told')
 def test_frames_before_persons_are_a_fault():
     clips = [make_clip(persons=40, frames=2, seed=seed) for seed in range(3)]
     report, _ = check(clips)

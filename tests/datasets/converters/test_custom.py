@@ -247,6 +247,9 @@ def _run(command: list[str], directory: Path) -> str:
         ('clip,label,split\na.npy,wave,train\n', ['wave', 'push', 'wave'], 'the classes name wave twice'),
     ],
 )
+@pytest.mark.fault(
+    'label table with a column twice, an unquoted comma, a class twice', '-', 'refused with the line'
+)
 def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table, classes, complaint) -> None:
     (tmp_path / 'labels.csv').write_text(table)
     with pytest.raises(ConversionError, match=complaint):

@@ -244,6 +244,7 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('suffix', ['.npy', '.json'])
+@pytest.mark.fault('conversion killed while it clears up', '-', 'the same command goes on')
 def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, suffix: str) -> None:
     """The same command works again, whichever half of a shard is gone."""
     out = tmp_path / 'out.pkl'
@@ -262,6 +263,7 @@ def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypat
     assert not (tmp_path / 'out.pkl.shards').exists()
 
 
+@pytest.mark.fault('a pipe in the place of a recording', '-', 'named, not waited for')
 def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> None:
     (src / '003').unlink()
     os.mkfifo(src / '003')
@@ -269,6 +271,7 @@ def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> Non
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
 
 
+@pytest.mark.fault('two conversions to one result', '-', 'the second says which process runs the first')
 def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path) -> None:
     ready = os.pipe()
     child = os.fork()

@@ -45,6 +45,11 @@ def test_several_metrics_keep_one_best_each(make_runner, tmp_path):
 
 
 @pytest.mark.parametrize('dies_at', range(1, 7))
+@pytest.mark.fault(
+    'killed while a checkpoint is written, one is kept',
+    'none is left',
+    'the old one goes once the new one is whole',
+)
 def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_path, dies_at):
     """Dies in the middle of the n-th file that is written, as SIGKILL would."""
     written = []
@@ -69,6 +74,11 @@ def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_
         assert torch.load(newest)['meta']['epoch'] >= 1
 
 
+@pytest.mark.fault(
+    'killed between writing a checkpoint and removing the old',
+    '-',
+    'the old one goes at the next start',
+)
 def test_what_was_to_be_removed_is_removed_after_a_kill(make_runner, tmp_path):
     """Dies after the second epoch's file is whole and before the first one's goes."""
     keep_one = {'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}}

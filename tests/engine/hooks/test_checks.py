@@ -42,6 +42,11 @@ def rewrite(path, **changes):
 
 
 class TestFiniteCheckHook:
+    @pytest.mark.fault(
+        'a NaN in one training clip',
+        'loss nan to the end; NaN weights saved as best',
+        'stops at its batch, names the clip',
+    )
     def test_clip_with_a_nan_stops_training_and_is_named(self, make_runner, tmp_path):
         clips = Clips()
         clips.inputs[5, 1] = float('nan')
@@ -70,6 +75,7 @@ class TestFiniteCheckHook:
         assert not list((tmp_path / 'run').glob('*.pth'))
 
     @pytest.mark.parametrize('mode', ['val', 'test'])
+    @pytest.mark.fault('a NaN or infinity in one evaluated clip', 'scored as usual', 'stops, names the clip')
     def test_clip_with_a_nan_stops_evaluation(self, make_runner, trained, mode):
         clips = Clips()
         clips.inputs[2] = float('inf')
@@ -77,6 +83,7 @@ class TestFiniteCheckHook:
         with pytest.raises(NonFiniteError, match='the scores of clip2 are not finite'):
             getattr(runner, mode)()
 
+    @pytest.mark.fault('checkpoint with NaN weights', 'scored as usual', 'refused')
     def test_checkpoint_with_a_nan_is_refused(self, make_runner, trained):
         weights = torch.load(trained)['state_dict']
         weights['fc.weight'][0, 0] = float('nan')
@@ -118,6 +125,11 @@ class TestLoadCheckHook:
         ],
     )
     @pytest.mark.parametrize('strict', [True, False])
+    @pytest.mark.fault(
+        'test of a checkpoint that does not fit',
+        'goes on with random weights',
+        'refused, names what is missing',
+    )
     def test_test_refuses_what_does_not_fit(self, make_runner, trained, spoil, complaint, strict):
         torch.save(spoil(torch.load(trained)['state_dict']), trained)
         hooks = {'load_check': {'type': 'LoadCheckHook', 'strict': strict}}
@@ -158,6 +170,7 @@ class TestLoadCheckHook:
         assert (tmp_path / 'run' / 'epoch_2.pth').is_file()
         assert not (tmp_path / 'pwned').exists()
 
+    @pytest.mark.fault('--resume with nothing there', 'trains from scratch', 'said loudly')
     def test_nothing_to_resume_is_said_loudly(self, make_runner, warnings):
         runner = make_runner(resume=True, epochs=1)
         log = warnings(runner)
@@ -182,12 +195,20 @@ class TestLoadCheckHook:
         runner.train()
         assert 'Auto resumed' not in caplog.text
 
+    @pytest.mark.fault(
+        'training into a folder that holds a run',
+        'nothing is said',
+        'error: --resume or another --work-dir',
+    )
     def test_a_folder_with_a_run_is_refused(self, make_runner, trained):
         before = trained.read_bytes()
         with pytest.raises(RunError, match=r'run holds the checkpoints of a run. .*--resume.*--work-dir'):
             make_runner().train()
         assert trained.read_bytes() == before
 
+    @pytest.mark.fault(
+        'two trainings in one folder', 'nothing is said', 'error that names the running process'
+    )
     def test_a_folder_in_use_is_refused(self, make_runner, tmp_path):
         ready = os.pipe()
         child = os.fork()
@@ -209,6 +230,7 @@ class TestLoadCheckHook:
         make_runner(resume=True).train()
         assert not left.exists()
 
+    @pytest.mark.fault('--resume of a file of weights', '-', 'error: load_from')
     def test_weights_alone_can_t_be_resumed(self, make_runner, trained, tmp_path):
         torch.save({'state_dict': torch.load(trained)['state_dict'], 'meta': {}}, tmp_path / 'w.pth')
         with pytest.raises(RunError, match=r'w\.pth .*lacks message_hub, optimizer.*load_from=.*w\.pth'):
@@ -259,6 +281,11 @@ class TestConfigCheckHook:
             ({'randomness': {'seed': 0}}, r'--seed 1 has no effect.*randomness\.seed=1'),
         ],
     )
+    @pytest.mark.fault(
+        'val of another stream; label beyond the classes; misspelt hook; --seed without effect',
+        '-',
+        'error before training',
+    )
     def test_what_no_one_can_mean_ends_before_training(self, make_runner, monkeypatch, config, complaint):
         if 'randomness' in config:
             monkeypatch.setattr('sys.argv', ['train.py', '--seed', '1'])
@@ -269,6 +296,9 @@ class TestConfigCheckHook:
             runner.train()
         assert runner.iter == 0
 
+    @pytest.mark.fault(
+        'trained on X-sub, tested on X-view', 'nothing is said', 'warned: the test holds training clips'
+    )
     def test_a_test_under_another_protocol_is_warned_of(self, make_runner, trained, warnings):
         meta = torch.load(trained)['meta']
         rewrite(trained, meta={**meta, 'cfg': "train_dataloader = dict(dataset=dict(split='xsub_train'))"})

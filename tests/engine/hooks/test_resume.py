@@ -73,6 +73,11 @@ def train(make_runner, tmp_path):
 
 
 @pytest.mark.parametrize(('kind', 'workers'), zip(TRAININGS, (2, 0, 2), strict=True))
+@pytest.mark.fault(
+    'SIGTERM to all processes, then kill -9, with augmentation and workers',
+    'the epoch is lost, other random numbers, iteration checkpoints begin their epoch anew',
+    'resumes; equal to an uninterrupted training bit for bit',
+)
 def test_killed_and_resumed(train, tmp_path, kind, workers):
     """SIGTERM to all processes in iteration 6, SIGKILL in iteration 11."""
     settings = {**TRAININGS[kind], 'workers': workers}
@@ -90,6 +95,7 @@ def test_killed_and_resumed(train, tmp_path, kind, workers):
         assert torch.equal(found[name], value), name
 
 
+@pytest.mark.fault('kill -9 of a training with workers', 'no orphans', 'no orphans')
 def test_workers_end_with_a_killed_training(train):
     """Although they ignore signals that are not from their parent: a pipe that all hold is closed."""
     ended, held = os.pipe()
