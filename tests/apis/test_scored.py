@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis.scored import scored_answers
-from mmdualhead.evaluation.scores import FUSED, Scores, save_scores
+from mmdualhead.evaluation.scores import FUSED, LabeledScores, save_scores
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def files(tmp_path):
     (tmp_path / 'clips.pkl').write_bytes(pickle.dumps(content))
     order = [3, 1, 5, 0, 2, 4]
     logits = rng.normal(size=(6, 3)) * 5
-    scores = Scores(
+    scores = LabeledScores(
         source='test',
         names=tuple(f'c{i}' for i in order),
         labels=np.array([i % 3 for i in order]),
@@ -44,7 +44,7 @@ def test_scores_meet_their_clips_by_name(files):
 
 def test_scores_of_other_clips_are_refused(files, tmp_path):
     folder, _ = files
-    other = Scores(source='x', names=('z',), labels=np.array([0]), heads={FUSED: np.ones((1, 3)) / 3})
+    other = LabeledScores(source='x', names=('z',), labels=np.array([0]), heads={FUSED: np.ones((1, 3)) / 3})
     save_scores(other, tmp_path / 'other.npz')
     with pytest.raises(ValueError, match='z'):
         scored_answers(tmp_path / 'other.npz', folder / 'clips.pkl', 'val')

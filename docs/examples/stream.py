@@ -1,0 +1,40 @@
+"""Label the persons that a tracker sees, frame by frame.
+
+    tracker | python docs/examples/stream.py --threshold 0.6
+
+A line of standard input is a frame: {"time": 12.3, "persons": {"7": [[x, y, z], ...]}}, with the
+joints of each person by id. A line of standard output is a segment that began, grew or ended.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.streaming import StreamRecognizer
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument('--model', help='a checkpoint or work dir (default: the model that the package carries)')
+parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
+parser.add_argument('--hop', type=float, default=0.5, help='seconds between answers (default: 0.5)')
+parser.add_argument('--threshold', type=float, default=0.6, help='lower scores mean nothing (default: 0.6)')
+args = parser.parse_args()
+
+recognizer = StreamRecognizer(
+    SkeletonInferencer(args.model), window=args.window, hop=args.hop, threshold=args.threshold
+)
+
+
+def tell(segments):
+    for segment in segments:
+        print(json.dumps(asdict(segment)), flush=True)
+
+
+for number, line in enumerate(sys.stdin, 1):
+    try:
+        frame = json.loads(line)
+        tell(recognizer.push(frame['persons'], frame['time']))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        sys.exit(f'error: line {number}: {type(error).__name__}: {error}')
+tell(recognizer.finish())

@@ -1,0 +1,295 @@
+"""Labels for tracked persons while they move, from frames as they come.
+
+M persons, T frames, V joints, C coordinates, K classes. Times are seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.apis.answer import Answer
+from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.evaluation.scores import FUSED, LabeledScores
+
+Key = tuple[Hashable, ...]
+"""Who: the id of a person, or two."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A stretch of time with one label.
+
+    Args:
+        persons: the ids it is about, one or two.
+        label: the class.
+        name: its name.
+        begin: of the stretch: the middle of the first window that got this label.
+        end: the middle of the last one.
+        score: the highest smoothed score in it.
+        ended: no window will be added.
+    """
+
+    persons: Key
+    label: int
+    name: str
+    begin: float
+    end: float
+    score: float
+    ended: bool = False
+
+
+@dataclass
+class _Track:
+    """One person, resampled to a grid of moments ``index / frame_rate``."""
+
+    time: float
+    joints: np.ndarray
+    grid: deque[np.ndarray]
+    index: int
+    """Of the last moment in the grid."""
+
+
+@dataclass
+class _Group:
+    """One person or pair that gets labels."""
+
+    scores: np.ndarray | None = None
+    segment: Segment | None = None
+    hop: int = field(default=-1)
+
+
+class StreamRecognizer:
+    """Labels persons from a stream of frames::
+
+        recognizer = StreamRecognizer(SkeletonInferencer(), threshold=0.6)
+        for time, persons in tracker:
+            for segment in recognizer.push(persons, time):
+                print(segment)
+
+    Each person's joints are interpolated to a fixed rate. Every ``hop`` seconds the last ``window`` seconds
+    are answered as a recording would be, the scores smoothed by ``s <- (1 - a) s + a p``, and the best class
+    taken if its score reaches the threshold. What is kept does not grow with the length of the stream:
+    ``window * frame_rate`` frames of each person that was seen in the last ``patience`` seconds.
+
+    Args:
+        inferencer: gives the answers.
+        window: seconds that are looked at.
+        hop: seconds between two answers.
+        frame_rate: frames a second that the model was trained on.
+        smoothing: a, the weight of the newest answer; 1 for none.
+        threshold: scores below it mean "nothing"; see :func:`calibrate`.
+        patience: seconds that a person may be out of sight; then, or if the id returns, it starts anew.
+        pair_distance: persons whose centers are nearer than this, in the unit of the joints, are answered as
+            a pair, too; None for no pairs.
+
+    Raises:
+        ValueError: a number is out of range, or the model takes one person and pairs are asked for.
+    """
+
+    def __init__(
+        self,
+        inferencer: SkeletonInferencer,
+        *,
+        window: float = 2.0,
+        hop: float = 0.5,
+        frame_rate: float = 30.0,
+        smoothing: float = 0.5,
+        threshold: float = 0.0,
+        patience: float = 1.0,
+        pair_distance: float | None = None,
+    ) -> None:
+        numbers = dict(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
+        for name, number in numbers.items():
+            if not 0 < number < math.inf:
+                raise ValueError(f'{name} is {number}, expected a positive number')
+        if smoothing > 1 or not 0 <= threshold <= 1:
+            raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; both are at most 1')
+        self.model = inferencer.models[0]
+        if pair_distance is not None and self.model.num_person == 1:
+            raise ValueError('pair_distance: the model takes one person')
+        self.inferencer, self.frame_rate, self.patience = inferencer, frame_rate, patience
+        self.frames = max(2, round(window * frame_rate))
+        self.hop = max(1, round(hop * frame_rate))
+        self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
+        self._tracks: dict[Hashable, _Track] = {}
+        self._groups: dict[Key, _Group] = {}
+        self._time = -math.inf
+
+    def push(self, frame: Mapping[Hashable, Any], time: float) -> list[Segment]:
+        """Take the next frame.
+
+        Args:
+            frame: the joints (V, C) of each person in sight by id, in the layout of the model.
+            time: when it was taken; later than the frame before.
+
+        Returns:
+            The segments that began, grew or ended; of one person the one that ended comes first.
+
+        Raises:
+            ValueError: time does not go on, or joints are of the wrong shape or not finite; names the person
+                and the joint. The frame is then not taken.
+        """
+        if not math.isfinite(time) or time <= self._time:
+            raise ValueError(f'time: {time} does not come after {self._time}')
+        joints = {person: self._checked(person, value) for person, value in frame.items()}
+        self._time = time
+        changed = list(self._forget(time))
+        for person, value in joints.items():
+            self._extend(person, value, time)
+        return changed + list(self._answer())
+
+    def finish(self) -> list[Segment]:
+        """End all segments, and forget everybody."""
+        ended = [replace(group.segment, ended=True) for group in self._groups.values() if group.segment]
+        self._tracks.clear()
+        self._groups.clear()
+        return ended
+
+    def window(self, persons: Key) -> np.ndarray:
+        """(M, T, V, C) what would be answered now for a person or a pair.
+
+        Raises:
+            KeyError: one of them is not in sight.
+        """
+        tracks = [self._tracks[person] for person in persons]
+        last = min(track.index for track in tracks)
+        first = max(track.index - len(track.grid) + 1 for track in tracks)
+        return np.stack([_part(track, first, last) for track in tracks])
+
+    def _checked(self, person: Hashable, value: Any) -> np.ndarray:
+        joints = np.asarray(value, np.float32)
+        skeleton = self.model.skeleton
+        known = self._tracks.get(person)
+        wanted = (skeleton.num_joints, known.joints.shape[1] if known else 3 if not skeleton.flat else None)
+        if joints.ndim != 2 or len(joints) != wanted[0] or joints.shape[1] not in (wanted[1], wanted[1] or 2):
+            raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {wanted}')
+        bad = np.argwhere(~np.isfinite(joints))
+        if len(bad):
+            name = skeleton.joints[bad[0, 0]]
+            raise ValueError(f'person {person!r}: joint {bad[0, 0]} ({name}) is not finite')
+        return joints
+
+    def _forget(self, time: float) -> Iterator[Segment]:
+        """End what is about persons that were out of sight for too long."""
+        gone = {person for person, track in self._tracks.items() if time - track.time > self.patience}
+        for person in gone:
+            del self._tracks[person]
+        for key in [key for key in self._groups if gone.intersection(key)]:
+            segment = self._groups.pop(key).segment
+            if segment:
+                yield replace(segment, ended=True)
+
+    def _extend(self, person: Hashable, joints: np.ndarray, time: float) -> None:
+        """Add the moments of the grid up to a frame, on the line from the frame before."""
+        track = self._tracks.get(person)
+        if track is None:
+            index = math.ceil(time * self.frame_rate - 1e-6) - 1
+            track = _Track(time, joints, deque(maxlen=self.frames), index)
+            self._tracks[person] = track
+        last = math.floor(time * self.frame_rate + 1e-6)
+        for index in range(max(track.index + 1, last - self.frames + 1), last + 1):
+            passed = time - track.time
+            share = 1.0 if passed <= 0 else min(max((index / self.frame_rate - track.time) / passed, 0), 1)
+            # Joints that are missing are zero; nothing lies between them and others.
+            both = track.joints.any(1) & joints.any(1)
+            between = np.where(both[:, None], track.joints + share * (joints - track.joints), joints)
+            track.grid.append(between.astype(np.float32))
+        track.index = max(track.index, last)
+        track.time, track.joints = time, joints
+
+    def _answer(self) -> Iterator[Segment]:
+        """Answer for everybody whose next window is full."""
+        due = {}
+        for key in self._keys():
+            window = self.window(key)
+            group = self._groups.setdefault(key, _Group())
+            hop = min(self._tracks[person].index for person in key) // self.hop
+            if hop > group.hop and window.shape[1] == self.frames and window.any():
+                group.hop, due[key] = hop, window
+        if not due:
+            return
+        # What unit is plausible can't be told from two seconds: joints are taken as they are.
+        answers = self.inferencer.iterate(list(due.values()), batch_size=len(due), unit='m')
+        for key, answer in zip(due, answers, strict=True):
+            last = min(self._tracks[person].index for person in key)
+            middle = (last - (self.frames - 1) / 2) / self.frame_rate
+            yield from self._label(key, answer, middle)
+
+    def _keys(self) -> list[Key]:
+        there = [person for person, track in self._tracks.items() if track.time == self._time and track.grid]
+        keys: list[Key] = [(person,) for person in there]
+        if self.pair_distance is not None:
+            center = self.model.skeleton.center
+            for a, b in combinations(there, 2):
+                apart = self._tracks[a].joints[center] - self._tracks[b].joints[center]
+                if np.linalg.norm(apart) < self.pair_distance and self._overlap(a, b):
+                    keys.append((a, b))
+        return keys
+
+    def _overlap(self, a: Hashable, b: Hashable) -> bool:
+        one, other = self._tracks[a], self._tracks[b]
+        first = max(track.index - len(track.grid) + 1 for track in (one, other))
+        return min(one.index, other.index) >= first
+
+    def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
+        """Smooth the scores of a window, and go on with a segment or change it."""
+        group, new = self._groups[key], answer.scores[FUSED]
+        old = new if group.scores is None else group.scores
+        group.scores = (1 - self.smoothing) * old + self.smoothing * new
+        label, score = int(group.scores.argmax()), float(group.scores.max())
+        known = score >= self.threshold
+        segment = group.segment
+        if segment and known and segment.label == label:
+            group.segment = replace(segment, end=time, score=max(segment.score, score))
+            yield group.segment
+            return
+        if segment:
+            yield replace(segment, ended=True)
+        group.segment = None
+        if known:
+            name = answer.classes[label]
+            group.segment = Segment(persons=key, label=label, name=name, begin=time, end=time, score=score)
+            yield group.segment
+
+
+def _part(track: _Track, first: int, last: int) -> np.ndarray:
+    """(T, V, C) the moments first to last."""
+    start = track.index - len(track.grid) + 1
+    return np.stack(list(track.grid))[first - start : last - start + 1]
+
+
+def calibrate(scores: LabeledScores, precision: float = 0.95) -> float:
+    """The lowest threshold at which answers that reach it are right often enough.
+
+    Args:
+        scores: of validation clips; not of those that the model is then judged by.
+        precision: the share of right answers among those whose fused score reaches the threshold.
+
+    Raises:
+        ValueError: no threshold does it.
+    """
+    confidence = scores.fused.max(1)
+    order = np.argsort(-confidence, kind='stable')
+    right = (scores.fused.argmax(1) == scores.labels)[order]
+    share = np.cumsum(right) / np.arange(1, len(right) + 1)
+    # Clips of one score pass a threshold together.
+    last_of_equal = np.append(confidence[order][1:] != confidence[order][:-1], True)
+    enough = np.flatnonzero((share >= precision) & last_of_equal)
+    if not enough.size:
+        raise ValueError(f'{scores.source}: no threshold gives a precision of {precision}')
+    return float(confidence[order][enough[-1]])
+
+
+def frame_labels(segments: Sequence[Segment], times: np.ndarray) -> np.ndarray:
+    """The label at each moment by the segments of one person; -1 for nothing."""
+    labels = np.full(len(times), -1)
+    for segment in segments:
+        labels[(times >= segment.begin) & (times <= segment.end)] = segment.label
+    return labels

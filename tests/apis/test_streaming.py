@@ -1,0 +1,149 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.answer import Answer
+from mmdualhead.apis.streaming import Segment, StreamRecognizer, calibrate, frame_labels
+from mmdualhead.evaluation.scores import FUSED, LabeledScores
+from mmdualhead.skeletons import KINECT_V1
+
+ROOT = Path(__file__).parents[2]
+
+
+class Stand:
+    """Answers by the height of the first joint in the last frame: below 1 class 0, else class 1."""
+
+    num_person = 2
+    skeleton = KINECT_V1
+
+    def __init__(self, confidence=0.9):
+        self.models = [self]
+        self.confidence = confidence
+        self.seen = []
+
+    def iterate(self, windows, batch_size, unit):  # noqa: ARG002
+        for window in windows:
+            self.seen.append(window)
+            scores = np.full(2, 1 - self.confidence)
+            scores[int(window[0, -1, 0, 0] >= 1)] = self.confidence
+            yield Answer(
+                name='', scores={FUSED: scores}, classes=('low', 'high'), keypoint=window, skeleton=KINECT_V1
+            )
+
+
+def joints(value):
+    return np.full((20, 3), value, np.float32)
+
+
+def test_an_uneven_rate_is_resampled_to_the_models():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=1, hop=1, frame_rate=10)
+    rng = np.random.default_rng(0)
+    for time in np.cumsum(rng.uniform(0.01, 0.12, 200)):
+        recognizer.push({'a': joints(time + 1)}, time)
+    for window in stand.seen:
+        moments = window[0, :, 0, 0] - 1
+        assert window.shape == (1, 10, 20, 3)
+        assert moments == pytest.approx(np.rint(moments * 10) / 10, abs=1e-4)
+        assert np.diff(moments) == pytest.approx(np.full(9, 0.1), abs=1e-4)
+
+
+def test_segments_begin_end_and_are_nothing_below_the_threshold():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=1, hop=0.1, frame_rate=10, smoothing=1, threshold=0.5)
+    ended = []
+    for i in range(1, 100):
+        stand.confidence = 0.9 if i < 60 else 0.5
+        recognizer.threshold = 0.7
+        ended += [s for s in recognizer.push({1: joints(0.5 + (i >= 40))}, i / 10) if s.ended]
+    assert [segment.name for segment in ended] == ['low', 'high']
+    assert ended[0].begin == pytest.approx(0.55)
+    assert ended[0].end == pytest.approx(3.9 - 0.45)
+    assert ended[1].begin == pytest.approx(4.0 - 0.45)
+    assert recognizer.finish() == []
+
+
+def test_persons_come_and_go_and_nothing_of_them_stays():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=1, hop=0.5, frame_rate=10, patience=0.5)
+    ended = []
+    for i in range(1, 2000):
+        ended += [s for s in recognizer.push({i // 30: joints(0.5)}, i / 10) if s.ended]
+        assert len(recognizer._tracks) <= 2
+        assert len(recognizer._groups) <= 2
+        assert all(len(track.grid) <= 10 for track in recognizer._tracks.values())
+    assert len({segment.persons for segment in ended}) > 60
+
+
+def test_near_persons_are_answered_as_a_pair():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=1, hop=1, frame_rate=10, pair_distance=1.0)
+    for i in range(1, 31):
+        recognizer.push({'a': joints(0.5), 'b': joints(0.7), 'c': joints(9)}, i / 10)
+    assert set(recognizer._groups) == {('a',), ('b',), ('c',), ('a', 'b')}
+    assert {len(window) for window in stand.seen} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ('frame', 'time', 'message'),
+    [
+        ({'a': joints(1)}, 1.0, 'does not come after'),
+        ({'a': joints(1)}, float('nan'), 'does not come after'),
+        ({'a': joints(1)[:19]}, 2.0, r"'a'.*\(19, 3\)"),
+        ({'b': joints(np.nan)}, 2.0, r"'b'.*joint 0 .*not finite"),
+    ],
+)
+def test_bad_frames_are_named_and_not_taken(frame, time, message):
+    recognizer = StreamRecognizer(Stand())
+    recognizer.push({'a': joints(1)}, 1.0)
+    with pytest.raises(ValueError, match=message):
+        recognizer.push(frame, time)
+    recognizer.push({'a': joints(1)}, 1.5)
+
+
+def test_a_window_is_answered_as_a_recording():
+    inferencer = SkeletonInferencer(device='cpu')
+    recognizer = StreamRecognizer(inferencer, window=1, hop=1, smoothing=1)
+    body = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    segments = []
+    for i in range(31):
+        segments += recognizer.push({5: body * (1 + 0.01 * i)}, i / 30)
+    window = recognizer.window((5,))
+    (answer,) = inferencer(window, unit='m')['predictions']
+    assert segments[-1].label == answer.label
+    np.testing.assert_allclose(recognizer._groups[5,].scores, answer.scores[FUSED], atol=1e-6)
+
+
+def test_the_threshold_keeps_the_precision():
+    fused = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
+    scores = LabeledScores(
+        source='s', names=tuple('abcd'), labels=np.array([0, 0, 1, 0]), heads={FUSED: fused}
+    )
+    assert calibrate(scores, 0.95) == pytest.approx(0.8)
+    assert calibrate(scores, 0.75) == pytest.approx(0.6)
+    wrong = LabeledScores(source='s', names=tuple('abcd'), labels=np.ones(4, int), heads={FUSED: fused})
+    with pytest.raises(ValueError, match='no threshold'):
+        calibrate(wrong)
+
+
+def test_labels_by_frame():
+    segment = Segment(persons=(1,), label=4, name='x', begin=1.0, end=2.0, score=1.0)
+    assert frame_labels([segment], np.array([0.5, 1.0, 1.5, 2.5])).tolist() == [-1, 4, 4, -1]
+
+
+@pytest.mark.heavy
+def test_the_example_reads_lines_and_names_a_bad_one():
+    body = np.random.default_rng(0).normal(size=(20, 3)).tolist()
+    lines = [json.dumps(dict(time=i / 30, persons={'7': body})) for i in range(70)]
+    command = [sys.executable, ROOT / 'docs' / 'examples' / 'stream.py', '--threshold', '0']
+    done = subprocess.run(command, input='\n'.join(lines), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])['ended']
+    bad = subprocess.run(command, input='{"time": 1}\n', capture_output=True, text=True)
+    assert bad.returncode == 1
+    assert 'line 1' in bad.stderr
