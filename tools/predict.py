@@ -82,5 +82,5 @@ def main() -> None:
 if __name__ == '__main__':
     try:
         main()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         sys.exit(f'error: {error}')

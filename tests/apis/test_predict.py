@@ -79,3 +79,12 @@ def test_csv(run, folder, tmp_path):
 def test_no_model_is_one_sentence(run, folder):
     status, _, _ = run(folder, '--weights', 'nothere.pth')
     assert str(status).startswith('error: ')
+
+
+def test_pages(run, folder, tmp_path):
+    pytest.importorskip('plotly')
+    _, _, errors = run(folder, '--view', tmp_path / 'pages')
+    index = tmp_path / 'pages' / 'index.html'
+    assert f'pages: {index}' in errors
+    assert 'a2_s2_t1_skeleton' in index.read_text()
+    assert len(list((tmp_path / 'pages').glob('*.html'))) == 3
