@@ -29,6 +29,9 @@ MOST_BYTES = 2 << 30
 MOST_ANNOTATION_BYTES = 8 << 30
 """An annotation pickle that is larger belongs into a store, which is read clip by clip."""
 
+UNLABELED = -1
+"""Stands for the class where neither a file nor its name says it."""
+
 PICKLES = ('.pkl', '.pickle')
 STORE = '.store'
 
@@ -291,9 +294,9 @@ def _read_raw(
 ) -> Recorded:
     """A file of a known data set; the class is the number that ``action`` finds in its name."""
     named = re.match(action, path.name) if action else None
-    clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else None))
+    clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else UNLABELED))
     classes = CLASS_NAMES.get(dataset, ())
-    label = classes[clip.label] if clip.label is not None and 0 <= clip.label < len(classes) else None
+    label = classes[clip.label] if 0 <= clip.label < len(classes) else None
     return Recorded(name=path.stem, keypoint=check_shape(clip.keypoint), layout=layout, label=label)
 
 
@@ -307,7 +310,9 @@ def _read_json(path: Path) -> Recorded:
     if 'skeletons' in keys:
         return _read_raw(path, nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', None)
     if 'data' in keys:
-        clip = kinetics.read_recording(RawFile(path.stem, path, content.get('label_index')))
+        index = content.get('label_index')
+        label = index if isinstance(index, int) else UNLABELED
+        clip = kinetics.read_recording(RawFile(path.stem, path, label))
         # What the converter does is what normalization is for.
         return Recorded(
             name=path.stem,
@@ -325,7 +330,7 @@ def _read_custom(path: Path) -> Recorded:
     """An array of one's own; the number of joints of a table follows from its columns."""
     if path.suffix == '.csv':
         return Recorded(name=path.stem, keypoint=_read_table(path))
-    clip = custom.read_recording(RawFile(path.stem, path), num_joints=0)
+    clip = custom.read_recording(RawFile(path.stem, path, UNLABELED), num_joints=0)
     return Recorded(name=path.stem, keypoint=clip.keypoint)
 
 
@@ -336,7 +341,9 @@ def _read_table(path: Path) -> np.ndarray:
     counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
     for channels in (3, 2):
         if columns % channels == 0 and columns // channels in counts:
-            return custom.read_recording(RawFile(path.stem, path), num_joints=columns // channels).keypoint
+            return custom.read_recording(
+                RawFile(path.stem, path, UNLABELED), num_joints=columns // channels
+            ).keypoint
     raise MalformedRecording(
         f'{columns} columns, expected x, y(, z) of each joint for {sorted(counts)} joints; save '
         'other layouts as .npy'
