@@ -27,9 +27,10 @@ EXTRAS = {
     'view': ['plotly'],
     'mat': ['scipy'],
     'docs': ['sphinx', 'myst-parser'],
+    'export': ['onnx', 'onnxscript', 'onnxruntime'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
-TESTED = ('tests', 'docs', 'plot', 'view', 'mat')
+TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export')
 
 
 def choose_mmcv() -> str:
