@@ -1,0 +1,128 @@
+"""What an answer depends on, by taking parts of a recording away.
+
+Unlike attention, which says where the network looks, this says what the score loses: it is faithful by
+construction, and costs an answer for each joint and each stretch of frames. M persons, T frames, V joints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.apis.answer import Answer
+from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.recordings import Item, Recorded, find_recordings
+from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.skeletons import Skeleton
+
+SPAN = 6
+"""Frames that are taken away together."""
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """How much the score of the predicted class falls.
+
+    Args:
+        answer: for the whole recording.
+        joints: (V,) the drop if the movement of a joint, relative to its parent, is taken away.
+        frames: (T,) the drop if the stretch around a frame is taken away, that is, replaced by the straight
+            movement from its begin to its end.
+    """
+
+    answer: Answer
+    joints: np.ndarray
+    frames: np.ndarray
+
+
+def occlude(
+    inferencer: SkeletonInferencer, recording: Any, span: int = SPAN, batch_size: int = 16
+) -> Occlusion:
+    """Explain the answer for one recording.
+
+    Args:
+        inferencer: gives the answers.
+        recording: what :func:`~mmdualhead.apis.recordings.find_recordings` takes.
+        span: frames that are taken away together.
+        batch_size: answers at once.
+
+    Raises:
+        RecordingError: the recording can't be answered.
+        ValueError: it is not exactly one, or ``span`` is not positive.
+    """
+    if span < 1:
+        raise ValueError(f'span is {span}, expected 1 or more')
+    items = find_recordings(recording)
+    if len(items) != 1:
+        raise ValueError(f'{len(items)} recordings, expected one')
+    recorded = inferencer.prepare(items[0]).recording
+    # It is in the model's form by now.
+    recorded = replace(recorded, annotated=True, layout=inferencer.models[0].skeleton)
+    changed = [recorded.keypoint]
+    changed += list(without_joints(recorded.keypoint, inferencer.models[0].skeleton))
+    starts = range(0, recorded.keypoint.shape[1], span)
+    changed += [without_frames(recorded.keypoint, start, start + span) for start in starts]
+    batches = inferencer.preprocess([_item(recorded, keypoint) for keypoint in changed], batch_size)
+    answers = [answer for batch in batches for answer in inferencer.forward(batch)]
+    whole = answers[0]
+    drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers[1:]])
+    joints = whole.skeleton.num_joints
+    return Occlusion(whole, drops[:joints], np.repeat(drops[joints:], span)[: recorded.keypoint.shape[1]])
+
+
+def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
+    """For each joint (M, T, V, C) with its mean position relative to its parent in all frames.
+
+    The root keeps its mean position. Missing joints stay missing.
+    """
+    there = keypoint.any(-1)
+    for joint, parent in enumerate(skeleton.parents):
+        both = (there[:, :, joint] & there[:, :, parent])[..., None]
+        base = keypoint[:, :, parent] * (joint != parent)
+        offset = (keypoint[:, :, joint] - base) * both
+        mean = offset.sum(1, keepdims=True) / np.maximum(both.sum(1, keepdims=True), 1)
+        changed = keypoint.copy()
+        changed[:, :, joint] = np.where(both, base + mean, keypoint[:, :, joint])
+        yield changed
+
+
+def without_frames(keypoint: np.ndarray, start: int, end: int) -> np.ndarray:
+    """(M, T, V, C) with the straight line from the frame before ``start`` to frame ``end`` in between.
+
+    At the edges of a clip, the nearest frame outside stays. Joints that are missing at one of both ends are
+    left as they are.
+    """
+    frames = keypoint.shape[1]
+    before, after = start - 1, min(end, frames)
+    if before < 0 and after >= frames:
+        return keypoint.copy()
+    first = keypoint[:, before if before >= 0 else after]
+    last = keypoint[:, after if after < frames else before]
+    share = (np.arange(start, after) - before) / (after - before)
+    line = first[:, None] + share[:, None, None] * (last - first)[:, None]
+    both = (first.any(-1) & last.any(-1))[:, None, :, None]
+    changed = keypoint.copy()
+    changed[:, start:after] = np.where(both, line, keypoint[:, start:after])
+    return changed
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's: 1 where both rank alike, 0 where they are unrelated, NaN if one is constant."""
+    known = np.isfinite(one) & np.isfinite(other)
+    ranks = [_ranks(values[known]) for values in (one, other)]
+    if any(np.ptp(rank) == 0 for rank in ranks):
+        return float('nan')
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks; equal values share the mean of theirs."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+
+
+def _item(recorded: Recorded, keypoint: np.ndarray) -> Item:
+    return Item(recorded.name, lambda: replace(recorded, keypoint=keypoint))
