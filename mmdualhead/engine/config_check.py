@@ -48,7 +48,8 @@ def loader_conflicts(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         Faults, which no one can mean: another stream in training than in evaluation. And warnings:
         another normalization, or clips that are trained on and evaluated on, too.
     """
-    faults, warnings = [], []
+    faults: list[str] = []
+    warnings: list[str] = []
     train = network_input(config, 'train_dataloader')
     for loader in ('val_dataloader', 'test_dataloader'):
         evaluated = network_input(config, loader)

@@ -190,8 +190,8 @@ def tabulate(
         table.power[row] = mean_square(clip['keypoint'])
     table = ClipTable(*(column[sound] for column in table))
     findings = [Finding(*key, tuple(named[:SHOWN]), len(named)) for key, named in found.items()]
-    rows = np.flatnonzero(sound)
-    scored = np.array([clips[row].get('keypoint_score') is not None for row in rows], bool)
+    rows = np.flatnonzero(sound).tolist()
+    scored = np.array([clips[row].get('keypoint_score') is not None for row in rows], dtype=bool)
     return table, findings + unscored_clips(scored, lambda i: clip_name(clips[rows[i]], rows[i]))
 
 

@@ -257,10 +257,11 @@ def _check_seed(runner: Runner) -> None:
 def _check_labels(runner: Runner) -> None:
     """Refuse labels that the network has no class for, before an epoch is spent."""
     head = (runner.cfg.get('model') or {}).get('cls_head') or {}
-    classes = head.get('num_classes')
-    loops = [loop for loop in (runner._train_loop, runner._val_loop, runner._test_loop) if loop]
-    for loop in loops if classes else ():
-        dataset = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
+    classes: int | None = head.get('num_classes')
+    if classes is None:
+        return
+    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+        dataset: Any = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
         clips = getattr(dataset, 'data_list', None)
         for clip in clips if isinstance(clips, list) else ():
             label = clip.get('label')
