@@ -19,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('pred', help='a dump of scores, a fusion (tools/ensemble.py --out), or a work dir')
     parser.add_argument('--against', metavar='PRED', help='another model to compare with')
     parser.add_argument(
-        '--classes', metavar='FILE', help='class names, one a line, or an annotation file that has them'
+        '--classes', metavar='FILE', help='class names, one per line, or an annotation file that has them'
     )
     parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
     parser.add_argument('--split', help='the split of --ann-file that was tested')

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
-from mmdualhead.models.authors import PublishedKeysError
+from mmdualhead.models.authors import AuthorsKeysError
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         name = convert_checkpoint(args.source, args.target)
-    except (FileNotFoundError, UnreadableCheckpointError, PublishedKeysError) as error:
+    except (FileNotFoundError, UnreadableCheckpointError, AuthorsKeysError) as error:
         sys.exit(f'error: {error}')
     print(f'{args.source}: {name} -> {args.target}')
 

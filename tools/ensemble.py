@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('pred', nargs='+', help='a dump of scores or the work dir of a tested stream')
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
-        '--weights', nargs='+', default=['equal'], metavar='W', help='one a stream, 1:1, 2:2:1:1, or equal'
+        '--weights', nargs='+', default=['equal'], metavar='W', help='one per stream, 1:1, 2:2:1:1, or equal'
     )
     weights.add_argument(
         '--search',

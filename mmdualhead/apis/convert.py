@@ -13,13 +13,13 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local
-from mmdualhead.models.authors import PublishedKeysError, convert_published, from_mmaction2
+from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 
 COORDINATES = 3
 
 
 def convert_checkpoint(source: str | Path, target: str | Path) -> str:
-    """Write the mmengine checkpoint of a published one, whole or not at all.
+    """Write the mmengine checkpoint of one of the authors', whole or not at all.
 
     Args:
         source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, or a ``.pth`` file of MMAction2's
@@ -33,7 +33,7 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     Raises:
         FileNotFoundError: there is no source.
         UnreadableCheckpointError: the source is damaged or asks for code to be run.
-        PublishedKeysError: keys are missing, left over or of the wrong shape; they are named, nothing is
+        AuthorsKeysError: keys are missing, left over or of the wrong shape; they are named, nothing is
             written.
     """
     weights = load_from_local(source, map_location='cpu')
@@ -42,12 +42,12 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     try:
         foreign = [key for key, value in weights.items() if not isinstance(value, Tensor)]
         if foreign:
-            raise PublishedKeysError(f'not weights: {", ".join(map(str, foreign[:10]))}')
+            raise AuthorsKeysError(f'not weights: {", ".join(map(str, foreign[:10]))}')
         weights = from_mmaction2(weights)
-        name, converted = convert_published(weights)
-        check_fit(published_config(name, weights), converted)
-    except PublishedKeysError as error:
-        raise PublishedKeysError(f'{source}: {error}') from error
+        name, converted = convert_authors(weights)
+        check_fit(authors_config(name, weights), converted)
+    except AuthorsKeysError as error:
+        raise AuthorsKeysError(f'{source}: {error}') from error
     file = io.BytesIO()
     torch.save({'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}, file)
     AtomicBackend().put(file.getvalue(), target)
@@ -58,22 +58,22 @@ def check_fit(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
     """Load weights into a network that holds no memory.
 
     Raises:
-        PublishedKeysError: names or shapes do not match in full.
+        AuthorsKeysError: names or shapes do not match in full.
     """
     with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
         model = MODELS.build(dict(config))
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise PublishedKeysError(f'its tensors do not fit each other: {error}') from error
+        raise AuthorsKeysError(f'its tensors do not fit each other: {error}') from error
 
 
-def published_config(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The config of a published network, read off the shapes of its weights.
+def authors_config(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The config of a network of the authors', read off the shapes of its weights.
 
     Args:
         name: ``'dualhead'`` or ``'msg3d'``.
-        weights: the published state dict.
+        weights: the authors' state dict.
 
     Returns:
         A config that builds a network of these shapes. The joints hang in a chain: shapes do not tell the

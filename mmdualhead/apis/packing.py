@@ -32,7 +32,7 @@ def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict
 
     Raises:
         FileNotFoundError: there is no such model.
-        ValueError: it is no model, or the accuracy is no fraction.
+        ValueError: it is not a model, or the accuracy is not a fraction.
     """
     from mmdualhead.apis.trained import load_trained
 

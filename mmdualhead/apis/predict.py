@@ -72,7 +72,7 @@ def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
 
 
 def to_table(answers: Sequence[Answer], top: int) -> str:
-    """A table for people: a line per recording, its best classes with their scores in per cent."""
+    """A table to read: a line per recording, its best classes with their scores in per cent."""
     if not answers:
         return ''
     width = shutil.get_terminal_size((WIDTH, 0)).columns

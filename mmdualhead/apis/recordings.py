@@ -1,4 +1,4 @@
-"""Recordings as people have them: arrays, files of many kinds, annotation files, results of pose estimators.
+"""Recordings as users have them: arrays, files of many kinds, annotation files, results of pose estimators.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -24,7 +24,7 @@ from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.skeletons import SKELETONS
 
 MOST_BYTES = 2 << 30
-"""A file of one recording that is larger is no recording: a million frames have a quarter of that."""
+"""A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
 
 MOST_ANNOTATION_BYTES = 8 << 30
 """An annotation pickle that is larger belongs into a store, which is read clip by clip."""

@@ -62,7 +62,7 @@ class TrainedModel:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> str:
-        """One line for people: file, data set and stream, and what it reaches, as far as they are known."""
+        """One line to read: file, data set and stream, and what it reaches, as far as they are known."""
         known = [str(self.source), f'{len(self.classes)} classes', f'layout {self.skeleton.name}']
         known += [f'stream {self.stream}']
         accuracy = self.meta.get('accuracy')
@@ -175,7 +175,7 @@ def config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
     """The config that a checkpoint carries as text, read without executing it.
 
     Raises:
-        ModelError: it carries none, or one that is no config.
+        ModelError: it carries none, or one that is not a config.
     """
     text = meta.get('cfg')
     if not isinstance(text, str):

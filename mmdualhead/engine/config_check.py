@@ -124,7 +124,7 @@ def parse_config(text: str) -> dict[str, Any]:
         The top-level keys whose values are plain: literals, lists, tuples and dicts of such.
 
     Raises:
-        SyntaxError: it is no Python text.
+        SyntaxError: it is not Python text.
     """
     plain = {}
     for statement in ast.parse(text).body:

@@ -22,11 +22,11 @@ def ensemble(
     """Fuse dumped streams.
 
     Args:
-        files: dumps or work dirs, one a stream (:func:`~.readers.read_scores`).
+        files: dumps or work dirs, one per stream (:func:`~.readers.read_scores`).
         weights: as :func:`~.fusion.parse_weights` takes them; not used with ``search``.
         clips: names and labels for dumps that lack them.
         search: search the weights on this part of the clips, and report on the others: a fraction, or a text
-            file of clip names, one a line.
+            file of clip names, one per line.
         seed: which fraction.
 
     Returns:

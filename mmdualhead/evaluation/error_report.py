@@ -116,7 +116,7 @@ def make_report(
         other: of another model.
 
     Raises:
-        ValueError: the models scored other clips, there are no labels, or the names are not one a class.
+        ValueError: the models scored other clips, there are no labels, or the names are not one per class.
     """
     models = [to_probabilities(model)[0] for model in (scores, other) if model is not None]
     joined = join(models)
@@ -127,7 +127,7 @@ def make_report(
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:
-    """Class names from a text file, one a line, or from the ``meta`` of an annotation file of this package.
+    """Class names from a text file, one per line, or from the ``meta`` of an annotation file of this package.
 
     Raises:
         ValueError: the annotation file names no classes.
@@ -138,5 +138,5 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         return tuple(line.strip() for line in lines if line.strip())
     classes = open_annotations(path).meta.get('classes')
     if not classes:
-        raise ValueError(f'{path} names no classes in its meta; give a text file of names, one a line')
+        raise ValueError(f'{path} names no classes in its meta; give a text file of names, one per line')
     return tuple(map(str, classes))

@@ -25,7 +25,7 @@ class Fusion:
 
     Args:
         streams: the positions of its streams.
-        weights: one a stream.
+        weights: one per stream.
         metrics: ``top1``, ``top5``, ``mean_class`` as fractions.
     """
 

@@ -36,7 +36,7 @@ class ScoreMetric(BaseMetric):
         """Keep name, label and scores of a batch's clips.
 
         Raises:
-            ValueError: a score is NaN or infinite, or a label is no class; the clip is named.
+            ValueError: a score is NaN or infinite, or a label is not a class; the clip is named.
         """
         for sample in data_samples:
             clip = _read_sample(sample, index=len(self.results))
@@ -98,7 +98,7 @@ class DumpScores(ScoreMetric):
         collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
 
     Raises:
-        ValueError: ``out_file`` is no ``.npz`` file, or (on the first batch) samples carry no ``frame_dir``.
+        ValueError: ``out_file`` is not an ``.npz`` file, or (on the first batch) samples lack ``frame_dir``.
     """
 
     default_prefix = 'dump'

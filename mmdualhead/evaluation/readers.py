@@ -98,7 +98,7 @@ def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
 
     Raises:
         FileNotFoundError: no such file, or a work dir without a dump.
-        ValueError: the content is no dump, lacks names, or contradicts ``clips``.
+        ValueError: the content is not a dump, lacks names, or contradicts ``clips``.
     """
     path = Path(path)
     if path.is_dir():
@@ -139,8 +139,8 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
         names = _names_from(clips, source, content)
         return Scores(source=source, names=names, heads={FUSED: _stack(source, content)})
     raise ValueError(
-        f'{source} is no dump of scores: neither a list of data samples with pred_score (DumpResults), nor '
-        'a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
+        f'{source} is not a dump of scores: neither a list of data samples with pred_score (DumpResults), '
+        'nor a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
     )
 
 
@@ -210,7 +210,7 @@ def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
     arrays = [np.asarray(row) for row in rows]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or not shapes[0] or arrays[0].size != shapes[0][-1]:
-        raise ValueError(f'{source}: one score a class is wanted for each clip; found the shapes {shapes}')
+        raise ValueError(f'{source}: one score per class is wanted for each clip; found the shapes {shapes}')
     return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
 
 

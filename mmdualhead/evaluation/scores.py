@@ -70,7 +70,7 @@ class Scores:
         if scores.ndim != 2 or scores.shape != wanted or not scores.size:
             raise ValueError(
                 f'{self.source}: {head} scores have shape {scores.shape}; wanted is one row for each of '
-                f'{len(self.names)} clips and one column a class'
+                f'{len(self.names)} clips and one column per class'
             )
         bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
         if bad.size:

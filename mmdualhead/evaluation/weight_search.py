@@ -49,7 +49,7 @@ def hold_out_names(scores: LabeledScores, names: Sequence[str]) -> tuple[np.ndar
     """As :func:`hold_out`, with the clips held out named.
 
     Raises:
-        ValueError: a name is no clip of the scores, or one of the parts is empty.
+        ValueError: a name is not a clip of the scores, or one of the parts is empty.
     """
     row_of = {name: row for row, name in enumerate(scores.names)}
     unknown = [name for name in names if name not in row_of]

@@ -1,4 +1,4 @@
-"""The authors' published checkpoints, renamed and reshaped for this package.
+"""The authors' checkpoints, renamed and reshaped for this package.
 
 K graph scales, D output and C input channels, W frames in a window, V joints. The authors number their blocks
 (``gcn3d2_fine``) and keep one convolution a branch; here a block is a place in a list, and the branches' 1x1
@@ -21,13 +21,13 @@ _MMACTION2_LAYOUTS = {25: 'nturgb+d', 18: 'openpose', 17: 'coco'}
 _NORM_FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 
 
-class PublishedKeysError(ValueError):
-    """A checkpoint's keys fit neither published network."""
+class AuthorsKeysError(ValueError):
+    """A checkpoint's keys fit neither of the authors' networks."""
 
 
 @dataclass
 class _Source:
-    """A published state dict that remembers what has been read, so that nothing is left behind."""
+    """A state dict of the authors' that remembers what has been read, so that nothing is left behind."""
 
     tensors: Mapping[str, Tensor]
     read: set[str] = field(default_factory=set)
@@ -66,13 +66,13 @@ def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The state dict under the authors' keys.
 
     Raises:
-        PublishedKeysError: the joints are of no layout that MMAction2 knows.
+        AuthorsKeysError: the joints are of no layout that MMAction2 knows.
     """
     if 'backbone.sgcn1.0.PA' not in state_dict or 'backbone.A' not in state_dict:
         return dict(state_dict)
     joints = len(state_dict['backbone.A'])
     if joints not in _MMACTION2_LAYOUTS:
-        raise PublishedKeysError(f'no layout of MMAction2 has {joints} joints')
+        raise AuthorsKeysError(f'no layout of MMAction2 has {joints} joints')
     spatial = joint_adjacency(get_skeleton(_MMACTION2_LAYOUTS[joints]))
     renamed = {}
     for key, value in state_dict.items():
@@ -88,8 +88,8 @@ def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def convert_published(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Convert a published state dict, recognized by its keys.
+def convert_authors(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
+    """Convert a state dict of the authors', recognized by its keys.
 
     Args:
         state_dict: of the authors' DualHead-Net or MS-G3D program; keys may begin with ``module.``.
@@ -99,7 +99,7 @@ def convert_published(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, 
         (:class:`DualHeadRecognizer`, or ``RecognizerGCN`` over :class:`STGCBackbone`).
 
     Raises:
-        PublishedKeysError: keys are missing, left over or of the wrong shape; they are named.
+        AuthorsKeysError: keys are missing, left over or of the wrong shape; they are named.
     """
     source = _Source({key.removeprefix('module.'): value for key, value in state_dict.items()})
     name = 'dualhead' if source.has('gcn3d2_fine.') or source.has('sgcn2_fine.') else 'msg3d'
@@ -108,7 +108,7 @@ def convert_published(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, 
         converted = dict(parts(source))
     except (RuntimeError, ValueError, IndexError) as error:
         _refuse(name, source)
-        raise PublishedKeysError(f'{name}: a tensor has an unexpected shape ({error})') from error
+        raise AuthorsKeysError(f'{name}: a tensor has an unexpected shape ({error})') from error
     _refuse(name, source)
     return name, converted
 
@@ -118,11 +118,11 @@ def _refuse(name: str, source: _Source) -> None:
     unknown = [key for key in source.tensors if key not in source.read]
     if not source.missing and not unknown:
         return
-    lines = [f'the keys do not fit the published {name} network']
+    lines = [f"the keys do not fit the authors' {name} network"]
     for what, keys in (('missing', sorted(set(source.missing))), ('not known', unknown)):
         if keys:
             lines.append(f'{what} ({len(keys)}): {", ".join(keys[:10])}{", ..." if len(keys) > 10 else ""}')
-    raise PublishedKeysError('; '.join(lines))
+    raise AuthorsKeysError('; '.join(lines))
 
 
 def _dualhead(source: _Source) -> Parts:

@@ -67,7 +67,7 @@ def disentangled_adjacency(a: np.ndarray, num_scales: int) -> np.ndarray:
         num_scales: K, the largest number of hops plus one.
 
     Returns:
-        (K, V, V) in single precision, rounded like the published networks'.
+        (K, V, V) in single precision, rounded like the authors' networks'.
     """
     distances = hop_distances(a)
     rings = np.stack([(distances == k) | (distances == 0) for k in range(num_scales)])
@@ -76,7 +76,7 @@ def disentangled_adjacency(a: np.ndarray, num_scales: int) -> np.ndarray:
 
 
 def _inverse_root(degrees: np.ndarray) -> np.ndarray:
-    """degrees^-1/2 rounded to single precision as in the published networks."""
+    """degrees^-1/2 rounded to single precision as in the authors' networks."""
     root = (degrees**-0.5).astype(np.float32)
     for degree, toward in _OFF_BY_ONE_UNIT.items():
         root[degrees == degree] = np.nextafter(np.float32(degree**-0.5), np.float32(toward))

@@ -64,7 +64,7 @@ class GraphConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def matrix(self) -> Tensor:
-        """A + A_res as the matrix that the product wants: rows (v, i), columns (j, u, k)."""
+        """A + A_res as the matrix that the product takes: rows (v, i), columns (j, u, k)."""
         return self._nodes().permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
 
     def _nodes(self) -> Tensor:

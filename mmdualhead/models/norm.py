@@ -57,7 +57,7 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[
 
 
 def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
-    """The sum over the processes that a norm speaks for."""
+    """The sum over the processes whose batch a norm sees."""
     if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
         return total
     from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it

@@ -25,7 +25,7 @@ NUMERIC_KINDS = 'biufcSU'  # bool, integers, floats, complex, and strings of fix
 
 
 class UnreadablePickleError(ValueError):
-    """A file is no whole pickle."""
+    """A file is not a whole pickle."""
 
 
 class UnsafePickleError(UnreadablePickleError):

@@ -1,4 +1,4 @@
-"""Tables for people (text, Markdown) out of rows of cells."""
+"""Tables (text, Markdown) out of rows of cells."""
 
 from __future__ import annotations
 

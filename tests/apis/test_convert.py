@@ -8,19 +8,19 @@ from mmengine.runner.checkpoint import load_checkpoint
 
 from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
-from mmdualhead.models.authors import PublishedKeysError
+from mmdualhead.models.authors import AuthorsKeysError
 from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import Reference, fill, fixture_input, published_shapes
+from tests.models.reference import Reference, authors_shapes, fill, fixture_input
 
 
 @pytest.fixture
 def weights():
-    return fill(published_shapes('dualhead_ntu60'), torch.float32)
+    return fill(authors_shapes('dualhead_ntu60'), torch.float32)
 
 
 @pytest.mark.parametrize('name', FIXTURES)
 def test_the_result_loads_with_a_full_match(name, tmp_path):
-    torch.save(fill(published_shapes(name), torch.float32), tmp_path / 'theirs.pt')
+    torch.save(fill(authors_shapes(name), torch.float32), tmp_path / 'theirs.pt')
     assert name.startswith(convert_checkpoint(tmp_path / 'theirs.pt', tmp_path / 'ours.pth'))
     network = fixture_network(name)
     before = {key: value.clone() for key, value in network.state_dict().items()}
@@ -39,7 +39,7 @@ class MMAction2(Reference):
 
 @pytest.mark.parametrize('network', ['msg3d_ntu60'])
 def test_mmaction2s_msg3d_computes_the_same(network, tmp_path):
-    authors = fill(published_shapes(network))
+    authors = fill(authors_shapes(network))
     theirs, graphs = {'backbone.A': torch.zeros(25, 25)}, {}
     for key, value in authors.items():
         if key.endswith('A_res'):
@@ -65,7 +65,7 @@ def test_mmaction2s_msg3d_computes_the_same(network, tmp_path):
 def test_mmaction2s_msg3d_of_other_joints(tmp_path):
     theirs = {'backbone.A': torch.zeros(5, 5), 'backbone.sgcn1.0.PA': torch.zeros(13, 5, 5)}
     torch.save({'state_dict': theirs}, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, PublishedKeysError, r'theirs.pt: no layout of MMAction2 has 5 joints')
+    assert_refused(tmp_path, AuthorsKeysError, r'theirs.pt: no layout of MMAction2 has 5 joints')
 
 
 def test_wrapped_state_dict(weights, tmp_path):
@@ -82,13 +82,13 @@ def assert_refused(tmp_path, error, match):
 def test_a_missing_key_is_named_and_nothing_written(weights, tmp_path):
     del weights['embed_fine.bias']
     torch.save(weights, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, PublishedKeysError, r'theirs.pt.*missing \(1\): embed_fine.bias')
+    assert_refused(tmp_path, AuthorsKeysError, r'theirs.pt.*missing \(1\): embed_fine.bias')
 
 
 def test_a_wrong_shape_is_named(weights, tmp_path):
     weights['fc_coarse.weight'] = weights['fc_coarse.weight'][:, :7]
     torch.save(weights, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, PublishedKeysError, 'cls_head.linear.coarse.weight')
+    assert_refused(tmp_path, AuthorsKeysError, 'cls_head.linear.coarse.weight')
 
 
 def test_a_file_that_is_no_checkpoint(tmp_path):
@@ -98,4 +98,4 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
 
 def test_something_else_than_weights(tmp_path):
     torch.save({'lr': 0.1}, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, PublishedKeysError, 'not weights: lr')
+    assert_refused(tmp_path, AuthorsKeysError, 'not weights: lr')

@@ -1,9 +1,9 @@
-"""The equations of the paper written down plainly, as functions of a published state dict.
+"""The equations of the paper written down plainly, as functions of a state dict of the authors'.
 
 Slow on purpose: windows are unfolded, every branch is its own convolution, all in (N, C, T, V). It is what
 the package is measured against, for parity and for speed.
 
-N clips times persons, C channels, T frames, V joints, K scales, W frames in a window. ``p`` maps published
+N clips times persons, C channels, T frames, V joints, K scales, W frames in a window. ``p`` maps the authors'
 keys to tensors, ``key`` is the prefix of a part.
 """
 
@@ -49,7 +49,7 @@ def _draw(key: str, shape: list[int]) -> np.ndarray:
     return noise / np.sqrt(np.prod(shape[1:]))
 
 
-def published_shapes(name: str) -> dict[str, list[int]]:
+def authors_shapes(name: str) -> dict[str, list[int]]:
     return json.loads((PARITY / f'{name}.keys.json').read_text())
 
 
@@ -65,7 +65,7 @@ def k_hop(adjacency: np.ndarray, num_scales: int) -> Tensor:
     identity = np.eye(len(adjacency))
     reach = [(np.linalg.matrix_power(adjacency + identity, k) > 0).astype(float) for k in range(num_scales)]
     rings = [identity] + [far - near + identity for near, far in itertools.pairwise(reach)]
-    # The published networks hold this in single precision, with 6^-1/2 and 7^-1/2 one unit off.
+    # The authors' networks hold this in single precision, with 6^-1/2 and 7^-1/2 one unit off.
     roots = [(1 / np.sqrt(r.sum(1))).astype('float32') for r in rings]
     for r, root in zip(rings, roots, strict=True):
         root[r.sum(1) == 6] = np.nextafter(np.float32(6**-0.5), np.float32(0))
@@ -83,10 +83,10 @@ def adjacency_matrix(layout: str) -> np.ndarray:
 
 
 class Reference:
-    """DualHead-Net or MS-G3D over published weights.
+    """DualHead-Net or MS-G3D over the authors' weights.
 
     Args:
-        p: published state dict.
+        p: the authors' state dict.
         layout: joint layout.
         gcn_scales, g3d_scales: K of the two graph convolutions.
         training: batch statistics instead of running ones.
@@ -227,7 +227,7 @@ class ReferenceNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        tensors = fill(published_shapes('dualhead_ntu60')).items()
+        tensors = fill(authors_shapes('dualhead_ntu60')).items()
         self.weights = {key: tensor.float() for key, tensor in tensors}
         for key, tensor in self.weights.items():
             name = key.replace('.', '/')

@@ -46,7 +46,7 @@ def graph_conv(frames: int, c: int, d: int, scales: int, window: int = 1, stride
 
 
 def ms_tcn(frames: int, c: int, d: int, branches: int, stride: int = 1, fused: bool = False) -> int:
-    """MACs of MS-TCN, whose plain branch disappears into a projected residual in the inference form."""
+    """MACs of MS-TCN, whose plain branch disappears into a projected residual in the fused model."""
     width, out = d // (branches + 2), -(-frames // stride)
     projected = c != d or stride > 1
     reduce = frames * c * width * (branches + 1)
@@ -56,7 +56,7 @@ def ms_tcn(frames: int, c: int, d: int, branches: int, stride: int = 1, fused: b
 
 
 def stgc_block(frames: int, c: int, d: int, head: str, stride: int = 2, fused: bool = False) -> int:
-    """MACs of an STGC block for one body."""
+    """MACs of an STGC block for one person."""
     branches, out = DILATION_BRANCHES[head], -(-frames // stride)
     mid = d if c == 3 else c
     macs = graph_conv(frames, c, mid, GCN_SCALES) + ms_tcn(frames, mid, d, branches, stride, fused)
@@ -119,7 +119,7 @@ def test_mmaction2s_get_flops_counts_the_same(name):
         assert sum(counted.values()) - counted['batch_norm'] == count_macs(lambda: network(clip))
 
 
-def test_published_totals_of_eight_clips(model, reference):
+def test_totals_of_the_authors_of_eight_clips(model, reference):
     """Of the formulation and of the authors' program, 10^9."""
     with torch.no_grad():
         plain = count_macs(lambda: reference.eval()(torch.randn(1, 2, 100, V, 3)))
@@ -153,13 +153,13 @@ def kernels(network: nn.Module) -> Kernels:
 
 
 class TestKernels:
-    bodies = 4
+    persons = 4
 
     def test_two_products_a_body_and_graph_convolution(self, model):
-        """The first block's graph convolutions are linear layers over all bodies at once."""
+        """The first block's graph convolutions are linear layers over all persons at once."""
         found = kernels(model)
         first, *others = blocks(model)
-        products = self.bodies * sum(len(block.windowed) + 1 for block in others)
+        products = self.persons * sum(len(block.windowed) + 1 for block in others)
         assert found['mm'] == products + len(first.windowed) + 1
         assert found['bmm'] == products
 
@@ -167,7 +167,7 @@ class TestKernels:
     def test_windows_and_feature_maps_change_their_layout_without_a_copy(self, model, fused):
         """Coordinates do, in the first block."""
         found = kernels(fuse(model) if fused else model)
-        assert not [shape for shape in found.copied if shape[0] == self.bodies and 3 not in shape]
+        assert not [shape for shape in found.copied if shape[0] == self.persons and 3 not in shape]
         assert found['im2col'] == 0
 
     def test_fusing_leaves_the_norm_of_the_input(self, model):

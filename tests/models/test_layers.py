@@ -1,4 +1,4 @@
-"""Layers: what parity does not see (the published networks fix channels, strides and windows)."""
+"""Layers: what parity does not see (the authors' networks fix channels, strides and windows)."""
 
 from __future__ import annotations
 

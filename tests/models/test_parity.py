@@ -9,21 +9,21 @@ import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_checkpoint
 from torch import nn
 
-from mmdualhead.models.authors import PublishedKeysError, convert_published
+from mmdualhead.models.authors import AuthorsKeysError, convert_authors
 from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import PARITY, fill, fixture_input, published_shapes
+from tests.models.reference import PARITY, authors_shapes, fill, fixture_input
 
 TOLERANCE = 1e-9
 
 
 @pytest.fixture(scope='module', params=FIXTURES)
 def fixture(request, tmp_path_factory):
-    """Name, numbers, network with the published weights (through a file, as a user would), and input."""
+    """Name, numbers, network with the authors' weights (through a file, as a user would), and input."""
     name = request.param
     layout_frames = FIXTURES[name][4]
-    weights = fill(published_shapes(name))
+    weights = fill(authors_shapes(name))
     file = tmp_path_factory.mktemp(name) / 'converted.pth'
-    torch.save({'state_dict': convert_published(weights)[1], 'meta': {}}, file)
+    torch.save({'state_dict': convert_authors(weights)[1], 'meta': {}}, file)
     network = fixture_network(name)
     load_checkpoint(network, str(file), strict=True)
     x = fixture_input(layout_frames, network.backbone.input_shape[1])
@@ -60,7 +60,7 @@ def test_logits_losses_and_gradients_in_train_mode(fixture):
     network.zero_grad()
     sum(losses).backward()
     published = dict(zip(numbers['grad_norm_keys'], numbers['grad_norm_values'], strict=True))
-    found = published_gradient_norms(name, network)
+    found = authors_gradient_norms(name, network)
     assert found.keys() == published.keys()
     # Biases and weights before a batch norm have gradients of zero, up to rounding.
     floor = 1e-9 * max(published.values())
@@ -68,14 +68,14 @@ def test_logits_losses_and_gradients_in_train_mode(fixture):
         assert found[key] == pytest.approx(norm, rel=TOLERANCE, abs=floor), key
 
 
-def published_gradient_norms(name: str, network: nn.Module) -> dict[str, float]:
-    """Norms by published key: each published entry is followed to its place by converting its number."""
-    shapes = published_shapes(name)
+def authors_gradient_norms(name: str, network: nn.Module) -> dict[str, float]:
+    """Norms by the authors' keys: each entry of theirs is followed to its place by converting its number."""
+    shapes = authors_shapes(name)
     keys = [key for key in shapes if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked'))]
     numbered = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in shapes.items()}
     numbered |= {key: torch.full(shapes[key], i + 1.0, dtype=torch.float64) for i, key in enumerate(keys)}
     squares = torch.zeros(len(keys) + 1, dtype=torch.float64)
-    places = convert_published(numbered)[1]
+    places = convert_authors(numbered)[1]
     for ours, parameter in network.named_parameters():
         squares.index_add_(0, places[ours].long().flatten(), parameter.grad.square().flatten())
     return {key: squares[i + 1].sqrt().item() for i, key in enumerate(keys)}
@@ -92,16 +92,16 @@ def test_number_of_parameters(fixture):
 class TestConvertPublished:
     @pytest.fixture
     def weights(self):
-        return {key: torch.zeros(shape) for key, shape in published_shapes('dualhead_ntu60').items()}
+        return {key: torch.zeros(shape) for key, shape in authors_shapes('dualhead_ntu60').items()}
 
     def test_names_the_network(self, weights):
-        assert convert_published(weights)[0] == 'dualhead'
-        shapes = published_shapes('msg3d_ntu60')
-        assert convert_published({key: torch.zeros(shape) for key, shape in shapes.items()})[0] == 'msg3d'
+        assert convert_authors(weights)[0] == 'dualhead'
+        shapes = authors_shapes('msg3d_ntu60')
+        assert convert_authors({key: torch.zeros(shape) for key, shape in shapes.items()})[0] == 'msg3d'
 
     def test_data_parallel_prefix(self, weights):
         prefixed = {f'module.{key}': value for key, value in weights.items()}
-        assert convert_published(prefixed)[1].keys() == convert_published(weights)[1].keys()
+        assert convert_authors(prefixed)[1].keys() == convert_authors(weights)[1].keys()
 
     @pytest.mark.parametrize(
         'key',
@@ -114,14 +114,14 @@ class TestConvertPublished:
     )
     def test_a_missing_key_is_named(self, weights, key):
         del weights[key]
-        with pytest.raises(PublishedKeysError, match=rf'missing \(1\): {key}'):
-            convert_published(weights)
+        with pytest.raises(AuthorsKeysError, match=rf'missing \(1\): {key}'):
+            convert_authors(weights)
 
     def test_a_key_left_over_is_named(self, weights):
         weights['surplus.weight'] = torch.zeros(1)
-        with pytest.raises(PublishedKeysError, match=r'not known \(1\): surplus.weight'):
-            convert_published(weights)
+        with pytest.raises(AuthorsKeysError, match=r'not known \(1\): surplus.weight'):
+            convert_authors(weights)
 
     def test_a_foreign_file_is_refused(self):
-        with pytest.raises(PublishedKeysError, match=r'conv1\.weight'):
-            convert_published({'conv1.weight': torch.zeros(3, 3)})
+        with pytest.raises(AuthorsKeysError, match=r'conv1\.weight'):
+            convert_authors({'conv1.weight': torch.zeros(3, 3)})

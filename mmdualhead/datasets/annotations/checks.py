@@ -70,7 +70,7 @@ class Report:
 
 
 class ClipTable(NamedTuple):
-    """One row a clip.
+    """One row per clip.
 
     Attributes:
         label: (n,) integers.

@@ -58,7 +58,7 @@ def open_annotations(path: str | Path) -> AnnotationFile:
 
     Raises:
         FileNotFoundError: there is neither.
-        ValueError: it can't be read, or is no annotation file.
+        ValueError: it can't be read, or is not an annotation file.
     """
     return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
 
@@ -123,7 +123,7 @@ class PickledAnnotations:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no pickle of plain data, or not in the format.
+        ValueError: it is not a pickle of plain data, or not in the format.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -173,7 +173,7 @@ class PickledAnnotations:
             _finding('split', f'an annotation for every name in {split!r}', absent),
         ]
         shown = tuple((name, self._labels(name)) for name in twice[:SHOWN])
-        found.append(Finding('frame_dir', 'one annotation a name', shown, len(twice)))
+        found.append(Finding('frame_dir', 'one annotation per name', shown, len(twice)))
         for other in others:
             both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
             found.append(_finding('split', f'no clip in both {split!r} and {other!r}', both))

@@ -1,4 +1,4 @@
-"""The checks of an annotation file as a page for people."""
+"""The checks of an annotation file as a page to read."""
 
 from __future__ import annotations
 

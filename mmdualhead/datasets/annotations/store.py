@@ -1,8 +1,8 @@
 """An annotation file that stays on disk: arrays and an index, read clip by clip.
 
-``NAME.store/`` holds ``meta.json``, one record a clip (``clips.bin``), the keypoints and scores of all clips
-one behind the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``) and for each
-split the positions of its clips (``split-0.npy``, ...). It means the same as the pickle
+``NAME.store/`` holds ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
+clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``) and for
+each split the positions of its clips (``split-0.npy``, ...). It means the same as the pickle
 ``dict(split=..., annotations=...)``; tuples come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
@@ -163,7 +163,7 @@ def open_store(path: str | Path) -> Store:
 
     Raises:
         FileNotFoundError: there is no such directory.
-        ValueError: it is no store, of another version, or files of it are missing or of the wrong size.
+        ValueError: it is not a store, of another version, or files of it are missing or of the wrong size.
     """
     return Store(path)
 
@@ -189,7 +189,7 @@ class Store(Sequence):
             version, sizes = (header['format'], header['version']), header['sizes']
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnnotationError(
-                f'{self.path} is no store: meta.json: {type(error).__name__}: {error}'
+                f'{self.path} is not a store: meta.json: {type(error).__name__}: {error}'
             ) from None
         if version != (FORMAT, VERSION):
             raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
@@ -253,7 +253,7 @@ class Store(Sequence):
         """The table of selected clips, out of the index."""
         if multi_class:
             raise AnnotationError(
-                f'{self.path}: a store holds one class a clip, multi_class=True needs a pickle'
+                f'{self.path}: a store holds one class per clip, multi_class=True needs a pickle'
             )
         index = np.memmap(self.path / 'clips.bin', INDEX, mode='r')[clips.positions]
         unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])

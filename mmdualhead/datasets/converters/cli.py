@@ -58,7 +58,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of processes')
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number of processes')
     return int(text)
 
 

@@ -102,7 +102,7 @@ def read_layout(layout: str) -> str | dict[str, Any]:
 
     Raises:
         FileNotFoundError: neither a known name nor a file.
-        ConversionError: the file is no JSON, or the definition contradicts itself.
+        ConversionError: the file is not JSON, or the definition contradicts itself.
     """
     if layout in SKELETONS:
         return layout
@@ -235,7 +235,7 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
     if keypoint.shape[3] not in CHANNELS:
         raise MalformedRecording(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
-    return Clip(keypoint, recording.known_label)
+    return Clip(keypoint, recording.label)
 
 
 def _read_npy(path: Path, _: int) -> np.ndarray:

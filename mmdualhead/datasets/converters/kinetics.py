@@ -84,7 +84,7 @@ def read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
     """Label, class name and whether there is a skeleton, by clip.
 
     Raises:
-        ConversionError: the file is no JSON of this form.
+        ConversionError: the file is not JSON of this form.
     """
     try:
         entries = json.loads(path.read_bytes())
@@ -149,7 +149,7 @@ def read_recording(recording: Recording) -> Clip:
     frames, people = parse_people(content['data'])
     if not len(people):
         raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
-    return Clip(_arrange(frames, people), recording.known_label)
+    return Clip(_arrange(frames, people), recording.label)
 
 
 def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -176,7 +176,7 @@ def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
         raise MalformedRecording(
-            f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {numbers[wrong]!r} is no number'
+            f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {numbers[wrong]!r} is not a number'
         )
     try:
         people = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)

@@ -25,7 +25,7 @@ NUMBERS = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8
 NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
 
-# A compressed element that unpacks to more is no skeleton.
+# A compressed element that unpacks to more is not a skeleton.
 MOST_BYTES = 1 << 28
 
 
@@ -40,11 +40,11 @@ def read_array(content: bytes, name: str) -> np.ndarray:
         The array, of the shape that it has in Matlab.
 
     Raises:
-        MalformedRecording: no Matlab 5 file, damaged, or without a numeric array of that name.
+        MalformedRecording: not a Matlab 5 file, damaged, or without a numeric array of that name.
     """
     order = BYTE_ORDERS.get(content[HEADER_SIZE - 2 : HEADER_SIZE])
     if order is None:
-        raise MalformedRecording('no Matlab 5 file')
+        raise MalformedRecording('not a Matlab 5 file')
     found = []
     try:
         for kind, data in _elements(content[HEADER_SIZE:], order):
@@ -83,7 +83,7 @@ def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
-        raise MalformedRecording(f'{name!r} is no array of real numbers')
+        raise MalformedRecording(f'{name!r} is not an array of real numbers')
     dims = struct.unpack(f'{order}{len(parts[1][1]) // 4}i', parts[1][1])
     kind, data = parts[3]
     dtype = np.dtype(order + NUMBERS.get(kind, 'V1'))

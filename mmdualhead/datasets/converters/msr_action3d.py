@@ -115,4 +115,4 @@ def read_recording(recording: Recording) -> Clip:
     except ValueError as error:
         raise MalformedRecording(str(error)) from error
     keypoint, lost = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, 3)[:, :, ROWS])
-    return Clip(keypoint, recording.known_label, lost)
+    return Clip(keypoint, recording.label, lost)

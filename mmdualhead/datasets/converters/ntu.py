@@ -122,4 +122,4 @@ def read_recording(recording: Recording) -> Clip:
     if not any(track.joints.any() for track in tracks):
         raise EmptyRecording(f'nobody in any of {num_frames} frames')
     keypoint = select_persons(tracks)
-    return Clip(keypoint, recording.known_label, lost_frames=num_frames - keypoint.shape[1])
+    return Clip(keypoint, recording.label, lost_frames=num_frames - keypoint.shape[1])

@@ -72,7 +72,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero are dropped.
 
     Raises:
-        MalformedRecording: the file is no JSON of this form, or says that it is another clip.
+        MalformedRecording: the file is not JSON of this form, or says that it is another clip.
     """
     try:
         content = json.loads(recording.path.read_bytes())

@@ -44,25 +44,18 @@ class Recording:
     subject: str | None = None
     splits: tuple[str, ...] = ()
 
-    @property
-    def known_label(self) -> int:
-        """The label of a recording whose file doesn't tell it."""
-        if self.label is None:
-            raise ValueError(f'{self.name}: the label stands in the file alone')
-        return self.label
-
 
 class Clip(NamedTuple):
     """What a reader gets out of a raw file.
 
     Args:
         keypoint: (M, T, V, C) float32.
-        label: class index, 0-based.
+        label: class index, 0-based; None where nobody has told.
         lost_frames: frames without anybody in them, which the reader dropped.
     """
 
     keypoint: np.ndarray
-    label: int
+    label: int | None
     lost_frames: int = 0
 
 

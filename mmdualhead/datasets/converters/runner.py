@@ -128,6 +128,8 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
         try:
             clip = _read_regular(read, recording)
             check_clip(clip, skeleton.num_joints)
+            if clip.label is None:
+                raise MalformedRecording('nothing tells its class')
             keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
         except MalformedRecording as error:
             empty = isinstance(error, EmptyRecording)

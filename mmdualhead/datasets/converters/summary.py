@@ -19,7 +19,7 @@ NAMED_CLIPS = 3
 
 @dataclass(frozen=True)
 class Summary:
-    """What a conversion did; ``str()`` of it is for people.
+    """What a conversion did; ``str()`` of it is for readers.
 
     Args:
         out: the result.

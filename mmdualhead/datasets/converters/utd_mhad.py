@@ -69,4 +69,4 @@ def read_recording(recording: Recording) -> Clip:
     rows = read_array(recording.path.read_bytes(), 'd_skel')
     if rows.ndim != 3 or rows.shape[:2] != (20, 3):
         raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
-    return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.known_label)
+    return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)

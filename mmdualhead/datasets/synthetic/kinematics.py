@@ -82,7 +82,7 @@ def pose_angles(pose: Pose) -> np.ndarray:
         pose: segment name to (flexion, twist, abduction). A name without a side (``'thigh'``) bends both.
 
     Raises:
-        KeyError: a name is no segment of the body.
+        KeyError: a name is not a segment of the body.
     """
     angles = np.zeros((NTU.num_joints, 3))
     for name, value in pose.items():

@@ -21,7 +21,7 @@ class Stream(NamedTuple):
     """A way to look at joints.
 
     Attributes:
-        title: what people call it.
+        title: what it is called.
         form: ``form(keypoint, skeleton, scored)`` gives the stream (M, T, V, C') of joints (M, T, V, C),
             which it leaves as they are; the last channel is a confidence where ``scored``.
     """

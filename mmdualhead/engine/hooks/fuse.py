@@ -1,4 +1,4 @@
-"""Testing with the network's inference form."""
+"""Testing with the fused model."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class FuseHook(Hook):
         self._model: nn.Module | None = None
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Put the inference form in the model's place."""
+        """Put the fused model in the model's place."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self.enabled and can_fuse(model):
             self._model, runner.model = runner.model, fuse(model)
-            runner.logger.info('testing with the inference form of the network (FuseHook)')
+            runner.logger.info('testing with the fused model (FuseHook)')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Put the model back."""

@@ -127,7 +127,7 @@ class _Strip:
         return strip.as_strided((count, self.size * self.rows, self.mixed), (self.stride * step, row, 1))
 
     def matrix_grads(self, strip: Tensor, grad: Tensor) -> list[Tensor]:
-        """For each place in the window what the adjacency is told by each person, (N, V * W, V * K)."""
+        """For each place in the window the gradient of the adjacency by person, (N, V * W, V * K)."""
         frames = strip[: -self.size].unflatten(0, (len(grad), self.steps * self.stride)).transpose(1, 2)
         frames = frames.contiguous()
         told = grad.transpose(1, 2).flatten(2)
@@ -136,7 +136,7 @@ class _Strip:
         return [torch.bmm(told, place.transpose(1, 2)) for place in seen]
 
     def frame_grads(self, matrix: Tensor, grad: Tensor) -> list[Tensor]:
-        """For each phase r < s what the mixed frames s a + r are told, (N, steps * V, K * D).
+        """For each phase r < s the gradient of the mixed frames s a + r, (N, steps * V, K * D).
 
         Such a frame stands at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
         product with overlapping windows: of the matrix, transposed, with consecutive windows' gradients.

@@ -93,7 +93,7 @@ class _Windows:
 class _Phase:
     """The frames that stand at the places r, r + s, r + 2s, ... of the windows around them.
 
-    Frame s q + r - p stands in the windows q, q - 1, ..., so what it is told by them is again a product with
+    Frame s q + r - p stands in the windows q, q - 1, ..., so its gradient is again a product with
     overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
     """
 

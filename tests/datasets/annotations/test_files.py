@@ -75,7 +75,7 @@ def test_names_without_annotation_and_with_two(tmp_path):
         ('absent', 'no annotation'),
         ('gone', 'no annotation'),
     )
-    twice = found['one annotation a name']
+    twice = found['one annotation per name']
     assert twice.clips == (
         ('S002', "2 annotations, labels ['2', '3']"),
         ('S004', "2 annotations, labels ['0', '0']"),

@@ -152,7 +152,7 @@ def test_damage_is_named(store, tmp_path):
     with pytest.raises(ValueError, match=r'version 1.*99'):
         open_store(path)
     (path / 'meta.json').write_text('{')
-    with pytest.raises(ValueError, match='no store'):
+    with pytest.raises(ValueError, match='not a store'):
         open_store(path)
     with pytest.raises(FileNotFoundError):
         open_store(tmp_path / 'absent.store')

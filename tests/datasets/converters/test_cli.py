@@ -83,7 +83,7 @@ def test_ends_with_one_sentence(src: Path, tmp_path: Path, args: tuple, message:
 def test_refuses_a_senseless_number_of_workers(workers: str, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         cli.make_parser('').parse_args(['SRC', 'OUT', f'--workers={workers}'])
-    assert f"'{workers}' is no number of processes" in capsys.readouterr().err
+    assert f"'{workers}' is not a number of processes" in capsys.readouterr().err
 
 
 def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

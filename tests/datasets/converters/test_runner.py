@@ -41,7 +41,7 @@ def read(recording: Recording, log: Path | None = None) -> Clip:
     if text == 'empty':
         raise EmptyRecording('nobody here')
     if not text.isdigit():
-        raise MalformedRecording(f'{text!r} is no number')
+        raise MalformedRecording(f'{text!r} is not a number')
     frames = np.arange(1, 1 + int(text), dtype=np.float32)
     return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
 
@@ -105,7 +105,7 @@ def test_names_all_malformed_files_and_writes_nothing(src: Path, tmp_path: Path)
     (src / '005').write_text('abc')
     (src / '040').write_text('def')
     with pytest.raises(
-        ConversionError, match=r'(?s)2 malformed.*005: .abc. is no number.*040: .def. is'
+        ConversionError, match=r'(?s)2 malformed.*005: .abc. is not a number.*040: .def. is'
     ) as e:
         convert(make_dataset(src), out, workers=2)
     assert '--on-error skip' in str(e.value)
@@ -117,8 +117,8 @@ def test_skips_malformed_files_and_says_so(src: Path, tmp_path: Path) -> None:
     summary = convert(make_dataset(src), tmp_path / 'out.pkl', workers=0, skip_malformed=True)
     result = load(tmp_path / 'out.pkl')
     assert '005' not in {a['frame_dir'] for a in result['annotations']} | set(result['split']['train'])
-    assert result['meta']['left_out'] == {'x': 'unwanted', '005': "malformed: 'abc' is no number"}
-    assert "1: malformed: 'abc' is no number (005)" in str(summary)
+    assert result['meta']['left_out'] == {'x': 'unwanted', '005': "malformed: 'abc' is not a number"}
+    assert "1: malformed: 'abc' is not a number (005)" in str(summary)
 
 
 def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ def test_says_what_it_found_instead(tmp_path: Path) -> None:
     [
         ({'other': np.ones((20, 3, 2))}, "no variable 'd_skel', found .'other'"),
         ({'d_skel': np.ones((25, 3, 2))}, r"expected 'd_skel' of shape \(20, 3, T\), found \(25, 3, 2\)"),
-        ({'d_skel': 'text'}, "'d_skel' is no array of real numbers"),
-        ({'d_skel': [1j]}, "'d_skel' is no array of real numbers"),
+        ({'d_skel': 'text'}, "'d_skel' is not an array of real numbers"),
+        ({'d_skel': [1j]}, "'d_skel' is not an array of real numbers"),
     ],
 )
 def test_names_what_is_wrong_with_a_file(tmp_path: Path, content: dict, message: str) -> None:

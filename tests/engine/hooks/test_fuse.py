@@ -1,4 +1,4 @@
-"""Testing with the inference form changes no score."""
+"""Testing with the fused model changes no score."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class KeepScores(BaseMetric):
 
 
 class Clips(torch.utils.data.Dataset):
-    """Four clips, half of whose second bodies are empty."""
+    """Four clips, half of whose second persons are empty."""
 
     def __len__(self):
         return 4
