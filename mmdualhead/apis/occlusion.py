@@ -80,7 +80,7 @@ def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndar
     """
     there = keypoint.any(-1)
     for joint, parent in enumerate(skeleton.parents):
-        both = (there[:, :, joint] & there[:, :, parent])[..., None]
+        both = (np.asarray(there)[:, :, joint] & np.asarray(there)[:, :, parent])[..., None]
         base = keypoint[:, :, parent] * (joint != parent)
         offset = (keypoint[:, :, joint] - base) * both
         mean = offset.sum(1, keepdims=True) / np.maximum(both.sum(1, keepdims=True), 1)
@@ -103,7 +103,7 @@ def without_frames(keypoint: np.ndarray, start: int, end: int) -> np.ndarray:
     last = keypoint[:, after if after < frames else before]
     share = (np.arange(start, after) - before) / (after - before)
     line = first[:, None] + share[:, None, None] * (last - first)[:, None]
-    both = (first.any(-1) & last.any(-1))[:, None, :, None]
+    both = np.asarray(first.any(-1) & last.any(-1))[:, None, :, None]
     changed = keypoint.copy()
     changed[:, start:after] = np.where(both, line, keypoint[:, start:after])
     return changed
@@ -115,7 +115,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     ranks = [_ranks(values[known]) for values in (one, other)]
     if any(np.ptp(rank) == 0 for rank in ranks):
         return float('nan')
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -296,7 +296,7 @@ def _read_raw(
     named = re.match(action, path.name) if action else None
     clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else UNLABELED))
     classes = CLASS_NAMES.get(dataset, ())
-    label = classes[clip.label] if 0 <= clip.label < len(classes) else None
+    label = classes[clip.label] if clip.label is not None and 0 <= clip.label < len(classes) else None
     return Recorded(name=path.stem, keypoint=check_shape(clip.keypoint), layout=layout, label=label)
 
 

@@ -199,7 +199,9 @@ class StreamRecognizer:
             share = 1.0 if passed <= 0 else min(max((index / self.frame_rate - track.time) / passed, 0), 1)
             # Joints that are missing are zero; nothing lies between them and others.
             both = track.joints.any(1) & joints.any(1)
-            between = np.where(both[:, None], track.joints + share * (joints - track.joints), joints)
+            between = np.where(
+                np.asarray(both)[:, None], track.joints + share * (joints - track.joints), joints
+            )
             track.grid.append(between.astype(np.float32))
         track.index = max(track.index, last)
         track.time, track.joints = time, joints

@@ -114,13 +114,13 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         direction = np.array([0.0, 1.0, 0.0])
         if skeleton.up is not None:
             start, end = skeleton.up
-            both = there[..., start] & there[..., end]
+            both = np.asarray(there)[..., start] & np.asarray(there)[..., end]
             if both.any():
                 direction = (keypoint[both][:, end] - keypoint[both][:, start]).mean(0)
         axis = int(np.abs(direction).argmax())
         order = [other for other in range(3) if other != axis] + [axis]
         shown = keypoint[..., order] * (1, 1, -1 if direction[axis] < 0 else 1)
-    return np.where(there[..., None], shown, np.nan)
+    return np.where(np.asarray(there)[..., None], shown, np.nan)
 
 
 def is_flat(keypoint: np.ndarray, skeleton: Skeleton) -> bool:
