@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 
+from mmdualhead.engine.checkpoints import load_from_local
 from tests.engine.conftest import Clips
 
 BY_ITERATION = {'type': 'AtomicCheckpointHook', 'interval': 3, 'by_epoch': False, 'max_keep_ckpts': 1}
@@ -52,13 +53,16 @@ class Stop(Hook):
 def train(make_runner, tmp_path):
     """Train in a child process that leads a group, as a job of a scheduler does; gives its exit status."""
 
-    def train(stop=None, **settings):
+    def train(stop=None, kill_after=None, **settings):
+        """``kill_after`` seconds the child is killed, if it still runs."""
         child = os.fork()
         if child == 0:
             try:
                 os.setsid()
                 hooks = [stop] if stop else []
-                runner = make_runner(epochs=3, train=NoisyClips(), dropout=0.5, extra_hooks=hooks, **settings)
+                runner = make_runner(
+                    train=NoisyClips(), dropout=0.5, extra_hooks=hooks, **{'epochs': 3, **settings}
+                )
                 runner.train()
                 torch.save((runner.model.state_dict(), runner.iter), tmp_path / 'end.pth')
                 os._exit(0)
@@ -67,12 +71,20 @@ def train(make_runner, tmp_path):
             except BaseException:
                 traceback.print_exc()
                 os._exit(1)
+        if kill_after is not None:
+            end = time.monotonic() + kill_after
+            while time.monotonic() < end:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                if ended:
+                    return os.waitstatus_to_exitcode(status)
+                time.sleep(0.01)
+            os.kill(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     return train
 
 
-@pytest.mark.parametrize(('kind', 'workers'), zip(TRAININGS, (2, 0, 2), strict=True))
+@pytest.mark.parametrize(('kind', 'workers'), list(zip(TRAININGS, (2, 0, 2), strict=True)))
 @pytest.mark.fault(
     'SIGTERM to all processes, then kill -9, with augmentation and workers',
     'the epoch is lost, other random numbers, iteration checkpoints begin their epoch anew',
@@ -103,3 +115,28 @@ def test_workers_end_with_a_killed_training(train):
     os.close(held)
     assert select.select([ended], [], [], 30)[0]
     os.close(ended)
+
+
+@pytest.mark.heavy
+def test_forty_random_kills_lose_nothing(train, tmp_path):
+    """Kill -9 at a random moment, resume, and so on; every checkpoint that is left is whole."""
+    settings = {'epochs': 200, 'workers': 2}
+    assert train(**settings) == 0
+    expected, iterations = torch.load(tmp_path / 'end.pth')
+    (tmp_path / 'run').rename(tmp_path / 'uninterrupted')
+    (tmp_path / 'end.pth').unlink()
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(40):
+        status = train(kill_after=moments.uniform(0.5, 3), resume=(tmp_path / 'run').exists(), **settings)
+        for file in (tmp_path / 'run').glob('*.pth'):
+            load_from_local(file)
+        kills += status == -signal.SIGKILL
+        if status != -signal.SIGKILL:
+            assert status == 0
+            break
+    print(f'{kills} kills')
+    assert train(resume=True, **settings) == 0
+    found, resumed_iterations = torch.load(tmp_path / 'end.pth')
+    assert resumed_iterations == iterations
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
