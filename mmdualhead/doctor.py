@@ -55,7 +55,7 @@ print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else '
 MODULES = ('numpy', 'cv2', 'torch', 'mmengine', 'mmcv', 'importlib_metadata', 'mmaction', 'mmdualhead')
 
 
-class Finding(NamedTuple):
+class Inspected(NamedTuple):
     """A line of the table.
 
     Args:
@@ -106,7 +106,7 @@ KNOWN_FAULTS = (
 """What errors look like, and what fixes them."""
 
 
-def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Finding]:
+def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Inspected]:
     """A finding for each supported package.
 
     Args:
@@ -119,45 +119,47 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
         if name == 'mmcv':
             remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
         status, remedy = ('BROKEN', remedy) if fault else ('ok', '')
-        yield Finding(name, version or 'not installed', str(supported), status, remedy)
+        yield Inspected(name, version or 'not installed', str(supported), status, remedy)
 
 
-def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Finding]:
+def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Inspected]:
     """A finding if mmcv is there twice, one overwriting the other."""
     if all(map(has or _is_distributed, MMCV_DISTRIBUTIONS)):
-        yield Finding('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
+        yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
 
 
-def look_at_mim(has_module: Callable[[str], bool] = lambda name: util.find_spec(name) is not None) -> Finding:
+def look_at_mim(
+    has_module: Callable[[str], bool] = lambda name: util.find_spec(name) is not None,
+) -> Inspected:
     """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does."""
     install = pip('install', 'openmim==0.3.9', 'setuptools<81')
     if not has_module('mim'):
-        return Finding('mim', 'not installed', 'for "mim train"', 'note', install)
+        return Inspected('mim', 'not installed', 'for "mim train"', 'note', install)
     if not has_module('pkg_resources'):
-        return Finding(
+        return Inspected(
             'mim', 'lacks pkg_resources', 'setuptools<81', 'BROKEN', pip('install', 'setuptools<81')
         )
-    return Finding('mim', 'works', 'for "mim train"')
+    return Inspected('mim', 'works', 'for "mim train"')
 
 
-def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Finding]:
+def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspected]:
     """Import everything, train a step and read a checkpoint, in a process of its own."""
     try:
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', program], capture_output=True, text=True, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        yield Finding('training', f'no answer in {TIMEOUT} s', 'works', 'BROKEN')
+        yield Inspected('training', f'no answer in {TIMEOUT} s', 'works', 'BROKEN')
         return
     steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
     repaired = [what for step, what in steps if step == 'repaired']
-    yield from (Finding('repair', fault, 'made up for by mmdualhead', 'repaired') for fault in repaired)
+    yield from (Inspected('repair', fault, 'made up for by mmdualhead', 'repaired') for fault in repaired)
     if done.returncode == 0:
-        yield Finding('training', f'works on {steps[-1][1]}', 'works')
+        yield Inspected('training', f'works on {steps[-1][1]}', 'works')
         return
     step, what = steps[-1] if steps else ('starting', 'Python')
     reason = _last_line(done.stderr) or f'died with status {done.returncode}'
-    yield Finding(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
+    yield Inspected(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
 
 
 def _remedy(error: str, module: str) -> str:
@@ -199,11 +201,11 @@ def _is_distributed(name: str) -> bool:
     return True
 
 
-def examine() -> list[Finding]:
+def examine() -> list[Inspected]:
     """Look at everything; training is tried only if every package is there in a supported version."""
     findings = [
-        Finding('mmdualhead', __version__),
-        Finding('Python', '.'.join(map(str, sys.version_info[:3])), '>=3.10'),
+        Inspected('mmdualhead', __version__),
+        Inspected('Python', '.'.join(map(str, sys.version_info[:3])), '>=3.10'),
         *look_at_packages(),
         *look_at_mmcv(),
         look_at_mim(),
@@ -213,7 +215,7 @@ def examine() -> list[Finding]:
     return findings
 
 
-def report(findings: Sequence[Finding]) -> str:
+def report(findings: Sequence[Inspected]) -> str:
     """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
     rows: list[tuple[str, ...]] = [('what', 'found', 'supported', 'status')]
     rows += [tuple(textwrap.shorten(cell, WIDTH) for cell in finding[:4]) for finding in findings]

@@ -137,8 +137,8 @@ class TestFindings:
 
     def test_report_shows_long_reasons_in_full_and_each_command_once(self):
         long = 'because ' * 20
-        finding = doctor.Finding('cv2', long.strip(), 'works', 'BROKEN', 'fix it')
-        text = doctor.report([finding, finding, doctor.Finding('torch', '2.13.0')])
+        finding = doctor.Inspected('cv2', long.strip(), 'works', 'BROKEN', 'fix it')
+        text = doctor.report([finding, finding, doctor.Inspected('torch', '2.13.0')])
         assert long.strip() in text
         assert text.count('    fix it') == 1
         assert text.endswith('Training cannot work here.')

@@ -72,7 +72,7 @@ def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_R
     import cv2
 
     height, width = pictures[0].shape[:2]
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'mp4v'), frame_rate, (width, height))
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), frame_rate, (width, height))
     if not film.isOpened():
         raise OSError(f'{path} could not be written')
     for picture in pictures:
