@@ -103,7 +103,8 @@ def clip_data(answer: Answer) -> dict[str, Any]:
 def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(M, T, V, 2 or 3) as a picture has it: the last axis up, and NaN for joints that are missing.
 
-    Which axis is up is seen from the direction that the layout calls up, over all frames.
+    Which axis is up is seen from the direction that the layout calls up, over all frames. Joints in 3D are
+    turned, never mirrored: a right hand stays one.
     """
     keypoint = keypoint[keypoint.any((1, 2, 3))]
     there = keypoint.any(-1)
@@ -119,7 +120,9 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
                 direction = (keypoint[both][:, end] - keypoint[both][:, start]).mean(0)
         axis = int(np.abs(direction).argmax())
         order = [other for other in range(3) if other != axis] + [axis]
-        shown = keypoint[..., order] * (1, 1, -1 if direction[axis] < 0 else 1)
+        signs = np.array([1.0, 1.0, -1.0 if direction[axis] < 0 else 1.0])
+        signs[0] = np.linalg.det(np.eye(3)[order]) * signs[2]
+        shown = keypoint[..., order] * signs
     return np.where(np.asarray(there)[..., None], shown, np.nan)
 
 

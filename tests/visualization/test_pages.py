@@ -76,6 +76,14 @@ def test_heads_are_above_feet_whichever_axis_is_up(axis, sign):
     assert np.isnan(shown[0, 1, 3]).all()
 
 
+@pytest.mark.parametrize('up', [(1, 0, 0), (0, 1, 0), (0, 0, 1), (-1, 0, 0), (0, -1, 0), (0, 0, -1)])
+def test_persons_are_turned_never_mirrored(up):
+    keypoint = np.random.default_rng(0).normal(size=(1, 2, 25, 3)) * 0.1
+    keypoint[..., [1, 2, 3, 20], :] += up
+    before, after = (np.diff(points[0, 0, :4], axis=0) for points in (keypoint, upright(keypoint, NTU)))
+    assert np.linalg.det(after) == pytest.approx(np.linalg.det(before))
+
+
 def test_absent_persons_are_left_out():
     answer = make_answer('one', persons=2)
     answer.keypoint[1] = 0
