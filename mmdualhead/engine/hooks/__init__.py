@@ -5,6 +5,7 @@ from .checks import ConfigCheckHook, FiniteCheckHook, LoadCheckHook
 from .fuse import FuseHook
 from .interrupt import InterruptHook
 from .resume import ResumeHook
+from .show import ShowValidationHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -14,4 +15,5 @@ __all__ = [
     'InterruptHook',
     'LoadCheckHook',
     'ResumeHook',
+    'ShowValidationHook',
 ]
