@@ -19,9 +19,9 @@ from mmdualhead.evaluation.scores import FUSED, head_scores
 class ShowValidationHook(Hook):
     """Adds the confusion matrix and a few clips to the visualizer after a validation.
 
-    Off unless a config names it: ``custom_hooks = [dict(type='ShowValidationHook')]``. The curves of all heads
-    are there without it: the accuracies of ``DualHeadMetric``. In distributed runs the matrix holds the clips
-    of the first process. Needs the extras ``plot`` and ``view``.
+    Off unless a config names it: ``custom_hooks = [dict(type='ShowValidationHook')]``. The curves of all
+    heads are there without it: the accuracies of ``DualHeadMetric``. In distributed runs the
+    matrix holds the clips of the first process. Needs the extras ``plot`` and ``view``.
 
     Args:
         clips: how many clips to show, evenly spaced over the data set.

@@ -1,4 +1,4 @@
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ class Pictures(dict):
 
 
 class Clips(list):
-    metainfo = dict(classes=['a', 'b'])
+    metainfo = MappingProxyType(dict(classes=('a', 'b')))
     pipeline = SimpleNamespace(transforms=[SkeletonStream('nturgb+d', stream='j')])
 
     def get_data_info(self, index):
