@@ -6,6 +6,7 @@ M persons, T frames, V joints, C coordinates, K classes. Times are seconds.
 from __future__ import annotations
 
 import math
+import numbers
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -105,8 +106,8 @@ class StreamRecognizer:
         patience: float = 1.0,
         pair_distance: float | None = None,
     ) -> None:
-        numbers = dict(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
-        for name, number in numbers.items():
+        positive = dict(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
+        for name, number in positive.items():
             if not 0 < number < math.inf:
                 raise ValueError(f'{name} is {number}, expected a positive number')
         if smoothing > 1 or not 0 <= threshold <= 1:
@@ -136,6 +137,8 @@ class StreamRecognizer:
             ValueError: time does not go on, or joints are of the wrong shape or not finite; names the person
                 and the joint. The frame is then not taken.
         """
+        if not isinstance(time, numbers.Real) or isinstance(time, bool):
+            raise ValueError(f'time: {time!r} is not a number')
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f'time: {time} does not come after {self._time}')
         joints = {person: self._checked(person, value) for person, value in frame.items()}
@@ -164,7 +167,10 @@ class StreamRecognizer:
         return np.stack([_part(track, first, last) for track in tracks])
 
     def _checked(self, person: Hashable, value: Any) -> np.ndarray:
-        joints = np.asarray(value, np.float32)
+        try:
+            joints = np.asarray(value, np.float32)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
         skeleton = self.model.skeleton
         known = self._tracks.get(person)
         wanted = (skeleton.num_joints, known.joints.shape[1] if known else 3 if not skeleton.flat else None)
@@ -210,10 +216,12 @@ class StreamRecognizer:
         """Answer for everybody whose next window is full."""
         due = {}
         for key in self._keys():
-            window = self.window(key)
             group = self._groups.setdefault(key, _Group())
             hop = min(self._tracks[person].index for person in key) // self.hop
-            if hop > group.hop and window.shape[1] == self.frames and window.any():
+            if hop <= group.hop:
+                continue
+            window = self.window(key)
+            if window.shape[1] == self.frames and window.any():
                 group.hop, due[key] = hop, window
         if not due:
             return

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -80,6 +81,25 @@ def test_persons_come_and_go_and_nothing_of_them_stays():
     assert len({segment.persons for segment in ended}) > 60
 
 
+def test_an_hour_of_frames_costs_no_more_at_its_end():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=0.5, hop=1.0, frame_rate=30)
+    body, counts, spent = joints(0.5), [], []
+    for i in range(1, 108_001):
+        # Ids never come back: a new person every ten seconds.
+        if i % 18_000 == 1:
+            spent.append(process_time())
+        recognizer.push({i // 300: body}, i / 30)
+        if i % 1000 == 0:
+            kept = [len(track.grid) for track in recognizer._tracks.values()]
+            counts.append((len(recognizer._tracks), len(recognizer._groups), max(kept)))
+            stand.seen.clear()
+    spent = np.diff([*spent, process_time()])
+    assert np.all(np.max(counts, axis=0) <= (2, 2, 15))
+    # The last ten minutes against the first; the bound is far above the noise of a busy machine.
+    assert spent[-1] < 3 * spent[0]
+
+
 def test_near_persons_are_answered_as_a_pair():
     stand = Stand()
     recognizer = StreamRecognizer(stand, window=1, hop=1, frame_rate=10, pair_distance=1.0)
@@ -95,6 +115,8 @@ def test_near_persons_are_answered_as_a_pair():
         ({'a': joints(1)}, 1.0, 'does not come after'),
         ({'a': joints(1)}, float('nan'), 'does not come after'),
         ({'a': joints(1)[:19]}, 2.0, r"'a'.*\(19, 3\)"),
+        ({'a': joints(1)}, '2.0', "time: '2.0' is not a number"),
+        ({'b': [[1, 2, 3], [4, 5]]}, 2.0, "person 'b': joints are not an array"),
         ({'b': joints(np.nan)}, 2.0, r"'b'.*joint 0 .*not finite"),
     ],
 )
