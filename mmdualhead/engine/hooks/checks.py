@@ -128,11 +128,13 @@ class LoadCheckHook(Hook):
     def __init__(self, strict: bool = True) -> None:
         self.strict = strict
         self._lock: FolderLock | None = None
+        self._has_begun = False
 
     def before_run(self, runner: Runner) -> None:
-        """Take the work_dir, and choose the checkpoint to resume from."""
-        if not isinstance(runner._train_loop, BaseLoop):  # built, from its config, when training starts
+        """Take the work_dir and choose the checkpoint to resume from; a test may follow the training."""
+        if self._has_begun or not isinstance(runner._train_loop, BaseLoop):  # built when training starts
             return
+        self._has_begun = True
         if is_main_process():
             self._take(runner)
         if not runner._resume or runner._load_from is not None:

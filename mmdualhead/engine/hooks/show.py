@@ -56,9 +56,9 @@ class ShowValidationHook(Hook):
         if runner.rank or self._validations % self.interval or not self._samples:
             return
         classes = _class_names(runner, self._samples)
-        runner.visualizer.add_image('validation/confusion', self._confusion(classes), step=runner.iter)
+        runner.visualizer.add_image('val_confusion', self._confusion(classes), step=runner.iter)
         for number, picture in enumerate(self._strips(runner, classes)):
-            runner.visualizer.add_image(f'validation/clip_{number}', picture, step=runner.iter)
+            runner.visualizer.add_image(f'val_clip_{number}', picture, step=runner.iter)
 
     def _confusion(self, classes: Sequence[str]) -> np.ndarray:
         from mmdualhead.visualization.figures import draw_confusion

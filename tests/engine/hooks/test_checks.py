@@ -206,6 +206,11 @@ class TestLoadCheckHook:
             make_runner().train()
         assert trained.read_bytes() == before
 
+    def test_a_test_may_follow_the_training_in_one_process(self, make_runner):
+        runner = make_runner()
+        runner.train()
+        assert 'acc' in str(runner.test())
+
     @pytest.mark.fault(
         'two trainings in one folder', 'nothing is said', 'error that names the running process'
     )

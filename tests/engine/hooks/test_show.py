@@ -45,7 +45,7 @@ def test_a_validation_shows_the_matrix_and_some_clips_every_second_time(monkeypa
         hook.before_val_epoch(runner)
         hook.after_val_iter(runner, 0, outputs=[make_sample(f'c{i}', i % 2) for i in range(5)])
         hook.after_val_epoch(runner)
-    assert set(runner.visualizer) == {'validation/confusion', 'validation/clip_0', 'validation/clip_1'}
+    assert set(runner.visualizer) == {'val_confusion', 'val_clip_0', 'val_clip_1'}
     for image, step in runner.visualizer.values():
         assert step == 7
         assert image.ndim == 3
