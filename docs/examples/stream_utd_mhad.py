@@ -3,11 +3,12 @@
 python docs/examples/stream_utd_mhad.py data/skeleton/utd_mhad.pkl stream.png
 
 The threshold is calibrated on the other test subjects, on windows of the same length. Prints the accuracy by
-frame and the delay, and draws the timeline.
+frame, the delay and the latency of a frame, and draws the timeline.
 """
 
 import argparse
 import re
+from time import perf_counter
 
 import numpy as np
 
@@ -59,13 +60,18 @@ recognizer = StreamRecognizer(
     inferencer, window=args.window, hop=args.hop, smoothing=0.7, threshold=threshold
 )
 segments, truth, times, delays, time = [], [], [], [], 0.0
+latency, answered = [], []
 for position in rng.permutation(len(mine))[: args.clips]:
     clip, start, delay = mine[position], time, None
     for joints in clip['keypoint'][0]:
         time += 1 / RATE
         times.append(time)
         truth.append(clip['label'])
-        for segment in recognizer.push({1: joints}, time):
+        began = perf_counter()
+        changed = recognizer.push({1: joints}, time)
+        latency.append(1000 * (perf_counter() - began))
+        answered.append(len(times) > recognizer.frames and len(times) % recognizer.hop == 0)
+        for segment in changed:
             if segment.ended:
                 segments.append(segment)
             elif segment.label == clip['label'] and delay is None:
@@ -81,7 +87,14 @@ print(
     f'frames: {np.mean(labels == truth):.1%} right, {np.mean(~said):.1%} nothing, '
     f'{np.mean(labels[said] == truth[said]):.1%} right of those with a label'
 )
-print(f'named before they end: {len(named)} clips, after {np.median(named):.2f} s (median)')
+print(
+    f'named before they end: {len(named)} clips, after {np.median(named):.2f} s (median), '
+    f'{np.mean(named):.2f} s (mean)'
+)
+latency, answered = np.array(latency), np.array(answered)
+for which, chosen in (('all frames', latency), ('frames with an answer', latency[answered])):
+    middle, most = np.percentile(chosen, [50, 99])
+    print(f'latency of {which}: p50 {middle:.2f} ms, p99 {most:.2f} ms')
 
 figure = new_figure(12, 4.5)
 axes = figure.add_subplot()
