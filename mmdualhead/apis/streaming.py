@@ -64,6 +64,8 @@ class _Group:
     scores: np.ndarray | None = None
     segment: Segment | None = None
     hop: int = field(default=-1)
+    seen: float = -math.inf
+    """When it was last in sight, a pair: near each other."""
 
 
 class StreamRecognizer:
@@ -86,7 +88,7 @@ class StreamRecognizer:
         frame_rate: frames a second that the model was trained on.
         smoothing: a, the weight of the newest answer; 1 for none.
         threshold: scores below it mean "nothing"; see :func:`calibrate`.
-        patience: seconds that a person may be out of sight; then, or if the id returns, it starts anew.
+        patience: seconds that a person may be out of sight, or a pair apart; then it starts anew.
         pair_distance: persons whose centers are nearer than this, in the unit of the joints, are answered as
             a pair, too; None for no pairs.
 
@@ -183,11 +185,10 @@ class StreamRecognizer:
         return joints
 
     def _forget(self, time: float) -> Iterator[Segment]:
-        """End what is about persons that were out of sight for too long."""
-        gone = {person for person, track in self._tracks.items() if time - track.time > self.patience}
-        for person in gone:
+        """End what is about persons that were out of sight, or pairs that were apart, for too long."""
+        for person in [p for p, track in self._tracks.items() if time - track.time > self.patience]:
             del self._tracks[person]
-        for key in [key for key in self._groups if gone.intersection(key)]:
+        for key in [key for key, group in self._groups.items() if time - group.seen > self.patience]:
             segment = self._groups.pop(key).segment
             if segment:
                 yield replace(segment, ended=True)
@@ -217,6 +218,7 @@ class StreamRecognizer:
         due = {}
         for key in self._keys():
             group = self._groups.setdefault(key, _Group())
+            group.seen = self._time
             hop = min(self._tracks[person].index for person in key) // self.hop
             if hop <= group.hop:
                 continue

@@ -109,6 +109,16 @@ def test_near_persons_are_answered_as_a_pair():
     assert {len(window) for window in stand.seen} == {1, 2}
 
 
+def test_a_pair_ends_when_its_persons_part():
+    recognizer = StreamRecognizer(Stand(), window=1, hop=1, frame_rate=10, pair_distance=1.0)
+    ended = []
+    for i in range(1, 61):
+        frame = {'a': joints(0.5), 'b': joints(0.7 if i <= 30 else 9)}
+        ended += [segment for segment in recognizer.push(frame, i / 10) if segment.ended]
+    assert ('a', 'b') in {segment.persons for segment in ended}
+    assert set(recognizer._groups) == {('a',), ('b',)}
+
+
 @pytest.mark.parametrize(
     ('frame', 'time', 'message'),
     [
