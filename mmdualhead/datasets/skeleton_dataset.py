@@ -120,6 +120,11 @@ class SkeletonDataset(PoseDataset):
         """The class of a clip, which MMEngine's ``ClassBalancedDataset`` asks for."""
         return [int(super().get_data_info(idx)['label'])]
 
+    def _copy_without_annotation(self, memo: dict | None = None) -> SkeletonDataset:
+        # MMEngine's own default is one dict for all calls. It remembers data sets by the id of objects that
+        # may be gone since, so that a later copy can find a data set in the place of a pipeline's step.
+        return super()._copy_without_annotation({} if memo is None else memo)
+
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
         if isinstance(self.data_list, StoreClips) and not isinstance(indices, int):
             return self.data_list[np.asarray(indices, np.int64)]

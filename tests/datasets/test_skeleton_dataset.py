@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmaction.registry import DATASETS
 from mmaction.utils import register_all_modules
-from mmengine.dataset import ClassBalancedDataset, pseudo_collate
+from mmengine.dataset import BaseDataset, ClassBalancedDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
 from mmdualhead.datasets import AnnotationError, SkeletonDataset, skeleton_dataset, write_store
@@ -93,6 +93,14 @@ def test_subsets(ann_file):
         assert [subset[index]['data_samples'].frame_dir for index in range(len(subset))] == expected
     few = SkeletonDataset(ann_file, PIPELINE, split='train', indices=[1, 3])
     assert [few[index]['data_samples'].frame_dir for index in range(2)] == [names[1], names[3]]
+
+
+def test_a_subset_does_not_remember_the_copies_before(ann_file):
+    """An object that is gone may leave its id to a step of a later data set's pipeline."""
+    remembered = BaseDataset._copy_without_annotation.__defaults__[0]
+    before = dict(remembered)
+    SkeletonDataset(ann_file, PIPELINE, split='train').get_subset(2)
+    assert remembered == before
 
 
 def test_class_balanced(ann_file):
