@@ -28,6 +28,7 @@ EXTRAS = {
     'mat': ['scipy'],
     'docs': ['sphinx', 'myst-parser'],
     'export': ['onnx', 'onnxscript', 'onnxruntime'],
+    'browser': ['selenium'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
 TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export')
