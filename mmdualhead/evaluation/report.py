@@ -65,7 +65,7 @@ class FusionReport:
         return '\n'.join([markdown_table(HEADER, self._rows()), '', *self.remarks]) + '\n'
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``fused``, ``streams`` (one a file, in order), ``pairs``, ``clips``, ``held_out``."""
+        """For JSON: ``fused``, ``streams`` (one per file, in order), ``pairs``, ``clips``, ``held_out``."""
         return {
             'fused': self._entry(self.fused),
             'streams': [

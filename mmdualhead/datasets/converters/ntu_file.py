@@ -105,7 +105,7 @@ def _parse_joints(blocks: list[list[bytes]], frames: list[int]) -> np.ndarray:
     numbers = as_float32(numbers)
     wrong = ~np.isfinite(numbers).all(axis=(1, 2))
     if wrong.any():
-        raise MalformedRecording(f'frame {frames[wrong.argmax()]}: a coordinate is no finite number')
+        raise MalformedRecording(f'frame {frames[wrong.argmax()]}: a coordinate is not a finite number')
     return numbers.transpose(0, 2, 1)
 
 
