@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from hashlib import blake2b
+from itertools import chain, compress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +19,7 @@ from mmdualhead.datasets.annotations.checks import (
     Finding,
     Report,
     check_table,
+    clip_name,
     tabulate,
 )
 from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role
@@ -113,6 +115,46 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)
+
+
+class ClipFacts(NamedTuple):
+    """What is known of n clips without their keypoints.
+
+    Attributes:
+        names: n names.
+        labels: n classes; a list of them each, where clips have several.
+        persons: (n,) M of the keypoints.
+        keys: (n,) hashes of name, class and number of frames, by which clips are known in other files.
+    """
+
+    names: list[str]
+    labels: list[Any]
+    persons: np.ndarray
+    keys: np.ndarray
+
+    @classmethod
+    def join(cls, parts: Sequence[ClipFacts]) -> ClipFacts:
+        """The facts of all clips of several data sets."""
+        names, labels, persons, keys = zip(*parts, strict=True)
+        return cls([*chain(*names)], [*chain(*labels)], np.concatenate(persons), np.concatenate(keys))
+
+
+def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
+    """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
+    if isinstance(clips, StoreClips):
+        index = clips.index
+        names, labels, shape = clips.names(), index['label'].tolist(), index['shape']
+    else:
+        if not clips or not all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
+            return None
+        names = [clip_name(clip, row) for row, clip in enumerate(clips)]
+        labels = [clip.get('label') for clip in clips]
+        shape = np.array([np.shape(clip['keypoint'])[:2] for clip in clips])
+    known = zip(names, labels, shape[:, 1].tolist(), strict=True)
+    keys = [
+        blake2b(f'{name}|{label}|{frames}'.encode(), digest_size=8).digest() for name, label, frames in known
+    ]
+    return ClipFacts(names, labels, shape[:, 0], np.frombuffer(b''.join(keys), '<u8'))
 
 
 class PickledAnnotations:

@@ -255,7 +255,7 @@ class Store(Sequence):
             raise AnnotationError(
                 f'{self.path}: a store holds one class per clip, multi_class=True needs a pickle'
             )
-        index = np.memmap(self.path / 'clips.bin', INDEX, mode='r')[clips.positions]
+        index = clips.index
         unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])
         return ClipTable(index['label'], index['shape'], index['power']), unscored
 
@@ -280,6 +280,17 @@ class StoreClips(Sequence):
         if is_integer(index):
             return self.store[int(self.positions[index])]
         return StoreClips(self.store, self.positions[index])
+
+    @property
+    def index(self) -> np.ndarray:
+        """The records of the clips."""
+        return np.memmap(self.store.path / 'clips.bin', INDEX, mode='r')[self.positions]
+
+    def names(self) -> list[str]:
+        """The names of the clips, without reading their keypoints."""
+        info = (self.store.path / 'info.bin').read_bytes()
+        places = zip(self.index['info'].tolist(), self.index['info_size'].tolist(), strict=True)
+        return [str(json.loads(info[start : start + size])['frame_dir']) for start, size in places]
 
     def __deepcopy__(self, _: dict) -> StoreClips:
         """Nothing in here changes, so copies of a data set share it."""

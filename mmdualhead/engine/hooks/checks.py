@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
@@ -32,6 +31,14 @@ from mmdualhead.engine.config_check import (
     misspelt_keys,
     network_input,
     parse_config,
+)
+from mmdualhead.engine.data_check import (
+    LoaderData,
+    Problems,
+    check_against_training,
+    check_evaluation,
+    check_network,
+    describe_training,
 )
 from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 
@@ -202,16 +209,23 @@ class ConfigCheckHook(Hook):
     Warned of are:
 
     * a top-level key that nothing reads but that looks like one that is read;
-    * a checkpoint that was trained on another stream, layout, normalization or protocol than it now meets;
-    * training and evaluation on the same clips, or with another normalization.
+    * a checkpoint that was trained on another stream, layout, normalization or protocol than it now meets, or
+      on clips that it is now evaluated on;
+    * training and evaluation on the same clips, at another scale, or with another normalization;
+    * more or fewer classes than the data have, or more persons.
 
     Raises:
-        RunError: training and evaluation are of different streams; a default hook has a misspelt name; a clip
-            has a label that the network has no class for; ``--seed`` is given where the config's seed wins.
+        RunError: training and evaluation are of different streams or units; the network takes other persons,
+            joints, channels or another layout than the data have; a clip has a label that the network has no
+            class for; a default hook has a misspelt name; ``--seed`` is given where the config's seed wins.
     """
 
+    def __init__(self) -> None:
+        self._data: dict[str, LoaderData] = {}
+        self._trained: list[dict[str, Any]] = []
+
     def before_run(self, runner: Runner) -> None:
-        """Look at the config and at the labels."""
+        """Look at the config and at the data."""
         for key, meant in misspelt_keys(runner.cfg).items():
             runner.logger.warning('the config has %r, which nothing reads. Is %r meant?', key, meant)
         for name, meant in misspelt_hooks(runner.cfg.get('default_hooks') or ()).items():
@@ -222,10 +236,41 @@ class ConfigCheckHook(Hook):
         for warning in warnings:
             runner.logger.warning('the data loaders of the config: %s', warning)
         _check_seed(runner)
-        _check_labels(runner)
+        self._check_data(runner)
+
+    def _check_data(self, runner: Runner) -> None:
+        """Compare the data of the loaders that were built since the last time with all else."""
+        loops = {'train': runner._train_loop, 'val': runner._val_loop, 'test': runner._test_loop}
+        for phase, loop in loops.items():
+            name = f'{phase}_dataloader'
+            if name in self._data or not isinstance(loop, BaseLoop):
+                continue
+            data = self._data[name] = LoaderData(name, loop.dataloader.dataset)
+            _tell(runner, check_network(runner.cfg, runner.model, data))
+            train = self._data.get('train_dataloader', data)
+            if train is not data:
+                _tell(runner, check_evaluation(train, data))
+
+    def before_save_checkpoint(self, _runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint remember what it was trained on, and what the one it began with was."""
+        if described := self._describe():
+            earlier = [trained for trained in self._trained if trained != described]
+            checkpoint['meta']['trained_on'] = [*earlier, described]
+
+    def _describe(self) -> dict[str, Any]:
+        train = self._data.get('train_dataloader')
+        return describe_training(train) if train is not None and train.sets else {}
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare the checkpoint's config with the running one."""
+        """Compare the data and the config of the checkpoint's training with the running ones."""
+        self._trained = list((checkpoint.get('meta') or {}).get('trained_on') or ())
+        is_training = isinstance(runner._train_loop, BaseLoop)
+        foreign = [trained for trained in self._trained if trained != self._describe()]
+        for data in self._data.values():
+            for trained in foreign if data.name != 'train_dataloader' else ():
+                faults, warnings = check_against_training(trained, data)
+                # Somebody who trains on may do so in other units.
+                _tell(runner, Problems([], faults + warnings) if is_training else Problems(faults, warnings))
         text = (checkpoint.get('meta') or {}).get('cfg')
         if not isinstance(text, str):
             return
@@ -235,14 +280,22 @@ class ConfigCheckHook(Hook):
         except (SyntaxError, AttributeError, TypeError):
             runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')
             return
-        loader = 'train_dataloader' if isinstance(runner._train_loop, BaseLoop) else 'test_dataloader'
+        loader = 'train_dataloader' if is_training else 'test_dataloader'
         found = differences(trained, network_input(runner.cfg, loader)) if trained else []
         if found:
             runner.logger.warning(
                 'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: %s', '; '.join(found)
             )
-        if loader == 'test_dataloader' and (leak := foreign_split(config, runner.cfg, loader)):
+        if not (is_training or self._trained) and (leak := foreign_split(config, runner.cfg, loader)):
             runner.logger.warning('THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was %s', leak)
+
+
+def _tell(runner: Runner, problems: Problems) -> None:
+    """End with the faults, or warn."""
+    if problems.faults:
+        raise RunError('; '.join(problems.faults))
+    for warning in problems.warnings:
+        runner.logger.warning('CHECK THE DATA: %s', warning)
 
 
 def _check_seed(runner: Runner) -> None:
@@ -254,24 +307,6 @@ def _check_seed(runner: Runner) -> None:
             f"--seed {given[0]} has no effect, since the config's randomness.seed={used} wins; "
             f'give --cfg-options randomness.seed={given[0]} instead'
         )
-
-
-def _check_labels(runner: Runner) -> None:
-    """Refuse labels that the network has no class for, before an epoch is spent."""
-    head = (runner.cfg.get('model') or {}).get('cls_head') or {}
-    classes: int | None = head.get('num_classes')
-    if classes is None:
-        return
-    for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
-        dataset: Any = getattr(getattr(loop, 'dataloader', None), 'dataset', None)
-        clips = getattr(dataset, 'data_list', None)
-        for clip in clips if isinstance(clips, list) else ():
-            label = clip.get('label')
-            if isinstance(label, int | np.integer) and not 0 <= label < classes:
-                raise RunError(
-                    f'{dataset.ann_file}, clip {clip.get("frame_dir")}: label {label}, expected '
-                    f'0..{classes - 1}, since model.cls_head.num_classes={classes}'
-                )
 
 
 def _clips(data_batch: Any) -> list[str]:

@@ -1,0 +1,282 @@
+"""What the data of a run contradict: its network, its other loaders, or the checkpoint it starts from.
+
+Some clips of each loader are taken through their pipeline and looked at as the network gets them. Classes and
+names are compared for all clips. S samples of a clip, M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+from mmdualhead.datasets.annotations.checks import SHOWN, is_integer, plural
+from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
+from mmdualhead.datasets.pipelines import step_skeleton
+from mmdualhead.engine.loaders import seed_all
+from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+
+PROBED = 16
+"""Clips of a loader that are taken through its pipeline."""
+
+REMEMBERED = 1024
+"""Clips of a training that a checkpoint remembers."""
+
+OTHER_UNIT, OTHER_SCALE = 8.0, 3.0
+"""Ratios of coordinates that are a fault, and that are worth a warning."""
+
+
+class Problems(NamedTuple):
+    """What was found: faults, which no one can mean, and warnings."""
+
+    faults: list[str]
+    warnings: list[str]
+
+
+class LoaderData:
+    """The data behind a loader.
+
+    Args:
+        name: of the loader, e.g. ``'train_dataloader'``.
+        dataset: its data set.
+    """
+
+    def __init__(self, name: str, dataset: Any) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.sets = list(_innermost(dataset))
+
+    @cached_property
+    def facts(self) -> ClipFacts | None:
+        """Of all clips; None where they are packed away, as ``PoseDataset`` does, or have no names."""
+        found = [clip_facts(getattr(part, 'data_list', ())) for part in self.sets]
+        known = [facts for facts in found if facts is not None]
+        return ClipFacts.join(known) if known and len(known) == len(found) else None
+
+    @cached_property
+    def inputs(self) -> list[np.ndarray]:
+        """Clips as the network gets them, each (S, M, T, V, C)."""
+        places = np.unique(np.linspace(0, len(self.dataset) - 1, PROBED).astype(int)) if self.sets else ()
+        with undisturbed_random():
+            seed_all(0)
+            clips = [self.dataset[int(place)] for place in places]
+        arrays = [
+            np.asarray(clip['inputs']) for clip in clips if isinstance(clip, Mapping) and 'inputs' in clip
+        ]
+        return [array for array in arrays if array.ndim == 5]
+
+    @cached_property
+    def scale(self) -> float:
+        """The median clip's root mean square, of the joints that are there; 0 where none are."""
+        sizes = [np.sqrt(np.mean(np.square(x[x.any(-1)], dtype=np.float64))) for x in self.inputs if x.any()]
+        return float(np.median(sizes)) if sizes else 0.0
+
+    @property
+    def skeletons(self) -> list[Skeleton]:
+        """The layouts that the data sets' steps or files name."""
+        found = []
+        for part in self.sets:
+            steps = getattr(getattr(part, 'pipeline', None), 'transforms', ())
+            named = [*map(step_skeleton, steps), _find_skeleton(part.metainfo.get('layout'))]
+            found += [skeleton for skeleton in named if skeleton is not None][:1]
+        return found
+
+    @property
+    def source(self) -> list[tuple[Any, Any]]:
+        """The file and the split of each data set."""
+        return [(part.ann_file, getattr(part, 'split', None)) for part in self.sets]
+
+
+def _innermost(dataset: Any) -> Iterator[BaseDataset]:
+    """The data sets of clips within RepeatDataset, ConcatDataset and the like."""
+    if isinstance(dataset, BaseDataset):
+        yield dataset
+        return
+    for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
+        if part is not None:
+            yield from _innermost(part)
+
+
+@contextmanager
+def undisturbed_random() -> Iterator[None]:
+    """Leave the random numbers of Python, NumPy and PyTorch as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def check_network(config: Mapping[str, Any], model: nn.Module, data: LoaderData) -> Problems:
+    """Compare what a loader gives with what the network takes: classes, layout, persons, joints, channels."""
+    problems = Problems([], [])
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    _check_classes(problems, getattr(getattr(model, 'cls_head', None), 'num_classes', None), data)
+    _check_layout(problems, config.get('model') or {}, data)
+    _check_shape(problems, getattr(model, 'backbone', None), data)
+    return problems
+
+
+def _check_classes(problems: Problems, classes: int | None, data: LoaderData) -> None:
+    if classes is None:
+        return
+    model = f'model.cls_head.num_classes={classes}'
+    if data.facts:
+        for name, label in zip(data.facts.names, data.facts.labels, strict=True):
+            if is_integer(label) and not 0 <= label < classes:
+                where = ', '.join(str(file) for file, _ in data.source)
+                problems.faults.append(
+                    f'{where}, clip {name}: label {label}, expected 0..{classes - 1}, since {model}'
+                )
+                break
+    for part in data.sets:
+        named = part.metainfo.get('classes')
+        if named and len(named) != classes:
+            problems.warnings.append(f'{part.ann_file} is of {len(named)} classes, but {model}')
+
+
+def _check_layout(problems: Problems, model: Mapping[str, Any], data: LoaderData) -> None:
+    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg')
+    if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
+        return
+    layout = graph.get('layout', 'nturgb+d')
+    wanted = _find_skeleton(layout)
+    for skeleton in data.skeletons if wanted else ():
+        if (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+            continue
+        line = (
+            f'the graph of the model is of layout {wanted.name!r} ({wanted.num_joints} joints), the data '
+            f'of {data.name} of layout {skeleton.name!r} ({skeleton.num_joints} joints)'
+        )
+        may_be_meant = isinstance(layout, Mapping) and skeleton.num_joints == wanted.num_joints
+        (problems.warnings if may_be_meant else problems.faults).append(line)
+
+
+def _find_skeleton(layout: Any) -> Skeleton | None:
+    """The skeleton of a layout; None where it is not defined our way, as in graphs of MMAction2."""
+    if not isinstance(layout, Mapping) and layout not in SKELETONS:
+        return None
+    try:
+        return get_skeleton(layout)
+    except (TypeError, ValueError):
+        return None
+
+
+def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderData) -> None:
+    taken = _input_shape(backbone)
+    for x in data.inputs:
+        found = (x.shape[1], x.shape[3], x.shape[4])
+        wrong = [
+            f'{key}={wanted} in the model, but the pipeline gives {plural(size, noun)}'
+            for key, noun, wanted, size in zip(
+                ('num_person', 'joints', 'in_channels'),
+                ('person', 'joint', 'channel'),
+                taken,
+                found,
+                strict=True,
+            )
+            if wanted not in (None, size)
+        ]
+        if wrong:
+            problems.faults.append(f'{data.name}: {", ".join(wrong)}')
+            return
+    most = data.facts.persons.max(initial=0) if data.facts else 0
+    if data.inputs and most == 1 < data.inputs[0].shape[1]:
+        problems.warnings.append(
+            f'{data.name}: no clip has a second person, so num_person=1 in pipeline and backbone is enough'
+        )
+
+
+def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
+    """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
+    shape = getattr(backbone, 'input_shape', None)
+    if shape is not None:
+        return shape
+    joints, channels = getattr(getattr(backbone, 'graph', None), 'num_node', None), None
+    features = getattr(getattr(backbone, 'data_bn', None), 'num_features', None)
+    if not joints or not features:
+        return None, joints, channels
+    channels = getattr(backbone, 'in_channels', None)
+    persons = features // (joints * channels) if channels and backbone.data_bn_type == 'MVC' else None
+    return persons, joints, channels
+
+
+def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Problems:
+    """Compare the data that a run trains on with those that it is evaluated on: clips, and units."""
+    problems = Problems([], [])
+    if train.facts and evaluated.facts and train.source != evaluated.source:
+        shared = np.flatnonzero(np.isin(evaluated.facts.keys, train.facts.keys))
+        if len(shared):
+            names = ', '.join(evaluated.facts.names[row] for row in shared[:SHOWN])
+            problems.warnings.append(
+                f'{len(shared):,} of {plural(len(evaluated.facts.names), "clip")} of {evaluated.name} are '
+                f'trained on, too: {names}{", ..." if len(shared) > SHOWN else ""}'
+            )
+    _check_scale(problems, (train.name, train.scale), (evaluated.name, evaluated.scale))
+    return problems
+
+
+def _check_scale(problems: Problems, one: tuple[str, float], other: tuple[str, float]) -> None:
+    if not one[1] or not other[1]:
+        return
+    ratio = max(one[1], other[1]) / min(one[1], other[1])
+    line = (
+        f'the coordinates of {other[0]} are {other[1] / one[1]:.3g} times as large as those of {one[0]} '
+        f'(root mean square {other[1]:.3g} and {one[1]:.3g})'
+    )
+    if ratio >= OTHER_UNIT:
+        problems.faults.append(f'{line}. Are they in another unit, or not normalized?')
+    elif ratio >= OTHER_SCALE:
+        problems.warnings.append(line)
+
+
+def describe_training(data: LoaderData) -> dict[str, Any]:
+    """What a checkpoint remembers of the data that it was trained on.
+
+    Returns:
+        ``splits``, the number of ``clips``, the keys of the ``sample`` of them whose keys are smallest, and
+        the ``scale`` of the input.
+    """
+    keys = np.sort(data.facts.keys) if data.facts else np.empty(0, np.uint64)
+    return dict(
+        splits=sorted({str(split) for _, split in data.source}),
+        clips=len(keys),
+        sample=[int(key) for key in keys[:REMEMBERED]],
+        scale=data.scale,
+    )
+
+
+def check_against_training(trained: Mapping[str, Any], data: LoaderData) -> Problems:
+    """Compare the data of an evaluation with those of :func:`describe_training`.
+
+    The sample of the training is all of its clips up to some key. Of the evaluated clips up to that key the
+    same share is in it as of all of them in the training.
+    """
+    problems = Problems([], [])
+    _check_scale(problems, ("the checkpoint's training", trained['scale']), (data.name, data.scale))
+    sample = np.array(trained['sample'], np.uint64)
+    if not data.facts or not len(sample):
+        return problems
+    keys = data.facts.keys
+    is_whole = trained['clips'] <= len(sample)
+    compared = keys if is_whole else keys[keys <= sample.max()]
+    shared = int(np.isin(compared, sample).sum())
+    if shared:
+        count = f'{shared:,}' if is_whole else f'about {round(shared / len(compared) * len(keys)):,}'
+        problems.warnings.append(
+            f'{count} of {plural(len(keys), "clip")} of {data.name} (split '
+            f'{", ".join(sorted({str(split) for _, split in data.source}))}) were trained on, in split '
+            f'{", ".join(trained["splits"])}'
+        )
+    return problems
