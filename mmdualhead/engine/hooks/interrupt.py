@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,15 +14,18 @@ from typing import Any
 
 import torch
 from mmaction.registry import HOOKS
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmdualhead.engine.checkpoints import AtomicBackend
+from mmdualhead.engine.hooks.resume import buffers_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FILE = 'interrupted.pth'
 """The checkpoint that an interrupted training leaves in its work_dir."""
+ECHO = 5.0
+"""Seconds within which SIGTERM counts once: schedulers signal all processes, and launchers theirs again."""
 
 
 def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
@@ -52,8 +56,9 @@ def _end_by_parent(parent: int) -> None:
 class InterruptHook(Hook):
     """Saves a checkpoint on SIGINT and SIGTERM; ``--resume`` then goes on with the next iteration.
 
-    The iteration, or the validation, in progress is finished first. A second signal stops at once. Signals to
-    all processes of the training, workers too, are as good as one to the main process.
+    The iteration, or the validation, in progress is finished first. A second signal stops at once; a second
+    SIGTERM only after :data:`ECHO`. Signals to all processes of the training, workers too, are as good as one
+    to the main process.
 
     ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
     ends it alone. ``mmdualhead train`` runs the training in its own process.
@@ -66,6 +71,7 @@ class InterruptHook(Hook):
 
     def __init__(self) -> None:
         self._received: int | None = None
+        self._since = 0.0
         self._handlers: dict[int, Any] = {}
         self._pid = os.getpid()
 
@@ -111,12 +117,14 @@ class InterruptHook(Hook):
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
-        self._received = number
-        self._restore()
-        name = signal.Signals(number).name
-        os.write(
-            2, f'\n{name}: saving as soon as the current step is done; once more stops at once\n'.encode()
-        )
+        if self._received is None:
+            self._received, self._since = number, time.monotonic()
+            name = signal.Signals(number).name
+            text = f'\n{name}: saving as soon as the current step is done; once more stops at once\n'
+            os.write(2, text.encode())
+        elif number != signal.SIGTERM or time.monotonic() > self._since + ECHO:
+            self._restore()
+            os.kill(os.getpid(), number)
 
     def _restore(self) -> None:
         while self._handlers:
@@ -132,6 +140,8 @@ class InterruptHook(Hook):
         return int(shared)
 
     def _save_and_stop(self, runner: Runner, number: int, meta: dict[str, Any]) -> None:
+        if get_world_size() > 1:  # the processes' running statistics differ until the epoch ends
+            meta['buffers'] = all_gather_object(buffers_of(runner.model))
         runner.save_checkpoint(runner.work_dir, FILE, meta=meta, backend_args={'backend': 'atomic'})
         path = Path(runner.work_dir, FILE)
         if is_main_process():

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mmaction.registry import HOOKS
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch import Tensor, nn
 
 from mmdualhead.engine.config_check import parse_config
 from mmdualhead.engine.loaders import EndlessBatches, NumberedBatches, make_resumable, seed_all
@@ -46,6 +48,9 @@ class ResumeHook(Hook):
         loop.dataloader = make_resumable(loop.dataloader, runner.seed)
         batches = loop.dataloader.batch_sampler
         self._done = 0
+        by_process = (self._meta or {}).get('buffers', ())
+        if len(by_process) == get_world_size():
+            _unwrapped(runner.model).load_state_dict(by_process[get_rank()], strict=False)
         if self._meta is None or not isinstance(batches, NumberedBatches):
             return
         if self._meta.get('sampler_seed') is not None:
@@ -98,6 +103,17 @@ class ResumeHook(Hook):
     def before_train_iter(self, runner: Runner, **_: Any) -> None:
         """Seed the network's random numbers, drop-out's for example."""
         seed_all(runner.seed, runner.iter, get_rank())
+
+
+def buffers_of(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers that checkpoints hold, on the CPU: running statistics, mostly."""
+    model = _unwrapped(model)
+    saved = model.state_dict()
+    return {name: saved[name].cpu() for name, _ in model.named_buffers() if name in saved}
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
 
 
 def _end_workers(iterator: Any) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import signal
 import time
@@ -126,18 +127,24 @@ def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     assert hook._received is None
 
 
-def test_second_signal_stops_at_once(capfd):
+@pytest.mark.parametrize(('number', 'pause', 'survived'), [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1)])
+def test_second_signal_stops_at_once(capfd, monkeypatch, number, pause, survived):
+    """But for an echo of SIGTERM: of a scheduler and of a launcher that it signals, too."""
     child = os.fork()
     if child == 0:
+        clock = itertools.count(step=pause)
+        monkeypatch.setattr(time, 'monotonic', lambda: next(clock))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         InterruptHook().before_train(NO_LOOPS)
-        for signals_survived in range(2):
-            os.write(1, b'%d signals survived\n' % signals_survived)
-            os.kill(os.getpid(), signal.SIGTERM)
+        for signals_survived in range(3):
+            os.kill(os.getpid(), signal.Signals[f'SIG{number}'])
+            os.write(1, b'%d signals survived\n' % (signals_survived + 1))
         os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == (0 if survived == 3 else -signal.Signals[f'SIG{number}'])
     printed = capfd.readouterr()
-    assert printed.out.splitlines() == ['0 signals survived', '1 signals survived']
-    assert 'SIGTERM: saving as soon as the current step is done' in printed.err
+    assert printed.out.splitlines() == [f'{i + 1} signals survived' for i in range(survived)]
+    assert printed.err.count(f'SIG{number}: saving as soon as the current step is done') == 1
 
 
 def _validate(rank, number, folder):
@@ -147,6 +154,7 @@ def _validate(rank, number, folder):
     if number:
         os.kill(os.getpid(), number)
     runner = SimpleNamespace(epoch=0, iter=4, work_dir=str(folder), save_checkpoint=lambda *_, **__: None)
+    runner.model = torch.nn.BatchNorm1d(2)
     runner.logger = MMLogger.get_instance('interrupt')
     try:
         hook.after_val_epoch(runner)
