@@ -9,7 +9,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -159,8 +159,33 @@ def distribute_without_cuda() -> None:
     MMDistributedDataParallel.__init__ = init
 
 
+def refuses_half_precision() -> bool:
+    """Whether mmengine refuses ``--amp`` here: it wants a GPU, although PyTorch needs none."""
+    from mmengine.device import get_device
+    from mmengine.optim.optimizer import amp_optimizer_wrapper
+
+    return get_device() == 'cpu' and isinstance(amp_optimizer_wrapper.GradScaler, type)
+
+
+def allow_half_precision() -> None:
+    """Let mmengine's AmpOptimWrapper run on the CPU, to try there what is to run on a GPU."""
+    import torch
+    from mmengine.optim.optimizer import amp_optimizer_wrapper
+    from mmengine.runner import amp
+
+    def autocast(
+        _device: Any = None, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
+    ) -> torch.autocast:
+        return torch.autocast('cpu', dtype, enabled, cache_enabled)
+
+    amp_optimizer_wrapper.is_cuda_available = lambda: True
+    amp_optimizer_wrapper.GradScaler = partial(torch.amp.GradScaler, 'cpu')
+    amp.autocast = autocast
+
+
 REPAIRS = (
     Repair('mmaction2 lacks its module localizers/drn', lacks_drn, add_drn),
     Repair("torch.load refuses mmengine's checkpoints", refuses_own_checkpoints, allow_own_checkpoints),
     Repair('mmengine needs CUDA for distributed training', lacks_cuda, distribute_without_cuda),
+    Repair('mmengine refuses --amp without a GPU', refuses_half_precision, allow_half_precision),
 )
