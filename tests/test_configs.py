@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from mmaction.registry import DATASETS, MODELS
+from mmaction.structures import ActionDataSample
 from mmengine.config import Config
+from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.pipelines import with_stream
@@ -43,6 +46,12 @@ MODELS_BY_NAME = {
     'stgcnpp': ('RecognizerGCN', 'STGCN'),
     'quickstart': ('DualHeadRecognizer', 'STGCBackbone'),
 }
+NETWORKS = (
+    *(f'{model}_{data}_j' for model in ('dualhead', 'msg3d', 'stgcn') for data in ('ntu60_xsub', 'utd_mhad')),
+    'stgcnpp_utd_mhad_j',
+    'quickstart_j',
+    *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py')),
+)
 STREAMS = ('j', 'b', 'jm', 'bm')
 MMACTION2 = Path(mmaction.__path__[0]) / '.mim/configs/skeleton/stgcn'
 NAMES_IN_MMACTION2 = ('joint', 'bone', 'joint-motion', 'bone-motion')
@@ -159,6 +168,31 @@ def test_the_model_builds(path, config):
         model = MODELS.build(config.model)
     if path.stem in PARAMETERS:
         assert sum(p.numel() for p in model.parameters()) == PARAMETERS[path.stem]
+
+
+@pytest.mark.parametrize(
+    'name', [*NETWORKS, *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py'))]
+)
+def test_every_parameter_learns_and_every_norm_can_be_synchronized(name):
+    """What training in several processes needs, without ``find_unused_parameters``."""
+    config = Config.fromfile(ROOT / f'{name}.py')
+    layout = layout_of(config)
+    joints = layout['num_node'] if isinstance(layout, dict) else get_skeleton(layout).num_joints
+    backbone = config.model.backbone
+    clip = torch.randn(1, 1, backbone.get('num_person', 2), 5, joints, backbone.get('in_channels', 3))
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        model = MODELS.build(config.model)
+    losses = model(clip, [ActionDataSample().set_gt_label(0)], mode='loss')
+    model.parse_losses(losses)[0].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
+
+    count = sum(isinstance(module, _BatchNorm) for module in model.modules())
+    converted = convert_sync_batchnorm(model, 'torch').modules()
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in converted) == count > 0
+
+
+def test_networks_are_of_all_families():
+    assert {Path(name).stem.split('_')[0] for name in NETWORKS} == MODELS_BY_NAME.keys()
 
 
 def test_only_the_stream_differs_between_streams(path, config):

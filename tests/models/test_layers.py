@@ -118,6 +118,13 @@ def test_cumulative_statistics():
     torch.testing.assert_close(dict(found.named_buffers()), dict(exact.named_buffers()))
 
 
+def test_foreign_norms_are_refused():
+    """mmcv's synchronized norm, for one, looks like PyTorch's but is not related to it."""
+    norm = torch.nn.Module()
+    with pytest.raises(TypeError, match="sync_bn='torch'"):
+        normalized_mixing(torch.randn(3, 2, 7, 4), torch.randn(6, 2, 1, 1), torch.randn(6), norm)
+
+
 def test_synchronized_norms_take_the_moments_of_all_workers(tmp_path):
     """Two processes with one and three clips learn what one learns from the four, and tell both gradients."""
     x, weight, bias = torch.randn(4, 2, 3, 5), torch.randn(6, 2, 1, 1), torch.randn(6)
