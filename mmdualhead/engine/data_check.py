@@ -18,7 +18,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from mmdualhead.datasets.annotations.checks import SHOWN, is_integer, plural
+from mmdualhead.datasets.annotations.checks import SHOWN, clip_name, plural
 from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
 from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.engine.loaders import seed_all
@@ -56,10 +56,19 @@ class LoaderData:
 
     @cached_property
     def facts(self) -> ClipFacts | None:
-        """Of all clips; None where they are packed away, as ``PoseDataset`` does, or have no names."""
-        found = [clip_facts(getattr(part, 'data_list', ())) for part in self.sets]
-        known = [facts for facts in found if facts is not None]
-        return ClipFacts.join(known) if known and len(known) == len(found) else None
+        """Of all clips; None where some are packed away, as ``PoseDataset`` does, or hold no keypoints."""
+        found = [clip_facts(part.data_list) for part in self.sets]
+        if not found or None in found:
+            return None
+        return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
+
+    def clip_name(self, row: int) -> str:
+        """Of a clip, by its row in :attr:`facts`."""
+        for part in self.sets:
+            if row < len(part.data_list):
+                return clip_name(part.data_list[row], row)
+            row -= len(part.data_list)
+        raise IndexError(row)
 
     @cached_property
     def inputs(self) -> list[np.ndarray]:
@@ -133,13 +142,13 @@ def _check_classes(problems: Problems, classes: int | None, data: LoaderData) ->
         return
     model = f'model.cls_head.num_classes={classes}'
     if data.facts:
-        for name, label in zip(data.facts.names, data.facts.labels, strict=True):
-            if is_integer(label) and not 0 <= label < classes:
-                where = ', '.join(str(file) for file, _ in data.source)
-                problems.faults.append(
-                    f'{where}, clip {name}: label {label}, expected 0..{classes - 1}, since {model}'
-                )
-                break
+        wrong = np.flatnonzero((data.facts.labels < 0) | (data.facts.labels >= classes))
+        if len(wrong):
+            files = ', '.join(dict.fromkeys(str(file) for file, _ in data.source))
+            problems.faults.append(
+                f'{files}, clip {data.clip_name(wrong[0])}: label {data.facts.labels[wrong[0]]}, expected '
+                f'0..{classes - 1}, since {model}'
+            )
     for part in data.sets:
         named = part.metainfo.get('classes')
         if named and len(named) != classes:
@@ -218,9 +227,9 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Problems:
     if train.facts and evaluated.facts and train.source != evaluated.source:
         shared = np.flatnonzero(np.isin(evaluated.facts.keys, train.facts.keys))
         if len(shared):
-            names = ', '.join(evaluated.facts.names[row] for row in shared[:SHOWN])
+            names = ', '.join(evaluated.clip_name(row) for row in shared[:SHOWN])
             problems.warnings.append(
-                f'{len(shared):,} of {plural(len(evaluated.facts.names), "clip")} of {evaluated.name} are '
+                f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} of {evaluated.name} are '
                 f'trained on, too: {names}{", ..." if len(shared) > SHOWN else ""}'
             )
     _check_scale(problems, (train.name, train.scale), (evaluated.name, evaluated.scale))

@@ -14,11 +14,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.skeletons import get_skeleton
+
 LABELS = 2**31  # what a label may be, so that stores can hold it
 SHOWN = 5  # clips named for each fault
 OUTLIER_LARGE = 100.0  # times the median clip's root mean square
 OUTLIER_SMALL = 1e-3
+ABSURD, UNSQUARABLE = 1e9, 1e18  # times the median clip's, and what a float32 network can't square
 MANY_PERSONS, FEW_FRAMES = 20, 6  # a clip of more persons in so few frames has its axes swapped
+META_KINDS: dict[str, tuple] = {
+    'dataset': ('a name', str),
+    'layout': ('a name or a definition', str, Mapping),
+    'classes': ('a list of names', list, tuple),
+    'normalized': ('True or False', bool, np.bool_),
+}
 HUGE = float(np.finfo(np.float64).max)
 
 
@@ -110,6 +119,31 @@ class Expectation(NamedTuple):
 def plural(count: int, noun: str) -> str:
     """``1 clip``, ``2,000 clips``."""
     return f'{count:,} {noun}{"" if count == 1 else "s"}'
+
+
+def check_meta(meta: Any) -> dict[str, Any]:
+    """What an annotation file says of all its clips, after a look at the fields that this package reads.
+
+    Raises:
+        AnnotationError: a field is of another kind than it has to be, or contradicts itself.
+    """
+    if meta is None:
+        return {}
+    if not isinstance(meta, Mapping):
+        raise AnnotationError(f'meta: expected a dict, found a {type(meta).__name__}')
+    for key, (expected, *kinds) in META_KINDS.items():
+        if meta.get(key) is not None and not isinstance(meta[key], tuple(kinds)):
+            raise AnnotationError(f'meta.{key}: expected {expected}, found {meta[key]!r}')
+    classes = list(meta.get('classes') or ())
+    wrong = [name for name in classes if not isinstance(name, str) or classes.count(name) > 1]
+    if wrong:
+        raise AnnotationError(f'meta.classes: expected different names, found {wrong[:SHOWN]}')
+    if isinstance(meta.get('layout'), Mapping):
+        try:
+            get_skeleton(meta['layout'])
+        except (TypeError, ValueError) as error:
+            raise AnnotationError(f'meta.layout: {error}') from None
+    return dict(meta)
 
 
 def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> Iterator[tuple[str, str, str]]:
@@ -307,6 +341,23 @@ class _Checker(NamedTuple):
             'With check=False, NormalizeSkeleton3D takes such joints as missing.',
         )
 
+        size = self._size()
+        absurd = np.isfinite(size) & ((size > ABSURD * self._usual_size()) | (size > UNSQUARABLE))
+        yield self.find(
+            'keypoint',
+            'coordinates of a person',
+            absurd,
+            lambda row: locate_largest(self.clip_at(row)['keypoint']),
+        )
+
+    def _size(self) -> np.ndarray:
+        """(n,) root mean squares."""
+        return np.sqrt(self.table.power)
+
+    def _usual_size(self) -> float:
+        size = self._size()[(self.table.power > 0) & np.isfinite(self.table.power)]
+        return float(np.median(size)) if len(size) else 1.0
+
     def _labels(self, label: np.ndarray) -> Finding:
         classes = self.expected.num_classes
         wrong = label < 0 if classes is None else (label < 0) | (label >= classes)
@@ -332,8 +383,7 @@ class _Checker(NamedTuple):
         yield self._outliers(empty)
 
     def _outliers(self, empty: np.ndarray) -> Finding:
-        size = np.sqrt(self.table.power)
-        usual = float(np.median(size[~empty])) if not empty.all() else 1.0
+        size, usual = self._size(), self._usual_size()
         outlying = ~empty & ((size > OUTLIER_LARGE * usual) | (size < OUTLIER_SMALL * usual))
         return self.find(
             'keypoint',
@@ -344,9 +394,18 @@ class _Checker(NamedTuple):
         )
 
 
+def locate_largest(keypoint: np.ndarray) -> str:
+    """Where a clip's largest coordinate is."""
+    place = np.unravel_index(np.abs(keypoint).argmax(), keypoint.shape)
+    return _at(keypoint, place)
+
+
+def _at(keypoint: np.ndarray, place: Sequence[int]) -> str:
+    person, frame, joint, channel = map(int, place)
+    return f'{keypoint[tuple(place)]} at person {person}, frame {frame}, joint {joint}, channel {channel}'
+
+
 def locate_nonfinite(keypoint: np.ndarray) -> str:
     """Where a clip's first NaN or infinity is, and how many there are."""
     wrong = np.argwhere(~np.isfinite(keypoint))
-    person, frame, joint, channel = map(int, wrong[0])
-    value = keypoint[tuple(wrong[0])]
-    return f'{value} at person {person}, frame {frame}, joint {joint}, channel {channel}; {len(wrong)} in all'
+    return f'{_at(keypoint, wrong[0])}; {len(wrong)} in all'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,8 +18,10 @@ from mmdualhead.datasets.annotations.checks import (
     Expectation,
     Finding,
     Report,
+    check_meta,
     check_table,
     clip_name,
+    is_integer,
     tabulate,
 )
 from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role
@@ -118,43 +120,33 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
 
 
 class ClipFacts(NamedTuple):
-    """What is known of n clips without their keypoints.
+    """What is known of n clips without their keypoints, small enough to be kept.
 
     Attributes:
-        names: n names.
-        labels: n classes; a list of them each, where clips have several.
+        labels: (n,) classes; 0 where a clip has several.
         persons: (n,) M of the keypoints.
         keys: (n,) hashes of name, class and number of frames, by which clips are known in other files.
     """
 
-    names: list[str]
-    labels: list[Any]
+    labels: np.ndarray
     persons: np.ndarray
     keys: np.ndarray
-
-    @classmethod
-    def join(cls, parts: Sequence[ClipFacts]) -> ClipFacts:
-        """The facts of all clips of several data sets."""
-        names, labels, persons, keys = zip(*parts, strict=True)
-        return cls([*chain(*names)], [*chain(*labels)], np.concatenate(persons), np.concatenate(keys))
 
 
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
     if isinstance(clips, StoreClips):
-        index = clips.index
-        names, labels, shape = clips.names(), index['label'].tolist(), index['shape']
-    else:
-        if not clips or not all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
-            return None
+        names, labels, shape = clips.names(), clips.index['label'], clips.index['shape']
+    elif clips and all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
         names = [clip_name(clip, row) for row, clip in enumerate(clips)]
         labels = [clip.get('label') for clip in clips]
         shape = np.array([np.shape(clip['keypoint'])[:2] for clip in clips])
-    known = zip(names, labels, shape[:, 1].tolist(), strict=True)
-    keys = [
-        blake2b(f'{name}|{label}|{frames}'.encode(), digest_size=8).digest() for name, label, frames in known
-    ]
-    return ClipFacts(names, labels, shape[:, 0], np.frombuffer(b''.join(keys), '<u8'))
+    else:
+        return None
+    known = zip(names, labels, shape[:, 1], strict=True)
+    keys = [blake2b(f'{name}|{label}|{n}'.encode(), digest_size=8).digest() for name, label, n in known]
+    single = np.array([int(label) if is_integer(label) else 0 for label in labels])
+    return ClipFacts(single, np.array(shape[:, 0]), np.frombuffer(b''.join(keys), '<u8'))
 
 
 class PickledAnnotations:
@@ -176,7 +168,10 @@ class PickledAnnotations:
             has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
             raise AnnotationError(f'{self.path}: expected {FORMAT}, found {has}')
         self.annotations, self._names = data['annotations'], data['split']
-        self.meta = dict(data.get('meta') or {})
+        try:
+            self.meta = check_meta(data.get('meta'))
+        except AnnotationError as error:
+            raise AnnotationError(f'{self.path}: {error}') from None
         self._check_containers()
         self.splits = [str(name) for name in self._names]
         first = self.annotations[0] if self.annotations else None

@@ -10,9 +10,10 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-from mmdualhead.datasets.annotations.checks import SHOWN, ClipTable, Expectation, plural
+from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, ClipTable, Expectation, plural
 from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
+from mmdualhead.datasets.annotations.store import Store
 from mmdualhead.datasets.pipelines import pipeline_expectation
 
 BINS = 8
@@ -36,7 +37,8 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
     """
     file = open_annotations(path)
     plans = expectations_of_file(file) if config is None else expectations_of_config(config, file)
-    sections, sound = [_heading(file)], True
+    damage, note = _damage(file)
+    sections, sound = ['\n'.join([_heading(file), *note, *(f'FAULT {line}' for line in damage)])], not damage
     for split, expected in plans.items():
         checked = check_split(file, split, expected)
         lines = [f'{split}: {plural(len(checked.clips), "clip")}']
@@ -48,6 +50,18 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
         sections.append('\n'.join(lines))
     sections.append('No faults.' if sound else 'There are faults: training on this file would not start.')
     return '\n\n'.join(sections), sound
+
+
+def _damage(file: AnnotationFile) -> tuple[list[str], list[str]]:
+    """What the checksums of a store say, and what to know of them."""
+    if not isinstance(file, Store):
+        return [], []
+    try:
+        damage = file.damage()
+    except AnnotationError as error:
+        return [], [f'note {error}']
+    more = len(damage) - SHOWN
+    return damage[:SHOWN] + ([f'and {more} more'] if more > 0 else []), ['  checksums: compared']
 
 
 def expectations_of_file(file: AnnotationFile) -> dict[str, Expectation]:

@@ -1,9 +1,10 @@
 """An annotation file that stays on disk: arrays and an index, read clip by clip.
 
 ``NAME.store/`` holds ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
-clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``) and for
-each split the positions of its clips (``split-0.npy``, ...). It means the same as the pickle
-``dict(split=..., annotations=...)``; tuples come back as lists.
+clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``), for each
+split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of each clip in ``crc.bin``, of
+the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
+come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
 where all workers share them, while the pages of a mapping would count as resident memory of every process
@@ -15,10 +16,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from mmdualhead.datasets.annotations.checks import (
     AnnotationError,
     ClipTable,
     Finding,
+    check_meta,
     entry_faults,
     is_integer,
     mean_square,
@@ -38,15 +40,14 @@ FORMAT = 'mmdualhead-store'
 VERSION = 1
 NO_SCORE = -1
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
-# Where a clip's keypoints, scores and other fields start in their files, their size, label, shape, power.
-RECORD = struct.Struct('<qqqiiiiiid')
+# Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
 INDEX = np.dtype(
     [
         *(('keypoint', '<i8'), ('score', '<i8'), ('info', '<i8')),
         *(('info_size', '<i4'), ('label', '<i4'), ('shape', '<i4', 4), ('power', '<f8')),
     ]
 )
-BINARIES = ('clips', 'keypoint', 'score', 'info')
+BINARIES = ('clips', 'keypoint', 'score', 'info', 'crc')
 
 
 class StoreWriter:
@@ -88,18 +89,17 @@ class StoreWriter:
         if name in self._positions:
             raise ValueError(f'{self.path}: a second clip named {name!r}')
         keypoint = np.ascontiguousarray(annotation['keypoint'], self._dtype)
-        score = annotation.get('keypoint_score')
+        scored = annotation.get('keypoint_score') is not None
+        score = np.ascontiguousarray(annotation['keypoint_score'], self._dtype) if scored else b''
         info = json.dumps(_other_fields(annotation), default=_plain).encode()
-        record = RECORD.pack(
+        starts = (
             self._append('keypoint', keypoint),
-            NO_SCORE if score is None else self._append('score', np.ascontiguousarray(score, self._dtype)),
+            self._append('score', score) if scored else NO_SCORE,
             self._append('info', info),
-            len(info),
-            int(annotation['label']),
-            *keypoint.shape,
-            mean_square(keypoint),
         )
-        self._append('clips', record)
+        known = (len(info), annotation['label'], keypoint.shape, mean_square(keypoint))
+        self._append('clips', np.array((*starts, *known), INDEX))
+        self._append('crc', np.array(_checksum(keypoint, score, info), '<u4'))
         self._positions[str(name)] = len(self._positions)
 
     def _append(self, name: str, data: Any) -> int:
@@ -134,7 +134,13 @@ class StoreWriter:
             file.close()
         header = dict(format=FORMAT, version=VERSION, dtype=self._dtype.name)
         header |= dict(clips=len(self._positions), splits=list(split), sizes=sizes, meta=self.meta)
-        (self._folder / 'meta.json').write_text(json.dumps(header, indent=1, default=_plain))
+        header['checksums'] = {
+            path.name: _checksum(path.read_bytes())
+            for path in sorted(self._folder.iterdir())
+            if path.suffix == '.npy' or path.stem in ('clips', 'crc')
+        }
+        header = json.loads(json.dumps(header, default=_plain))
+        (self._folder / 'meta.json').write_text(json.dumps(header | _own_checksum(header), indent=1))
         _replace(self._folder, self.path)
 
     def abort(self) -> None:
@@ -183,10 +189,11 @@ class Store(Sequence):
         if not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such store')
         try:
-            header = json.loads((self.path / 'meta.json').read_text())
+            self._header = header = json.loads((self.path / 'meta.json').read_text())
             self._dtype = np.dtype(header['dtype'])
-            self._clips, self.splits, self.meta = header['clips'], header['splits'], header['meta']
-            version, sizes = (header['format'], header['version']), header['sizes']
+            self._clips, self.splits = int(header['clips']), list(header['splits'])
+            self.meta, sizes = check_meta(header['meta']), dict(header['sizes'])
+            version = (header['format'], header['version'])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise AnnotationError(
                 f'{self.path} is not a store: meta.json: {type(error).__name__}: {error}'
@@ -197,24 +204,53 @@ class Store(Sequence):
             found = (self.path / name).stat().st_size if (self.path / name).exists() else 'no such file'
             if found != size:
                 raise AnnotationError(f'{self.path}: {name} should have {size} bytes, found {found}')
+        self._check_index(sizes)
+
+    def _check_index(self, sizes: Mapping[str, int]) -> None:
+        """Refuse records of clips that are not in the files."""
+        index = self.index
+        outside = (index['shape'] < 0).any(1)
+        for name, size in self._sizes(index).items():
+            start = np.where(size == 0, 0, index[name])
+            outside |= (start < 0) | (size < 0) | (start > sizes.get(f'{name}.bin', 0) - size)
+        if len(index) != self._clips or outside.any():
+            raise AnnotationError(
+                f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
+                f'{plural(int(outside.sum()), "record")} of clips outside of the files, of clip '
+                f'#{outside.argmax()} first. Copy or convert it again'
+            )
+
+    def _sizes(self, records: np.ndarray) -> dict[str, Any]:
+        """How many bytes the parts of clips have, by their records."""
+        joints, item = records['shape'][..., :3].prod(-1, np.int64), self._dtype.itemsize
+        return {
+            'keypoint': joints * records['shape'][..., 3] * item,
+            'score': joints * item * (records['score'] != NO_SCORE),
+            'info': records['info_size'],
+        }
+
+    @property
+    def index(self) -> np.ndarray:
+        """The records of all clips, mapped from disk."""
+        path = self.path / 'clips.bin'
+        return np.memmap(path, INDEX, mode='r') if path.stat().st_size else np.empty(0, INDEX)
 
     def __len__(self) -> int:
         return self._clips
 
     def __getitem__(self, position: Any) -> Any:
         position = range(self._clips)[position]
-        record = RECORD.unpack(self._read('clips', RECORD.size, position * RECORD.size))
-        keypoint, score, info, info_size, label, *shape, _ = record
+        (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
+        keypoint, score, info, info_size, label, shape, _ = record.item()
         annotation = json.loads(self._read('info', info_size, info))
-        annotation |= dict(
-            label=label, total_frames=shape[1], keypoint=self._array('keypoint', keypoint, shape)
-        )
+        annotation |= dict(label=label, total_frames=int(shape[1]))
+        annotation['keypoint'] = self._array('keypoint', keypoint, shape)
         if score != NO_SCORE:
             annotation['keypoint_score'] = self._array('score', score, shape[:3])
         return annotation
 
-    def _array(self, name: str, start: int, shape: Sequence[int]) -> np.ndarray:
-        size = int(np.prod(shape)) * self._dtype.itemsize
+    def _array(self, name: str, start: int, shape: np.ndarray) -> np.ndarray:
+        size = int(shape.prod(dtype=np.int64)) * self._dtype.itemsize
         return np.frombuffer(self._read(name, size, start), self._dtype).reshape(shape).copy()
 
     def _read(self, name: str, size: int, start: int) -> bytes:
@@ -232,9 +268,53 @@ class Store(Sequence):
     def __reduce__(self) -> tuple:
         return open_store, (self.path,)
 
+    def damage(self) -> list[str]:
+        """Read everything and compare it with the checksums.
+
+        Returns:
+            The files and clips whose bytes are not those that were written, one line each.
+
+        Raises:
+            ValueError: the store has no checksums, since an earlier version wrote it.
+        """
+        if 'checksums' not in self._header:
+            raise AnnotationError(f'{self.path}: no checksums; write it again to have some')
+        wrong = [] if _own_checksum(self._header).items() <= self._header.items() else ['meta.json']
+        for name, expected in self._header['checksums'].items():
+            path = self.path / name
+            if not path.exists() or _checksum(path.read_bytes()) != expected:
+                wrong.append(name)
+        return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
+
+    def _changed_clips(self) -> Iterator[str]:
+        for position, expected in enumerate(np.fromfile(self.path / 'crc.bin', '<u4').tolist()):
+            record = self.index[position]
+            sizes = {name: int(size) for name, size in self._sizes(record).items()}
+            parts = (self._read(name, size, int(record[name])) for name, size in sizes.items() if size)
+            if _checksum(*parts) == expected:
+                continue
+            try:
+                yield f'clip {self[position]["frame_dir"]!r} has changed'
+            except (ValueError, KeyError, TypeError):
+                yield f'clip #{position} has changed, its name, too'
+
     def positions(self, split: str) -> np.ndarray:
-        """The positions of a split's clips, mapped from disk."""
-        return np.load(self.path / f'split-{self.splits.index(split)}.npy', mmap_mode='r')
+        """The positions of a split's clips, mapped from disk.
+
+        Raises:
+            ValueError: they can't be read, or name clips that the store does not hold.
+        """
+        path = self.path / f'split-{self.splits.index(split)}.npy'
+        try:
+            positions = np.load(path, mmap_mode='r')
+            is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
+        except (OSError, ValueError, EOFError) as error:
+            raise AnnotationError(f'{path} (split {split!r}) is damaged: {error}') from None
+        if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
+            raise AnnotationError(
+                f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
+            )
+        return positions
 
     def select(self, split: str) -> StoreClips:
         """The annotations of a split."""
@@ -284,7 +364,7 @@ class StoreClips(Sequence):
     @property
     def index(self) -> np.ndarray:
         """The records of the clips."""
-        return np.memmap(self.store.path / 'clips.bin', INDEX, mode='r')[self.positions]
+        return self.store.index[self.positions]
 
     def names(self) -> list[str]:
         """The names of the clips, without reading their keypoints."""
@@ -303,6 +383,19 @@ def _read_at(descriptor: int, size: int, start: int) -> bytes:
     # Windows has no pread, and no fork after which processes would share the place in a file.
     os.lseek(descriptor, start, os.SEEK_SET)
     return os.read(descriptor, size)
+
+
+def _checksum(*parts: Any) -> int:
+    total = 0
+    for part in parts:
+        total = crc32(part, total)
+    return total
+
+
+def _own_checksum(header: Mapping[str, Any]) -> dict[str, int]:
+    """That of all else in a header."""
+    rest = {key: value for key, value in header.items() if key != 'checksum'}
+    return {'checksum': _checksum(json.dumps(rest, sort_keys=True).encode())}
 
 
 def _other_fields(annotation: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from mmdualhead.datasets.annotations.checks import (
     Expectation,
     Finding,
     Report,
+    check_meta,
     check_table,
     mean_square,
     tabulate,
@@ -185,3 +186,46 @@ def test_frames_before_persons_are_a_fault():
     clips = [make_clip(persons=40, frames=2, seed=seed) for seed in range(3)]
     report, _ = check(clips)
     assert 'shape (40, 2, 25, 3), which reads as (T, M, V, C)' in str(report.faults[0])
+
+
+@pytest.mark.parametrize('number', [1, 6])
+def test_coordinates_that_no_person_has_are_located(number):
+    clips = make_annotations(6)
+    for clip in clips[:number]:
+        clip['keypoint'][0, 3, 4, 1] = -1e30
+    report, _ = check(clips)
+    (fault,) = report.faults
+    assert fault.count == number
+    assert (
+        str(fault).splitlines()[1]
+        == '    S000: -1.0000000150474662e+30 at person 0, frame 3, joint 4, channel 1'
+    )
+
+
+@pytest.mark.parametrize(
+    ('meta', 'said'),
+    [
+        ([1], r'meta: expected a dict, found a list'),
+        ('layout', r'meta: expected a dict, found a str'),
+        (dict(layout=['coco']), r"meta\.layout: expected a name or a definition, found \['coco'\]"),
+        (dict(layout=dict(joints=2, bones=[(1, 5)])), r'meta\.layout: skeleton .*outside 0\.\.1'),
+        (dict(layout=dict(joints=2)), r'meta\.layout: .*bones'),
+        (dict(classes=27), r'meta\.classes: expected a list of names, found 27'),
+        (dict(classes=['a', 'b', 'a']), r"meta\.classes: expected different names, found \['a', 'a'\]"),
+        (dict(classes=['a', 2]), r'meta\.classes: expected different names, found \[2\]'),
+        (dict(normalized='False'), r"meta\.normalized: expected True or False, found 'False'"),
+        (dict(dataset=7), r'meta\.dataset: expected a name, found 7'),
+    ],
+)
+def test_meta_of_a_wrong_kind(meta, said):
+    with pytest.raises(AnnotationError, match=f'^{said}'):
+        check_meta(meta)
+
+
+def test_meta_with_everything():
+    meta = dict(
+        dataset='a', layout=dict(joints=2, bones=[(1, 0)]), classes=('a', 'b'), normalized=True, own=7
+    )
+    assert check_meta(meta) == meta
+    assert check_meta(None) == {}
+    assert check_meta(dict(layout=None, classes=None)) == dict(layout=None, classes=None)

@@ -50,6 +50,19 @@ def test_shows_faults_of_every_split(tmp_path):
     assert page.count('FAULT * label: expected 0..3 (num_classes=4), found otherwise in 1 clip:') == 2
 
 
+def test_compares_the_checksums_of_a_store(tmp_path):
+    path = tmp_path / 'data.store'
+    write_store(path, make_data())
+    page, sound = check_file(path)
+    assert sound
+    assert 'checksums: compared' in page
+    content = (path / 'keypoint.bin').read_bytes()
+    (path / 'keypoint.bin').write_bytes(b'?' + content[1:])
+    page, sound = check_file(path)
+    assert not sound
+    assert "FAULT clip 'S000' has changed" in page
+
+
 def test_a_config_says_what_is_expected(tmp_path, config):
     page, sound = check_file(save(tmp_path, make_data()), config)
     assert not sound

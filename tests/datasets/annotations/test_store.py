@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdualhead.datasets import StoreWriter, open_store, write_store
-from mmdualhead.datasets.annotations.checks import tabulate
-from mmdualhead.datasets.annotations.store import StoreClips
+from mmdualhead.datasets.annotations.checks import AnnotationError, tabulate
+from mmdualhead.datasets.annotations.store import INDEX, StoreClips
 from tests.datasets.clips import make_annotations, make_clip, make_data
 
 
@@ -182,3 +182,77 @@ def test_reading_everything_takes_no_memory(tmp_path):
     before = resident()
     assert sum(float(clip['keypoint'][0, 0, 0, 0]) for clip in clips) == sum(range(200))
     assert resident() - before < 10 * size  # of 200 * size bytes
+
+
+def flip(path, position):
+    """Change one bit."""
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_store_as_it_was_written_is_undamaged(store):
+    assert store.damage() == []
+
+
+@pytest.mark.parametrize(
+    ('name', 'position', 'said'),
+    [
+        ('keypoint.bin', 40, "clip 'S000' has changed"),
+        ('keypoint.bin', -1, "clip 'S005' has changed"),
+        ('score.bin', 0, "clip 'S002' has changed"),
+        ('info.bin', 0, 'clip #0 has changed, its name, too'),
+        ('info.bin', 16, "clip 'S100' has changed"),
+        ('clips.bin', 28, 'clips.bin has changed'),
+        ('split-0.npy', -8, 'split-0.npy has changed'),
+        ('crc.bin', 0, 'crc.bin has changed'),
+        ('meta.json', None, 'meta.json has changed'),
+    ],
+)
+@pytest.mark.fault('a bit of a store flips', '-', '`mmdualhead data check` names the clip or file')
+def test_a_flipped_bit_is_found(store, name, position, said):
+    flip(
+        store.path / name, (store.path / name).read_bytes().index(b'nturgb') if position is None else position
+    )
+    assert open_store(store.path).damage() == [said]
+
+
+def test_a_store_without_checksums_is_read(store, data):
+    header = json.loads((store.path / 'meta.json').read_text())
+    del header['checksums'], header['checksum'], header['sizes']['crc.bin']
+    (store.path / 'meta.json').write_text(json.dumps(header))
+    (store.path / 'crc.bin').unlink()
+    store = open_store(store.path)
+    np.testing.assert_equal(list(store), data['annotations'])
+    with pytest.raises(ValueError, match='no checksums'):
+        store.damage()
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('keypoint', 10**6),
+        ('keypoint', -5),
+        ('score', 10**6),
+        ('info', 10**6),
+        ('info_size', -1),
+        ('shape', 10**5),
+    ],
+)
+@pytest.mark.fault('a store whose index points out of its files', '-', 'refused, with the file and the clip')
+def test_an_index_out_of_range_is_refused(store, field, value):
+    records = np.fromfile(store.path / 'clips.bin', INDEX)
+    records[2][field] = value
+    records.tofile(store.path / 'clips.bin')
+    with pytest.raises(AnnotationError, match=r'own\.store: clips\.bin is damaged: .* clip #2 first'):
+        open_store(store.path)
+
+
+@pytest.mark.parametrize('positions', [[0, 6], [-1], [[0]], [0.5]])
+def test_a_split_out_of_range_is_refused(store, positions):
+    np.save(store.path / 'split-1.npy', positions)
+    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+        store.select('val')
+    (store.path / 'split-1.npy').write_bytes(b'x')
+    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+        store.select('val')
