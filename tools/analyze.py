@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from mmdualhead.evaluation.error_report import make_report, read_class_names
-from mmdualhead.evaluation.readers import read_clips, read_scores
+from mmdualhead.evaluation.readers import chosen_clips, read_scores
 from mmdualhead.visualization import draw_errors
 
 
@@ -24,6 +24,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
     parser.add_argument('--split', help='the split of --ann-file that was tested')
     parser.add_argument(
+        '--without-twins',
+        action='store_true',
+        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
+    )
+    parser.add_argument(
         '--out', type=Path, default=Path('errors'), help='folder of errors.md and the pictures'
     )
     return parser.parse_args()
@@ -31,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clips = read_clips(args.ann_file, args.split) if args.ann_file else None
+    clips = chosen_clips(args.ann_file, args.split, args.without_twins)
     classes = read_class_names(args.classes) if args.classes else None
     other = read_scores(args.against, clips) if args.against else None
     report = make_report(read_scores(args.pred, clips), classes, other)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mmdualhead.evaluation.ensemble import ensemble
-from mmdualhead.evaluation.readers import read_clips
+from mmdualhead.evaluation.readers import chosen_clips
 from mmdualhead.evaluation.scores import save_scores
 
 
@@ -30,6 +30,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=int, default=0, help='which fraction --search holds out')
     parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
     parser.add_argument('--split', help='the split of --ann-file that was tested')
+    parser.add_argument(
+        '--without-twins',
+        action='store_true',
+        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
+    )
     parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
     parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')
     parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for tools/analyze.py')
@@ -38,7 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clips = read_clips(args.ann_file, args.split) if args.ann_file else None
+    clips = chosen_clips(args.ann_file, args.split, args.without_twins)
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
     print(report.to_text())
     if args.json:

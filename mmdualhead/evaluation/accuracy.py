@@ -6,9 +6,11 @@ are scored above it; of equal scores the lower class index comes first, as in ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+from .scores import FUSED
 
 TOPK = (1, 5)
 
@@ -26,6 +28,18 @@ def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     true = np.take_along_axis(scores, labels[:, None], axis=1)
     before = np.arange(scores.shape[1]) < labels[:, None]
     return np.sum((scores > true) | ((scores == true) & before), axis=1)
+
+
+def ranks_by_head(heads: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """:func:`true_class_ranks` of each head, and of an ``oracle`` that always follows the better one.
+
+    Args:
+        heads: (N, K) scores by name; the oracle, there where several heads are, does not look at ``fused``.
+        labels: (N,), the true classes.
+    """
+    ranks = {head: true_class_ranks(scores, labels) for head, scores in heads.items()}
+    single = [rank for head, rank in ranks.items() if head != FUSED]
+    return {**ranks, 'oracle': np.min(single, axis=0)} if len(single) > 1 else ranks
 
 
 def class_accuracy(ranks: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

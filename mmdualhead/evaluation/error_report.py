@@ -14,7 +14,7 @@ import numpy as np
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.utils.tables import markdown_table, percent
 
-from .accuracy import accuracies, confusion_matrix, true_class_ranks
+from .accuracy import accuracies, confusion_matrix, ranks_by_head, true_class_ranks
 from .analysis import Calibration, accuracy_by_class, calibration, gains, most_confused
 from .fusion import join, to_probabilities
 from .scores import LabeledScores
@@ -72,11 +72,18 @@ class ErrorReport:
         return '\n'.join(lines) + '\n'
 
     def _head_table(self) -> str:
-        rows = []
-        for head, bins in self.calibrations.items():
-            ranks = true_class_ranks(self.heads[head], self.scores.labels)
-            figures = accuracies(ranks, self.scores.labels)
-            rows.append((head, *map(percent, (*figures.values(), bins.ece))))
+        labels, bins = self.scores.labels, self.calibrations
+        ranks = ranks_by_head(self.scores.heads, labels)
+        if self.other is not None:
+            ranks['other'] = true_class_ranks(self.other.fused, labels)
+        rows = [
+            (
+                head,
+                *map(percent, accuracies(rank, labels).values()),
+                percent(bins[head].ece) if head in bins else '-',
+            )
+            for head, rank in ranks.items()
+        ]
         return markdown_table(('score', 'top-1', 'top-5', 'mean class', 'calibration error (ECE)'), rows)
 
     def _confusion_table(self) -> str:

@@ -15,7 +15,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
-from .accuracy import TOPK, accuracies, true_class_ranks
+from .accuracy import TOPK, accuracies, ranks_by_head
 from .scores import FUSED, LabeledScores, head_scores, save_scores
 
 DUMP_NAME = 'scores.npz'
@@ -76,12 +76,8 @@ class DualHeadMetric(ScoreMetric):
 
     def compute(self, scores: LabeledScores) -> dict[str, float]:
         """Accuracies as fractions."""
-        ranks = {head: true_class_ranks(values, scores.labels) for head, values in scores.heads.items()}
-        heads = [rank for head, rank in ranks.items() if head != FUSED]
-        if len(heads) > 1:
-            ranks['oracle'] = np.min(heads, axis=0)
         metrics = {}
-        for head, rank in ranks.items():
+        for head, rank in ranks_by_head(scores.heads, scores.labels).items():
             prefix = '' if head == FUSED else f'{head}_'
             for name, value in accuracies(rank, scores.labels, self.topk).items():
                 metrics[prefix + name.replace('mean_class', 'mean1')] = value

@@ -6,13 +6,13 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.annotations.files import clips_with_twins, open_annotations
 from mmdualhead.utils.pickles import load_score_pickle
 
 from .scores import FUSED, LabeledScores, Scores, head_scores, load_scores, shorten
@@ -23,11 +23,19 @@ NAME_SUFFIXES = ('.skeleton', '.json')
 
 @dataclass(frozen=True)
 class Clips:
-    """Names and labels of N clips in the order of an annotation file, which is the order of testing."""
+    """Names and labels of N clips in the order of an annotation file, which is the order of testing.
+
+    Args:
+        source: the file.
+        names: N clip names.
+        labels: (N,) true classes.
+        left_out: names of those whose scores are not wanted.
+    """
 
     source: str
     names: tuple[str, ...]
     labels: np.ndarray
+    left_out: Collection[str] = ()
 
 
 def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
@@ -54,6 +62,27 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
         names = tuple(_strip_suffix(str(name)) for name in content[0])
         return Clips(str(ann_file), names, np.asarray(content[1], dtype=np.int64))
     raise ValueError(f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)')
+
+
+def chosen_clips(ann_file: str | Path | None, split: str | None, without_twins: bool) -> Clips | None:
+    """What the options of a command line say about the clips; None where they say nothing.
+
+    Args:
+        ann_file: see :func:`read_clips`.
+        split: see :func:`read_clips`.
+        without_twins: leave out test clips that are the same recording as a training clip, joint for joint.
+
+    Raises:
+        ValueError: as :func:`read_clips`; or twins are looked for without a file and its split.
+    """
+    if without_twins and not (ann_file and split):
+        raise ValueError('--without-twins needs --ann-file and --split, to compare the clips with the others')
+    if ann_file is None:
+        return None
+    clips = read_clips(ann_file, split)
+    if not without_twins:
+        return clips
+    return replace(clips, left_out=clips_with_twins(open_annotations(ann_file), str(split)))
 
 
 def _from_annotations(
@@ -94,7 +123,7 @@ def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
         clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
 
     Returns:
-        The scores, labeled where the file or ``clips`` has labels.
+        The scores, labeled where the file or ``clips`` has labels, without those that ``clips`` leaves out.
 
     Raises:
         FileNotFoundError: no such file, or a work dir without a dump.
@@ -202,7 +231,8 @@ def _with_labels(scores: Scores, clips: Clips) -> LabeledScores:
         rows = np.flatnonzero(scores.labels != labels)
         listed = shorten(f'{scores.names[i]} ({scores.labels[i]}, {labels[i]})' for i in rows)
         raise ValueError(f'{scores.source} and {clips.source} give other labels to {listed}')
-    return scores.with_labels(labels)
+    rows = [i for i, name in enumerate(scores.names) if name not in clips.left_out]
+    return scores.with_labels(labels).select(rows)
 
 
 def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:

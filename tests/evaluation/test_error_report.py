@@ -13,6 +13,8 @@ def test_tables_tell_heads_classes_and_confusions(make_scores):
     lines = text.splitlines()
     top1 = np.mean(scores.fused.argmax(axis=1) == scores.labels)
     assert any(line.startswith(f'| fused | {100 * top1:.2f} |') for line in lines)
+    right = [scores.heads[head].argmax(axis=1) == scores.labels for head in ('coarse', 'fine')]
+    assert any(line.startswith(f'| oracle | {100 * np.mean(right[0] | right[1]):.2f} |') for line in lines)
     rival = np.mean(other.fused.argmax(axis=1) == other.labels)
     assert any(line.startswith(f'| other | {100 * rival:.2f} |') for line in lines)
     assert '`other` is rival.' in lines

@@ -9,7 +9,7 @@ from mmengine.evaluator import DumpResults
 
 from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.evaluation.error_report import read_class_names
-from mmdualhead.evaluation.readers import find_dump, read_clips, read_scores
+from mmdualhead.evaluation.readers import chosen_clips, find_dump, read_clips, read_scores
 from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from mmdualhead.utils.pickles import UnsafePickleError
 
@@ -129,6 +129,24 @@ def test_a_split_must_be_scored_whole(make_scores, tmp_path, annotations):
     save_scores(make_scores(clips=61), tmp_path / 'scores.npz')
     with pytest.raises(ValueError, match=r'ann\.pkl \(val\) lacks what .* 1 clip: clip060'):
         read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
+
+
+def test_clips_that_train_under_another_name_are_left_out(make_scores, tmp_path, annotations):
+    content = pickle.loads(annotations.read_bytes())
+    rng = np.random.default_rng(0)
+    for item in content['annotations']:
+        item |= dict(total_frames=2, keypoint=rng.random((1, 2, 25, 3), dtype=np.float32))
+    trained, tested = content['annotations'][0], content['annotations'][3]
+    tested['keypoint'] = trained['keypoint'].copy()
+    dump(content, annotations)
+    save_scores(make_scores(dual=True), tmp_path / 'scores.npz')
+    read = read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', without_twins=True))
+    assert_same(read, make_scores(dual=True).select([i for i in range(60) if i != 2]))
+    assert_same(
+        read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', False)), make_scores(dual=True)
+    )
+    with pytest.raises(ValueError, match='--without-twins needs --ann-file and --split'):
+        chosen_clips(annotations, None, without_twins=True)
 
 
 def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):

@@ -26,7 +26,7 @@ from mmdualhead.datasets.annotations.checks import (
 )
 from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role
 from mmdualhead.datasets.annotations.store import StoreClips, open_store
-from mmdualhead.datasets.annotations.twins import find_twins
+from mmdualhead.datasets.annotations.twins import describe_twins, find_twins
 from mmdualhead.utils.pickles import load_annotations
 
 FORMAT = (
@@ -113,7 +113,7 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
     if not report.faults and protocol_and_role(split)[1] == 'test':
         for other in counterparts(split, file.splits):
             twins = find_twins(file, clips, table, other, expected.multi_class)
-            report.notes += [twins] if twins else []
+            report.notes += [describe_twins(twins, other, len(clips))] if twins else []
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)
@@ -147,6 +147,21 @@ def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     keys = [blake2b(f'{name}|{label}|{n}'.encode(), digest_size=8).digest() for name, label, n in known]
     single = np.array([int(label) if is_integer(label) else 0 for label in labels])
     return ClipFacts(single, np.array(shape[:, 0]), np.frombuffer(b''.join(keys), '<u8'))
+
+
+def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
+    """The clips of a split that are the same recording as a clip of its counterparts, under another name.
+
+    Raises:
+        AnnotationError: the file has no such split, or clips that are malformed.
+    """
+    if split not in file.splits:
+        raise AnnotationError(f'{file.path} has no split {split!r}; it has {sorted(file.splits)}')
+    clips = file.select(split)
+    table, malformed = file.table(clips, False)
+    Report(malformed).raise_faults(f'{file.path}, split {split!r}')
+    others = counterparts(split, file.splits)
+    return {name for other in others for name in find_twins(file, clips, table, other, False)}
 
 
 class PickledAnnotations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def find_twins(
     file: AnnotationFile, clips: Sequence[dict], table: ClipTable, split: str, multi_class: bool
-) -> Finding | None:
+) -> dict[str, str]:
     """Look for clips whose keypoints equal those of a clip in another split, number by number.
 
     Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
@@ -29,29 +29,38 @@ def find_twins(
         multi_class: whether labels are lists.
 
     Returns:
-        What was found; None if there is no such clip, or if the other split is malformed.
+        The twin of each clip that has one, by name; none at all if the other split is malformed.
     """
     others = file.select(split)
     other_table, malformed = file.table(others, multi_class)
     if malformed:
-        return None
+        return {}
     candidates = defaultdict(list)
     for row, key in enumerate(_keys(other_table)):
         candidates[key].append(row)
-    found = []
+    found = {}
     for row, key in enumerate(_keys(table)):
         twin = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
         if twin is not None:
-            found.append((_name(clips[row]), f'equals {_name(others[twin])}'))
-    if not found:
-        return None
-    rest = len(clips) - len(found)
+            found[_name(clips[row])] = _name(others[twin])
+    return found
+
+
+def describe_twins(twins: Mapping[str, str], split: str, clips: int) -> Finding:
+    """The note on clips that have a twin.
+
+    Args:
+        twins: of :func:`find_twins`, not empty.
+        split: the other split.
+        clips: how many were looked at.
+    """
     return Finding(
         'keypoint',
         f'no clip with the keypoints of one in {split!r}',
-        tuple(found[:SHOWN]),
-        len(found),
-        f'An accuracy on this split counts them; say it for the other {rest} clips, too.',
+        tuple((name, f'equals {twin}') for name, twin in list(twins.items())[:SHOWN]),
+        len(twins),
+        f'An accuracy on this split counts them; say it for the other {clips - len(twins)} clips, too: '
+        '--without-twins of tools/ensemble.py and tools/analyze.py.',
     )
 
 
