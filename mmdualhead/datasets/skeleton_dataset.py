@@ -57,8 +57,7 @@ class SkeletonDataset(PoseDataset):
         ann_source: str = '',
         **kwargs: Any,
     ) -> None:
-        # MMEngine builds steps by the default scope, which Python code may not have set.
-        steps = [TRANSFORMS.build(step) if isinstance(step, Mapping) else step for step in pipeline]
+        steps = [_build_step(step) if isinstance(step, Mapping) else step for step in pipeline]
         self.check = check
         self.ann_source = ann_source
         # Forked workers share arrays as they are; packing them into one buffer to that end, MMEngine's
@@ -95,8 +94,9 @@ class SkeletonDataset(PoseDataset):
     def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:
         """The clips of a split that can be used, after ending on faults and telling the rest."""
         training = not self.test_mode and protocol_and_role(split)[1] != 'test'
+        classes = [count for count in (self.num_classes, len(file.meta.get('classes') or ())) if count]
         expected = pipeline_expectation(self.pipeline.transforms, file)._replace(
-            num_classes=self.num_classes, training=training, multi_class=self.multi_class
+            num_classes=min(classes, default=None), training=training, multi_class=self.multi_class
         )
         apart = 'skeleton' in self.data_prefix or 'DecompressPose' in map(step_name, self.pipeline.transforms)
         report, clips, _ = check_split(file, split, None if apart else expected)
@@ -129,3 +129,13 @@ class SkeletonDataset(PoseDataset):
         if isinstance(self.data_list, StoreClips) and not isinstance(indices, int):
             return self.data_list[np.asarray(indices, np.int64)]
         return super()._get_unserialized_subset(indices)
+
+
+def _build_step(config: Mapping[str, Any]) -> Callable:
+    """A step; MMEngine would look in the default scope, which Python code may not have set."""
+    try:
+        return TRANSFORMS.build(config)
+    except (TypeError, ValueError) as error:
+        while isinstance(error.__context__, type(error)):  # the registry's own words come in between
+            error = error.__context__
+        raise AnnotationError(f'the pipeline has {dict(config)}: {error}') from error

@@ -21,6 +21,7 @@ from torch import nn
 from mmdualhead.datasets.annotations.checks import SHOWN, clip_name, plural
 from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
 from mmdualhead.datasets.pipelines import step_skeleton
+from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.loaders import seed_all
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
@@ -76,11 +77,16 @@ class LoaderData:
         places = np.unique(np.linspace(0, len(self.dataset) - 1, PROBED).astype(int)) if self.sets else ()
         with undisturbed_random():
             seed_all(0)
-            clips = [self.dataset[int(place)] for place in places]
-        arrays = [
-            np.asarray(clip['inputs']) for clip in clips if isinstance(clip, Mapping) and 'inputs' in clip
-        ]
+            clips = [self._load(int(place)) for place in places]
+        arrays = [np.asarray(clip['inputs']) for clip in clips if 'inputs' in clip]
         return [array for array in arrays if array.ndim == 5]
+
+    def _load(self, place: int) -> Mapping[str, Any]:
+        try:
+            clip = self.dataset[place]
+        except ValueError as error:
+            raise RunError(f'{self.name}: the pipeline fails with clip #{place}: {error}') from error
+        return clip if isinstance(clip, Mapping) else {}
 
     @cached_property
     def scale(self) -> float:
@@ -185,6 +191,9 @@ def _find_skeleton(layout: Any) -> Skeleton | None:
 def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderData) -> None:
     taken = _input_shape(backbone)
     for x in data.inputs:
+        if 0 in x.shape:
+            problems.faults.append(f'{data.name}: the pipeline gives clips without frames, shape {x.shape}')
+            return
         found = (x.shape[1], x.shape[3], x.shape[4])
         wrong = [
             f'{key}={wanted} in the model, but the pipeline gives {plural(size, noun)}'

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
 from mmdualhead.datasets.transforms.normalize import rotation_about
+from mmdualhead.datasets.transforms.step import Step, take
 from mmdualhead.skeletons import get_skeleton
 
 AXES = np.eye(3)
 
 
-class _LinearMap(BaseTransform):
+class _LinearMap(Step):
     """``x' = A x`` for every joint, with one random A a clip.
 
     Args:
@@ -34,8 +34,7 @@ class _LinearMap(BaseTransform):
 
     def __init__(self, amount: float | Sequence[float]) -> None:
         self.amount = np.asarray(amount, np.float64)
-        if (self.amount < 0).any():
-            raise ValueError(f"{type(self).__name__}: amounts can't be negative, found {amount!r}")
+        self.require((self.amount >= 0).all(), 'amounts of at least 0', amount)
 
     def matrix(self, size: int) -> np.ndarray:
         """A random (C, C) matrix."""
@@ -54,9 +53,6 @@ class _LinearMap(BaseTransform):
 
     def _draw(self, shape: int | tuple[int, ...]) -> np.ndarray:
         return np.random.uniform(-1, 1, shape) * self.amount
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({self.amount.tolist()})'
 
 
 @TRANSFORMS.register_module()
@@ -113,7 +109,7 @@ class RandomShear(_LinearMap):
 
 
 @TRANSFORMS.register_module()
-class JointDropout(BaseTransform):
+class JointDropout(Step):
     """Lose joints: each is zero in all frames with probability p, of all persons; never all of them.
 
     Args:
@@ -121,7 +117,8 @@ class JointDropout(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.1) -> None:
-        self.prob = check_probability(self, prob)
+        self.prob = prob
+        self.require(0 <= prob <= 1, 'a probability', prob)
 
     def transform(self, results: dict) -> dict:
         joints = results['keypoint'].shape[2]
@@ -132,12 +129,9 @@ class JointDropout(BaseTransform):
             results['keypoint_score'] = results['keypoint_score'] * kept
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(prob={self.prob})'
-
 
 @TRANSFORMS.register_module()
-class JointJitter(BaseTransform):
+class JointJitter(Step):
     """Add sensor noise: ``x' = x + N(0, σ²)`` for every coordinate of every joint that is not missing.
 
     Args:
@@ -145,9 +139,8 @@ class JointJitter(BaseTransform):
     """
 
     def __init__(self, sigma: float = 0.01) -> None:
-        if sigma < 0:
-            raise ValueError(f"JointJitter: sigma can't be negative, found {sigma}")
         self.sigma = sigma
+        self.require(sigma >= 0, 'sigma of at least 0', sigma)
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
@@ -155,12 +148,9 @@ class JointJitter(BaseTransform):
         results['keypoint'] = keypoint + noise * keypoint.any(-1, keepdims=True)
         return results
 
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(sigma={self.sigma})'
-
 
 @TRANSFORMS.register_module()
-class MirrorSkeleton(BaseTransform):
+class MirrorSkeleton(Step):
     """Mirror the whole clip: left and right joints change places and x its sign.
 
     Args:
@@ -173,26 +163,20 @@ class MirrorSkeleton(BaseTransform):
 
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', prob: float = 0.5) -> None:
         self.skeleton = get_skeleton(layout)
-        self.prob = check_probability(self, prob)
-        if not self.skeleton.pairs:
-            raise ValueError(f'MirrorSkeleton: layout {self.skeleton.name!r} has no left-right pairs')
+        self.prob = prob
+        self.require(0 <= prob <= 1, 'a probability', prob)
+        self.require(self.skeleton.pairs, 'a layout with left-right pairs', self.skeleton.name)
 
     def transform(self, results: dict) -> dict:
         if np.random.rand() >= self.prob:
             return results
-        mirrored = results['keypoint'].take(self.skeleton.mirror, axis=2)
-        mirrored[..., 0] *= -1
-        results['keypoint'] = mirrored
-        if 'keypoint_score' in results:
-            results['keypoint_score'] = results['keypoint_score'].take(self.skeleton.mirror, axis=2)
+        take(results, self.skeleton.mirror, axis=2)
+        results['keypoint'][..., 0] *= -1
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(layout={self.skeleton.name!r}, prob={self.prob})'
 
 
 @TRANSFORMS.register_module()
-class TemporalCropResize(BaseTransform):
+class TemporalCropResize(Step):
     """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
 
     Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
@@ -203,10 +187,10 @@ class TemporalCropResize(BaseTransform):
     """
 
     def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), length: int | None = None) -> None:
-        if not 0 < ratio[0] <= ratio[1] <= 1:
-            raise ValueError(f'TemporalCropResize: ratio needs 0 < low <= high <= 1, found {ratio}')
         self.ratio = ratio
         self.length = length
+        self.require(0 < ratio[0] <= ratio[1] <= 1, 'a ratio with 0 < low <= high <= 1', ratio)
+        self.require_counts(length=1 if length is None else length)
 
     def transform(self, results: dict) -> dict:
         frames = results['keypoint'].shape[1]
@@ -218,9 +202,6 @@ class TemporalCropResize(BaseTransform):
             results['keypoint_score'] = interpolate(results['keypoint_score'][..., None], times)[..., 0]
         results['total_frames'] = len(times)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(ratio={self.ratio}, length={self.length})'
 
 
 def interpolate(keypoint: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -240,10 +221,3 @@ def interpolate(keypoint: np.ndarray, times: np.ndarray) -> np.ndarray:
     present = np.asarray(keypoint.any(-1))
     whole = (present[:, before] & present[:, after])[..., None]
     return np.where(whole, blend, keypoint[:, np.rint(times).astype(np.int64)])
-
-
-def check_probability(transform: BaseTransform, prob: float) -> float:
-    """The probability, if it is one."""
-    if not 0 <= prob <= 1:
-        raise ValueError(f'{type(transform).__name__}: prob is a probability, found {prob}')
-    return prob

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
+
+from mmdualhead.datasets.transforms.step import Step
 
 
 def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
@@ -32,7 +33,7 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
 
 
 @TRANSFORMS.register_module()
-class FormatSkeletonInput(BaseTransform):
+class FormatSkeletonInput(Step):
     """Shape a clip as the network takes it: (N, M, T, V, C) float32, C-contiguous.
 
     MMAction2's ``FormatGCNInput``, except that of more than ``num_person`` persons not the first but the most
@@ -48,6 +49,7 @@ class FormatSkeletonInput(BaseTransform):
 
     def __init__(self, num_person: int = 2) -> None:
         self.num_person = num_person
+        self.require_counts(num_person=num_person)
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
@@ -67,6 +69,3 @@ class FormatSkeletonInput(BaseTransform):
         full[:, persons:] = 0
         results['keypoint'] = full
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(num_person={self.num_person})'

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
+from mmdualhead.datasets.transforms.step import Step
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
@@ -167,7 +167,7 @@ def _reference_frame(present: np.ndarray, finite: np.ndarray, skeleton: Skeleton
 
 
 @TRANSFORMS.register_module()
-class NormalizeSkeleton3D(BaseTransform):
+class NormalizeSkeleton3D(Step):
     """:func:`normalize_clip` as a step of a pipeline.
 
     A clip that says ``normalized=True`` (from a file whose ``meta`` says so) passes unchanged.
@@ -197,6 +197,3 @@ class NormalizeSkeleton3D(BaseTransform):
         if clip.center is not None:
             results['body_center'] = clip.center
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(layout={self.skeleton.name!r})'

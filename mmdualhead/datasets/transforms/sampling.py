@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
+
+from mmdualhead.datasets.transforms.step import Step, take
 
 TEST_SEED = 255  # MMAction2's
 
@@ -63,7 +64,7 @@ def fixed_indices(num_frames: int, clip_len: int, num_clips: int, seed: int) -> 
 
 
 @TRANSFORMS.register_module()
-class UniformSampleClips(BaseTransform):
+class UniformSampleClips(Step):
     """Sample frames uniformly.
 
     MMAction2's ``UniformSampleFrames`` followed by ``PoseDecode`` in one step, with the same frames for the
@@ -86,6 +87,7 @@ class UniformSampleClips(BaseTransform):
         self.num_clips = num_clips
         self.test_mode = test_mode
         self.seed = seed
+        self.require_counts(clip_len=clip_len, num_clips=num_clips)
 
     def transform(self, results: dict) -> dict:
         num_frames = _num_frames(results)
@@ -93,24 +95,16 @@ class UniformSampleClips(BaseTransform):
             indices = fixed_indices(num_frames, self.clip_len, self.num_clips, self.seed)
         else:
             indices = uniform_indices(num_frames, self.clip_len, self.num_clips, np.random)
-        for key in ('keypoint', 'keypoint_score'):
-            if key in results:
-                results[key] = results[key].take(indices, axis=1).astype(np.float32, copy=False)
+        take(results, indices, axis=1, dtype=np.float32)
         results['frame_inds'] = indices.astype(np.int32)
         results['clip_len'] = self.clip_len
         results['num_clips'] = self.num_clips
         results['frame_interval'] = None
         return results
 
-    def __repr__(self) -> str:
-        return (
-            f'{type(self).__name__}(clip_len={self.clip_len}, num_clips={self.num_clips}, '
-            f'test_mode={self.test_mode}, seed={self.seed})'
-        )
-
 
 @TRANSFORMS.register_module()
-class ReplayPad(BaseTransform):
+class ReplayPad(Step):
     """Bring a clip to a fixed length: play it again from the start until it is full, cut what is longer.
 
     ``x'_t = x_(t mod T)``; the paper does this before bones and motion are formed. MMAction2's ``PadTo`` with
@@ -124,17 +118,13 @@ class ReplayPad(BaseTransform):
 
     def __init__(self, length: int) -> None:
         self.length = length
+        self.require_counts(length=length)
 
     def transform(self, results: dict) -> dict:
         indices = np.arange(self.length) % _num_frames(results)
-        for key in ('keypoint', 'keypoint_score'):
-            if key in results:
-                results[key] = results[key].take(indices, axis=1)
+        take(results, indices, axis=1)
         results['total_frames'] = self.length
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(length={self.length})'
 
 
 def _num_frames(results: dict) -> int:

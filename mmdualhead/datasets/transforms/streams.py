@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
-from mmcv.transforms import BaseTransform
 
+from mmdualhead.datasets.transforms.step import Step
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 Form = Callable[[np.ndarray, Skeleton, bool], np.ndarray]
@@ -118,7 +118,7 @@ register_stream('bm', 'bone motion')(
 
 
 @TRANSFORMS.register_module()
-class SkeletonStream(BaseTransform):
+class SkeletonStream(Step):
     """Turn joints into the stream that the network is trained on.
 
     Equal to MMAction2's ``GenSkeFeat`` where that knows the layout, which here may be any. A
@@ -155,6 +155,3 @@ class SkeletonStream(BaseTransform):
             scored = True
         results['keypoint'] = make_streams(keypoint, self.skeleton, self.parts, scored)
         return results
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}(layout={self.skeleton.name!r}, stream={self.stream!r})'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 
 SHOWN = 16
 """How many clips an error message lists."""
+
+HUGE = 1e12
+"""Inputs from which on a network overflows."""
 
 
 class NonFiniteError(RunError):
@@ -317,12 +321,16 @@ def _clips(data_batch: Any) -> list[str]:
 
 
 def _describe(data_batch: Any) -> str:
-    """The clips of a batch, those with a NaN or infinity in their input first."""
+    """The clips of a batch, only those at fault if their input shows it."""
     clips = _clips(data_batch)
     inputs = data_batch.get('inputs', ()) if isinstance(data_batch, Mapping) else ()
-    bad = [clip for clip, x in zip(clips, inputs, strict=False) if not torch.as_tensor(x).isfinite().all()]
-    if bad:
+    largest = {
+        clip: float(torch.as_tensor(x).abs().max()) for clip, x in zip(clips, inputs, strict=False) if len(x)
+    }
+    if bad := [clip for clip, size in largest.items() if not math.isfinite(size)]:
         return f'The input of {_some(bad)} is not finite.'
+    if bad := [f'{clip} ({size:.3g})' for clip, size in largest.items() if size > HUGE]:
+        return f'The input is finite, but huge, of {_some(bad)}.'
     return f'The inputs are finite. Clips of the batch: {_some(clips)}.'
 
 

@@ -171,8 +171,9 @@ def test_missing_joints_are_not_blended():
         lambda: MirrorSkeleton(dict(joints=2, bones=[(1, 0)])),
         lambda: TemporalCropResize((0, 1)),
         lambda: TemporalCropResize((0.8, 0.5)),
+        lambda: TemporalCropResize(length=0),
     ],
 )
 def test_wrong_arguments(make):
-    with pytest.raises(ValueError, match=r'negative|probability|pairs|ratio'):
+    with pytest.raises(ValueError, match=r'at least 0|probability|pairs|ratio|length of at least 1'):
         make()

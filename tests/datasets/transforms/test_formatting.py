@@ -61,3 +61,8 @@ def test_all_streams_keep_the_same_persons():
 def test_samples_that_do_not_divide():
     with pytest.raises(ValueError, match=r"'S000'.*30 frames.*7 samples"):
         FormatSkeletonInput().transform(make_clip(1, 30, num_clips=7))
+
+
+def test_no_person_is_refused():
+    with pytest.raises(ValueError, match=r'^FormatSkeletonInput: expected num_person of at least 1, found 0'):
+        FormatSkeletonInput(0)

@@ -67,3 +67,13 @@ def test_replay_cuts_and_takes_scores_along():
 def test_no_frames_names_the_clip(step):
     with pytest.raises(ValueError, match=r"'S004'.*no frames"):
         step.transform(make_clip(1, 0, seed=4))
+
+
+@pytest.mark.parametrize('counts', [dict(clip_len=0), dict(clip_len=-1), dict(clip_len=9, num_clips=0)])
+def test_samples_of_nothing_are_refused(counts):
+    with pytest.raises(
+        ValueError, match=r'^UniformSampleClips: expected (clip_len|num_clips) of at least 1, found'
+    ):
+        UniformSampleClips(**counts)
+    with pytest.raises(ValueError, match=r'^ReplayPad: expected length of at least 1, found 1\.5'):
+        ReplayPad(1.5)

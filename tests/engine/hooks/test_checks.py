@@ -56,6 +56,12 @@ class TestFiniteCheckHook:
             make_runner(train=clips).train()
         assert not list((tmp_path / 'run').glob('*.pth'))
 
+    def test_clip_with_huge_numbers_is_named(self, make_runner):
+        clips = Clips()
+        clips.inputs[5, 1] = 1e38
+        with pytest.raises(NonFiniteError, match=r'input is finite, but huge, of clip5 \(1e\+38\)\.'):
+            make_runner(train=clips).train()
+
     def test_learning_rate_too_high_stops_training_with_finite_inputs(self, make_runner):
         with pytest.raises(NonFiniteError, match=r'learning rate 9.*The inputs are finite. Clips of the'):
             make_runner(rate=1e38).train()

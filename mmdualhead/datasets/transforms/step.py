@@ -1,0 +1,46 @@
+"""What our pipeline steps have in common."""
+
+from __future__ import annotations
+
+from inspect import signature
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+
+
+class Step(BaseTransform):
+    """A step that keeps its arguments as attributes of their names; a ``layout`` as ``skeleton``."""
+
+    def require(self, is_right: Any, expected: str, found: Any) -> None:
+        """Check an argument.
+
+        Raises:
+            ValueError: it is not right.
+        """
+        if not is_right:
+            raise ValueError(f'{type(self).__name__}: expected {expected}, found {found!r}')
+
+    def require_counts(self, **counts: Any) -> None:
+        """Check arguments that count something: integers from 1 on."""
+        for name, count in counts.items():
+            self.require(isinstance(count, Integral) and count > 0, f'{name} of at least 1', count)
+
+    def __repr__(self) -> str:
+        shown = ', '.join(f'{name}={self._argument(name)!r}' for name in signature(type(self)).parameters)
+        return f'{type(self).__name__}({shown})'
+
+    def _argument(self, name: str) -> Any:
+        if name == 'layout':
+            return self.skeleton.name
+        value = getattr(self, name, ...)
+        return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def take(results: dict, indices: Any, axis: int, dtype: type | None = None) -> None:
+    """Choose frames (axis 1) or joints (axis 2) of a clip and its scores, as another type if one is given."""
+    for key in ('keypoint', 'keypoint_score'):
+        if key in results:
+            chosen = results[key].take(indices, axis=axis)
+            results[key] = chosen.astype(dtype or chosen.dtype, copy=False)
