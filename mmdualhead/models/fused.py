@@ -7,6 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
+from itertools import chain
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from mmdualhead.models.layers import (
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
-from mmdualhead.models.ops import window_product
+from mmdualhead.models.ops import add_to_channels, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
 
 MAX_CACHED_LENGTHS = 8
@@ -249,35 +250,23 @@ class FusedTCN(nn.Module):
         self.dilated = nn.ModuleList(_scaled(conv, scale, shift) for conv, scale, shift in folded)
         self.register_buffer('pool_scale', pool_scale[:, None, None])
         self.register_buffer('pool_shift', pool_shift[:, None, None])
-        self.rest = _merge_rest(tcn.shortcut, _scaled(tcn.plain, plain_scale, plain_shift))
+        plain = _scaled(tcn.plain, plain_scale, plain_shift)
+        self.plain = plain if isinstance(tcn.shortcut, nn.Identity) else None
+        self.rest = tcn.shortcut if self.plain else _merged(tcn.shortcut, plain)
         self.activation = tcn.activation
 
     def forward(self, x: Tensor) -> Tensor:
         *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
-        y = self.rest(x[:, :, :: self.stride])
-        *slots, pool_slot, _ = y.split(self.width, 1)
-        for slot, conv, part in zip(slots, self.dilated, convolved, strict=True):
-            slot += conv(part)
-        pool_slot += temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
-        return self.activation(y)
+        strided = x[:, :, :: self.stride]
+        plain = [self.plain(strided)] if self.plain else []
+        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
+        # One by one, so that each is added while it is in the cache.
+        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
+        return self.activation(add_to_channels(self.rest(strided), chain(branches, [pooled], plain)))
 
 
-class _IdentityAndPlain(nn.Module):
-    """A residual connection, with the plain branch added to its last channels in place."""
-
-    def __init__(self, plain: nn.Conv2d) -> None:
-        super().__init__()
-        self.plain = plain
-
-    def forward(self, x: Tensor) -> Tensor:
-        x[:, -self.plain.out_channels :] += self.plain(x)
-        return x
-
-
-def _merge_rest(shortcut: nn.Module, plain: nn.Conv2d) -> nn.Module:
+def _merged(shortcut: nn.Sequential, plain: nn.Conv2d) -> nn.Conv2d:
     """The residual connection plus the plain branch, both linear in the remaining frames."""
-    if isinstance(shortcut, nn.Identity):
-        return _IdentityAndPlain(plain)
     merged = fuse_conv_bn_eval(*shortcut)
     merged.weight[-plain.out_channels :] += plain.weight
     merged.bias[-plain.out_channels :] += plain.bias

@@ -116,11 +116,10 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
     Returns:
         (N, C * K, ceil(T / s), V * W).
     """
-    num_joints = x.shape[3]
-    frames, pad = x.permute(0, 2, 3, 1), (window - 1) // 2
-    windows = F.pad(frames, (0, 0, 0, 0, pad, pad)).unfold(1, window, stride)
+    num_joints, pad = x.shape[3], (window - 1) // 2
+    frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a product of its own.
-    windows = windows.permute(0, 1, 3, 4, 2).flatten(3).contiguous()
+    windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
     gathered = F.linear(windows, matrix).unflatten(3, (num_joints * window, -1))
     return gathered.permute(0, 1, 3, 2, 4).flatten(3).permute(0, 3, 1, 2)
 
@@ -228,10 +227,10 @@ class WindowCollapse(nn.Conv2d):
         Returns:
             (N, D, T, V).
         """
-        frames = x.shape[2]
+        joints = x.shape[3] // self.kernel_size[1]
         mixing = (weight.flatten(1), bias, self._frame_by_frame(), self.bias)
         collapsed = mix_and_collapse(x.permute(0, 2, 3, 1).flatten(1, 2), *mixing)
-        return collapsed.unflatten(1, (frames, -1)).permute(0, 3, 1, 2)
+        return collapsed.unflatten(1, (-1, joints)).permute(0, 3, 1, 2)
 
     def _frame_by_frame(self) -> Tensor:
         """The weight of the 1x1 convolution, (D, W * C)."""

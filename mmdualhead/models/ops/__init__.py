@@ -12,7 +12,7 @@ nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch.utils.flop_counter import register_flop_formula
 from . import batched, cpu, plain
 from .batched import set_budget
 
-__all__ = ['mix_and_collapse', 'set_budget', 'standard_operations', 'window_product']
+__all__ = ['add_to_channels', 'mix_and_collapse', 'set_budget', 'standard_operations', 'window_product']
 
 _standard = False
 
@@ -73,6 +73,25 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x), weight, bias, collapse, shift)
+
+
+def add_to_channels(x: Tensor, parts: Iterable[Tensor]) -> Tensor:
+    """Add tensors, one after the other, to the channels from the first on; x is overwritten.
+
+    Args:
+        x: (N, C, T, V).
+        parts: (N, D, T, V) each; together they have at most C channels.
+
+    Returns:
+        The sum (N, C, T, V).
+    """
+    if _traced():
+        return plain.add_to_channels(x, list(parts))
+    done = 0
+    for part in parts:
+        x[:, done : done + part.shape[1]] += part
+        done += part.shape[1]
+    return x
 
 
 @contextmanager

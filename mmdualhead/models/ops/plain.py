@@ -6,6 +6,9 @@ channels inside the windows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,3 +36,10 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     weight, bias, collapse, shift = (t.to(x) for t in (weight, bias, collapse, shift))
     features = F.linear(x, weight, bias).relu_()
     return F.linear(features.unflatten(1, (-1, window)).flatten(2), collapse, shift)
+
+
+def add_to_channels(x: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x stays as it is."""
+    added = torch.cat(list(parts), 1)
+    first, rest = x.tensor_split([added.shape[1]], 1)
+    return torch.cat([first + added, rest], 1) if rest.shape[1] else x + added
