@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import compress
 from pathlib import Path
@@ -24,7 +24,7 @@ from mmdualhead.datasets.annotations.checks import (
     is_integer,
     tabulate,
 )
-from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role
+from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role, shared_subjects
 from mmdualhead.datasets.annotations.store import StoreClips, open_store
 from mmdualhead.datasets.annotations.twins import describe_twins, find_twins
 from mmdualhead.utils.pickles import load_annotations
@@ -114,9 +114,16 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
         for other in counterparts(split, file.splits):
             twins = find_twins(file, clips, table, other, expected.multi_class)
             report.notes += [describe_twins(twins, other, len(clips))] if twins else []
+            shared = shared_subjects(_infos(clips), _infos(file.select(other)), split, other)
+            report.notes += [shared] if shared else []
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)
+
+
+def _infos(clips: Any) -> Iterable[Mapping[str, Any]]:
+    """Annotations, of a store without what is not in their JSON."""
+    return clips.infos() if isinstance(clips, StoreClips) else clips
 
 
 class ClipFacts(NamedTuple):
@@ -136,7 +143,8 @@ class ClipFacts(NamedTuple):
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
     if isinstance(clips, StoreClips):
-        names, labels, shape = clips.names(), clips.index['label'], clips.index['shape']
+        names = [info['frame_dir'] for info in clips.infos()]
+        labels, shape = clips.index['label'], clips.index['shape']
     elif clips and all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
         names = [clip_name(clip, row) for row, clip in enumerate(clips)]
         labels = [clip.get('label') for clip in clips]

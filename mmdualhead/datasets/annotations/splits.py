@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
 
-from mmdualhead.datasets.annotations.checks import AnnotationError
+from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, Finding, plural
 
 ROLES = {
     'train': 'train',
@@ -16,6 +18,10 @@ ROLES = {
     'validation': 'test',
     'test': 'test',
 }
+
+NTU_NAME = re.compile(r'S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}')
+SHARE_SUBJECTS = re.compile('view|set|camera')
+"""Protocols whose splits differ in something else than the subjects."""
 
 
 def protocol_and_role(split: str) -> tuple[str, str | None]:
@@ -52,3 +58,37 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
         hint = f'; did you mean {close[0]!r}?' if close else ''
         raise AnnotationError(f'{path}: no split {split!r}; the file has {known}{hint}')
     return split
+
+
+def subject_of(clip: Mapping[str, Any]) -> str | None:
+    """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither tells."""
+    if clip.get('subject') is not None:
+        return str(clip['subject'])
+    named = NTU_NAME.match(str(clip.get('frame_dir')))
+    return named.group(1) if named else None
+
+
+def shared_subjects(
+    clips: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]], split: str, other: str
+) -> Finding | None:
+    """The subjects of ``clips``, of a split, who are also in ``others``, of the other split.
+
+    Returns:
+        What was found; None if there are none, if nothing tells subjects, or if the protocol shares them.
+    """
+    clips = iter(clips)
+    first = next(clips, {})
+    if SHARE_SUBJECTS.search(protocol_and_role(split)[0]) or subject_of(first) is None:
+        return None
+    there = {subject_of(clip) for clip in others} - {None}
+    shared = [
+        (str(clip.get('frame_dir')), who)
+        for clip in chain([first], clips)
+        if (who := subject_of(clip)) in there
+    ]
+    if not shared:
+        return None
+    named = tuple((name, f'subject {who}') for name, who in shared[:SHOWN])
+    number = plural(len({who for _, who in shared}), 'subject')
+    advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
+    return Finding('subject', f'no subject of {other!r}', named, len(shared), advice)

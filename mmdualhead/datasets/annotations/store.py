@@ -366,11 +366,11 @@ class StoreClips(Sequence):
         """The records of the clips."""
         return self.store.index[self.positions]
 
-    def names(self) -> list[str]:
-        """The names of the clips, without reading their keypoints."""
+    def infos(self) -> Iterator[dict[str, Any]]:
+        """The names and other fields of the clips, without their keypoints, classes and lengths."""
         info = (self.store.path / 'info.bin').read_bytes()
-        places = zip(self.index['info'].tolist(), self.index['info_size'].tolist(), strict=True)
-        return [str(json.loads(info[start : start + size])['frame_dir']) for start, size in places]
+        for start, size in self.index[['info', 'info_size']].tolist():
+            yield json.loads(info[start : start + size])
 
     def __deepcopy__(self, _: dict) -> StoreClips:
         """Nothing in here changes, so copies of a data set share it."""

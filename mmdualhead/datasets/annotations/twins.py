@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import SHOWN, ClipTable, Finding
+from mmdualhead.datasets.annotations.checks import SHOWN, ClipTable, Finding, clip_name
 
 if TYPE_CHECKING:
     from mmdualhead.datasets.annotations.files import AnnotationFile
@@ -42,7 +42,7 @@ def find_twins(
     for row, key in enumerate(_keys(table)):
         twin = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
         if twin is not None:
-            found[_name(clips[row])] = _name(others[twin])
+            found[clip_name(clips[row], row)] = clip_name(others[twin], twin)
     return found
 
 
@@ -72,7 +72,3 @@ def _keys(table: ClipTable) -> list[tuple]:
 def _are_equal(clip: dict, other: dict) -> bool:
     keypoint = np.asarray(clip['keypoint'])
     return bool(keypoint.any()) and np.array_equal(keypoint, np.asarray(other['keypoint']))
-
-
-def _name(clip: dict) -> str:
-    return str(clip.get('frame_dir', clip.get('filename')))

@@ -140,6 +140,7 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
             dict(
                 frame_dir=recording.name,
                 label=int(clip.label),
+                subject=recording.subject,
                 shape=keypoint.shape,
                 lost_frames=clip.lost_frames,
                 posture=judge_posture(clip.keypoint, skeleton),
@@ -211,12 +212,8 @@ def _annotations(shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
     for shard in shards:
         clips = shard.load_index()['clips']
         for clip, keypoint in zip(clips, shard.load_keypoints([c['shape'] for c in clips]), strict=True):
-            yield dict(
-                frame_dir=clip['frame_dir'],
-                label=clip['label'],
-                total_frames=keypoint.shape[1],
-                keypoint=keypoint,
-            )
+            known = {key: clip[key] for key in ('frame_dir', 'label', 'subject') if clip.get(key) is not None}
+            yield dict(known, total_frames=keypoint.shape[1], keypoint=keypoint)
 
 
 def _describe_faults(malformed: Mapping[str, str]) -> str:

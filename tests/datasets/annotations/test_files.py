@@ -57,6 +57,16 @@ def test_a_test_clip_whose_keypoints_are_those_of_a_training_clip_is_noted(write
     assert check_split(file, 'train', Expectation()).report.notes == []
 
 
+def test_a_subject_of_the_training_who_is_tested_is_noted(write):
+    data = make_data()
+    for number, clip in enumerate(data['annotations']):
+        clip['subject'] = f'p{number // 3}' if number < 6 else f'p{number}'
+    report = check_split(open_annotations(write(data)), 'val', Expectation()).report
+    (note,) = report.notes
+    assert note.clips == (('S001', 'subject p0'), ('S003', 'subject p1'), ('S005', 'subject p1'))
+    assert report.faults == []
+
+
 def test_clips_without_anybody_are_left_out(write):
     annotations = make_annotations()
     annotations[4]['keypoint'] *= 0

@@ -1,6 +1,12 @@
 import pytest
 
-from mmdualhead.datasets.annotations.splits import choose_split, counterparts, protocol_and_role
+from mmdualhead.datasets.annotations.splits import (
+    choose_split,
+    counterparts,
+    protocol_and_role,
+    shared_subjects,
+    subject_of,
+)
 
 NTU = ['xsub_train', 'xsub_val', 'xview_train', 'xview_val']
 
@@ -35,3 +41,37 @@ def test_choose_split():
         choose_split('xsub_trian', NTU, 'f.pkl')
     with pytest.raises(ValueError, match=r'f\.pkl: say which split'):
         choose_split(None, NTU, 'f.pkl')
+
+
+def acted(*subjects, **fields):
+    return [dict(frame_dir=f'{i}', subject=who, **fields) for i, who in enumerate(subjects)]
+
+
+def test_subjects_on_both_sides():
+    finding = shared_subjects(acted('a', 'b', 'a', 'c'), acted('d', 'a'), 'val', 'train')
+    assert str(finding).splitlines() == [
+        "* subject: expected no subject of 'train', found otherwise in 2 clips:",
+        '    0: subject a',
+        '    2: subject a',
+        '  1 subject in both. An accuracy on this split is not one on new subjects.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ('clips', 'others', 'split'),
+    [
+        (acted('a'), acted('b'), 'val'),
+        (acted('a'), acted('a'), 'xview_val'),
+        (acted('a'), acted('a'), 'xset_val'),
+        (acted(None), acted(None), 'val'),
+        ([], acted('a'), 'val'),
+    ],
+)
+def test_subjects_that_may_be_there(clips, others, split):
+    assert shared_subjects(clips, others, split, 'train') is None
+
+
+def test_subjects_by_name_and_number():
+    assert subject_of(dict(frame_dir='S001C002P003R002A013')) == '003'
+    assert subject_of(dict(frame_dir='S001C002P003R002A013', subject=7)) == '7'
+    assert subject_of(dict(frame_dir='a1_s1_t1')) is None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
+from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
 from mmdualhead.skeletons import get_skeleton
@@ -254,3 +255,25 @@ def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table, classe
     (tmp_path / 'labels.csv').write_text(table)
     with pytest.raises(ConversionError, match=complaint):
         scan(tmp_path, tmp_path / 'labels.csv', layout, classes=classes)
+
+
+@pytest.mark.fault(
+    'a subject of the label table in train and in val',
+    '-',
+    'warned when training starts and by `mmdualhead data check`',
+)
+def test_a_subject_in_train_and_val_is_noted(tmp_path: Path, layout: str) -> None:
+    for name in 'abcd':
+        np.save(tmp_path / f'{name}.npy', standing(3, 5, ord(name)))
+    table = write_table(
+        tmp_path,
+        *('a.npy,0,train,ann', 'b.npy,1,train,bob', 'c.npy,0,val,bob', 'd.npy,1,val,eve'),
+        heading='clip,label,split,subject',
+    )
+    convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)
+    page, sound = check_file(tmp_path / 'out.pkl')
+    assert sound
+    assert (
+        "note * subject: expected no subject of 'train', found otherwise in 1 clip:\n    c: subject bob"
+        in page
+    )
