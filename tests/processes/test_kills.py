@@ -1,0 +1,124 @@
+"""Kill -9 at random moments, resume, and so on: nothing corrupt, nothing lost, the same weights."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmdualhead.datasets import load_annotations, write_store
+from mmdualhead.engine.checkpoints import load_from_local
+from tests.processes.launch import KILLED, options, read_losses, start, train, wait
+
+EPOCH = 3
+"""Iterations, after each of which there is a checkpoint."""
+
+
+class Killer:
+    """Kills one of the processes of a training, at a moment before or after its first iteration.
+
+    Attributes:
+        kills: how often one was hit before it ended.
+        repeated: iterations that were computed once more after a kill.
+    """
+
+    def __init__(self, folder: Path, run: list[str], processes: int) -> None:
+        self.folder, self.run, self.processes = folder, run, processes
+        self.moments = random.Random(0)
+        self.kills = 0
+        self.repeated: list[int] = []
+
+    def strike(self) -> bool:
+        """Train, kill and look at what is left; False if the training ended before."""
+        before = self.lines()
+        running = start(
+            self.folder, '--no-validate', '--resume', '--work-dir', 'cut', *self.run, processes=self.processes
+        )
+        if self.moments.random() < 0.7:
+            while self.lines() == before and not has_ended(running[0]):
+                time.sleep(0.01)
+        time.sleep(self.moments.uniform(0, 1.5))
+        os.kill(self.moments.choice(running), signal.SIGKILL)
+        statuses = wait(running, 60)
+        for file in (self.folder / 'cut').glob('*.pth'):
+            load_from_local(file)
+        if KILLED not in statuses:
+            return False
+        self.kills += 1
+        self.repeated.append(max(self.lines() - self.iterations_saved(), 0))
+        return True
+
+    def lines(self) -> int:
+        """The last iteration that the first process has written."""
+        file = self.folder / 'cut' / 'losses_0'
+        return int(file.read_text().split()[-2]) if file.is_file() else 0
+
+    def iterations_saved(self) -> int:
+        """Of the newest checkpoint."""
+        files = (self.folder / 'cut').glob('epoch_*.pth')
+        return max((load_from_local(file)['meta']['iter'] for file in files), default=0)
+
+
+def has_ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def kill_at_random(
+    folder: Path, times: int, *, processes: int = 1, workers: int = 0, store: bool = False, epochs: int
+) -> Killer:
+    file = folder / 'data' / 'skeleton' / 'synthetic.pkl'
+    if store:
+        write_store(file.with_suffix('.store'), load_annotations(file))
+        file = file.with_suffix('.store')
+    run = dict(
+        train_dataloader__dataset__ann_file=file,
+        train_dataloader__dataset__indices=EPOCH * 2 * processes,
+        train_dataloader__batch_size=2,
+        train_dataloader__num_workers=workers,
+        train_dataloader__persistent_workers=workers > 0,
+        train_cfg__max_epochs=epochs,
+        default_hooks__recorder__type='Recorder',
+    )
+    for name in ('whole', 'cut'):
+        (folder / name).mkdir()
+    whole = options(**run, default_hooks__recorder__folder=folder / 'whole')
+    cut = options(**run, default_hooks__recorder__folder=folder / 'cut')
+    command = ('--no-validate', '--resume', '--work-dir')
+    everything = dict(processes=processes, seconds=900)
+    assert train(folder, *command, 'whole', *whole, **everything) == [0] * processes
+
+    killer = Killer(folder, cut, processes)
+    while killer.kills < times and killer.strike():
+        pass
+    assert train(folder, *command, 'cut', *cut, **everything) == [0] * processes
+    assert max(killer.repeated) <= EPOCH
+    assert read_losses(folder / 'cut') == read_losses(folder / 'whole')
+    ends = (load_from_local(folder / name / f'epoch_{epochs}.pth')['state_dict'] for name in ('whole', 'cut'))
+    torch.testing.assert_close(*ends, rtol=0, atol=0)
+    return killer
+
+
+@pytest.mark.fault(
+    'kill -9 at a random moment, with workers, on a store',
+    'the epoch is lost, other random numbers; a checkpoint may be cut off',
+    'no file is corrupt; `--resume` repeats the running epoch at most; the same weights bit for bit',
+)
+def test_one_kill(folder):
+    assert kill_at_random(folder, 1, workers=1, store=True, epochs=3).kills == 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    'setup',
+    [dict(workers=2), dict(store=True), dict(processes=2), dict(processes=2, workers=1, store=True)],
+    ids=str,
+)
+def test_fifteen_kills(folder, setup):
+    killer = kill_at_random(folder, 15, **setup, epochs=40)
+    print(f'{setup}: {killer.kills} kills, repeated iterations {killer.repeated}, none lost, none corrupt')
+    assert killer.kills >= 10
