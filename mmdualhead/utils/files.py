@@ -63,13 +63,17 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text.encode())
 
 
-def remove_partial_files(folder: str | Path) -> list[Path]:
+def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
     """Remove what killed processes left half written in a folder that no other process writes to.
+
+    Args:
+        folder: where they are.
+        name: pattern of the names of the files that were to be.
 
     Returns:
         The files that were removed.
     """
-    partial = sorted(Path(folder).glob(PARTIAL.format(name='*', pid='*')))
+    partial = sorted(Path(folder).glob(PARTIAL.format(name=name, pid='*')))
     for path in partial:
         path.unlink(missing_ok=True)
     return partial

@@ -49,7 +49,7 @@ class TestFiles:
     def test_utd_mhad_msr_and_nw_ucla(self, tmp_path, joints):
         write_utd(tmp_path / 'a7_s2_t1_skeleton.mat', joints)
         write_msr(tmp_path / 'a02_s01_e01_skeleton3D.txt', joints)
-        write_ucla(tmp_path / 'a05_s01_e00_v01.json', 3, joints)
+        write_ucla(tmp_path / 'a03_s01_e00_v01.json', 3, joints)
         found = read(tmp_path)
         assert [one.label for one in found] == ['horizontal arm wave', 'drop trash', 'basketball shoot']
         for one in found:

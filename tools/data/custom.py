@@ -1,7 +1,5 @@
 """Convert recordings of one's own: python tools/data/custom.py SRC OUT --labels TABLE --layout NAME"""
 
-from pathlib import Path
-
 from mmdualhead.datasets.converters import cli, custom
 
 if __name__ == '__main__':
@@ -9,7 +7,6 @@ if __name__ == '__main__':
     parser.add_argument('--labels', required=True, help='CSV table: clip,label,split and optionally subject')
     parser.add_argument('--layout', required=True, help='name of a joint layout, or a JSON file defining one')
     parser.add_argument('--name', default='custom', help='what to call the data set')
-    parser.add_argument('--classes', type=Path, help='text file with the name of a class in each line')
+    parser.add_argument('--classes', help='text file with the name of a class in each line')
     args = parser.parse_args()
-    classes = None if args.classes is None else args.classes.read_text().splitlines()
-    cli.run(args, custom.scan, labels=args.labels, layout=args.layout, name=args.name, classes=classes)
+    cli.run(args, custom.scan, labels=args.labels, layout=args.layout, name=args.name, classes=args.classes)

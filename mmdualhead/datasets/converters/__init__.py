@@ -3,17 +3,16 @@
 from .recording import Clip, ConversionError, EmptyRecording, MalformedRecording, RawDataset, Recording
 from .runner import convert
 from .summary import Summary
-from .writers import PickleWriter, Writer
+from .writers import write_pickle
 
 __all__ = [
     'Clip',
     'ConversionError',
     'EmptyRecording',
     'MalformedRecording',
-    'PickleWriter',
     'RawDataset',
     'Recording',
     'Summary',
-    'Writer',
     'convert',
+    'write_pickle',
 ]

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .recording import ConversionError, MalformedRecording, RawDataset
-from .runner import Normalize, convert
-from .writers import PickleWriter, Writer
+from .recording import SHARDS_SUFFIX, ConversionError, MalformedRecording, RawDataset
+from .runner import Normalize, Write, convert
+from .writers import write_pickle
 
 STORE_SUFFIX = '.store'
 
@@ -71,12 +72,12 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
         options: the tool's own, handed to ``scan``.
     """
     try:
-        writer = _choose_writer(args.out, args.store)
+        write = _choose_writer(Path(args.out), args.store)
         dataset = scan(args.src, **options)
         summary = convert(
             dataset,
             args.out,
-            writer=writer,
+            write=write,
             normalize=make_normalizer(dataset.meta['layout']) if args.normalize else None,
             workers=args.workers,
             skip_malformed=args.on_error == 'skip',
@@ -84,20 +85,21 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
     except (ConversionError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-        sys.exit(f'\nstopped; the same command goes on from {args.out}.shards')
+        sys.exit(f'\nstopped; the same command goes on from {args.out}{SHARDS_SUFFIX}')
     print(summary)
 
 
-def _choose_writer(out: str, store: bool) -> Callable[..., Writer]:
-    if store != (Path(out).suffix == STORE_SUFFIX):
+def _choose_writer(out: Path, store: bool) -> Write:
+    """What writes OUT, which may replace an older result, and nothing else."""
+    if store != (out.suffix == STORE_SUFFIX):
         raise ConversionError(
             f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
         )
-    if not store:
-        return PickleWriter
-    from mmdualhead.datasets.annotations.store import StoreWriter
-
-    return StoreWriter
+    if out.exists() and not ((out / 'meta.json').is_file() if store else out.is_file()):
+        raise ConversionError(
+            f'{out} exists and is not {"a store" if store else "a file"}, so it is not replaced'
+        )
+    return write_store if store else write_pickle
 
 
 def make_normalizer(layout: Any) -> Normalize:

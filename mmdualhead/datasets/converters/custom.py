@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,30 +21,39 @@ from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import check_regular
 
-from .recording import Clip, ConversionError, MalformedRecording, RawDataset, Recording, as_float32
+from .recording import (
+    Clip,
+    ConversionError,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    as_float32,
+    list_files,
+)
 
 COLUMNS = ('clip', 'label', 'split')
+SPLIT = r'([\w.-]+_)?(train|val|test)'
 CHANNELS = (2, 3)
 
 # A label of more digits is a name.
 MOST_DIGITS = 6
 
 
-class Row(NamedTuple):
+class LabeledClip(NamedTuple):
     """One line of the label table.
 
     Args:
         line: its number in the file, for messages.
         clip: path of the clip's file, relative to the directory of the recordings.
         label: class index or class name.
-        split: one or several splits.
+        splits: one or several.
         subject: who performs; None if the table has no such column.
     """
 
     line: int
     clip: str
     label: str
-    split: str
+    splits: tuple[str, ...]
     subject: str | None
 
 
@@ -52,49 +62,85 @@ def scan(
     labels: str | Path,
     layout: str,
     name: str = 'custom',
-    classes: Sequence[str] | None = None,
+    classes: str | Path | None = None,
 ) -> RawDataset:
     """Find the clips that a label table lists.
 
     The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``: the clip's file
-    (relative to ``src``), its class as an index from 0 or as a name, and its split, ``train`` or ``val``; for
-    several protocols in one table several of them, separated by spaces (``xsub_train xview_val``).
+    (relative to ``src``), its class as an index from 0 or as a name, and its split, ``train``, ``val`` or
+    ``test``; for several protocols in one table several of them, separated by spaces
+    (``xsub_train xview_val``).
 
     Args:
         src: directory of the clips.
         labels: the table.
         layout: name of a layout, or a JSON file with the definition of one's own.
         name: what to call the data set.
-        classes: names in the order of the class indices. Without them, names in the table are sorted and
-            numbered; a table of indices needs none.
+        classes: a file with a name in each line, in the order of the class indices. Without it, names in the
+            table are sorted and numbered; a table of indices needs none.
 
     Returns:
         The recordings, and the files in the directory that the table does not list.
 
     Raises:
-        FileNotFoundError: the directory, the table or the layout is absent.
-        ConversionError: the table or the layout breaks its format; names the line.
+        FileNotFoundError: the directory, the table, the layout or the classes are absent.
+        ConversionError: one of them breaks its format; names the line.
     """
-    src, labels = Path(src), Path(labels)
-    if not src.is_dir():
-        raise FileNotFoundError(f'{src}: no such directory')
+    labels = Path(labels)
+    files = list_files(src)
     definition = read_layout(layout)
     rows = read_table(labels)
-    indices, names = number_classes(labels, rows, classes)
+    indices, names = number_classes(labels, rows, None if classes is None else read_classes(Path(classes)))
     recordings = [
-        Recording(_clip_name(row.clip), src / row.clip, index, row.subject, tuple(row.split.split()))
+        Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits)
         for row, index in zip(rows, indices, strict=True)
     ]
-    files = sorted(path for path in src.rglob('*') if path.suffix in READERS and path != labels)
-    unlisted = set(files) - {recording.path for recording in recordings}
+    own = {recording.path for recording in recordings} | {labels}
+    unlisted = [path for path in files if path.suffix in READERS and path not in own]
     return RawDataset(
         meta=dict(dataset=name, layout=definition, classes=names),
         recordings=recordings,
         read=partial(read_recording, num_joints=get_skeleton(definition).num_joints),
-        left_out={
-            _clip_name(str(path.relative_to(src))): 'not in the label table' for path in sorted(unlisted)
-        },
+        left_out={_clip_name(str(path.relative_to(src))): 'not in the label table' for path in unlisted},
     )
+
+
+def _read_text(path: Path) -> str:
+    """The contents of a text file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is a pipe, a folder, or not text.
+    """
+    check_regular(path)
+    text = path.read_text(encoding='utf-8-sig')
+    if '\0' in text:
+        raise ValueError('it holds NUL bytes')
+    return text
+
+
+def read_classes(path: Path) -> list[str]:
+    """The class names in a file, one per line; empty lines at its end don't count.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConversionError: it is not text, or a line is empty or there twice.
+    """
+    try:
+        lines = [line.strip() for line in _read_text(path).rstrip().splitlines()]
+    except ValueError as error:
+        raise ConversionError(f'{path}: not a list of class names ({error})') from error
+    first: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line:
+            raise ConversionError(f'{path}, line {number}: no name of a class')
+        if first.setdefault(line, number) != number:
+            raise ConversionError(f'{path}, line {number}: class {line} stands in line {first[line]}, too')
+        if line.isdecimal() and int(line) != number - 1:
+            raise ConversionError(
+                f'{path}, line {number}: class {number - 1} is named {line}, another number'
+            )
+    return lines
 
 
 def read_layout(layout: str) -> str | dict[str, Any]:
@@ -109,56 +155,68 @@ def read_layout(layout: str) -> str | dict[str, Any]:
     if not Path(layout).exists():
         raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
     try:
-        check_regular(layout)
-        definition = json.loads(Path(layout).read_bytes())
+        definition = json.loads(_read_text(Path(layout)))
         get_skeleton(definition)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConversionError(f'layout {layout}: {error}') from error
     return definition
 
 
-def read_table(path: Path) -> list[Row]:
+def read_table(path: Path) -> list[LabeledClip]:
     """The lines of the label table.
 
     Raises:
         FileNotFoundError: there is no such table.
-        ConversionError: columns or fields are missing, a clip is listed twice, or the table is empty.
+        ConversionError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
+            split has another name, or the table is empty.
     """
     try:
-        check_regular(path)
-        reader = csv.DictReader(StringIO(path.read_text(encoding='utf-8-sig'), newline=''))
+        reader = csv.DictReader(StringIO(_read_text(path), newline=''))
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
-        raise ConversionError(f'{path}: no CSV table ({error})') from error
-    missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        raise ConversionError(f'{path}: not a CSV table ({error})') from error
+    columns = list(reader.fieldnames or ())
+    missing = [column for column in COLUMNS if column not in columns]
     if missing:
         raise ConversionError(
             f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
-            f'subject, found {",".join(reader.fieldnames or ())}'
+            f'subject, found {",".join(columns)}'
         )
-    doubled = [name for name, count in Counter(reader.fieldnames or ()).items() if count > 1]
+    doubled = [name for name, count in Counter(columns).items() if count > 1]
     if doubled:
         raise ConversionError(f'{path}: the heading line has {", ".join(doubled)} twice')
-    rows: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, line in lines:
-        if None in line:
-            raise ConversionError(
-                f'{path}, line {number}: more fields than the heading line has; a comma within a field needs '
-                'quotation marks around the field'
-            )
-        empty = [column for column in COLUMNS if not (line[column] or '').strip()]
-        if empty:
-            raise ConversionError(f'{path}, line {number}: no {", ".join(empty)}')
-        clip, label, split = (line[column].strip() for column in COLUMNS)
-        row = Row(number, clip, label, split, line.get('subject') or None)
-        first = seen.setdefault(_clip_name(row.clip), number)
-        if first != number:
-            raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {first}, too')
-        rows.append(row)
-    if not rows:
+    if not lines:
         raise ConversionError(f'{path}: no line below the heading')
+    rows = []
+    first: dict[str, int] = {}
+    for number, line in lines:
+        try:
+            row = _parse_line(number, line)
+        except ValueError as error:
+            raise ConversionError(f'{path}, line {number}: {error}') from error
+        if first.setdefault(_clip_name(row.clip), number) != number:
+            other = first[_clip_name(row.clip)]
+            raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {other}, too')
+        rows.append(row)
     return rows
+
+
+def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
+    comma = 'a comma within a field needs quotation marks around the field'
+    if None in line:
+        raise ValueError(f'more fields than the heading line has; {comma}')
+    fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, 'subject')}
+    empty = [column for column in COLUMNS if not fields[column]]
+    if empty:
+        raise ValueError(f'no {", ".join(empty)}')
+    splits = tuple(dict.fromkeys(fields['split'].split()))
+    wrong = [split for split in splits if not re.fullmatch(SPLIT, split)]
+    if wrong:
+        raise ValueError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
+    clip = Path(fields['clip'])
+    if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
+        raise ValueError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
+    return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None)
 
 
 def _clip_name(path: str) -> str:
@@ -166,7 +224,7 @@ def _clip_name(path: str) -> str:
 
 
 def number_classes(
-    path: Path, rows: Sequence[Row], classes: Sequence[str] | None
+    path: Path, rows: Sequence[LabeledClip], classes: Sequence[str] | None
 ) -> tuple[list[int], list[str] | None]:
     """The class index of each line, and the classes' names.
 
@@ -176,19 +234,15 @@ def number_classes(
     Raises:
         ConversionError: a class that is not among those given, or names and indices mixed.
     """
-    numeric = [row.label.isdecimal() and len(row.label) <= MOST_DIGITS for row in rows]
-    if classes is None and not all(numeric):
+    if classes is None:
+        numeric = [row.label.isdecimal() and len(row.label) <= MOST_DIGITS for row in rows]
+        if all(numeric):
+            return [int(row.label) for row in rows], None
         if any(numeric):
             row = rows[numeric.index(True)]
             raise ConversionError(f'{path}, line {row.line}: label {row.label}, while others are names')
         classes = sorted({row.label for row in rows})
-    doubled = [name for name, count in Counter(classes or ()).items() if count > 1]
-    if doubled:
-        raise ConversionError(f'the classes name {", ".join(doubled)} twice')
-    if classes is None:
-        return [int(row.label) for row in rows], None
-    index_of = {str(index): index for index in range(len(classes))}
-    index_of |= {name: index for index, name in enumerate(classes)}
+    index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
     for row in rows:
         if row.label not in index_of:
             raise ConversionError(
@@ -202,7 +256,7 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
 
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
     * ``.npz``: the same under the key ``keypoint``;
-    * ``.csv``: a line a frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
+    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
       come first. One person.
 
     C is 2 or 3. Joints and persons that are absent are all zero.
@@ -215,7 +269,7 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
         The clip, (M, T, V, C).
 
     Raises:
-        MalformedRecording: the file is absent or of another kind, or its contents are of another shape.
+        MalformedRecording: the file is of another kind, or its contents are of another shape.
     """
     reader = READERS.get(recording.path.suffix)
     if reader is None:
@@ -224,8 +278,6 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
         )
     try:
         numbers = reader(recording.path, num_joints)
-    except FileNotFoundError as error:
-        raise MalformedRecording('no such file, while the label table has it') from error
     except ValueError as error:
         raise MalformedRecording(str(error)) from error
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):

@@ -5,7 +5,7 @@ M persons, T frames, V = 18 joints, C = 3 channels: x, y, score.
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,13 @@ from .recording import (
     RawDataset,
     Recording,
     as_float32,
+    check_folder,
+    check_unique,
+    compare_total,
+    read_json,
 )
 
+NAME = r'[\w-]+'
 NUM_CLASSES = 400
 NUM_JOINTS = 18
 MAX_FRAMES = 300
@@ -28,11 +33,12 @@ MAX_FRAMES = 300
 # No frame of a video of seconds has a larger number.
 MAX_INDEX = 1 << 31
 
-# ST-GCN looks at the first five people of a frame and keeps two.
-MAX_PEOPLE = 5
+# ST-GCN looks at the first five persons of a frame and keeps two.
+MAX_PERSONS = 5
 NUM_PERSONS = 2
 
-SPLITS = ('train', 'val')
+PUBLISHED = {'train': 240_436, 'val': 19_796}
+"""Clips with a skeleton of each split."""
 
 
 def scan(src: str | Path) -> RawDataset:
@@ -48,13 +54,13 @@ def scan(src: str | Path) -> RawDataset:
         FileNotFoundError: no label file, or a label file without its directory.
         ConversionError: a label file breaks its format, or a clip is in both.
     """
-    tables = {
-        split: path for split in SPLITS if (path := Path(src) / f'kinetics_{split}_label.json').exists()
-    }
+    src = check_folder(src)
+    tables = {split: path for split in PUBLISHED if (path := src / f'kinetics_{split}_label.json').exists()}
     if not tables:
         raise FileNotFoundError(f'{src}: expected kinetics_train_label.json and kinetics_val_label.json')
     recordings: list[Recording] = []
     left_out: dict[str, str] = {}
+    notes: list[str] = []
     names: list[str | None] = [None] * NUM_CLASSES
     for split, path in tables.items():
         folder = path.with_name(f'kinetics_{split}')
@@ -71,12 +77,15 @@ def scan(src: str | Path) -> RawDataset:
                 left_out[clip] = 'no skeleton, says the label file'
         unlabeled = {file.stem for file in folder.glob('*.json')} - set(entries)
         left_out |= dict.fromkeys(sorted(unlabeled), 'not in the label file')
-    _check_overlap(recordings)
+        found = sum(has_skeleton for _, _, has_skeleton in entries.values())
+        notes += compare_total(f'{split} of Kinetics-Skeleton', found, PUBLISHED[split])
+    check_unique([recording.path for recording in recordings])
     return RawDataset(
         meta=dict(dataset='kinetics', layout='openpose', classes=names, normalized=True),
         recordings=recordings,
         read=read_recording,
         left_out=left_out,
+        notes=notes,
     )
 
 
@@ -87,11 +96,14 @@ def read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
         ConversionError: the file is not JSON of this form.
     """
     try:
-        entries = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ConversionError(f'{path}: no JSON ({error})') from error
+        entries = read_json(path)
+    except MalformedRecording as error:
+        raise ConversionError(f'{path}: {error}') from error
     if not isinstance(entries, dict) or not entries:
         raise ConversionError(f'{path}: expected {{"ID": {{"has_skeleton", "label", "label_index"}}, ...}}')
+    for clip in entries:
+        if not re.fullmatch(NAME, clip):  # which becomes the name of a file
+            raise ConversionError(f'{path}: {clip!r} is not the name of a clip')
     return {clip: _read_label(f'{path}, clip {clip}', entry) for clip, entry in entries.items()}
 
 
@@ -108,18 +120,11 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
     return tuple(entry[field] for field in fields)
 
 
-def _check_overlap(recordings: list[Recording]) -> None:
-    splits: dict[str, str] = {}
-    for recording in recordings:
-        if splits.setdefault(recording.name, recording.splits[0]) != recording.splits[0]:
-            raise ConversionError(f'clip {recording.name} is in both label files')
-
-
 def read_recording(recording: Recording) -> Clip:
     """Read one clip.
 
     x and y are moved so that the picture's center is the origin; joints of score 0 become zero. Of the first
-    five people in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
+    five persons in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
     is the first in the file; there are up to 300, and frames without anybody stay as zeros, since the video
     goes on meanwhile.
 
@@ -130,36 +135,30 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 18, 3).
 
     Raises:
-        MalformedRecording: the file is absent, no JSON of this form, or of another class than the label
-            file says.
+        MalformedRecording: the file is not JSON of this form, or of another class than the label file says.
         EmptyRecording: there is nobody in any frame.
     """
-    try:
-        content = json.loads(recording.path.read_bytes())
-    except FileNotFoundError as error:
-        raise MalformedRecording('no such file, while the label file has it') from error
-    except (ValueError, RecursionError) as error:
-        raise MalformedRecording(f'no JSON ({error})') from error
+    content = read_json(recording.path)
     if not isinstance(content, dict) or not isinstance(content.get('data'), list):
         raise MalformedRecording("expected an object with the list 'data'")
     if content.get('label_index') not in ('', None, recording.label):
         raise MalformedRecording(
             f'label_index {content["label_index"]!r}, but the label file says {recording.label}'
         )
-    frames, people = parse_people(content['data'])
-    if not len(people):
+    frames, persons = parse_persons(content['data'])
+    if not len(persons):
         raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
-    return Clip(_arrange(frames, people), recording.label)
+    return Clip(_arrange(frames, persons), recording.label)
 
 
-def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
-    """The first five people of every frame.
+def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """The first five persons of every frame.
 
     Args:
         data: the list of that name in the file.
 
     Returns:
-        (P,) the frame of each of P people, numbered from the first in the file, and (P, V, 3) x, y, score.
+        (P,) the frame of each of P persons, numbered from the first in the file, and (P, V, 3) x, y, score.
 
     Raises:
         MalformedRecording: names the frame and what is wrong with it.
@@ -169,7 +168,7 @@ def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         raise MalformedRecording('a frame_index occurs twice')
     frames, numbers = [], []
     for index, frame in zip(indices, data, strict=True):
-        for person in frame['skeleton'][:MAX_PEOPLE]:
+        for person in frame['skeleton'][:MAX_PERSONS]:
             frames.append(index)
             numbers += _person_numbers(person, index)
     # All at once, since most of the time would go into single arrays of 18 numbers.
@@ -179,10 +178,10 @@ def parse_people(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
             f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {numbers[wrong]!r} is not a number'
         )
     try:
-        people = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)
+        persons = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)
     except OverflowError as error:
         raise MalformedRecording(f'a number is too large ({error})') from error
-    pose, score = people[:, : 2 * NUM_JOINTS], people[:, 2 * NUM_JOINTS :]
+    pose, score = persons[:, : 2 * NUM_JOINTS], persons[:, 2 * NUM_JOINTS :]
     return np.array(frames, int) - min(indices, default=0), np.dstack([pose[:, ::2], pose[:, 1::2], score])
 
 
@@ -203,17 +202,17 @@ def _person_numbers(person: Any, index: int) -> list[Any]:
     return pose + score
 
 
-def _arrange(frames: np.ndarray, people: np.ndarray) -> np.ndarray:
-    """(1 or 2, T, V, 3) from the people and their frames, the best first."""
+def _arrange(frames: np.ndarray, persons: np.ndarray) -> np.ndarray:
+    """(1 or 2, T, V, 3) from the persons and their frames, the best first."""
     early = frames < MAX_FRAMES
-    frames, people = frames[early], as_float32(people[early])
-    order = np.lexsort((-people[..., 2].sum(axis=1), frames))
-    frames, people = frames[order], people[order]
+    frames, persons = frames[early], as_float32(persons[early])
+    order = np.lexsort((-persons[..., 2].sum(axis=1), frames))
+    frames, persons = frames[order], persons[order]
     rank = np.arange(len(frames)) - np.searchsorted(frames, frames)
     best = rank < NUM_PERSONS
 
     keypoint = np.zeros((NUM_PERSONS, frames.max(initial=-1) + 1, NUM_JOINTS, 3), np.float32)
-    people[..., :2] -= 0.5
-    people[people[..., 2] == 0] = 0
-    keypoint[rank[best], frames[best]] = people[best]
+    persons[..., :2] -= 0.5
+    persons[persons[..., 2] == 0] = 0
+    keypoint[rank[best], frames[best]] = persons[best]
     return keypoint if keypoint[1].any() else keypoint[:1]

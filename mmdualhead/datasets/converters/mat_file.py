@@ -26,7 +26,8 @@ NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
 
 # A compressed element that unpacks to more is not a skeleton.
-MOST_BYTES = 1 << 28
+UNPACKED_BASE = 1 << 20
+UNPACKED_FACTOR = 64
 
 
 def read_array(content: bytes, name: str) -> np.ndarray:
@@ -49,7 +50,7 @@ def read_array(content: bytes, name: str) -> np.ndarray:
     try:
         for kind, data in _elements(content[HEADER_SIZE:], order):
             if kind == COMPRESSED:
-                unpacked = zlib.decompressobj().decompress(data, MOST_BYTES)
+                unpacked = zlib.decompressobj().decompress(data, UNPACKED_BASE + UNPACKED_FACTOR * len(data))
                 kind, data = next(_elements(unpacked, order), (0, b''))
             if kind != MATRIX:
                 continue

@@ -16,24 +16,28 @@ from .recording import (
     Recording,
     as_float32,
     check_number,
+    compare_total,
     drop_lost_frames,
     find_files,
 )
 
 CLASSES = (
+    *('high arm wave', 'horizontal arm wave', 'hammer', 'hand catch', 'forward punch', 'high throw'),
     *(
-        'high arm wave',
-        'horizontal arm wave',
-        'hammer',
-        'hand catch',
-        'forward punch',
-        'high throw',
         'draw x',
+        'draw tick',
+        'draw circle',
+        'hand clap',
+        'two hand wave',
+        'side boxing',
+        'bend',
+        'forward kick',
     ),
-    *('draw tick', 'draw circle', 'hand clap', 'two hand wave', 'side boxing', 'bend', 'forward kick'),
     *('side kick', 'jogging', 'tennis swing', 'tennis serve', 'golf swing', 'pick up and throw'),
 )
 NUM_SUBJECTS = 10
+NUM_TRIALS = 3
+PUBLISHED = 567
 NUM_JOINTS = 20
 ROW_FIELDS = 4
 
@@ -69,9 +73,9 @@ def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or its action or subject is not in the data set.
+        ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt')
+    found, notes = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt')
     recordings = [_recording(path, *match.groups()) for path, match in found]
     return RawDataset(
         meta=dict(dataset='msr_action3d', layout='kinect_v1', classes=list(CLASSES)),
@@ -80,12 +84,14 @@ def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
         left_out={
             r.name: 'missing or wrong skeletons, as papers say' for r in recordings if r.name in leave_out
         },
+        notes=[*notes, *compare_total('MSR-Action3D', len(found), PUBLISHED)],
     )
 
 
-def _recording(path: Path, name: str, action: str, subject: str, _: str) -> Recording:
+def _recording(path: Path, name: str, action: str, subject: str, trial: str) -> Recording:
     label = check_number('action', int(action), len(CLASSES), path)
     check_number('subject', int(subject), NUM_SUBJECTS, path)
+    check_number('trial', int(trial), NUM_TRIALS, path)
     role = 'train' if int(subject) % 2 else 'val'
     sets = [f'{name}_' for name, actions in ACTION_SETS.items() if int(action) in actions]
     return Recording(name, path, label, subject, tuple(f'{prefix}xsub_{role}' for prefix in ('', *sets)))
@@ -101,18 +107,22 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero, in which the person was lost, are dropped.
 
     Raises:
-        MalformedRecording: a row has not four numbers, or the last frame not 20 rows.
+        MalformedRecording: there are no rows, a row is not four numbers, or the last frame has not 20 rows.
     """
-    rows = [line.split() for line in recording.path.read_bytes().splitlines()]
-    rows = [row for row in rows if row]
-    wrong = next((i for i, row in enumerate(rows) if len(row) != ROW_FIELDS), None)
-    if wrong is not None:
-        raise MalformedRecording(f'row {wrong}: {len(rows[wrong])} numbers, expected {ROW_FIELDS}')
+    rows = [row for line in recording.path.read_bytes().splitlines() if (row := line.split())]
+    if not rows:
+        raise MalformedRecording('the file is empty')
+    numbers = as_float32(np.array([_parse_row(i, row) for i, row in enumerate(rows)]))
     if len(rows) % NUM_JOINTS:
         raise MalformedRecording(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
+    keypoint, counts = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, ROW_FIELDS)[:, :, ROWS, :3])
+    return Clip(keypoint, recording.label, counts)
+
+
+def _parse_row(index: int, row: list[bytes]) -> list[float]:
+    if len(row) != ROW_FIELDS:
+        raise MalformedRecording(f'row {index}: {len(row)} numbers, expected {ROW_FIELDS}')
     try:
-        numbers = as_float32(np.array([[float(field) for field in row[:3]] for row in rows]))
+        return [float(field) for field in row]
     except ValueError as error:
-        raise MalformedRecording(str(error)) from error
-    keypoint, lost = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, 3)[:, :, ROWS])
-    return Clip(keypoint, recording.label, lost)
+        raise MalformedRecording(f'frame {index // NUM_JOINTS}, row {index}: {error}') from error

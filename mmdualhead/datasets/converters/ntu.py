@@ -11,10 +11,23 @@ from pathlib import Path
 
 from .ntu_classes import CLASSES
 from .ntu_file import parse_skeleton
-from .ntu_persons import select_persons
-from .recording import Clip, ConversionError, EmptyRecording, RawDataset, Recording, find_files
+from .ntu_persons import join_tracks, select_persons
+from .recording import (
+    LOST_FRAMES,
+    Clip,
+    ConversionError,
+    EmptyRecording,
+    RawDataset,
+    Recording,
+    check_number,
+    compare_total,
+    find_files,
+)
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
+NUMBERS = ('set-up', 'camera', 'subject', 'replication', 'action')
+LAST = (32, 3, 106, 2, 120)
+"""What the numbers of a name are, and the largest of each in NTU RGB+D 120."""
 
 XSUB60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 XSUB120 = XSUB60 | {
@@ -33,6 +46,7 @@ class Protocol:
         actions: number of classes.
         train_subjects: who trains in cross-subject.
         other: the second protocol, ``xview`` (cameras 2 and 3 train) or ``xset`` (even set-ups train).
+        published: number of clips, those of the list of missing skeletons among them.
     """
 
     setups: int
@@ -40,11 +54,12 @@ class Protocol:
     actions: int
     train_subjects: frozenset[int]
     other: str
+    published: int
 
 
 PROTOCOLS = {
-    60: Protocol(17, 40, 60, XSUB60, 'xview'),
-    120: Protocol(32, 106, 120, XSUB120, 'xset'),
+    60: Protocol(17, 40, 60, XSUB60, 'xview', 56_880),
+    120: Protocol(32, 106, 120, XSUB120, 'xset', 114_480),
 }
 
 
@@ -61,15 +76,20 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 
     Raises:
         FileNotFoundError: there are no such files, or no such list.
-        ConversionError: a name is given twice, or the list names no clips.
+        ConversionError: a name is given twice, a number in it is not in NTU RGB+D 120, or the list names no
+            clips.
     """
     protocol = PROTOCOLS[dataset]
     listed = frozenset() if missing is None else read_missing(missing)
-    recordings, left_out = [], {}
-    for path, match in find_files(src, rf'{NAME}\.skeleton'):
-        setup, camera, subject, _, action = map(int, match.groups())
+    recordings, left_out, others = [], {}, 0
+    found, notes = find_files(src, rf'{NAME}\.skeleton')
+    for path, match in found:
+        setup, camera, subject, _, action = numbers = tuple(map(int, match.groups()))
+        for what, number, last in zip(NUMBERS, numbers, LAST, strict=True):
+            check_number(what, number, last, path)
         if setup > protocol.setups or subject > protocol.subjects or action > protocol.actions:
             left_out[path.stem] = f'not part of NTU RGB+D {dataset}'
+            others += 1
         elif path.stem in listed:
             left_out[path.stem] = 'in the list of missing skeletons'
         else:
@@ -80,6 +100,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
         recordings=recordings,
         read=read_recording,
         left_out=left_out,
+        notes=[*notes, *compare_total(f'NTU RGB+D {dataset}', len(found) - others, protocol.published)],
     )
 
 
@@ -112,7 +133,7 @@ def read_recording(recording: Recording) -> Clip:
         recording: one of :func:`scan`'s.
 
     Returns:
-        The clip, (1 or 2, T, 25, 3), meters; frames without anybody are dropped.
+        The clip, (1 or 2, T, 25, 3), meters; frames without a performer are dropped.
 
     Raises:
         MalformedRecording: the file breaks the format.
@@ -121,5 +142,15 @@ def read_recording(recording: Recording) -> Clip:
     num_frames, tracks = parse_skeleton(recording.path.read_bytes())
     if not any(track.joints.any() for track in tracks):
         raise EmptyRecording(f'nobody in any of {num_frames} frames')
-    keypoint = select_persons(tracks)
-    return Clip(keypoint, recording.label, lost_frames=num_frames - keypoint.shape[1])
+    joined = join_tracks(tracks)
+    keypoint = select_persons(joined)
+    used = {frame for track in tracks for frame in track.frames[track.joints.any(axis=(1, 2))]}
+    return Clip(
+        keypoint,
+        recording.label,
+        counts={
+            LOST_FRAMES: num_frames - len(used),
+            'frames with nobody but bodies that are no performers dropped': len(used) - keypoint.shape[1],
+            'tracks of one person whose number changed joined': len(tracks) - len(joined),
+        },
+    )

@@ -1,8 +1,8 @@
 """Which of the bodies that Kinect tracked are the performers: the denoising of NTU RGB+D.
 
 The tracker takes furniture for persons and loses persons, who come back as new bodies. The rules and the
-numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN). T frames,
-V joints.
+numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that
+the tracks of a person whose number changes from one moment to the next are joined first. T frames, V joints.
 """
 
 from __future__ import annotations
@@ -17,6 +17,50 @@ NOISE_FRAMES = 11
 SPREAD_RATIO = 0.8
 # ... and is noise if that is so in this part of its frames.
 SPREAD_FRAMES = 0.69754
+
+# A track goes on as another one that begins so many frames after its end or sooner, ...
+JOIN_FRAMES = 5
+# ... and not farther away (meters), for each frame, than somebody runs.
+JOIN_STEP = 0.15
+
+
+def join_tracks(tracks: list[Track]) -> list[Track]:
+    """Join the tracks of persons whose number changes, by place and time, the nearest first.
+
+    A track goes on as one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its joints is
+    not more than :data:`JOIN_STEP` per frame away. Common programs don't join tracks before they choose, and
+    lose whoever is renumbered all the time.
+
+    Args:
+        tracks: of one recording.
+
+    Returns:
+        The tracks in the same order; the same ones where no number changes.
+    """
+    steps = sorted((_step(a, b), i, j) for i, a in enumerate(tracks) for j, b in enumerate(tracks))
+    following: dict[int, int] = {}
+    for step, i, j in steps:
+        if step <= JOIN_STEP and i not in following and j not in following.values():
+            following[i] = j
+    joined = []
+    for i in sorted(set(range(len(tracks))) - set(following.values())):
+        chain = [i]
+        while chain[-1] in following:
+            chain.append(following[chain[-1]])
+        parts = [tracks[k] for k in chain]
+        frames, joints = (
+            np.concatenate(field) for field in zip(*((p.frames, p.joints) for p in parts), strict=True)
+        )
+        joined.append(Track(frames, joints))
+    return joined
+
+
+def _step(earlier: Track, later: Track) -> float:
+    """How far the center moves per frame from one track to the next; infinite where it can't be the next."""
+    gap = int(later.frames[0] - earlier.frames[-1])
+    if not 0 < gap <= JOIN_FRAMES:
+        return np.inf
+    return float(np.linalg.norm(later.joints[0].mean(axis=0) - earlier.joints[-1].mean(axis=0))) / gap
 
 
 def select_persons(tracks: list[Track]) -> np.ndarray:

@@ -5,7 +5,7 @@ M persons, T frames, V = 20 joints, C = 3 channels.
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,27 @@ import numpy as np
 
 from .recording import (
     Clip,
+    ConversionError,
     MalformedRecording,
     RawDataset,
     Recording,
     as_float32,
     check_number,
+    compare_total,
     drop_lost_frames,
     find_files,
+    read_json,
 )
 
 CLASSES = (
     *('pick up with one hand', 'pick up with two hands', 'drop trash', 'walk around', 'sit down'),
     *('stand up', 'donning', 'doffing', 'throw', 'carry'),
 )
+# The label, 0-based, of each action number in the names of the files; the numbers have gaps.
+LABELS = {action: label for label, action in enumerate((1, 2, 3, 4, 5, 6, 8, 9, 11, 12))}
+NAME = r'(a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d))'
 NUM_SUBJECTS = 10
+PUBLISHED = 1484
 NUM_VIEWS = 3
 TRAIN_VIEWS = (1, 2)
 NUM_JOINTS = 20
@@ -43,27 +50,30 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or its subject or view is not in the data set.
+        ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found = find_files(src, r'(a\d\d_s(\d\d)_e\d\d_v(\d\d))\.json')
+    found, notes = find_files(src, rf'{NAME}\.json')
     return RawDataset(
         meta=dict(dataset='nw_ucla', layout='kinect_v1', classes=list(CLASSES)),
         recordings=[_recording(path, *match.groups()) for path, match in found],
         read=read_recording,
+        notes=[*notes, *compare_total('NW-UCLA', len(found), PUBLISHED)],
     )
 
 
-def _recording(path: Path, name: str, subject: str, view: str) -> Recording:
+def _recording(path: Path, name: str, action: str, subject: str, _: str, view: str) -> Recording:
+    if int(action) not in LABELS:
+        raise ConversionError(f'{path}: the name says action {int(action)}, expected one of {tuple(LABELS)}')
     check_number('subject', int(subject), NUM_SUBJECTS, path)
     check_number('view', int(view), NUM_VIEWS, path)
     split = 'xview_train' if int(view) in TRAIN_VIEWS else 'xview_val'
-    return Recording(name, path, subject=subject, splits=(split,))
+    return Recording(name, path, LABELS[int(action)], subject, (split,))
 
 
 def read_recording(recording: Recording) -> Clip:
     """Read one file: ``file_name``, ``label`` (1..10) and ``skeletons`` (T, 20, 3) in the order of kinect_v1.
 
-    The label counts; the action numbers in the names have gaps.
+    The action numbers in the names have gaps and stand for the labels one to one.
 
     Args:
         recording: one of :func:`scan`'s.
@@ -74,18 +84,18 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         MalformedRecording: the file is not JSON of this form, or says that it is another clip.
     """
-    try:
-        content = json.loads(recording.path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise MalformedRecording(f'no JSON ({error})') from error
+    content = read_json(recording.path)
     content = content if isinstance(content, dict) else {}
     if content.get('file_name') != recording.name:
         raise MalformedRecording(f'file_name is {content.get("file_name")!r}, expected {recording.name!r}')
     label = content.get('label')
     if type(label) is not int or not 1 <= label <= len(CLASSES):
         raise MalformedRecording(f'label is {label!r}, expected 1..{len(CLASSES)}')
-    keypoint, lost = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
-    return Clip(keypoint, label - 1, lost)
+    named = re.fullmatch(NAME, recording.name)
+    if named and LABELS.get(int(named[2])) != label - 1:
+        raise MalformedRecording(f'label is {label}, but the name says action {named[2]}, which has another')
+    keypoint, counts = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
+    return Clip(keypoint, label - 1, counts)
 
 
 def _parse_joints(skeletons: Any) -> np.ndarray:

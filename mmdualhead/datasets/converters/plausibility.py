@@ -14,12 +14,12 @@ import numpy as np
 
 from mmdualhead.skeletons import Skeleton
 
-# Metres from hip to head: half a child's to twice a tall adult's.
+# Meters from hip to head: half a child's to twice a tall adult's.
 TRUNK_LENGTHS = (0.2, 1.6)
 
 UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
 
-NAMES = ('head', 'left ankle', 'left foot', 'right ankle', 'right foot')
+FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
 
 class Posture(NamedTuple):
@@ -56,13 +56,13 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
     """Find the up axis and the unit of a recording by its first person.
 
     Args:
-        keypoint: (M, T, V, C), C at least 3.
+        keypoint: (M, T, V, C).
         skeleton: its layout.
 
     Returns:
-        What was found; None where the layout has no ``up`` or no head, or no frame holds both joints.
+        What was found; None where there is no depth or no joint named head, or no frame holds both ends.
     """
-    if skeleton.up is None or 'head' not in skeleton.joints:
+    if skeleton.up is None or 'head' not in skeleton.joints or keypoint.shape[-1] < 3:
         return None
     ends = keypoint[:, :, [skeleton.up[0], skeleton.joints.index('head')], :3]
     present = np.any(ends, axis=-1).all(-1)
@@ -86,24 +86,23 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
         skeleton: its layout.
 
     Returns:
-        The judgment; None where the layout has no depth, or does not name the head, the ankles and the feet.
+        The judgment; None where :func:`find_axes` has none, or the layout does not name ankles and feet.
     """
-    if skeleton.up is None or skeleton.across is None or not set(NAMES) <= set(skeleton.joints):
+    axes = find_axes(keypoint, skeleton)
+    if axes is None or skeleton.across is None or not set(FEET) <= set(skeleton.joints):
         return None
-    person = keypoint[keypoint.any(axis=(1, 2, 3))][0, ..., :3]
+    person = keypoint[axes.person, ..., :3]
     joints = person[person.any(axis=(1, 2))]
-    head, *legs = (joints[:, skeleton.joints.index(name)] for name in NAMES)
+    legs = [joints[:, skeleton.joints.index(name)] for name in FEET]
     # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
-    up = head - joints[:, skeleton.up[0]]
+    up = joints[:, skeleton.joints.index('head')] - joints[:, skeleton.up[0]]
     across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
     ahead = legs[1] - legs[0] + legs[3] - legs[2]
-    mean_up = up.mean(axis=0)
-    low, high = TRUNK_LENGTHS
     return Posture(
-        upright=bool(np.argmax(np.abs(mean_up)) == 1 and mean_up[1] > 0),
+        upright=axes.up == '+y',
         # Right = ahead x up in right-handed axes, and `across` goes from right to left.
         sided=bool((np.cross(ahead, up) * across).sum(axis=1).mean() < 0),
-        metric=bool(low < np.median(np.linalg.norm(up, axis=1)) < high),
+        metric=axes.unit == 'm',
     )
 
 

@@ -5,13 +5,25 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
+import json
 import re
+import tarfile
+import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+SHARDS_SUFFIX = '.shards'
+"""What is appended to the name of a result for the folder of what was read so far."""
+
+NAMED_FILES = 3
+"""How many files a note names."""
+
+LOST_FRAMES = 'frames without anybody dropped'
 
 
 class ConversionError(ValueError):
@@ -51,12 +63,12 @@ class Clip(NamedTuple):
     Args:
         keypoint: (M, T, V, C) float32.
         label: class index, 0-based; None where nobody has told.
-        lost_frames: frames without anybody in them, which the reader dropped.
+        counts: what the reader did and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
     """
 
     keypoint: np.ndarray
     label: int | None
-    lost_frames: int = 0
+    counts: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +82,54 @@ class RawDataset:
         read: reads one of them; a module-level function (or a partial of one), so that worker processes
             can have it. Raises :class:`MalformedRecording` or :class:`EmptyRecording`.
         left_out: clips that the protocol leaves out, with the reason.
+        notes: sentences for the summary.
     """
 
     meta: Mapping[str, Any]
     recordings: Sequence[Recording]
     read: Callable[[Recording], Clip]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
-def find_files(src: str | Path, pattern: str) -> list[tuple[Path, re.Match[str]]]:
+def check_folder(src: str | Path) -> Path:
+    """The directory of the raw files.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ConversionError: it is a file; of an archive it says how to unpack it.
+    """
+    src = Path(src)
+    if src.is_dir():
+        return src
+    if not src.exists():
+        raise FileNotFoundError(f'{src}: no such directory')
+    folder = src.with_name(src.name.split('.')[0])
+    if src.is_file() and zipfile.is_zipfile(src):
+        raise ConversionError(f'{src} is a zip archive: unzip {src} -d {folder}, and name {folder} instead')
+    if src.is_file() and tarfile.is_tarfile(src):
+        raise ConversionError(
+            f'{src} is a tar archive: mkdir {folder} && tar -xf {src} -C {folder}, and name {folder} instead'
+        )
+    raise ConversionError(f'{src} is not a directory; name the one of the raw files')
+
+
+def list_files(src: str | Path) -> list[Path]:
+    """All files below a directory, links included, sorted by name; those of unfinished conversions left out.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ConversionError: it is a file.
+    """
+    src = check_folder(src)
+    files = (path for path in src.rglob('*') if path.is_symlink() or not path.is_dir())
+    raw = (
+        path for path in files if not any(p.suffix == SHARDS_SUFFIX for p in path.relative_to(src).parents)
+    )
+    return sorted(raw, key=lambda path: path.name)
+
+
+def find_files(src: str | Path, pattern: str) -> tuple[list[tuple[Path, re.Match[str]]], list[str]]:
     """The files below a directory whose names match, sorted by name.
 
     Args:
@@ -86,22 +137,40 @@ def find_files(src: str | Path, pattern: str) -> list[tuple[Path, re.Match[str]]
         pattern: regular expression for the whole file name.
 
     Returns:
-        Pairs of path and match.
+        Pairs of path and match, and a note for each kind of files that were passed over.
 
     Raises:
         FileNotFoundError: there is no such directory, or no such file in it.
-        ConversionError: two files have the same name.
+        ConversionError: two files have the same name, or SRC is an archive or another file.
     """
-    src = Path(src)
-    if not src.is_dir():
-        raise FileNotFoundError(f'{src}: no such directory')
-    files = sorted((path for path in src.rglob('*') if path.is_file()), key=lambda path: path.name)
-    found = [(path, match) for path in files if (match := re.fullmatch(pattern, path.name))]
+    found, passed = [], defaultdict(list)
+    for path in list_files(src):
+        match = re.fullmatch(pattern, path.name)
+        if not path.exists():
+            passed['broken links'].append(path.name)
+        elif path.is_dir():
+            passed['links to directories'].append(path.name)
+        elif match:
+            found.append((path, match))
+        elif re.fullmatch(pattern, path.name, re.IGNORECASE):
+            passed['upper and lower case exchanged'].append(path.name)
+        else:
+            passed['other names'].append(path.name)
+    notes = [f'passed over {len(names)} files: {kind} ({name_some(names)})' for kind, names in passed.items()]
     if not found:
-        seen = ', '.join(path.name for path in files[:3]) or 'nothing'
-        raise FileNotFoundError(f'{src}: no file name matches {pattern}; found {len(files)} files: {seen}')
+        raise FileNotFoundError(f'{src}: no file name matches {pattern}; {"; ".join(notes) or "it is empty"}')
     check_unique([path for path, _ in found])
-    return found
+    return found, notes
+
+
+def name_some(names: Sequence[str]) -> str:
+    """The first few of many names."""
+    return ', '.join(names[:NAMED_FILES]) + (', ...' if len(names) > NAMED_FILES else '')
+
+
+def compare_total(what: str, found: int, published: int) -> list[str]:
+    """A note where the number of clips is not the published one."""
+    return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
 
 
 def check_unique(paths: Sequence[Path]) -> None:
@@ -110,13 +179,10 @@ def check_unique(paths: Sequence[Path]) -> None:
     Raises:
         ConversionError: some file name occurs in two places.
     """
-    by_name = {path.name: path for path in paths}
-    twins = sorted(set(paths) - set(by_name.values()))
-    if twins:
-        first = twins[0]
-        raise ConversionError(
-            f'{len(twins)} file names occur twice, the first: {first} and {by_name[first.name]}'
-        )
+    twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
+    if twice:
+        first, second, *_ = sorted(path for path in paths if path.name == twice[0])
+        raise ConversionError(f'{len(twice)} file names occur twice, the first: {first} and {second}')
 
 
 def check_number(what: str, number: int, last: int, path: Path) -> int:
@@ -130,30 +196,36 @@ def check_number(what: str, number: int, last: int, path: Path) -> int:
     return number - 1
 
 
+def read_json(path: Path) -> Any:
+    """The contents of a JSON file.
+
+    Raises:
+        MalformedRecording: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise MalformedRecording(f'not JSON ({error})') from error
+
+
 def as_float32(numbers: np.ndarray) -> np.ndarray:
     """Numbers as they are stored; what is too large becomes infinite, which :func:`check_clip` refuses."""
     with np.errstate(over='ignore'):
         return np.asarray(numbers).astype(np.float32)
 
 
-def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, int]:
-    """The frames in which anything is not zero.
-
-    Args:
-        keypoint: (M, T, V, C).
-
-    Returns:
-        The frames that are left, and how many are not.
-    """
+def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+    """The frames of a clip (M, T, V, C) in which anything is not zero, and the count of those that went."""
     kept = keypoint.any(axis=(0, 2, 3))
-    return keypoint[:, kept], int((~kept).sum())
+    return keypoint[:, kept], {LOST_FRAMES: int((~kept).sum())}
 
 
 def check_clip(clip: Clip, num_joints: int) -> None:
     """What every clip of every data set has to be.
 
     Raises:
-        MalformedRecording: not (M, T, V, C) with the layout's V, or values that are no finite numbers.
+        MalformedRecording: not (M, T, V, C) with the layout's V, without a class, or values that are not
+            finite.
         EmptyRecording: no person, no frame, or nothing but zeros.
     """
     keypoint = clip.keypoint
@@ -165,6 +237,8 @@ def check_clip(clip: Clip, num_joints: int) -> None:
     if len(wrong):
         person, frame, joint, _ = wrong[0]
         raise MalformedRecording(
-            f'{len(wrong)} coordinates are no finite numbers, the first of person {person}, frame {frame}, '
+            f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
             f'joint {joint}'
         )
+    if clip.label is None:
+        raise MalformedRecording('nothing tells its class')

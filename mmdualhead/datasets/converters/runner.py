@@ -5,6 +5,7 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
+import glob
 import multiprocessing
 import os
 import shutil
@@ -27,6 +28,7 @@ from mmdualhead.utils.files import FolderLock, InUseError, check_regular, remove
 
 from .plausibility import judge_posture
 from .recording import (
+    SHARDS_SUFFIX,
     Clip,
     ConversionError,
     EmptyRecording,
@@ -37,9 +39,10 @@ from .recording import (
 )
 from .shards import Shard, plan_shards
 from .summary import Summary
-from .writers import PickleWriter, Writer
+from .writers import write_pickle
 
 Normalize = Callable[[np.ndarray], np.ndarray]
+Write = Callable[[Path, Mapping[str, Any]], None]
 
 # How many malformed files an error names.
 NAMED_FAULTS = 5
@@ -49,7 +52,7 @@ def convert(
     dataset: RawDataset,
     out: str | Path,
     *,
-    writer: Callable[[Path, Mapping[str, Any]], Writer] = PickleWriter,
+    write: Write = write_pickle,
     normalize: Normalize | None = None,
     workers: int | None = None,
     skip_malformed: bool = False,
@@ -63,7 +66,7 @@ def convert(
     Args:
         dataset: what to convert.
         out: the result; it replaces an older one, once it is whole.
-        writer: makes the file from path and meta: a pickle, or the memory-mapped store.
+        write: writes path and ``dict(split=..., annotations=..., meta=...)``: a pickle, or a store.
         normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
         workers: processes; None takes all processors that this process may use, 0 works in this one.
         skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
@@ -74,46 +77,43 @@ def convert(
     Raises:
         ConversionError: malformed files without ``skip_malformed``, nothing left to write, a worker process
             was killed, or another conversion to ``out`` is running.
+        OSError: something could not be written.
     """
     out = Path(out)
-    shards_dir = out.with_name(f'{out.name}.shards')
+    shards_dir = out.with_name(out.name + SHARDS_SUFFIX)
     lock = FolderLock(shards_dir / 'lock')
     try:
         lock.acquire()
     except InUseError as error:
         raise ConversionError(f'a conversion to {out} is running already: {error}') from error
     try:
-        return _convert(dataset, out, shards_dir, writer, normalize, workers, skip_malformed)
+        _remove_unfinished(out, shards_dir)
+        shards = plan_shards(shards_dir, dataset.recordings, [dataset.read, normalize])
+        task = partial(convert_shard, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
+        _run([shard for shard in shards if not shard.is_done], task, len(dataset.recordings), workers)
+
+        indices = [shard.load_index() for shard in shards]
+        clips, faults = ([item for index in indices for item in index[key]] for key in ('clips', 'faults'))
+        summary = Summary(out, dataset, clips, faults)
+        if summary.malformed and not skip_malformed:
+            raise ConversionError(_describe_faults(summary.malformed))
+        if not clips:
+            raise ConversionError(f'no clip is left to write to {out}\n{summary}')
+        meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': summary.left_out}
+        write(out, dict(split=summary.split, annotations=_annotations(shards), meta=meta))
+        shutil.rmtree(shards_dir)
+        return summary
     finally:
         lock.release()
 
 
-def _convert(
-    dataset: RawDataset,
-    out: Path,
-    shards_dir: Path,
-    writer: Callable[[Path, Mapping[str, Any]], Writer],
-    normalize: Normalize | None,
-    workers: int | None,
-    skip_malformed: bool,
-) -> Summary:
+def _remove_unfinished(out: Path, shards_dir: Path) -> None:
+    """Remove what killed conversions to the same result left half written."""
     remove_partial_files(shards_dir)
-    shards = plan_shards(shards_dir, dataset.recordings, [dataset.read, normalize])
-    task = partial(convert_shard, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
-    _run([shard for shard in shards if not shard.is_done], task, len(dataset.recordings), workers)
-
-    summary = Summary.collect(out, dataset, [shard.load_index() for shard in shards])
-    if summary.malformed and not skip_malformed:
-        raise ConversionError(_describe_faults(summary.malformed))
-    if not summary.clips:
-        raise ConversionError(f'no clip is left to write to {out}\n{summary}')
-    meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': dict(summary.left_out)}
-    with writer(out, meta) as file:
-        for annotation in _annotations(shards):
-            file.add(annotation)
-        file.close(summary.split)
-    shutil.rmtree(shards_dir)
-    return summary
+    remove_partial_files(out.parent, glob.escape(out.name))
+    for suffix in ('tmp', 'old'):  # of a store
+        for folder in out.parent.glob(f'{glob.escape(out.name)}.{suffix}-*'):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, layout: Any) -> int:
@@ -126,10 +126,8 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
     keypoints, clips, faults = [], [], []
     for recording in shard.recordings:
         try:
-            clip = _read_regular(read, recording)
+            clip = _read(read, recording)
             check_clip(clip, skeleton.num_joints)
-            if clip.label is None:
-                raise MalformedRecording('nothing tells its class')
             keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
         except MalformedRecording as error:
             empty = isinstance(error, EmptyRecording)
@@ -142,7 +140,7 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
                 label=int(clip.label),
                 subject=recording.subject,
                 shape=keypoint.shape,
-                lost_frames=clip.lost_frames,
+                counts=clip.counts,
                 posture=judge_posture(clip.keypoint, skeleton),
             )
         )
@@ -150,13 +148,14 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
     return len(shard.recordings)
 
 
-def _read_regular(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
+def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
     """Read a clip; a pipe in a file's place would be waited for without end."""
-    if recording.path.exists():
-        try:
-            check_regular(recording.path)
-        except ValueError as error:
-            raise MalformedRecording(str(error)) from error
+    try:
+        check_regular(recording.path)
+    except OSError as error:
+        raise MalformedRecording(str(error.strerror)) from error
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error
     return read(recording)
 
 
@@ -216,8 +215,8 @@ def _annotations(shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
             yield dict(known, total_frames=keypoint.shape[1], keypoint=keypoint)
 
 
-def _describe_faults(malformed: Mapping[str, str]) -> str:
-    lines = [f'  {path}: {reason}' for path, reason in list(malformed.items())[:NAMED_FAULTS]]
+def _describe_faults(malformed: Sequence[Mapping[str, Any]]) -> str:
+    lines = [f'  {fault["path"]}: {fault["reason"]}' for fault in malformed[:NAMED_FAULTS]]
     more = len(malformed) - len(lines)
     lines += [f'  ... and {more} more'] if more else []
     return '\n'.join([f'{len(malformed)} malformed raw files (--on-error skip leaves them out):', *lines])

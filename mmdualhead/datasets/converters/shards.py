@@ -1,6 +1,6 @@
 """Partial results on disk, so that an interrupted conversion goes on where it stopped.
 
-A shard holds the clips of some raw files: ``KEY.npy`` with all their numbers one after the other, and
+A shard holds the clips of some raw files: ``KEY.bin`` with all their float32 numbers one after the other, and
 ``KEY.json`` with the rest. KEY is a hash of the files' names, sizes and times and of how they are read, so
 a shard is used again exactly as long as it would come out the same. The JSON file is written last, and all
 shards are cleared in any order once the result is there: a shard is done when both are there.
@@ -24,7 +24,7 @@ from mmdualhead.utils.files import atomic_write
 
 from .recording import Recording
 
-FORMAT = 1
+FORMAT = 2
 
 # Every shard that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
 MOST_SHARDS = 200
@@ -46,7 +46,7 @@ class Shard:
     @property
     def is_done(self) -> bool:
         """Whether an earlier run (or this one) finished it, and all of it is still there."""
-        return self._path('.json').exists() and self._path('.npy').exists()
+        return self._path('.json').exists() and self._path('.bin').exists()
 
     def save(self, keypoints: Sequence[np.ndarray], index: dict[str, Any]) -> None:
         """Keep the clips' numbers and everything else about them.
@@ -55,9 +55,9 @@ class Shard:
             keypoints: (M, T, V, C) float32 each.
             index: plain data; its ``clips`` have a ``shape`` each, in the order of the keypoints.
         """
-        flat = np.concatenate([np.zeros(0, np.float32), *(k.ravel() for k in keypoints)])
-        with atomic_write(self._path('.npy')) as file:
-            np.save(file, flat)
+        with atomic_write(self._path('.bin')) as file:
+            for keypoint in keypoints:
+                file.write(np.ascontiguousarray(keypoint, np.float32))
         with atomic_write(self._path('.json')) as file:
             file.write(json.dumps(index).encode())
 
@@ -69,7 +69,7 @@ class Shard:
         """The keypoints, mapped rather than read: only what is looked at comes into memory."""
         if not shapes:
             return []
-        flat = np.asarray(np.load(self._path('.npy'), mmap_mode='c'))
+        flat = np.asarray(np.memmap(self._path('.bin'), np.float32, 'c'))
         ends = np.cumsum([np.prod(shape) for shape in shapes])
         return [piece.reshape(shape) for piece, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
 
@@ -104,9 +104,10 @@ def _key(how: list[Any], recordings: Sequence[Recording]) -> str:
 def _state(recording: Recording) -> list[Any]:
     try:
         stat = recording.path.stat()
-    except FileNotFoundError:  # the reader says so
+    except OSError:  # the runner says so when it reads
         return [recording.name]
-    return [recording.name, recording.label, str(recording.path), stat.st_size, stat.st_mtime_ns]
+    told = [recording.name, recording.label, recording.subject, str(recording.path)]
+    return [*told, stat.st_size, stat.st_mtime_ns]
 
 
 def _describe(step: Callable[..., Any] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,7 @@ from typing import Any
 import numpy as np
 
 from .plausibility import Posture, describe_postures
-from .recording import RawDataset, Recording
-
-# How many clips a line about clips left out names.
-NAMED_CLIPS = 3
+from .recording import RawDataset, name_some
 
 
 @dataclass(frozen=True)
@@ -23,78 +20,67 @@ class Summary:
 
     Args:
         out: the result.
-        dataset: its name.
-        clips: for each clip: frame_dir, label, shape, lost_frames, posture.
-        subjects: number of performers; 0 where the data set does not tell.
-        split: names of the clips of each split that has any.
-        left_out: reason for each clip that is not in the result.
-        malformed: reason for each raw file that breaks its format.
+        dataset: what was converted.
+        clips: for each clip in the result: frame_dir, label, shape, counts, posture.
+        faults: for each raw file that is not in it: name, path, reason, and whether it is merely empty.
     """
 
     out: Path
-    dataset: str
+    dataset: RawDataset
     clips: Sequence[Mapping[str, Any]]
-    subjects: int
-    split: Mapping[str, list[str]]
-    left_out: Mapping[str, str]
-    malformed: Mapping[str, str]
+    faults: Sequence[Mapping[str, Any]]
 
-    @classmethod
-    def collect(cls, out: Path, dataset: RawDataset, indices: Sequence[Mapping[str, Any]]) -> Summary:
-        """Put the shards' indices together."""
-        clips = [clip for index in indices for clip in index['clips']]
-        faults = [fault for index in indices for fault in index['faults']]
-        kept = {clip['frame_dir'] for clip in clips}
-        recordings = [recording for recording in dataset.recordings if recording.name in kept]
-        return cls(
-            out=out,
-            dataset=dataset.meta['dataset'],
-            clips=clips,
-            subjects=len({recording.subject for recording in recordings} - {None}),
-            split=_group_by_split(recordings),
-            left_out={
-                **dataset.left_out,
-                **{f['name']: f['reason'] if f['empty'] else f'malformed: {f["reason"]}' for f in faults},
-            },
-            malformed={fault['path']: fault['reason'] for fault in faults if not fault['empty']},
-        )
+    @property
+    def split(self) -> dict[str, list[str]]:
+        """Names of the clips of each split that has any."""
+        kept = {clip['frame_dir'] for clip in self.clips}
+        split = defaultdict(list)
+        for recording in self.dataset.recordings:
+            for name in recording.splits:
+                if recording.name in kept:
+                    split[name].append(recording.name)
+        return dict(sorted(split.items()))
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Reason for each clip that is not in the result."""
+        reasons = {f['name']: f['reason'] if f['empty'] else f'malformed: {f["reason"]}' for f in self.faults}
+        return {**self.dataset.left_out, **reasons}
+
+    @property
+    def malformed(self) -> list[Mapping[str, Any]]:
+        """The faults of raw files that break their format."""
+        return [fault for fault in self.faults if not fault['empty']]
 
     def __str__(self) -> str:
-        labels = {clip['frame_dir']: clip['label'] for clip in self.clips}
-        lengths = [clip['shape'][1] for clip in self.clips] or [0]
-        persons = Counter(clip['shape'][0] for clip in self.clips)
-        lost = [clip['lost_frames'] for clip in self.clips if clip['lost_frames']]
-        postures = [Posture(*clip['posture']) for clip in self.clips if clip['posture']]
-        return '\n'.join(
-            [
-                f'{self.dataset}: {len(labels)} clips, {len(set(labels.values()))} classes, '
-                f'{self.subjects or "unknown"} subjects -> {self.out}',
-                *(
-                    f'  {name}: {len(names)} clips, {len({labels[n] for n in names})} classes'
-                    for name, names in self.split.items()
-                ),
-                f'  frames: {min(lengths)} to {max(lengths)}, median {np.median(lengths):g}',
-                f'  persons: {", ".join(f"{m} in {n} clips" for m, n in sorted(persons.items()))}',
-                *([f'  dropped {sum(lost)} frames without anybody in {len(lost)} clips'] if lost else []),
-                *(f'  {line}' for line in describe_postures(postures)),
-                *self._describe_left_out(),
-            ]
-        )
+        return '\n  '.join(self._sentences())
 
-    def _describe_left_out(self) -> list[str]:
+    def _sentences(self) -> Iterator[str]:
+        labels = {clip['frame_dir']: clip['label'] for clip in self.clips}
+        subjects = {r.subject for r in self.dataset.recordings if r.name in labels} - {None}
+        yield (
+            f'{self.dataset.meta["dataset"]}: {len(labels)} clips, {len(set(labels.values()))} classes, '
+            f'{len(subjects) or "unknown"} subjects -> {self.out}'
+        )
+        for name, names in self.split.items():
+            yield f'{name}: {len(names)} clips, {len({labels[n] for n in names})} classes'
+        if self.clips:
+            persons, frames = zip(*(clip['shape'][:2] for clip in self.clips), strict=True)
+            yield f'frames: {min(frames)} to {max(frames)}, median {np.median(frames):g}'
+            yield f'persons: {", ".join(f"{m} in {n} clips" for m, n in sorted(Counter(persons).items()))}'
+        for what in dict.fromkeys(what for clip in self.clips for what in clip['counts']):
+            counts = [count for clip in self.clips if (count := clip['counts'].get(what))]
+            if counts:
+                yield f'{what}: {sum(counts)} in {len(counts)} clips'
+        yield from describe_postures([Posture(*clip['posture']) for clip in self.clips if clip['posture']])
+        yield from self.dataset.notes
+        yield from self._describe_left_out()
+
+    def _describe_left_out(self) -> Iterator[str]:
         by_reason = defaultdict(list)
         for name, reason in self.left_out.items():
             by_reason[reason].append(name)
-        lines = [f'  left out: {len(self.left_out)} clips'] if by_reason else []
+        if by_reason:
+            yield f'left out: {len(self.left_out)} clips'
         for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-            more = ', ...' if len(names) > NAMED_CLIPS else ''
-            lines.append(f'    {len(names)}: {reason} ({", ".join(names[:NAMED_CLIPS])}{more})')
-        return lines
-
-
-def _group_by_split(recordings: Sequence[Recording]) -> dict[str, list[str]]:
-    split: dict[str, list[str]] = {}
-    for recording in recordings:
-        for name in recording.splits:
-            split.setdefault(name, []).append(recording.name)
-    return dict(sorted(split.items()))
+            yield f'  {len(names)}: {reason} ({name_some(names)})'

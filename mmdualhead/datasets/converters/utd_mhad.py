@@ -8,7 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from .mat_file import read_array
-from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, check_number, find_files
+from .recording import (
+    Clip,
+    MalformedRecording,
+    RawDataset,
+    Recording,
+    as_float32,
+    check_number,
+    compare_total,
+    find_files,
+)
 
 CLASSES = (
     *('swipe left', 'swipe right', 'wave', 'clap', 'throw', 'arm cross', 'basketball shoot', 'draw x'),
@@ -17,6 +26,8 @@ CLASSES = (
     *('pick up and throw', 'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat'),
 )
 NUM_SUBJECTS = 8
+NUM_TRIALS = 4
+PUBLISHED = 861
 
 # For each joint of kinect_v1 its row in the files, which begin with head, shoulder center, spine, hip center.
 ROWS = (3, 2, 1, 0, *range(4, 20))
@@ -33,18 +44,20 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or its action or subject is not in the data set.
+        ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat')
+    found, notes = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat')
     return RawDataset(
         meta=dict(dataset='utd_mhad', layout='kinect_v1', classes=list(CLASSES)),
         recordings=[_recording(path, *match.groups()) for path, match in found],
         read=read_recording,
+        notes=[*notes, *compare_total('UTD-MHAD', len(found), PUBLISHED)],
     )
 
 
-def _recording(path: Path, name: str, action: str, subject: str, _: str) -> Recording:
+def _recording(path: Path, name: str, action: str, subject: str, trial: str) -> Recording:
     check_number('subject', int(subject), NUM_SUBJECTS, path)
+    check_number('trial', int(trial), NUM_TRIALS, path)
     return Recording(
         name=name,
         path=path,

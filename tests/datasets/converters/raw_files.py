@@ -68,9 +68,9 @@ def write_kinetics(
         (folder / f'{name}.json').write_text(json.dumps(content))
 
 
-def kinetics_frame(index: int, *people: np.ndarray) -> dict:
-    """One element of ``data``, from x, y in 0..1 and score (18, 3) of each of the people."""
-    skeleton = [{'pose': p[:, :2].ravel().tolist(), 'score': p[:, 2].tolist()} for p in people]
+def kinetics_frame(index: int, *persons: np.ndarray) -> dict:
+    """One element of ``data``, from x, y in 0..1 and score (18, 3) of each of the persons."""
+    skeleton = [{'pose': p[:, :2].ravel().tolist(), 'score': p[:, 2].tolist()} for p in persons]
     return {'frame_index': index, 'skeleton': skeleton}
 
 

@@ -17,7 +17,7 @@ from mmengine.config import Config
 
 from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
-from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
+from mmdualhead.datasets.converters.custom import read_classes, read_recording, read_table, scan
 from mmdualhead.skeletons import get_skeleton
 
 from .raw_files import standing
@@ -36,6 +36,12 @@ def layout(tmp_path: Path) -> str:
 def write_table(tmp_path: Path, *lines: str, heading: str = 'clip,label,split') -> Path:
     path = tmp_path / 'labels.csv'
     path.write_text('\n'.join([heading, *lines]) + '\n')
+    return path
+
+
+def write_classes(tmp_path: Path, *lines: str) -> Path:
+    path = tmp_path / 'classes.txt'
+    path.write_text('\n'.join(lines) + '\n')
     return path
 
 
@@ -95,7 +101,7 @@ def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: st
     assert [r.label for r in scan(tmp_path, table, layout).recordings] == [1, 0]
     assert scan(tmp_path, table, layout).meta['classes'] is None
     table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,0,val')
-    dataset = scan(tmp_path, table, layout, classes=['push', 'wave'])
+    dataset = scan(tmp_path, table, layout, classes=write_classes(tmp_path, 'push', 'wave'))
     assert [r.label for r in dataset.recordings] == [1, 0]
     assert dataset.meta['classes'] == ['push', 'wave']
 
@@ -122,7 +128,7 @@ def test_names_the_line_of_the_table(
 def test_refuses_a_class_that_is_not_listed(tmp_path: Path, layout: str) -> None:
     table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,wvae,val')
     with pytest.raises(ConversionError, match="line 3: label 'wvae' is none of the 2 classes"):
-        scan(tmp_path, table, layout, classes=['push', 'wave'])
+        scan(tmp_path, table, layout, classes=write_classes(tmp_path, 'push', 'wave'))
 
 
 def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
@@ -150,7 +156,6 @@ def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
         ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5,6,7,8,9\n', 'frame 1: 9 columns'),
         ('a.csv', '1,2,3,4,5,6\n1,2,x,4,5,6\n', 'could not convert'),
         ('a.txt', '1 2 3', r"files end with .npy, .npz, .csv, this one with '.txt'"),
-        ('a.npy', None, 'no such file, while the label table has it'),
     ],
 )
 def test_names_what_is_wrong_with_a_clip(tmp_path: Path, name: str, content: object, message: str) -> None:
@@ -206,7 +211,7 @@ def test_random_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes)
         rows = read_table(path)
     except ConversionError:
         return
-    assert all(row.clip and row.label and row.split for row in rows)
+    assert all(row.clip and row.label and row.splits for row in rows)
 
 
 def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,20 +246,30 @@ def _run(command: list[str], directory: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ('table', 'classes', 'complaint'),
+    ('table', 'complaint'),
     [
-        ('clip,label,split,label\na.npy,1,train,2\n', None, 'the heading line has label twice'),
-        ('clip,label,split\na.npy,pick up, put down,train\n', None, 'line 2: more fields .* quotation marks'),
-        ('clip,label,split\na.npy,wave,train\n', ['wave', 'push', 'wave'], 'the classes name wave twice'),
+        ('clip,label,split,label\na.npy,1,train,2\n', 'the heading line has label twice'),
+        ('clip,label,split\na.npy,pick up, put down,train\n', 'line 2: more fields .* quotation marks'),
+        (
+            'clip,label,split,subject\na.npy,pick up, put down,train\n',
+            "line 2: split 'put', expected train, val or test, .* quotation marks",
+        ),
+        ('clip,label,split\na.npy,1,train\nb.npy,1,vla\n', "line 3: split 'vla', expected train"),
+        ('clip,label,split\n/etc/passwd,1,train\n', "line 2: clip '/etc/passwd' is not a path below"),
+        ('clip,label,split\n../a.npy,1,train\n', r"line 2: clip '\.\./a.npy' is not a path below"),
+        ('clip,label,split\na\x1b.npy,1,train\n', r"line 2: clip 'a\\x1b.npy' is not a path below"),
+        ('clip,label,split\na\0.npy,1,train\n', r'labels.csv: not a CSV table \(it holds NUL bytes\)'),
     ],
 )
 @pytest.mark.fault(
-    'label table with a column twice, an unquoted comma, a class twice', '-', 'refused with the line'
+    'label table with a column twice, an unquoted comma, a misspelt split, a foreign path, NUL bytes',
+    '-',
+    'refused with the line',
 )
-def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table, classes, complaint) -> None:
+def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table: str, complaint: str) -> None:
     (tmp_path / 'labels.csv').write_text(table)
     with pytest.raises(ConversionError, match=complaint):
-        scan(tmp_path, tmp_path / 'labels.csv', layout, classes=classes)
+        scan(tmp_path, tmp_path / 'labels.csv', layout)
 
 
 @pytest.mark.fault(
@@ -277,3 +292,38 @@ def test_a_subject_in_train_and_val_is_noted(tmp_path: Path, layout: str) -> Non
         "note * subject: expected no subject of 'train', found otherwise in 1 clip:\n    c: subject bob"
         in page
     )
+
+
+@pytest.mark.parametrize(
+    ('content', 'complaint'),
+    [
+        ('wave\npush\nwave\n', 'line 3: class wave stands in line 1, too'),
+        ('wave\n\npush\n', 'line 2: no name of a class'),
+        ('1\n0\n', 'line 1: class 0 is named 1, another number'),
+        ('wave\0\n', 'it holds NUL bytes'),
+    ],
+)
+@pytest.mark.fault(
+    'list of classes with a name twice, an empty line, numbers in another order', '-', 'refused'
+)
+def test_lists_of_classes_that_would_be_misread(tmp_path: Path, content: str, complaint: str) -> None:
+    (tmp_path / 'classes.txt').write_text(content)
+    with pytest.raises(ConversionError, match=rf'classes\.txt.*{complaint}'):
+        read_classes(tmp_path / 'classes.txt')
+
+
+@pytest.mark.fault('2-D clips in a 3-D layout', '-', 'converted; posture is not judged')
+def test_flat_clips_of_a_layout_with_depth(tmp_path: Path) -> None:
+    for name in 'ab':
+        np.save(tmp_path / f'{name}.npy', standing(25, 5)[..., :2])
+    table = write_table(tmp_path, 'a.npy,1,train', 'b.npy,0,val')
+    summary = convert(scan(tmp_path, table, 'nturgb+d'), tmp_path / 'out.pkl', workers=0)
+    assert 'posture' not in str(summary)
+    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    assert result['annotations'][0]['keypoint'].shape == (1, 5, 25, 2)
+
+
+def test_an_absent_clip_is_malformed(tmp_path: Path, layout: str) -> None:
+    table = write_table(tmp_path, 'a.npy,1,train')
+    with pytest.raises(ConversionError, match=r'a\.npy: No such file or directory'):
+        convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)

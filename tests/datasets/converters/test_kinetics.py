@@ -17,7 +17,7 @@ from mmdualhead.datasets.converters import (
     Recording,
     convert,
 )
-from mmdualhead.datasets.converters.kinetics import MAX_FRAMES, parse_people, read_recording, scan
+from mmdualhead.datasets.converters.kinetics import MAX_FRAMES, parse_persons, read_recording, scan
 
 from .raw_files import kinetics_frame, write_kinetics
 
@@ -28,8 +28,8 @@ def person(seed: int, score: float = 0.5) -> np.ndarray:
     return np.column_stack([rng.random((18, 2)), np.full(18, score)])
 
 
-def centered(*people: np.ndarray) -> np.ndarray:
-    return np.float32(people) - np.float32([0.5, 0.5, 0])
+def centered(*persons: np.ndarray) -> np.ndarray:
+    return np.float32(persons) - np.float32([0.5, 0.5, 0])
 
 
 def read(tmp_path: Path, data: Any, **other: Any) -> np.ndarray:
@@ -65,10 +65,10 @@ def test_round_trip(tmp_path: Path) -> None:
 
 
 def test_keeps_the_best_two_of_five_in_each_frame(tmp_path: Path) -> None:
-    people = [person(i, score) for i, score in enumerate((0.1, 0.4, 0.2, 0.5, 0.3, 0.9))]
-    keypoint = read(tmp_path, [kinetics_frame(1, *people), kinetics_frame(2, *people[::-1])])
-    np.testing.assert_array_equal(keypoint[:, 0], centered(people[3], people[1]))
-    np.testing.assert_array_equal(keypoint[:, 1], centered(people[5], people[3]))
+    persons = [person(i, score) for i, score in enumerate((0.1, 0.4, 0.2, 0.5, 0.3, 0.9))]
+    keypoint = read(tmp_path, [kinetics_frame(1, *persons), kinetics_frame(2, *persons[::-1])])
+    np.testing.assert_array_equal(keypoint[:, 0], centered(persons[3], persons[1]))
+    np.testing.assert_array_equal(keypoint[:, 1], centered(persons[5], persons[3]))
 
 
 def test_joints_of_score_zero_are_zero(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_the_label_may_be_blank_or_right(tmp_path: Path, label: Any) -> None:
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        ('{', 'no JSON'),
-        ('[' * 100_000, 'no JSON'),
+        ('{', 'not JSON'),
+        ('[' * 100_000, 'not JSON'),
         ('[]', "expected an object with the list 'data'"),
         ('{"data": 3}', "expected an object with the list 'data'"),
         ('{"data": [], "label_index": 8}', 'label_index 8, but the label file says 7'),
@@ -119,7 +119,7 @@ def test_names_what_is_wrong(tmp_path: Path, content: str, message: str) -> None
 def test_a_missing_file_is_malformed(tmp_path: Path) -> None:
     write_kinetics(tmp_path, 'val', {'a': (1, [kinetics_frame(0, person(1))]), 'b': (1, [])})
     (tmp_path / 'kinetics_val' / 'a.json').unlink()
-    with pytest.raises(ConversionError, match=r'a\.json: no such file, while the label file has it'):
+    with pytest.raises(ConversionError, match=r'a\.json: No such file'):
         convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
 
 
@@ -146,7 +146,9 @@ def test_checks_the_label_files_together(tmp_path: Path) -> None:
         tmp_path, 'train', {'a': (1, data)}, {'b': {'has_skeleton': True, 'label': 'x', 'label_index': 2}}
     )
     write_kinetics(tmp_path, 'val', {'a': (1, data)})
-    with pytest.raises(ConversionError, match='clip a is in both label files'):
+    with pytest.raises(
+        ConversionError, match=r'1 file names occur twice, .*kinetics_train/a.json and .*kinetics_val/a.json'
+    ):
         scan(tmp_path)
     (tmp_path / 'kinetics_val_label.json').write_text(
         '{"c": {"has_skeleton": true, "label": "y", "label_index": 2}}'
@@ -174,10 +176,10 @@ FRAMES = st.fixed_dictionaries(
 @given(st.lists(FRAMES, max_size=3))
 def test_random_frames(frames: list) -> None:
     try:
-        numbers, people = parse_people(frames)
+        numbers, persons = parse_persons(frames)
     except MalformedRecording:
         return
-    assert people.shape == (len(numbers), 18, 3)
+    assert persons.shape == (len(numbers), 18, 3)
     assert len(numbers) == sum(len(frame['skeleton']) for frame in frames)
     assert (numbers >= 0).all()
 
@@ -185,3 +187,13 @@ def test_random_frames(frames: list) -> None:
 def test_a_clip_of_empty_frames(tmp_path: Path) -> None:
     with pytest.raises(EmptyRecording, match='nobody in any of 2 frames'):
         read(tmp_path, [kinetics_frame(1), kinetics_frame(2)])
+
+
+@pytest.mark.parametrize('clip', ['../a', '/etc/a', 'a\0b', ''])
+@pytest.mark.fault('name of a clip in a label file that is a path', '-', 'refused')
+def test_names_of_clips_never_become_other_paths(tmp_path: Path, clip: str) -> None:
+    write_kinetics(tmp_path, 'val', {'a': (1, [kinetics_frame(0, person(1))])})
+    entry = {'has_skeleton': True, 'label': 'class 1', 'label_index': 1}
+    (tmp_path / 'kinetics_val_label.json').write_text(json.dumps({clip: entry}))
+    with pytest.raises(ConversionError, match=r'kinetics_val_label\.json: .* is not the name of a clip'):
+        scan(tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from io import BytesIO
 
@@ -75,9 +76,15 @@ def test_a_damaged_byte(compress: bool, position: int, value: int) -> None:
     assert array.size == 12
 
 
-def test_a_compressed_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('mmdualhead.datasets.converters.mat_file.MOST_BYTES', 1000)
-    packed = zlib.compress(struct.pack('<II', 14, 1_000_000) + bytes(1_000_000))
+@pytest.mark.fault(
+    '`.mat` file that unpacks to a thousand times its size', '-', 'refused before it is unpacked'
+)
+def test_a_compressed_bomb_is_not_unpacked() -> None:
+    size = 50 << 20
+    packed = zlib.compress(struct.pack('<II', 14, size) + bytes(size))
     content = b' ' * 124 + b'\x00\x01IM' + struct.pack('<II', 15, len(packed)) + packed
+    tracemalloc.start()
     with pytest.raises(MalformedRecording, match='ends within an element'):
         read_array(content, 'x')
+    assert tracemalloc.get_traced_memory()[1] < 100 * len(content) + (4 << 20)
+    tracemalloc.stop()

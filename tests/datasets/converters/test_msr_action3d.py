@@ -62,7 +62,8 @@ def test_round_trip(tmp_path: Path) -> None:
         'xsub_train': ['a01_s01_e01', 'a06_s03_e02'],
         'xsub_val': ['a20_s10_e03'],
     }
-    assert 'dropped 2 frames without anybody in 1 clips' in str(summary)
+    assert 'frames without anybody dropped: 2 in 1 clips' in str(summary)
+    assert 'MSR-Action3D has 567 clips as published, found 5' in str(summary)
     assert set(result['meta']['left_out']) == {'a13_s09_e01', 'a13_s09_e02'}
 
 
@@ -77,7 +78,7 @@ def test_action_sets_have_eight_actions_each() -> None:
     assert [len(set(actions)) for actions in ACTION_SETS.values()] == [8, 8, 8]
 
 
-@pytest.mark.parametrize('name', ['a21_s01_e01', 'a00_s01_e01', 'a01_s11_e01'])
+@pytest.mark.parametrize('name', ['a21_s01_e01', 'a00_s01_e01', 'a01_s11_e01', 'a01_s01_e04'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_msr(tmp_path / f'{name}_skeleton3D.txt', standing(20, 2))
     with pytest.raises(ConversionError, match=r'the name says .* expected 1\.\.'):
@@ -89,7 +90,10 @@ def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     [
         ('1 2 3 1\n' * 39, '39 rows, expected 20 for each frame'),
         ('1 2 3 1\n' * 19 + '1 2 3\n', 'row 19: 3 numbers, expected 4'),
-        ('1 2 3 1\n' * 19 + '1 2 x 1\n', 'could not convert'),
+        ('1 2 3 1\n' * 39 + '1 2 x 1\n', 'frame 1, row 39: could not convert'),
+        ('1 2 3 1\n' * 19 + '1 2 3 x\n', 'frame 0, row 19: could not convert'),
+        ('', 'the file is empty'),
+        (' \n\n', 'the file is empty'),
     ],
 )
 def test_names_what_is_wrong(tmp_path: Path, content: str, message: str) -> None:

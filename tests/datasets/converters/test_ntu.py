@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError, convert
-from mmdualhead.datasets.converters.ntu import read_missing, scan
+from mmdualhead.datasets.converters import ConversionError, Recording, convert
+from mmdualhead.datasets.converters.ntu import read_missing, read_recording, scan
 
 from .raw_files import BODY_A, BODY_B, ntu_frames, standing, write_ntu
 
@@ -54,7 +54,8 @@ def test_round_trip(tmp_path: Path) -> None:
         'xview_val': [single['frame_dir']],
     }
     assert result['meta']['left_out'] == {'S001C003P003R001A002': 'nobody in any of 2 frames'}
-    assert 'dropped 10 frames without anybody in 1 clips' in str(summary)
+    assert 'frames without anybody dropped: 10 in 1 clips' in str(summary)
+    assert 'joined' not in str(summary)
 
 
 def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
@@ -65,6 +66,22 @@ def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
     assert {r.name: r.label for r in scan(tmp_path, 120).recordings} == dict(
         zip(names, (59, 0, 0, 60), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        *('S000C001P001R001A001', 'S033C001P001R001A001', 'S001C000P001R001A001', 'S001C004P001R001A001'),
+        *('S001C001P000R001A001', 'S001C001P107R001A001', 'S001C001P001R000A001', 'S001C001P001R003A001'),
+        *('S001C001P001R001A000', 'S001C001P001R001A121'),
+    ],
+)
+@pytest.mark.fault('NTU name with a number that does not exist (action 0, camera 4)', '-', 'refused')
+def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
+    write_names(tmp_path, name)
+    for dataset in (60, 120):
+        with pytest.raises(ConversionError, match=r'the name says .* expected 1\.\.'):
+            scan(tmp_path, dataset)
 
 
 def test_missing_list(tmp_path: Path) -> None:
@@ -103,3 +120,32 @@ def test_subjects_that_train() -> None:
 
     assert (len(XSUB60), len(XSUB120)) == (20, 53)
     assert XSUB60 < XSUB120
+
+
+@pytest.mark.fault(
+    "a person's number changes all the time", '-', 'tracks are joined by place and time, and counted'
+)
+def test_renumbered_persons(tmp_path: Path) -> None:
+    """The whole way: one alone, and one of two, both renumbered every seven frames."""
+    walk, other = standing(25, 60, seed=1), standing(25, 60, seed=2, at=1.5)
+    pieces = {f'7205759403793{k:04d}': (7 * k, walk[7 * k : 7 * k + 7]) for k in range(9)}
+    write_ntu(tmp_path / 'S001C001P001R001A001.skeleton', ntu_frames(pieces, 64))
+    write_ntu(tmp_path / 'S001C001P001R001A060.skeleton', ntu_frames({**pieces, BODY_A: (0, other)}, 60))
+    summary = convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
+
+    alone, pair = (a['keypoint'] for a in pickle.loads((tmp_path / 'out.pkl').read_bytes())['annotations'])
+    np.testing.assert_array_equal(alone, walk[None])
+    persons = sorted(pair, key=lambda person: person[0, 0, 0])
+    np.testing.assert_array_equal(persons, np.stack([walk, other]))
+    assert 'frames without anybody dropped: 4 in 1 clips' in str(summary)
+    assert 'tracks of one person whose number changed joined: 16 in 2 clips' in str(summary)
+
+
+def test_dropped_bodies_are_not_nobody(tmp_path: Path) -> None:
+    """A chair is there before the person comes."""
+    person, chair = standing(25, 20, seed=1), standing(25, 30, seed=2, at=2)[..., [1, 0, 2]]
+    path = tmp_path / 'S001C001P001R001A001.skeleton'
+    write_ntu(path, ntu_frames({BODY_A: (10, person), BODY_B: (0, chair)}, 33))
+    clip = read_recording(Recording(path.stem, path, 0))
+    np.testing.assert_array_equal(clip.keypoint, person[None])
+    assert list(clip.counts.values()) == [3, 10, 0]

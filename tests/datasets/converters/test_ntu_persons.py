@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmdualhead.datasets.converters.ntu_file import Track
-from mmdualhead.datasets.converters.ntu_persons import NOISE_FRAMES, motion, select_persons
+from mmdualhead.datasets.converters.ntu_persons import (
+    JOIN_FRAMES,
+    JOIN_STEP,
+    NOISE_FRAMES,
+    join_tracks,
+    motion,
+    select_persons,
+)
 
 from .raw_files import standing
 
@@ -120,3 +132,56 @@ def test_wide_in_seven_of_ten_frames_is_noise() -> None:
     person = standing(25, 100, 1, at=9)
     for wide, persons in ((51, 2), (69, 2), (70, 1)):
         assert len(select_persons([track(0, shaped(100, 1, wide)), track(0, person)])) == persons, wide
+
+
+def place(num_frames: int, x: float) -> np.ndarray:
+    return np.full((num_frames, 25, 3), (x, 0, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ('gap', 'distance', 'joins'),
+    [
+        (1, 0.9 * JOIN_STEP, 1),
+        (1, 1.1 * JOIN_STEP, 0),
+        (JOIN_FRAMES, 0.9 * JOIN_FRAMES * JOIN_STEP, 1),
+        (JOIN_FRAMES, 1.1 * JOIN_FRAMES * JOIN_STEP, 0),
+        (JOIN_FRAMES + 1, 0, 0),
+        (0, 0, 0),
+    ],
+)
+def test_tracks_are_joined_by_place_and_time(gap: int, distance: float, joins: int) -> None:
+    tracks = [track(3, place(5, 0)), track(7 + gap, place(4, distance))]
+    joined = join_tracks(tracks)
+    assert len(joined) == 2 - joins
+    np.testing.assert_array_equal(
+        np.concatenate([t.frames for t in joined]), [*range(3, 8), *tracks[1].frames]
+    )
+
+
+def test_the_nearest_goes_on() -> None:
+    """Two persons renumbered in the same frame, whose tracks come in any order."""
+    tracks = [
+        track(0, place(5, 0)),
+        track(0, place(5, 0.1)),
+        track(5, place(5, 0.11)),
+        track(5, place(5, 0.02)),
+    ]
+    for order in itertools.permutations(tracks):
+        first, second = sorted(join_tracks(list(order)), key=lambda t: t.joints[0, 0, 0])
+        assert (first.joints[-1, 0, 0], second.joints[-1, 0, 0]) == (np.float32(0.02), np.float32(0.11))
+        assert len(first.frames) == len(second.frames) == 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 40), st.integers(0, 3)), min_size=1, max_size=6))
+def test_nothing_changes_where_no_number_changes(spans: list[tuple[int, int, int]]) -> None:
+    """Persons a meter apart, and at one place only with a longer pause: the very same arrays come back."""
+    tracks, free = [], [0] * 4
+    for first, length, at in spans:
+        begin = free[at] + first
+        tracks.append(track(begin, standing(25, length, seed=at, at=at)))
+        free[at] = begin + length + JOIN_FRAMES
+    joined = join_tracks(tracks)
+    assert len(joined) == len(tracks)
+    for one, other in zip(tracks, joined, strict=True):
+        np.testing.assert_array_equal(one.frames, other.frames)
+        np.testing.assert_array_equal(one.joints, other.joints)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
 from mmdualhead.datasets.converters.nw_ucla import read_recording, scan
+from mmdualhead.datasets.converters.recording import LOST_FRAMES
 
 from .raw_files import standing, write_ucla
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    """The label in the file counts, not the action number in the name; one frame is a clip."""
+    """The action numbers in the names have gaps, the labels have not; one frame is a clip."""
     known = {'a01_s01_e00_v01': 1, 'a12_s10_e05_v02': 10, 'a08_s03_e04_v03': 7}
     joints = {name: standing(20, 1 + 2 * i, seed=i) for i, name in enumerate(known)}
     for name, label in known.items():
@@ -43,14 +44,14 @@ def test_drops_lost_frames_and_keeps_lost_joints(tmp_path: Path) -> None:
     path = tmp_path / 'a01_s01_e00_v01.json'
     write_ucla(path, 1, joints)
     clip = read_recording(Recording(path.stem, path))
-    assert clip.lost_frames == 1
+    assert clip.counts == {LOST_FRAMES: 1}
     np.testing.assert_array_equal(clip.keypoint[0], np.delete(joints, 1, 0))
 
 
-@pytest.mark.parametrize('name', ['a01_s11_e00_v01', 'a01_s01_e00_v04', 'a01_s01_e00_v00'])
+@pytest.mark.parametrize('name', ['a01_s11_e00_v01', 'a01_s01_e00_v04', 'a01_s01_e00_v00', 'a07_s01_e00_v01'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_ucla(tmp_path / f'{name}.json', 1, standing(20, 2))
-    with pytest.raises(ConversionError, match=r'the name says .* expected 1\.\.'):
+    with pytest.raises(ConversionError, match=r'the name says .* expected (1\.\.|one of)'):
         scan(tmp_path)
 
 
@@ -72,6 +73,13 @@ def test_names_what_is_wrong(tmp_path: Path, change: dict, message: str) -> None
     (tmp_path / 'a.json').write_text(json.dumps(content))
     with pytest.raises(MalformedRecording, match=message):
         read_recording(Recording('a', tmp_path / 'a.json'))
+
+
+@pytest.mark.fault('NW-UCLA file whose label is not that of its name', '-', 'malformed')
+def test_a_label_against_the_name_is_malformed(tmp_path: Path) -> None:
+    write_ucla(tmp_path / 'a08_s01_e00_v01.json', 8, standing(20, 2))
+    with pytest.raises(ConversionError, match='label is 8, but the name says action 08, which has another'):
+        convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
 
 
 JSON = st.recursive(

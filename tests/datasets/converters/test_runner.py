@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.annotations.store import StoreWriter
+from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.datasets.converters import (
     Clip,
     ConversionError,
@@ -134,7 +134,7 @@ def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:
         (np.ones((1, 2, 2, 3)), r'expected \(M, T, 1, C\), found \(1, 2, 2, 3\)'),
         (np.ones((2, 1, 3)), r'found \(2, 1, 3\)'),
         (np.array([[[[1.0, np.nan, 1.0]]]]), 'person 0, frame 0, joint 0'),
-        (np.array([[[[1.0, 1.0, -np.inf]]]]), '1 coordinates are no finite numbers'),
+        (np.array([[[[1.0, 1.0, -np.inf]]]]), '1 coordinates are not finite'),
     ],
 )
 def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndarray, message: str) -> None:
@@ -198,30 +198,18 @@ def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> 
 
 
 def test_hands_the_clips_to_any_writer(src: Path, tmp_path: Path) -> None:
-    class Listing:
-        def __init__(self, path, meta):
-            self.path, self.lines = path, [meta['dataset']]
+    def write_listing(path, data):
+        names = [annotation['frame_dir'] for annotation in data['annotations']]
+        path.write_text(json.dumps([[data['meta']['dataset'], *names], sorted(data['split'])]))
 
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            assert error == (None, None, None)
-
-        def add(self, annotation):
-            self.lines.append(annotation['frame_dir'])
-
-        def close(self, split):
-            self.path.write_text(json.dumps([self.lines, sorted(split)]))
-
-    convert(make_dataset(src), tmp_path / 'out.json', writer=Listing, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.json', write=write_listing, workers=0)
     lines, splits = json.loads((tmp_path / 'out.json').read_text())
     assert (lines[0], len(lines), splits) == ('numbers', 1 + NUM_CLIPS, ['train', 'val'])
 
 
 def test_both_results_load_the_same_and_safely(src: Path, tmp_path: Path) -> None:
     convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
-    convert(make_dataset(src), tmp_path / 'out.store', writer=StoreWriter, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.store', write=write_store, workers=0)
     pickled, stored = open_annotations(tmp_path / 'out.pkl'), open_annotations(tmp_path / 'out.store')
     assert pickled.meta == stored.meta
     assert sorted(pickled.splits) == sorted(stored.splits) == ['train', 'val']
@@ -243,7 +231,7 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ['file']
 
 
-@pytest.mark.parametrize('suffix', ['.npy', '.json'])
+@pytest.mark.parametrize('suffix', ['.bin', '.json'])
 @pytest.mark.fault('conversion killed while it clears up', '-', 'the same command goes on')
 def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, suffix: str) -> None:
     """The same command works again, whichever half of a shard is gone."""
