@@ -4,18 +4,17 @@ python tools/analyze.py work_dirs/dualhead_ntu60_xsub_j --against work_dirs/msg3
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmdualhead.evaluation.error_report import make_report, read_class_names
 from mmdualhead.evaluation.readers import chosen_clips, read_scores
+from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.files import write_text
 from mmdualhead.visualization import draw_errors
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('pred', help='a dump of scores, a fusion (tools/ensemble.py --out), or a work dir')
     parser.add_argument('--against', metavar='PRED', help='another model to compare with')
     parser.add_argument(
@@ -40,15 +39,11 @@ def main() -> None:
     classes = read_class_names(args.classes) if args.classes else None
     other = read_scores(args.against, clips) if args.against else None
     report = make_report(read_scores(args.pred, clips), classes, other)
-    args.out.mkdir(parents=True, exist_ok=True)
     table = args.out / 'errors.md'
-    table.write_text(report.to_markdown(), encoding='utf-8')
+    write_text(table, report.to_markdown())
     print(table)
     print(*draw_errors(report, args.out), sep='\n')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        sys.exit(f'error: {error}')
+    run_main(main)

@@ -26,6 +26,7 @@ from mmdualhead.apis.benchmark import (
     with_empty_persons,
     write_json,
 )
+from mmdualhead.utils.files import write_text
 from mmdualhead.visualization.cost_picture import draw_costs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,7 +92,7 @@ def main() -> None:
         if args.json:
             write_json(comparisons, args.json)
         if args.markdown:
-            args.markdown.write_text('\n\n'.join(map(to_markdown, comparisons)) + '\n', encoding='utf-8')
+            write_text(args.markdown, '\n\n'.join(map(to_markdown, comparisons)) + '\n')
     if args.picture:
         draw_costs(comparisons[0], read_accuracies(args.accuracy, comparisons), args.picture)
 

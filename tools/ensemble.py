@@ -5,18 +5,17 @@ python tools/ensemble.py work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --weights 2:2
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from mmdualhead.evaluation.ensemble import ensemble
 from mmdualhead.evaluation.readers import chosen_clips
 from mmdualhead.evaluation.scores import save_scores
+from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.files import write_text
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('pred', nargs='+', help='a dump of scores or the work dir of a tested stream')
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
@@ -47,15 +46,12 @@ def main() -> None:
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
     print(report.to_text())
     if args.json:
-        args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n', encoding='utf-8')
+        write_text(args.json, json.dumps(report.to_dict(), indent=2) + '\n')
     if args.markdown:
-        args.markdown.write_text(report.to_markdown(), encoding='utf-8')
+        write_text(args.markdown, report.to_markdown())
     if args.out:
         save_scores(fused, args.out)
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+    run_main(main)

@@ -3,18 +3,16 @@
 python tools/metafile.py
 """
 
-import argparse
 from pathlib import Path
 
 from mmdualhead.apis.metafile import write_metafile
+from mmdualhead.utils.command import make_parser, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.parse_args()
     target = ROOT / 'configs' / 'metafile.yml'
     number = write_metafile(ROOT / 'configs', ROOT / 'docs' / 'results.md', target)
@@ -22,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_main(main)

@@ -3,29 +3,23 @@
 python tools/pack.py work_dirs/dualhead_utd_mhad_j utd_mhad_j.pth --accuracy 0.935
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 from mmdualhead.apis.packing import pack
+from mmdualhead.utils.command import make_parser, run_main
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('source', help='a work dir or a checkpoint')
     parser.add_argument('target', type=Path, help='the file to write')
     parser.add_argument('--accuracy', type=float, help='top-1 on the test part, as a fraction')
     args = parser.parse_args()
-    try:
-        meta = pack(args.source, args.target, args.accuracy)
-    except (ValueError, OSError) as error:
-        sys.exit(f'error: {error}')
+    meta = pack(args.source, args.target, args.accuracy)
     size = args.target.stat().st_size
     print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, layout {meta["layout"]}, ', end='')
     print(f'stream {meta["stream"]}, SHA-256 of the weights {meta["sha256"]}')
 
 
 if __name__ == '__main__':
-    main()
+    run_main(main)

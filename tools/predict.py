@@ -11,12 +11,11 @@ from pathlib import Path
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.predict import complain, predict, to_table
 from mmdualhead.skeletons import ALIASES, SKELETONS
+from mmdualhead.utils.command import make_parser, run_main
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('recordings', nargs='+', metavar='RECORDING', help='a file, a directory or a pattern')
     parser.add_argument(
         '--model',
@@ -80,7 +79,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'error: {error}')
+    run_main(main)

@@ -5,21 +5,19 @@ python tools/reproduce.py --table 4 --benchmark utd_mhad --seeds 0 1 2
 
 import argparse
 import signal
-import sys
 from pathlib import Path
 
 from mmengine.config import DictAction
 
 from mmdualhead.apis.paper_tables import NUMBERS
 from mmdualhead.apis.reproduce import Reproduction
+from mmdualhead.utils.command import make_parser, run_main
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     tables = ', '.join(f'{number} {name}' for number, name in NUMBERS.items())
     parser.add_argument('--table', required=True, help=f'number in the paper, or name: {tables}')
     parser.add_argument(
@@ -59,8 +57,6 @@ def stop(*_: object) -> None:
 if __name__ == '__main__':
     signal.signal(signal.SIGTERM, stop)
     try:
-        main()
-    except (ValueError, FileNotFoundError) as error:
-        sys.exit(f'error: {error}')
+        run_main(main)
     except KeyboardInterrupt:
         stop()

@@ -12,14 +12,13 @@ from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.predict import complain
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.apis.scored import scored_answers
+from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.visualization.drawings import draw_animation, draw_strip
 from mmdualhead.visualization.pages import write_pages
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         'recordings', nargs='+', metavar='RECORDING', help='a file, a directory, a pattern, annotations'
     )
@@ -71,7 +70,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f'error: {error}')
+    run_main(main)

@@ -29,6 +29,7 @@ from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.ops import standard_operations
+from mmdualhead.utils.files import write_text
 
 SMALL = 1 << 16
 """Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
@@ -269,7 +270,7 @@ class SkeletonInferencer(BaseInferencer):
         """What a call returns; see :meth:`__call__`."""
         if pred_out_file is not None:
             content = dict(predictions=[answer.to_dict(top) for answer in preds], left_out=self.left_out)
-            Path(pred_out_file).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+            write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=dict(self.left_out))
 

@@ -18,6 +18,7 @@ from mmdualhead.apis.benchmark.candidates import NUM_COORDINATES, make_network
 from mmdualhead.apis.benchmark.counts import count_macs, count_parameters
 from mmdualhead.datasets.pipelines import STREAM_STEPS, step_name
 from mmdualhead.skeletons import get_skeleton
+from mmdualhead.utils.files import write_text
 
 HEADER = """\
 # Made by tools/metafile.py; do not edit.
@@ -81,7 +82,7 @@ def write_metafile(configs: Path, results: Path, target: Path) -> int:
         for name, (title, url) in PAPERS.items()
     ]
     content = {'Collections': collections, 'Models': entries}
-    target.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, width=110), encoding='utf-8')
+    write_text(target, HEADER + yaml.safe_dump(content, sort_keys=False, width=110))
     return len(entries)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.utils.files import write_text
 
 WIDTH = 100
 """Columns of the table where the terminal does not tell."""
@@ -54,21 +56,15 @@ def predict(
 
 def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
     """Write ``recording, rank, label, class, score, true_class``, a line per recording and rank."""
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.writer(file)
-        writer.writerow(['recording', 'rank', 'label', 'class', 'score', 'true_class'])
-        for answer in answers:
-            true = '' if answer.true_label is None else answer.classes[answer.true_label]
-            for rank, guess in enumerate(answer.top(top), 1):
-                row = [
-                    answer.source or answer.name,
-                    rank,
-                    guess.label,
-                    guess.name,
-                    f'{guess.score:.6f}',
-                    true,
-                ]
-                writer.writerow(row)
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    writer.writerow(['recording', 'rank', 'label', 'class', 'score', 'true_class'])
+    for answer in answers:
+        name = answer.source or answer.name
+        true = '' if answer.true_label is None else answer.classes[answer.true_label]
+        for rank, guess in enumerate(answer.top(top), 1):
+            writer.writerow([name, rank, guess.label, guess.name, f'{guess.score:.6f}', true])
+    write_text(path, text.getvalue())
 
 
 def to_table(answers: Sequence[Answer], top: int) -> str:

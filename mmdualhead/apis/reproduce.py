@@ -15,7 +15,8 @@ import numpy as np
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
-from mmdualhead.utils.tables import markdown_table
+from mmdualhead.utils.files import write_text
+from mmdualhead.utils.tables import escape_markdown, markdown_table
 
 from .paper_tables import Experiment, Row, Table, get_table, missing_configs
 
@@ -139,8 +140,7 @@ class Reproduction:
 
     def write_table(self) -> None:
         """Write the Markdown table of all runs there are."""
-        self.out_file.parent.mkdir(parents=True, exist_ok=True)
-        self.out_file.write_text(self.to_markdown(), encoding='utf-8')
+        write_text(self.out_file, self.to_markdown())
 
     def to_markdown(self) -> str:
         """The table: mean ± sample standard deviation over seeds, in %."""
@@ -153,8 +153,9 @@ class Reproduction:
             figures = [mean_and_deviation([100 * result[key] for result in results]) for key in METRICS]
             paper = [row.paper.get(paper_on, '')] * with_paper
             lines.append([row.label, self._parameters(row), *figures, len(results), *paper])
-        title = f'# Table {self.table}: {self.content.title} ({self.benchmark})'
-        return '\n'.join([title, '', markdown_table(header, lines), '', *self._remarks()]) + '\n'
+        title = f'# Table {self.table}: {self.content.title} ({escape_markdown(self.benchmark)})'
+        remarks = '\n'.join(map(escape_markdown, self._remarks()))
+        return f'{title}\n\n{markdown_table(header, lines)}\n\n{remarks}\n'
 
     def _remarks(self) -> list[str]:
         seeds = ', '.join(map(str, self.seeds))
@@ -200,7 +201,7 @@ class Reproduction:
         config.test_evaluator = _with_dump(config.test_evaluator)
         if not run.config.exists():
             run.work_dir.mkdir(parents=True, exist_ok=True)
-            run.config.write_text(config.pretty_text, encoding='utf-8')
+            write_text(run.config, config.pretty_text)
         elif run.config.read_text(encoding='utf-8') != config.pretty_text:
             raise SettingsChanged(
                 f'{run.config} differs from what is wanted now, so its results would not belong together; '

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .fusion import evaluate_fusions, fuse, join, parse_weights, to_probabilities
+from .fusion_report import FusionReport
 from .readers import Clips, read_scores
-from .report import FusionReport
 from .scores import LabeledScores
 from .weight_search import hold_out, hold_out_names, search_weights
 

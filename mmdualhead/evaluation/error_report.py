@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.utils.tables import markdown_table, percent
+from mmdualhead.utils.tables import escape_markdown, markdown_table, percent
 
 from .accuracy import accuracies, confusion_matrix, ranks_by_head, true_class_ranks
 from .analysis import Calibration, accuracy_by_class, calibration, gains, most_confused
@@ -59,13 +59,13 @@ class ErrorReport:
     def to_markdown(self) -> str:
         """All tables."""
         sections = {
-            'LabeledScores': self._head_table(),
+            'Scores': self._head_table(),
             'Classes confused most': self._confusion_table(),
             'Classes': self._class_table(),
         }
-        lines = [f'# Errors of {self.scores.source}', '', f'{len(self.scores.names)} clips.']
+        lines = [f'# Errors of {escape_markdown(self.scores.source)}', '', f'{len(self.scores.names)} clips.']
         if self.other is not None:
-            lines.append(f'`other` is {self.other.source}.')
+            lines.append(f'`other` is {escape_markdown(self.other.source)}.')
         lines.append('Accuracies and errors in %, gains of the fused score in percentage points.')
         for title, table in sections.items():
             lines += ['', f'## {title}', '', table]

@@ -13,8 +13,10 @@ from itertools import combinations
 
 import numpy as np
 
+from mmdualhead.utils.text import clips_named
+
 from .accuracy import accuracies, true_class_ranks
-from .scores import AnyScores, LabeledScores, Scores, shorten
+from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, common_labels
 
 SUM_TOLERANCE = 0.02
 
@@ -72,23 +74,18 @@ def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
     Returns:
         The scores, and what was done to them: ``as they are``, ``normalized`` or ``softmax``.
     """
-    kinds = {head: _kind_of(values) for head, values in scores.heads.items()}
-    heads = {head: kinds[head][0](values) for head, values in scores.heads.items()}
-    return replace(scores, heads=heads), kinds['fused'][1]
+    done = {head: _to_probabilities(values) for head, values in scores.heads.items()}
+    return replace(scores, heads={head: values for head, (values, _) in done.items()}), done[FUSED][1]
 
 
-def _kind_of(values: np.ndarray) -> tuple:
-    sums = values.sum(axis=1, dtype=np.float64)
+def _to_probabilities(values: np.ndarray) -> tuple[np.ndarray, str]:
+    sums = values.sum(axis=1, keepdims=True, dtype=np.float64)
     if values.min() < 0 or np.ptp(sums) > SUM_TOLERANCE * abs(sums.mean()):
-        return _softmax, 'softmax'
+        exponentials = np.exp(values - values.max(axis=1, keepdims=True), dtype=np.float64)
+        return exponentials / exponentials.sum(axis=1, keepdims=True), 'softmax'
     if abs(sums.mean() - 1) <= SUM_TOLERANCE:
-        return np.asarray, 'as they are'
-    return (lambda rows: rows / rows.sum(axis=1, keepdims=True)), 'normalized'
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
-    return exp / exp.sum(axis=1, keepdims=True)
+        return values, 'as they are'
+    return values / sums, 'normalized'
 
 
 def join(streams: Sequence[Scores]) -> list[LabeledScores]:
@@ -106,47 +103,26 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     """
     first = streams[0]
     for stream in streams:
-        _check_unique(stream)
-        _check_same_clips(first, stream)
-    labels = _common_labels(streams)
-    rows = [{name: row for row, name in enumerate(stream.names)} for stream in streams]
-    ordered = [s.select([row[name] for name in first.names]) for s, row in zip(streams, rows, strict=True)]
-    return [s.with_labels(np.array([labels[name] for name in s.names])) for s in ordered]
-
-
-def _check_unique(stream: Scores) -> None:
-    doubled = [name for name, count in Counter(stream.names).items() if count > 1]
-    if doubled:
-        raise ValueError(f'{stream.source} scores a clip more than once: {shorten(doubled)}')
-
-
-def _check_same_clips(first: Scores, other: Scores) -> None:
-    if other.num_classes != first.num_classes:
-        raise ValueError(
-            f'{other.source} has {other.num_classes} classes, {first.source} has {first.num_classes}'
-        )
-    for one, two in ((first, other), (other, first)):
-        has = set(two.names)
-        missing = [name for name in one.names if name not in has]
-        if missing:
-            raise ValueError(f'{two.source} lacks what {one.source} has, {shorten(missing)}')
-
-
-def _common_labels(streams: Sequence[Scores]) -> dict[str, int]:
+        doubled = [name for name, count in Counter(stream.names).items() if count > 1]
+        if doubled:
+            raise ValueError(f'{stream.source} scores a clip more than once: {clips_named(doubled)}')
+        if stream.num_classes != first.num_classes:
+            raise ValueError(
+                f'{stream.source} has {stream.num_classes} classes, {first.source} has {first.num_classes}'
+            )
+        check_same_clips(first, stream)
     labeled = [stream for stream in streams if isinstance(stream, LabeledScores)]
     if not labeled:
         raise ValueError(
             f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
         )
-    labels = dict(zip(labeled[0].names, labeled[0].labels.tolist(), strict=True))
-    for stream in labeled[1:]:
-        pairs = zip(stream.names, stream.labels.tolist(), strict=True)
-        differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
-        if differing:
-            raise ValueError(
-                f'{labeled[0].source} and {stream.source} give other labels to {shorten(differing)}'
-            )
-    return labels
+    labels = common_labels(labeled)
+    joined = []
+    for stream in streams:
+        rows = {name: row for row, name in enumerate(stream.names)}
+        ordered = stream.select([rows[name] for name in first.names])
+        joined.append(ordered.with_labels(np.array([labels[name] for name in first.names])))
+    return joined
 
 
 def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledScores:
@@ -157,7 +133,7 @@ def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledS
         weights: S weights, of which only the ratio matters.
 
     Returns:
-        LabeledScores of the same clips.
+        Scores of the same clips.
     """
     heads = [head for head in streams[0].heads if all(head in stream.heads for stream in streams)]
     shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
@@ -174,11 +150,10 @@ def evaluate_fusions(streams: Sequence[LabeledScores], weights: Sequence[float])
     count = len(streams)
     sets = [*((i,) for i in range(count)), *combinations(range(count), 2), tuple(range(count))]
     sets = [s for s in dict.fromkeys(sets) if len(s) == 1 or any(weights[i] for i in s)]
-    return [_evaluate(streams, weights, members) for members in sets]
-
-
-def _evaluate(streams: Sequence[LabeledScores], weights: Sequence[float], members: tuple[int, ...]) -> Fusion:
-    chosen = tuple(weights[i] for i in members) if len(members) > 1 else (1.0,)
-    fused = fuse([streams[i] for i in members], chosen)
-    ranks = true_class_ranks(fused.fused, fused.labels)
-    return Fusion(members, chosen, accuracies(ranks, fused.labels))
+    fusions = []
+    for members in sets:
+        chosen = tuple(weights[i] for i in members) if len(members) > 1 else (1.0,)
+        fused = fuse([streams[i] for i in members], chosen)
+        ranks = true_class_ranks(fused.fused, fused.labels)
+        fusions.append(Fusion(members, chosen, accuracies(ranks, fused.labels)))
+    return fusions

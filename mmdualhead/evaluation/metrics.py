@@ -118,7 +118,7 @@ class DumpScores(ScoreMetric):
         """Write the file; there is nothing to measure."""
         path = Path(self.out_file) if self.out_file else _log_folder() / DUMP_NAME
         save_scores(scores, path)
-        print_log(f'LabeledScores of {len(scores.names)} clips are in {path}', logger='current')
+        print_log(f'Scores of {len(scores.names)} clips are in {path}', logger='current')
         return {}
 
 

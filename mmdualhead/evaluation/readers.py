@@ -6,7 +6,7 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a f
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +14,20 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.files import clips_with_twins, open_annotations
 from mmdualhead.utils.pickles import load_score_pickle
+from mmdualhead.utils.text import clips_named
 
-from .scores import FUSED, LabeledScores, Scores, head_scores, load_scores, shorten
+from .scores import (
+    FUSED,
+    Clips,
+    LabeledScores,
+    Scores,
+    check_same_clips,
+    common_labels,
+    head_scores,
+    load_scores,
+)
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
-NAME_SUFFIXES = ('.skeleton', '.json')
-
-
-@dataclass(frozen=True)
-class Clips:
-    """Names and labels of N clips in the order of an annotation file, which is the order of testing.
-
-    Args:
-        source: the file.
-        names: N clip names.
-        labels: (N,) true classes.
-        left_out: names of those whose scores are not wanted.
-    """
-
-    source: str
-    names: tuple[str, ...]
-    labels: np.ndarray
-    left_out: Collection[str] = ()
 
 
 def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
@@ -59,8 +51,9 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     if isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
         return _from_annotations(ann_file, content, {}, split)
     if isinstance(content, Sequence) and len(content) == 2 and len(content[0]) == len(content[1]):
-        names = tuple(_strip_suffix(str(name)) for name in content[0])
-        return Clips(str(ann_file), names, np.asarray(content[1], dtype=np.int64))
+        return Clips(
+            str(ann_file), tuple(map(_strip_suffix, content[0])), np.asarray(content[1], dtype=np.int64)
+        )
     raise ValueError(f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)')
 
 
@@ -107,7 +100,7 @@ def _to_clips(
 ) -> Clips:
     unlabeled = [str(item[key]) for item in items if item.get('label') is None]
     if unlabeled:
-        raise ValueError(f'{ann_file} gives no label to {shorten(unlabeled)}')
+        raise ValueError(f'{ann_file} gives no label to {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
     labels = np.array([int(item['label']) for item in items], dtype=np.int64)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
@@ -180,7 +173,7 @@ def _parse_by_name(source: str, content: Mapping[str, Any]) -> Scores:
     if all(isinstance(value, Sequence) and len(value) == 2 and np.ndim(value[1]) == 0 for value in values):
         labels = np.array([int(value[1]) for value in values])
         values = [value[0] for value in values]
-    names = tuple(_strip_suffix(str(name)) for name in content)
+    names = tuple(map(_strip_suffix, content))
     scores = Scores(source=source, names=names, heads={FUSED: _stack(source, values)})
     return scores if labels is None else scores.with_labels(labels)
 
@@ -219,20 +212,10 @@ def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[st
 
 def _with_labels(scores: Scores, clips: Clips) -> LabeledScores:
     """Take labels from the annotations, or compare with them; both must have the same clips."""
-    label_of = dict(zip(clips.names, clips.labels.tolist(), strict=True))
-    unknown = [name for name in scores.names if name not in label_of]
-    if unknown:
-        raise ValueError(f'{clips.source} lacks what {scores.source} has, {shorten(unknown)}')
-    missing = sorted(set(clips.names) - set(scores.names))
-    if missing:
-        raise ValueError(f'{scores.source} lacks what {clips.source} has, {shorten(missing)}')
-    labels = np.array([label_of[name] for name in scores.names])
-    if isinstance(scores, LabeledScores) and (scores.labels != labels).any():
-        rows = np.flatnonzero(scores.labels != labels)
-        listed = shorten(f'{scores.names[i]} ({scores.labels[i]}, {labels[i]})' for i in rows)
-        raise ValueError(f'{scores.source} and {clips.source} give other labels to {listed}')
+    check_same_clips(clips, scores)
+    label_of = common_labels([scores, clips] if isinstance(scores, LabeledScores) else [clips])
     rows = [i for i, name in enumerate(scores.names) if name not in clips.left_out]
-    return scores.with_labels(labels).select(rows)
+    return scores.with_labels(np.array([label_of[name] for name in scores.names])).select(rows)
 
 
 def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
@@ -240,12 +223,10 @@ def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
     arrays = [np.asarray(row) for row in rows]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or not shapes[0] or arrays[0].size != shapes[0][-1]:
-        raise ValueError(f'{source}: one score per class is wanted for each clip; found the shapes {shapes}')
+        raise ValueError(f'{source}: expected one score per class for each clip, found the shapes {shapes}')
     return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
 
 
-def _strip_suffix(name: str) -> str:
+def _strip_suffix(name: object) -> str:
     """Clip names of the ST-GCN family are file names."""
-    for suffix in NAME_SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name
+    return str(name).removesuffix('.skeleton').removesuffix('.json')

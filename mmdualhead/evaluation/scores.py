@@ -5,7 +5,7 @@ Shapes: N clips, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +14,28 @@ import numpy as np
 
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import atomic_write
+from mmdualhead.utils.text import clips_named
 
 FUSED = 'fused'
-NAMES_SHOWN = 5
 
 AnyScores = TypeVar('AnyScores', bound='Scores')
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Names and labels of N clips in the order of an annotation file, which is the order of testing.
+
+    Args:
+        source: the file.
+        names: N clip names.
+        labels: (N,) true classes.
+        left_out: names of those whose scores are left out.
+    """
+
+    source: str
+    names: tuple[str, ...]
+    labels: np.ndarray
+    left_out: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +57,17 @@ class Scores:
     heads: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
+        wanted = (len(self.names), *self.fused.shape[1:])
         for head, scores in self.heads.items():
-            self._check_scores(head, scores)
+            if scores.ndim != 2 or scores.shape != wanted or not scores.size:
+                raise ValueError(
+                    f'{self.source}: {head} scores have shape {scores.shape}; expected one row for each of '
+                    f'{len(self.names)} clips and one column per class'
+                )
+            bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+            if bad.size:
+                listed = clips_named(self.names[i] for i in bad)
+                raise ValueError(f'{self.source}: NaN or infinite {head} scores for {listed}')
 
     @property
     def fused(self) -> np.ndarray:
@@ -65,19 +91,6 @@ class Scores:
         heads = {head: scores[rows] for head, scores in self.heads.items()}
         return dict(names=tuple(self.names[row] for row in rows), heads=heads)
 
-    def _check_scores(self, head: str, scores: np.ndarray) -> None:
-        wanted = (len(self.names), *self.fused.shape[1:])
-        if scores.ndim != 2 or scores.shape != wanted or not scores.size:
-            raise ValueError(
-                f'{self.source}: {head} scores have shape {scores.shape}; wanted is one row for each of '
-                f'{len(self.names)} clips and one column per class'
-            )
-        bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-        if bad.size:
-            raise ValueError(
-                f'{self.source}: NaN or infinite {head} scores for {shorten(self.names[i] for i in bad)}'
-            )
-
 
 @dataclass(frozen=True, kw_only=True)
 class LabeledScores(Scores):
@@ -94,25 +107,15 @@ class LabeledScores(Scores):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_labels(self.labels)
+        if self.labels.shape != (len(self.names),):
+            raise ValueError(f'{self.source}: {self.labels.size} labels for {len(self.names)} clips')
+        bad = np.flatnonzero((self.labels < 0) | (self.labels >= self.num_classes))
+        if bad.size:
+            listed = clips_named(f'{self.names[i]} (label {self.labels[i]})' for i in bad)
+            raise ValueError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
 
     def _fields_of(self, rows: np.ndarray) -> dict[str, Any]:
         return dict(super()._fields_of(rows), labels=self.labels[rows])
-
-    def _check_labels(self, labels: np.ndarray) -> None:
-        if labels.shape != (len(self.names),):
-            raise ValueError(f'{self.source}: {labels.size} labels for {len(self.names)} clips')
-        bad = np.flatnonzero((labels < 0) | (labels >= self.num_classes))
-        if bad.size:
-            listed = shorten(f'{self.names[i]} (label {labels[i]})' for i in bad)
-            raise ValueError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
-
-
-def shorten(names: Iterable[object]) -> str:
-    """A count and the first few names, for messages: ``7 clips: a, b, c, d, e, ...``."""
-    listed = [str(name) for name in names]
-    more = ', ...' if len(listed) > NAMES_SHOWN else ''
-    return f'{len(listed)} clip{"s"[: len(listed) != 1]}: {", ".join(listed[:NAMES_SHOWN])}{more}'
 
 
 def save_scores(scores: LabeledScores, path: str | Path) -> None:
@@ -133,14 +136,14 @@ def load_scores(path: str | Path) -> LabeledScores:
     """Read a file of :func:`save_scores`.
 
     Raises:
-        ValueError: the file is damaged, is none of ours, or its content is refused by :class:`Scores`.
+        ValueError: the file is damaged, not one of these, or its content is refused by :class:`Scores`.
     """
     try:
         arrays = load_arrays(path)
+        if not isinstance(arrays, dict):
+            raise ValueError('it holds a single array')
     except ValueError as error:
         raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
-    if not isinstance(arrays, dict):
-        raise ValueError(f'{path} is not a readable .npz file of scores: it holds a single array')
     missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
         raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
@@ -152,3 +155,34 @@ def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The scores in a data sample, by head; ``pred_score`` is the fused one, ``NAME_score`` a head's."""
     heads = {key.removesuffix('_score'): score for key, score in sample.items() if key.endswith('_score')}
     return {FUSED: heads.pop('pred'), **heads}
+
+
+def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
+    """Refuse what does not have the same clips.
+
+    Raises:
+        ValueError: one has clips that the other lacks. Files and clips are named.
+    """
+    for has, lacks in ((one, other), (other, one)):
+        there = set(lacks.names)
+        missing = [name for name in has.names if name not in there]
+        if missing:
+            raise ValueError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
+
+
+def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
+    """The labels of the same clips by name.
+
+    Raises:
+        ValueError: two parts give other labels to a clip. Files and clips are named.
+    """
+    first = parts[0]
+    labels = dict(zip(first.names, first.labels.tolist(), strict=True))
+    for part in parts[1:]:
+        pairs = zip(part.names, part.labels.tolist(), strict=True)
+        differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
+        if differing:
+            raise ValueError(
+                f'{first.source} and {part.source} give other labels to {clips_named(differing)}'
+            )
+    return labels

@@ -12,7 +12,9 @@ from math import comb
 
 import numpy as np
 
-from .scores import LabeledScores, shorten
+from mmdualhead.utils.text import clips_named
+
+from .scores import LabeledScores
 
 SEARCH_STEPS = 10
 SEARCH_LIMIT = 3003
@@ -54,7 +56,7 @@ def hold_out_names(scores: LabeledScores, names: Sequence[str]) -> tuple[np.ndar
     row_of = {name: row for row, name in enumerate(scores.names)}
     unknown = [name for name in names if name not in row_of]
     if unknown:
-        raise ValueError(f'to be held out, but not in {scores.source}, {shorten(unknown)}')
+        raise ValueError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
     return _part(scores, np.array(sorted({row_of[name] for name in names}), dtype=np.int64))
 
 

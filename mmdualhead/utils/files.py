@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -28,7 +29,8 @@ class InUseError(RuntimeError):
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name once it is whole.
 
-    If writing fails, an older file of that name stays as it is, and nothing else stays.
+    If writing fails, an older file of that name stays as it is, and nothing else stays. A link stays one;
+    what is not a file, such as ``/dev/stdout``, is written to directly.
 
     Args:
         path: the file; its folder is made.
@@ -39,22 +41,30 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: it could not be written; the message names the file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(PARTIAL.format(name=path.name, pid=os.getpid()))
+    path = target = Path(path)
+    partial = None
     try:
-        with partial.open('wb') as file:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not path.exists() or path.is_file():
+            target = Path(os.path.realpath(path))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target = partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
+        with target.open('wb') as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+            if partial:
+                os.fsync(file.fileno())
+        if partial:
+            partial.replace(os.path.realpath(path))
     except OSError as error:
         if error.errno is None:
             raise
         raise OSError(error.errno, f'{path} could not be written: {error.strerror}') from error
     finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if partial:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

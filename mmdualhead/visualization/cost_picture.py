@@ -11,7 +11,7 @@ import numpy as np
 from mmdualhead.apis.benchmark import Comparison, Costs
 from mmdualhead.apis.benchmark.candidates import EVAL, TRAIN
 
-from .figures import BLUE, GREY, new_figure
+from .figures import BLUE, GREY, new_figure, save_figure
 
 OURS = ('DualHead-Net',)
 TOUCHING = 0.04
@@ -52,11 +52,11 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
             # Neighbours of one accuracy are labeled above and below in turns; no label covers another.
             offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
             beside[y] += 1
-            style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor)
+            style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor, parse_math=False)
             axes.annotate(text, (x, y), xytext=offset, **style)
         axes.set_xlim(left=0)
     figure.axes[0].set_ylabel('accuracy, %')
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _together(points: list[tuple[Costs, float, float]]) -> list[tuple[list[Costs], float, float]]:

@@ -5,12 +5,16 @@ They need matplotlib, which is not installed with mmdualhead. M persons, T frame
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .figures import BLUE, GREY, RED, new_figure
+from mmdualhead.utils.files import atomic_write
+
+from .figures import BLUE, GREY, RED, new_figure, save_figure
 from .pages import FRAME_RATE, is_flat, upright
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ def draw_strip(answer: Answer, path: str | Path, count: int = 8) -> None:
         axes.axvline(frame, color=GREY, linewidth=0.5)
     axes.set(xlim=(-0.5, points.shape[1] - 0.5), xlabel='frame', ylabel='attention')
     figure.suptitle(_title(answer), fontsize=10, parse_math=False)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE) -> None:
@@ -63,21 +67,31 @@ def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_R
     if path.suffix not in ('.gif', '.mp4'):
         raise ValueError(f'{path}: expected .gif or .mp4')
     pictures = _pictures(answer)
-    if path.suffix == '.gif':
-        from PIL import Image
+    with atomic_write(path) as file:
+        if path.suffix == '.gif':
+            from PIL import Image
 
-        first, *rest = [Image.fromarray(picture) for picture in pictures]
-        first.save(path, save_all=True, append_images=rest, duration=1000 / frame_rate, loop=0)
-        return
+            first, *rest = [Image.fromarray(picture) for picture in pictures]
+            first.save(file, 'GIF', save_all=True, append_images=rest, duration=1000 / frame_rate, loop=0)
+        else:
+            file.write(_mp4(pictures, frame_rate))
+
+
+def _mp4(pictures: Sequence[np.ndarray], frame_rate: float) -> bytes:
+    """A film, by OpenCV, which writes to paths alone and says nothing of a full disk."""
     import cv2
 
     height, width = pictures[0].shape[:2]
-    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), frame_rate, (width, height))
-    if not film.isOpened():
-        raise OSError(f'{path} could not be written')
-    for picture in pictures:
-        film.write(picture[..., ::-1])
-    film.release()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / 'film.mp4'
+        film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), frame_rate, (width, height))
+        for picture in pictures:
+            film.write(picture[..., ::-1])
+        film.release()
+        complete = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == len(pictures)
+        if not complete:
+            raise OSError(f'OpenCV could not write a film below {folder}')
+        return path.read_bytes()
 
 
 def flattened(answer: Answer) -> np.ndarray:

@@ -23,7 +23,6 @@ def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
         ImportError: matplotlib is missing.
     """
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
     confusion, reliability = out_dir / 'confusion.png', out_dir / 'reliability.png'
     numbered = [name if name == str(i) else f'{name}  {i}' for i, name in enumerate(report.classes)]
     draw_confusion(report.matrix, numbered, confusion)

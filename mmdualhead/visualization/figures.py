@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.evaluation.analysis import Calibration
+from mmdualhead.utils.files import atomic_write
 
 DPI = 110
 NAMED_UP_TO = 40
@@ -36,6 +37,12 @@ def new_figure(width: float, height: float) -> Any:
             'pictures need matplotlib: pip install "mmdualhead[plot]" (or matplotlib)'
         ) from error
     return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
+
+
+def save_figure(figure: Any, path: str | Path) -> None:
+    """Write a PNG whole or not at all."""
+    with atomic_write(path) as file:
+        figure.savefig(file, format='png')
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path) -> None:
@@ -64,7 +71,7 @@ def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path)
     axes.set_title(title, fontsize=11 + side / 4)
     axes.set_xlabel('predicted class', fontsize=9 + side / 5)
     axes.set_ylabel('true class', fontsize=9 + side / 5)
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def _write_cells(axes: Any, share: np.ndarray, size: float) -> None:
@@ -78,7 +85,7 @@ def _name_axes(axes: Any, classes: Sequence[str]) -> None:
     """Names left, numbers above and below, and a line after every fifth class to follow by eye."""
     count = len(classes)
     size = 9 if count <= NAMED_UP_TO else 9.5
-    axes.set_yticks(range(count), classes, fontsize=size)
+    axes.set_yticks(range(count), classes, fontsize=size, parse_math=False)
     axes.set_xticks(range(count), range(count), fontsize=size, rotation=0 if count <= NAMED_UP_TO else 90)
     axes.tick_params(top=True, labeltop=True)
     for line in np.arange(4.5, count - 1, 5):
@@ -103,7 +110,7 @@ def draw_gains(gain: np.ndarray, classes: Sequence[str], title: str, path: str |
     points = 100 * gain[order]
     bars = axes.barh(range(len(order)), points, color=[GREEN if point > 0 else RED for point in points])
     axes.bar_label(bars, [f'{point:+.1f}' for point in points], padding=2, fontsize=8)
-    axes.set_yticks(range(len(order)), [classes[i] for i in order], fontsize=9)
+    axes.set_yticks(range(len(order)), [classes[i] for i in order], fontsize=9, parse_math=False)
     axes.axvline(0, color='black', linewidth=0.8)
     axes.margins(x=0.12)
     axes.set_xlabel('difference of top-1 accuracy, percentage points')
@@ -113,8 +120,8 @@ def draw_gains(gain: np.ndarray, classes: Sequence[str], title: str, path: str |
         if len(order) < len(changed)
         else f'{len(order)} changed'
     )
-    axes.set_title(f'{title}\nclasses: {shown}, {same} unchanged', fontsize=11)
-    figure.savefig(path)
+    axes.set_title(f'{title}\nclasses: {shown}, {same} unchanged', fontsize=11, parse_math=False)
+    save_figure(figure, path)
 
 
 def draw_reliability(heads: dict[str, Calibration], path: str | Path) -> None:
@@ -139,4 +146,4 @@ def draw_reliability(heads: dict[str, Calibration], path: str | Path) -> None:
         lower.bar(bins.edges[:-1], bins.clips, width, align='edge', color=GREY, edgecolor='white')
         lower.set(xlabel='confidence', ylabel='clips')
     figure.legend(*upper.get_legend_handles_labels(), loc='outside lower center', ncols=2, fontsize=9)
-    figure.savefig(path)
+    save_figure(figure, path)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmdualhead.skeletons import SKELETONS, Skeleton
 
-from .figures import BLUE, GREY, RED, new_figure
+from .figures import BLUE, GREY, RED, new_figure, save_figure
 
 COLUMNS = 5
 
@@ -46,7 +46,7 @@ def draw_layouts(path: str | Path) -> None:
         _draw(one, skeleton)
     for one in axes:
         one.set_axis_off()
-    figure.savefig(path)
+    save_figure(figure, path)
 
 
 def position(skeleton: Skeleton, joint: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.evaluation.ensemble import ensemble
-from mmdualhead.evaluation.report import shorten_paths
+from mmdualhead.evaluation.fusion_report import shorten_paths
 from mmdualhead.evaluation.scores import load_scores, save_scores
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'ensemble.py'

@@ -36,6 +36,16 @@ class TestAtomicWrite:
         assert path.read_text() == 'old'
         assert list(tmp_path.iterdir()) == [path]
 
+    def test_links_stay_links_and_devices_devices(self, tmp_path):
+        (tmp_path / 'link').symlink_to('file')
+        write_text(tmp_path / 'link', 'text')
+        assert (tmp_path / 'link').is_symlink()
+        assert (tmp_path / 'file').read_text() == 'text'
+        write_text('/dev/null', 'text')
+        assert Path('/dev/null').is_char_device()
+        with pytest.raises(OSError, match='/dev/full could not be written: No space left'):
+            write_text('/dev/full', 'text')
+
     def test_what_a_killed_process_left_is_removed(self, tmp_path):
         child = os.fork()
         if child == 0:

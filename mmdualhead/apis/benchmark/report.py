@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import markdown_table
 
 from .candidates import EVAL, TRAIN
@@ -53,7 +54,7 @@ def to_dict(comparison: Comparison) -> dict[str, Any]:
 def write_json(comparisons: Sequence[Comparison], path: str | Path) -> None:
     """A list of what :func:`to_dict` gives."""
     content = [to_dict(one) for one in comparisons]
-    Path(path).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+    write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def read_accuracies(path: str | Path, comparisons: Sequence[Comparison]) -> dict[str, float]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmdualhead.utils.tables import markdown_table, percent, text_table
+from mmdualhead.utils.tables import escape_markdown, markdown_table, percent, text_table
+from mmdualhead.utils.text import clips_named
 
 from .fusion import Fusion
-from .scores import LabeledScores, shorten
+from .scores import LabeledScores
 
 HEADER = ('streams', 'weights', 'top-1 %', 'top-5 %', 'mean class %')
 
@@ -51,7 +52,7 @@ class FusionReport:
                 remarks.append(f'{name}: scores were no probabilities; {scale} applied.')
         if self.held_out:
             remarks.append(
-                f'Weights were searched on {shorten(self.held_out)}. '
+                f'Weights were searched on {clips_named(self.held_out)}. '
                 f'No figure includes them: all are of the other {clips} clips.'
             )
         return remarks
@@ -62,7 +63,9 @@ class FusionReport:
 
     def to_markdown(self) -> str:
         """A Markdown table and remarks."""
-        return '\n'.join([markdown_table(HEADER, self._rows()), '', *self.remarks]) + '\n'
+        return (
+            '\n'.join([markdown_table(HEADER, self._rows()), '', *map(escape_markdown, self.remarks)]) + '\n'
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: ``fused``, ``streams`` (one per file, in order), ``pairs``, ``clips``, ``held_out``."""

@@ -1,0 +1,182 @@
+"""What the programs of tools/ do with outputs that can't be written and names that are markup."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import resource
+import runpy
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
+from mmdualhead.visualization import figures
+from tests.datasets.converters.raw_files import write_utd
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+MARKUP = (
+    '<img src=x onerror=alert(1)>',
+    '![x](http://example.com/x.png)',
+    '../../a|b',
+    '$\\frac{$',
+    'n' * 300,
+)
+
+
+def run(tool, *arguments, bytes_per_file=resource.RLIM_INFINITY):
+    """Run a tool in a process of its own, which may write only so many bytes to a file.
+
+    Returns:
+        Its exit status and what it printed, errors included.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 0
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        sys.stdout, sys.stderr = (os.fdopen(fd, 'w', buffering=1) for fd in (1, 2))
+        sys.argv = [tool, *map(str, arguments)]
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_per_file, hard))
+        try:
+            runpy.run_path(str(TOOLS / f'{tool}.py'), run_name='__main__')
+        except SystemExit as end:
+            status = 0 if end.code is None else 1
+            if isinstance(end.code, str):
+                os.write(2, f'{end.code}\n'.encode())
+        except BaseException:
+            status = 2
+            os.write(2, traceback.format_exc().encode())
+        os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, encoding='utf-8') as file:
+        text = file.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory, recording, checkpoint):
+    """Dumps of two streams, annotations, a recording and a checkpoint, full of markup."""
+    folder = tmp_path_factory.mktemp('inputs')
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % len(MARKUP)
+    names = (*MARKUP, *map(str, range(35)))
+    for name in ('one', 'two'):
+        scores = rng.dirichlet(np.ones(len(MARKUP)), 40)
+        save_scores(
+            LabeledScores(source=name, names=names, labels=labels, heads={'fused': scores, 'fine': scores}),
+            folder / f'{name}.npz',
+        )
+    clips = [
+        dict(frame_dir=name, label=int(label), total_frames=4, keypoint=rng.normal(size=(1, 4, 25, 3)))
+        for name, label in zip(names, labels, strict=True)
+    ]
+    content = dict(
+        split=dict(val=list(names)), annotations=clips, meta=dict(layout='nturgb+d', classes=list(MARKUP))
+    )
+    (folder / 'clips.pkl').write_bytes(pickle.dumps(content))
+    write_utd(folder / 'a1_s2_t1_skeleton.mat', recording(20))
+    return dict(
+        dumps=(folder / 'one.npz', folder / 'two.npz'),
+        clips=folder / 'clips.pkl',
+        recording=folder / 'a1_s2_t1_skeleton.mat',
+        checkpoint=checkpoint,
+    )
+
+
+@pytest.fixture
+def command(inputs, monkeypatch):
+    """The arguments of a tool by what it writes, OUT standing for that."""
+    monkeypatch.setattr(figures, 'DPI', 20)
+    one, two = inputs['dumps']
+    predict = ('predict', inputs['recording'], '--model', inputs['checkpoint'])
+    visualize = ('visualize', inputs['clips'], '--scores', one, '--split', 'val', '--every', 20)
+    commands = {
+        'errors': ('analyze', one, '--classes', inputs['clips'], '--out', 'OUT'),
+        'fusion as JSON': ('ensemble', one, two, '--json', 'OUT'),
+        'fusion as Markdown': ('ensemble', one, two, '--markdown', 'OUT'),
+        'fused scores': ('ensemble', one, two, '--out', 'OUT'),
+        'a small model': ('pack', inputs['checkpoint'], 'OUT'),
+        'answers as JSON': (*predict, '--json', 'OUT'),
+        'answers as CSV': (*predict, '--csv', 'OUT'),
+        'pages of answers': (*predict, '--view', 'OUT'),
+        'pages': (*visualize, '--out', 'OUT'),
+        'a table': ('reproduce', '--table', '7', '--benchmark', 'utd_mhad', '--work-dir', 'OUT'),
+    }
+    return lambda what, out, *more: [out if part == 'OUT' else part for part in commands[what]] + list(more)
+
+
+FILES = ('fusion as JSON', 'fusion as Markdown', 'fused scores', 'a small model', 'answers as JSON')
+FILES += ('answers as CSV',)
+FOLDERS = ('errors', 'pages of answers', 'pages', 'a table')
+
+
+@pytest.mark.fault('`--out` of a tool names a folder, or lies in a file', '-', 'one line that names it')
+@pytest.mark.parametrize('what', FILES)
+def test_a_folder_in_a_file_s_place_is_named(command, what, tmp_path):
+    (tmp_path / 'out').mkdir()
+    status, text = run(*command(what, tmp_path / 'out'))
+    assert (status, text.splitlines()[-1]) == (
+        1,
+        f'error: {tmp_path / "out"} could not be written: Is a directory',
+    )
+    assert list(tmp_path.rglob('*')) == [tmp_path / 'out']
+
+
+@pytest.mark.parametrize('what', FOLDERS)
+def test_a_file_in_a_folder_s_place_is_named(command, what, tmp_path):
+    (tmp_path / 'out').write_text('mine')
+    status, text = run(*command(what, tmp_path / 'out'))
+    assert status == 1
+    assert re.match(f'error: .*{tmp_path / "out"}', text.splitlines()[-1])
+    assert (tmp_path / 'out').read_text() == 'mine'
+
+
+@pytest.mark.fault(
+    'the disk is full while a tool writes', '-', 'one line; the older file stays, nothing partial'
+)
+@pytest.mark.parametrize('what', FILES)
+def test_a_full_disk_leaves_the_old_file(command, what, tmp_path):
+    (tmp_path / 'out').write_text('old')
+    status, text = run(*command(what, tmp_path / 'out'), bytes_per_file=50)
+    assert status == 1
+    assert text.splitlines()[-1] == f'error: {tmp_path / "out"} could not be written: File too large'
+    assert (tmp_path / 'out').read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [tmp_path / 'out']
+
+
+@pytest.mark.parametrize('what', FOLDERS[:-1])
+def test_a_full_disk_leaves_no_part_of_a_file(command, what, tmp_path):
+    status, text = run(*command(what, tmp_path / 'out'), bytes_per_file=50)
+    assert status == 1
+    error = f'error: {tmp_path / "out"}/.* could not be written: File too large'
+    assert re.fullmatch(error, text.splitlines()[-1])
+    assert [path for path in tmp_path.rglob('*') if path.is_file()] == []
+
+
+@pytest.mark.fault(
+    'names of classes and clips that are HTML, Markdown, formulas or paths', '-', 'they stay text'
+)
+def test_names_stay_text_in_reports_and_never_become_paths(command, tmp_path):
+    out = tmp_path / 'a' / 'b' / 'out'
+    files = ('errors.md', 'confusion.png', 'reliability.png', 'gain_over_fine.png')
+    assert run(*command('errors', out)) == (0, ''.join(f'{out / name}\n' for name in files))
+    report = (out / 'errors.md').read_text()
+    for line in report.splitlines():
+        assert not line.startswith('|') or line.replace('\\|', '').count('|') in (6, 5)
+    assert '<' not in report
+    assert '![' not in report.replace('!\\[', '')
+    status, text = run(*command('pages', out, '--strip'))
+    assert (status, text) == (0, f'open {out / "index.html"}\n')
+    assert {path.parent for path in tmp_path.rglob('*') if path.is_file()} == {out}
+    held = tmp_path / 'held.txt'
+    held.write_text('\n'.join(MARKUP))
+    status, text = run(*command('fusion as Markdown', out / 'fusion.md', '--search', held))
+    assert status == 0
+    assert '<' not in (out / 'fusion.md').read_text()
