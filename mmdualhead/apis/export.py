@@ -29,7 +29,7 @@ TOLERANCE = 1e-4
 CHECKED = ((1, 16), (2, 37), (5, 24))
 """Clips and frames of the batches that are compared; in each, some clips lack persons."""
 OPSET = 18
-SAMPLING = ('ReplayPad', 'PadTo', 'UniformSampleClips', 'UniformSampleFrames')
+SAMPLING = ('ReplayPad', 'PadTo', 'TemporalCropResize', 'UniformSampleClips', 'UniformSampleFrames')
 
 
 class ExportError(RuntimeError):

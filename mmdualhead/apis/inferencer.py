@@ -348,7 +348,8 @@ def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.n
         return seen[results.pop('kept_frames')] if 'kept_frames' in results else seen
     if name == 'ReplayPad':
         return seen[np.arange(step.length) % len(seen)]
-    return seen[results['frame_inds']] if name in ('PoseDecode', 'UniformSampleClips') else seen
+    samples = name in ('PoseDecode', 'TemporalCropResize', 'UniformSampleClips')
+    return seen[results['frame_inds']] if samples else seen
 
 
 def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list[Look]:

@@ -103,6 +103,13 @@ class TestAnswer:
         assert ((answer.where > 0) & (answer.where < 1)).all()
         np.testing.assert_array_equal(answer.keypoint[0], keypoint)
 
+    def test_attention_covers_a_resampled_recording(self, recording, tmp_path):
+        config = small_config('dualhead_nw_ucla_j')
+        (answer,) = SkeletonInferencer(save_trained(tmp_path / 'epoch_1.pth', config))(recording(50))[
+            'predictions'
+        ]
+        np.testing.assert_array_equal(answer.frames, np.rint(np.linspace(0, 49, 32))[None])
+
     def test_attention_is_that_of_the_network(self, inferencer, recording):
         """The temporal masks of a recording of one sample, averaged over the blocks by hand."""
         (answer,) = inferencer(recording(16))['predictions']

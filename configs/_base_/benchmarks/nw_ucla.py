@@ -1,5 +1,5 @@
 # NW-UCLA, views 1 and 2 train, view 3 tests.
-_base_ = '../protocols/small.py'
+_base_ = '../protocols/small_views.py'
 
 annotations = dict(
     ann_file='data/skeleton/nw_ucla.pkl',

@@ -180,6 +180,10 @@ class TemporalCropResize(Step):
     """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
 
     Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
+    A ratio of (1, 1) only brings the clip to ``length``, as a test does.
+
+    Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames. Added:
+    frame_inds, the nearest frame of the clip to each of the result.
 
     Args:
         ratio: (low, high), within 0..1.
@@ -201,6 +205,7 @@ class TemporalCropResize(Step):
         if 'keypoint_score' in results:
             results['keypoint_score'] = interpolate(results['keypoint_score'][..., None], times)[..., 0]
         results['total_frames'] = len(times)
+        results['frame_inds'] = np.rint(times).astype(np.int32)
         return results
 
 

@@ -143,6 +143,7 @@ def test_crop_takes_a_part_and_slows_it_down():
         result = TemporalCropResize((0.3, 0.6), length=64).transform(dict(keypoint=keypoint))
         time = result['keypoint'][0, :, 0, 0]
         assert result['total_frames'] == len(time) == 64
+        assert np.abs(keypoint[0, result['frame_inds'], 0, 0] - time).max() <= 0.5
         np.testing.assert_allclose(np.diff(time), (time[-1] - time[0]) / 63)
         assert 28 <= time[-1] - time[0] <= 60
         assert time[0] >= 1

@@ -1,0 +1,20 @@
+# small.py for clips of a second, seen from a camera that doesn't train: a random part of a clip is played at
+# its own pace and turned farther, above all about the vertical; the test sees the whole clip once.
+_base_ = 'small.py'
+
+normalize, *_, stream, _, form, pack = _base_.test_pipeline
+
+
+def pipeline(*augment, ratio=(1.0, 1.0)):
+    resample = dict(type='TemporalCropResize', ratio=ratio, length=32)
+    return [normalize, *augment, resample, stream, form, pack]
+
+
+augment = [dict(type='RandomRotate3D', amount=(0.5, 0.5, 1.0)), dict(type='RandomScale', amount=0.3)]
+test_pipeline = pipeline()
+train_dataloader = dict(dataset=dict(pipeline=pipeline(*augment, ratio=(0.5, 1.0))))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(batch_size=32, dataset=dict(pipeline=test_pipeline))
+
+# Half of the steps that SGD takes.
+optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05))
