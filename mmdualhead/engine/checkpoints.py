@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.memory import memory_for_file
+from mmdualhead.utils.text import and_more
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """What a checkpoint needs for training to go on from it."""
@@ -285,13 +286,8 @@ class Match(NamedTuple):
         )
         return '; '.join(
             [f'{len(self.matched)} of {total} weights fit']
-            + [f'{len(names)} {kind}: {_some(names)}' for kind, names in kinds if names]
+            + [f'{len(names)} {kind}: {and_more(names, SHOWN)}' for kind, names in kinds if names]
         )
-
-
-def _some(names: list[str]) -> str:
-    """The first few of some names."""
-    return ', '.join(names[:SHOWN]) + (f' and {len(names) - SHOWN} more' if len(names) > SHOWN else '')
 
 
 def match(model: nn.Module, checkpoint: Mapping[str, Any]) -> Match:

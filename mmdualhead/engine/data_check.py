@@ -18,12 +18,13 @@ from mmengine.dataset import BaseDataset
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
-from mmdualhead.datasets.annotations.checks import SHOWN, clip_name, plural
+from mmdualhead.datasets.annotations.checks import SHOWN, clip_name
 from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
 from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.loaders import seed_all
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.utils.text import plural
 
 PROBED = 16
 """Clips of a loader that are taken through its pipeline."""
@@ -167,8 +168,8 @@ def _check_layout(problems: Problems, model: Mapping[str, Any], data: LoaderData
         return
     layout = graph.get('layout', 'nturgb+d')
     wanted = _find_skeleton(layout)
-    for skeleton in data.skeletons if wanted else ():
-        if (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+    for skeleton in data.skeletons:
+        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
             continue
         line = (
             f'the graph of the model is of layout {wanted.name!r} ({wanted.num_joints} joints), the data '
@@ -218,9 +219,8 @@ def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderDat
 
 def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
     """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
-    shape = getattr(backbone, 'input_shape', None)
-    if shape is not None:
-        return shape
+    if backbone is None or hasattr(backbone, 'input_shape'):
+        return getattr(backbone, 'input_shape', (None, None, None))
     joints, channels = getattr(getattr(backbone, 'graph', None), 'num_node', None), None
     features = getattr(getattr(backbone, 'data_bn', None), 'num_features', None)
     if not joints or not features:
@@ -236,7 +236,7 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Problems:
     if train.facts and evaluated.facts and train.source != evaluated.source:
         shared = np.flatnonzero(np.isin(evaluated.facts.keys, train.facts.keys))
         if len(shared):
-            names = ', '.join(evaluated.clip_name(row) for row in shared[:SHOWN])
+            names = ', '.join(evaluated.clip_name(int(row)) for row in shared[:SHOWN])
             problems.warnings.append(
                 f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} of {evaluated.name} are '
                 f'trained on, too: {names}{", ..." if len(shared) > SHOWN else ""}'

@@ -1,10 +1,15 @@
-"""Lists of names in messages."""
+"""Names and numbers in messages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 SHOWN = 5
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 clip``, ``2,000 clips``."""
+    return f'{count:,} {noun}{"" if count == 1 else "s"}'
 
 
 def and_more(names: Iterable[object], shown: int = SHOWN) -> str:
@@ -17,4 +22,4 @@ def and_more(names: Iterable[object], shown: int = SHOWN) -> str:
 def clips_named(names: Iterable[object]) -> str:
     """Their number and the first few names: ``7 clips: a, b, c, d, e and 2 more``."""
     listed = list(names)
-    return f'{len(listed)} clip{"s"[: len(listed) != 1]}: {and_more(listed)}'
+    return f'{plural(len(listed), "clip")}: {and_more(listed)}'

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import compress
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from mmdualhead.datasets.annotations.checks import (
     tabulate,
 )
 from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role, shared_subjects
-from mmdualhead.datasets.annotations.store import StoreClips, open_store
+from mmdualhead.datasets.annotations.store import Store, StoreClips
 from mmdualhead.datasets.annotations.twins import describe_twins, find_twins
 from mmdualhead.utils.pickles import load_annotations
 
@@ -34,27 +34,90 @@ FORMAT = (
 )
 
 
-class AnnotationFile(Protocol):
-    """What the data set needs of a file.
+class PickledAnnotations:
+    """A pickle in the format of MMAction2's ``PoseDataset``, read into memory.
+
+    Args:
+        path: the file.
 
     Attributes:
         path: where it is.
         meta: what the converter said of it.
         splits: names of its splits.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not a pickle of plain data, or not in the format.
     """
 
-    path: Path
-    meta: dict[str, Any]
-    splits: list[str]
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        data = load_annotations(self.path)
+        if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
+            kind = type(data).__name__
+            has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
+            raise AnnotationError(f'{self.path}: expected {FORMAT}, found {has}')
+        self.annotations, self._names = data['annotations'], data['split']
+        try:
+            self.meta = check_meta(data.get('meta'))
+        except AnnotationError as error:
+            raise AnnotationError(f'{self.path}: {error}') from None
+        self._check_containers()
+        self.splits = [str(name) for name in self._names]
+        first = self.annotations[0] if self.annotations else None
+        # MMAction2, too, goes by the first annotation.
+        key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
+        self._clip_names = [_name(clip, key) for clip in self.annotations]
 
-    def select(self, split: str) -> Any:
-        """The annotations of a split, a sequence that :meth:`table` takes."""
+    def _check_containers(self) -> None:
+        wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
+        wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
+        if not wrong:
+            lists = (list, tuple, set, np.ndarray)
+            wrong = [(f'split {split!r}', v) for split, v in self._names.items() if not isinstance(v, lists)]
+        if not wrong:
+            names = ((split, name) for split, names in self._names.items() for name in names)
+            wrong = [
+                (f'{name!r} in split {split!r}', name) for split, name in names if not isinstance(name, str)
+            ]
+        if wrong:
+            found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
+            raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
+
+    def select(self, split: str) -> list[dict]:
+        """The annotations of a split, and those that can't be told to belong to any, for :meth:`table`."""
+        names = set(self._names[split])
+        named = zip(self.annotations, self._clip_names, strict=True)
+        return [clip for clip, name in named if name is None or name in names]
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
         """Names without annotation, names with two, and names that ``others`` hold, too."""
+        names = set(self._names[split])
+        there = Counter(name for name in self._clip_names if name is not None and name in names)
+        absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
+        twice = [name for name, count in there.items() if count > 1]
+        shown = [(name, self._labels(name) if i < SHOWN else '') for i, name in enumerate(twice)]
+        found = [
+            Finding.of('split', f'an annotation for every name in {split!r}', absent.items()),
+            Finding.of('frame_dir', 'one annotation per name', shown),
+        ]
+        for other in others:
+            both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
+            found.append(Finding.of('split', f'no clip in both {split!r} and {other!r}', both.items()))
+        return [finding for finding in found if finding.count]
 
-    def table(self, clips: Any, multi_class: bool) -> tuple[ClipTable, list[Finding]]:
-        """The table of selected annotations and the faults of those that have no place in it."""
+    def _labels(self, name: str) -> str:
+        named = zip(self.annotations, self._clip_names, strict=True)
+        labels = [str(clip.get('label')) for clip, of in named if of == name]
+        return f'{len(labels)} annotations, labels {labels}'
+
+    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
+        """The table of selected annotations, and the faults of those that have no place in it."""
+        return tabulate(clips, multi_class)
+
+
+AnnotationFile = PickledAnnotations | Store
+"""Either kind: ``path``, ``meta`` and ``splits`` of a file, and the methods that both have."""
 
 
 def open_annotations(path: str | Path) -> AnnotationFile:
@@ -64,7 +127,7 @@ def open_annotations(path: str | Path) -> AnnotationFile:
         FileNotFoundError: there is neither.
         ValueError: it can't be read, or is not an annotation file.
     """
-    return open_store(path) if Path(path).is_dir() else PickledAnnotations(path)
+    return Store(path) if Path(path).is_dir() else PickledAnnotations(path)
 
 
 def describe_missing(path: Path, source: str) -> str:
@@ -142,9 +205,10 @@ class ClipFacts(NamedTuple):
 
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
+    labels: Sequence[Any]
     if isinstance(clips, StoreClips):
         names = [info['frame_dir'] for info in clips.infos()]
-        labels, shape = clips.index['label'], clips.index['shape']
+        labels, shape = clips.records['label'].tolist(), clips.records['shape']
     elif clips and all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
         names = [clip_name(clip, row) for row, clip in enumerate(clips)]
         labels = [clip.get('label') for clip in clips]
@@ -170,87 +234,6 @@ def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
     Report(malformed).raise_faults(f'{file.path}, split {split!r}')
     others = counterparts(split, file.splits)
     return {name for other in others for name in find_twins(file, clips, table, other, False)}
-
-
-class PickledAnnotations:
-    """A pickle in the format of MMAction2's ``PoseDataset``, read into memory.
-
-    Args:
-        path: the file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not a pickle of plain data, or not in the format.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        data = load_annotations(self.path)
-        if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
-            kind = type(data).__name__
-            has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
-            raise AnnotationError(f'{self.path}: expected {FORMAT}, found {has}')
-        self.annotations, self._names = data['annotations'], data['split']
-        try:
-            self.meta = check_meta(data.get('meta'))
-        except AnnotationError as error:
-            raise AnnotationError(f'{self.path}: {error}') from None
-        self._check_containers()
-        self.splits = [str(name) for name in self._names]
-        first = self.annotations[0] if self.annotations else None
-        # MMAction2, too, goes by the first annotation.
-        key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
-        self._clip_names = [_name(clip, key) for clip in self.annotations]
-
-    def _check_containers(self) -> None:
-        wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
-        wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
-        if not wrong:
-            lists = (list, tuple, set, np.ndarray)
-            wrong = [(f'split {split!r}', v) for split, v in self._names.items() if not isinstance(v, lists)]
-        if not wrong:
-            names = ((split, name) for split, names in self._names.items() for name in names)
-            wrong = [
-                (f'{name!r} in split {split!r}', name) for split, name in names if not isinstance(name, str)
-            ]
-        if wrong:
-            found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
-            raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
-
-    def select(self, split: str) -> list[dict]:
-        """The annotations of a split, and those that can't be told to belong to any."""
-        names = set(self._names[split])
-        named = zip(self.annotations, self._clip_names, strict=True)
-        return [clip for clip, name in named if name is None or name in names]
-
-    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """See :class:`AnnotationFile`."""
-        names = set(self._names[split])
-        there = Counter(name for name in self._clip_names if name is not None and name in names)
-        absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
-        twice = [name for name, count in there.items() if count > 1]
-        found = [
-            _finding('split', f'an annotation for every name in {split!r}', absent),
-        ]
-        shown = tuple((name, self._labels(name)) for name in twice[:SHOWN])
-        found.append(Finding('frame_dir', 'one annotation per name', shown, len(twice)))
-        for other in others:
-            both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
-            found.append(_finding('split', f'no clip in both {split!r} and {other!r}', both))
-        return [finding for finding in found if finding.count]
-
-    def _labels(self, name: str) -> str:
-        named = zip(self.annotations, self._clip_names, strict=True)
-        labels = [str(clip.get('label')) for clip, of in named if of == name]
-        return f'{len(labels)} annotations, labels {labels}'
-
-    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
-        """See :class:`AnnotationFile`."""
-        return tabulate(clips, multi_class)
-
-
-def _finding(field: str, expected: str, found: Mapping[str, str]) -> Finding:
-    return Finding(field, expected, tuple(found.items())[:SHOWN], len(found))
 
 
 def _name(clip: Any, key: str) -> str | None:

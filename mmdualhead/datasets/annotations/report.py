@@ -10,11 +10,12 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, ClipTable, Expectation, plural
+from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, ClipTable, Expectation
 from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.annotations.store import Store
 from mmdualhead.datasets.pipelines import pipeline_expectation
+from mmdualhead.utils.text import plural
 
 BINS = 8
 BAR = 40  # characters of the longest bar

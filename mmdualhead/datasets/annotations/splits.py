@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, Finding, plural
+from mmdualhead.datasets.annotations.checks import AnnotationError, Finding
+from mmdualhead.utils.text import plural
 
 ROLES = {
     'train': 'train',
@@ -88,7 +89,7 @@ def shared_subjects(
     ]
     if not shared:
         return None
-    named = tuple((name, f'subject {who}') for name, who in shared[:SHOWN])
+    named = [(name, f'subject {who}') for name, who in shared]
     number = plural(len({who for _, who in shared}), 'subject')
     advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
-    return Finding('subject', f'no subject of {other!r}', named, len(shared), advice)
+    return Finding.of('subject', f'no subject of {other!r}', named, advice)

@@ -32,9 +32,9 @@ from mmdualhead.datasets.annotations.checks import (
     entry_faults,
     is_integer,
     mean_square,
-    plural,
     unscored_clips,
 )
+from mmdualhead.utils.text import plural
 
 FORMAT = 'mmdualhead-store'
 VERSION = 1
@@ -164,23 +164,21 @@ def write_store(path: str | Path, data: Mapping[str, Any], dtype: str = 'float32
         writer.close(data['split'])
 
 
-def open_store(path: str | Path) -> Store:
-    """Open a store.
-
-    Raises:
-        FileNotFoundError: there is no such directory.
-        ValueError: it is not a store, of another version, or files of it are missing or of the wrong size.
-    """
-    return Store(path)
-
-
 class Store(Sequence):
     """A store as a sequence of annotations, each read when it is asked for.
+
+    Args:
+        path: the directory.
 
     Attributes:
         path: the directory.
         meta: what the writer was told of all clips.
         splits: names of the splits.
+
+    Raises:
+        FileNotFoundError: there is no such directory.
+        ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
+            contradict each other.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -208,7 +206,7 @@ class Store(Sequence):
 
     def _check_index(self, sizes: Mapping[str, int]) -> None:
         """Refuse records of clips that are not in the files."""
-        index = self.index
+        index = self.records
         outside = (index['shape'] < 0).any(1)
         for name, size in self._sizes(index).items():
             start = np.where(size == 0, 0, index[name])
@@ -230,8 +228,8 @@ class Store(Sequence):
         }
 
     @property
-    def index(self) -> np.ndarray:
-        """The records of all clips, mapped from disk."""
+    def records(self) -> np.ndarray:
+        """The index, a record for each clip, mapped from disk."""
         path = self.path / 'clips.bin'
         return np.memmap(path, INDEX, mode='r') if path.stat().st_size else np.empty(0, INDEX)
 
@@ -266,7 +264,7 @@ class Store(Sequence):
             os.close(descriptor)
 
     def __reduce__(self) -> tuple:
-        return open_store, (self.path,)
+        return Store, (self.path,)
 
     def damage(self) -> list[str]:
         """Read everything and compare it with the checksums.
@@ -288,7 +286,7 @@ class Store(Sequence):
 
     def _changed_clips(self) -> Iterator[str]:
         for position, expected in enumerate(np.fromfile(self.path / 'crc.bin', '<u4').tolist()):
-            record = self.index[position]
+            record = self.records[position]
             sizes = {name: int(size) for name, size in self._sizes(record).items()}
             parts = (self._read(name, size, int(record[name])) for name, size in sizes.items() if size)
             if _checksum(*parts) == expected:
@@ -329,15 +327,18 @@ class Store(Sequence):
             faults.append(Finding('split', f'no clip in both {split!r} and {other!r}', named, len(both)))
         return [fault for fault in faults if fault.count]
 
-    def table(self, clips: StoreClips, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
+    def table(self, clips: Any, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
         """The table of selected clips, out of the index."""
         if multi_class:
             raise AnnotationError(
                 f'{self.path}: a store holds one class per clip, multi_class=True needs a pickle'
             )
-        index = clips.index
+        index = clips.records
         unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])
         return ClipTable(index['label'], index['shape'], index['power']), unscored
+
+
+open_store = Store
 
 
 class StoreClips(Sequence):
@@ -362,14 +363,14 @@ class StoreClips(Sequence):
         return StoreClips(self.store, self.positions[index])
 
     @property
-    def index(self) -> np.ndarray:
-        """The records of the clips."""
-        return self.store.index[self.positions]
+    def records(self) -> np.ndarray:
+        """What the store's index has of the clips."""
+        return self.store.records[self.positions]
 
     def infos(self) -> Iterator[dict[str, Any]]:
         """The names and other fields of the clips, without their keypoints, classes and lengths."""
         info = (self.store.path / 'info.bin').read_bytes()
-        for start, size in self.index[['info', 'info_size']].tolist():
+        for start, size in self.records[['info', 'info_size']].tolist():
             yield json.loads(info[start : start + size])
 
     def __deepcopy__(self, _: dict) -> StoreClips:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import SHOWN, ClipTable, Finding, clip_name
+from mmdualhead.datasets.annotations.checks import ClipTable, Finding, clip_name
 
 if TYPE_CHECKING:
     from mmdualhead.datasets.annotations.files import AnnotationFile
@@ -54,11 +54,10 @@ def describe_twins(twins: Mapping[str, str], split: str, clips: int) -> Finding:
         split: the other split.
         clips: how many were looked at.
     """
-    return Finding(
+    return Finding.of(
         'keypoint',
         f'no clip with the keypoints of one in {split!r}',
-        tuple((name, f'equals {twin}') for name, twin in list(twins.items())[:SHOWN]),
-        len(twins),
+        [(name, f'equals {twin}') for name, twin in twins.items()],
         f'An accuracy on this split counts them; say it for the other {clips - len(twins)} clips, too: '
         '--without-twins of tools/ensemble.py and tools/analyze.py.',
     )

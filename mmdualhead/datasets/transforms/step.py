@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from inspect import signature
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ class Step(BaseTransform):
     def require_counts(self, **counts: Any) -> None:
         """Check arguments that count something: integers from 1 on."""
         for name, count in counts.items():
-            self.require(isinstance(count, Integral) and count > 0, f'{name} of at least 1', count)
+            self.require(isinstance(count, int | np.integer) and count > 0, f'{name} of at least 1', count)
 
     def __repr__(self) -> str:
         shown = ', '.join(f'{name}={self._argument(name)!r}' for name in signature(type(self)).parameters)

@@ -42,6 +42,7 @@ from mmdualhead.engine.data_check import (
     describe_training,
 )
 from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.utils.text import and_more
 
 SHOWN = 16
 """How many clips an error message lists."""
@@ -69,27 +70,29 @@ class FiniteCheckHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
         """Check the losses."""
-        bad = {
-            name: float(v) for name, v in (outputs or {}).items() if not torch.as_tensor(v).isfinite().all()
-        }
+        bad = [
+            f'{name} is {float(value)}'
+            for name, value in (outputs or {}).items()
+            if not torch.as_tensor(value).isfinite().all()
+        ]
         if bad:
             rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
             raise NonFiniteError(
-                f'{_written(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning rate '
-                f'{rate:g}. {_describe(data_batch)}'
+                f'{", ".join(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning '
+                f'rate {rate:g}. {_describe(data_batch)}'
             )
 
     def after_val_iter(
         self, _runner: Runner, data_batch: Any = None, outputs: Sequence[Any] | None = None, **_: Any
     ) -> None:
         """Check the scores of the clips."""
-        self._check_scores(data_batch, outputs)
+        scored = zip(_clips(data_batch), outputs or (), strict=False)
+        if bad := [clip for clip, sample in scored if _is_bad(sample)]:
+            raise NonFiniteError(
+                f'the scores of {and_more(bad, SHOWN)} are not finite. {_describe(data_batch)}'
+            )
 
-    def after_test_iter(
-        self, _runner: Runner, data_batch: Any = None, outputs: Sequence[Any] | None = None, **_: Any
-    ) -> None:
-        """Check the scores of the clips."""
-        self._check_scores(data_batch, outputs)
+    after_test_iter = after_val_iter
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights."""
@@ -107,13 +110,6 @@ class FiniteCheckHook(Hook):
             raise NonFiniteError(
                 f'{len(bad)} weights of the checkpoint {runner._load_from} are not finite, {bad[0]} first'
             )
-
-    def _check_scores(self, data_batch: Any, outputs: Sequence[Any] | None) -> None:
-        bad = [
-            clip for clip, sample in zip(_clips(data_batch), outputs or (), strict=False) if _is_bad(sample)
-        ]
-        if bad:
-            raise NonFiniteError(f'the scores of {_some(bad)} are not finite. {_describe(data_batch)}')
 
 
 @HOOKS.register_module()
@@ -328,18 +324,10 @@ def _describe(data_batch: Any) -> str:
         clip: float(torch.as_tensor(x).abs().max()) for clip, x in zip(clips, inputs, strict=False) if len(x)
     }
     if bad := [clip for clip, size in largest.items() if not math.isfinite(size)]:
-        return f'The input of {_some(bad)} is not finite.'
+        return f'The input of {and_more(bad, SHOWN)} is not finite.'
     if bad := [f'{clip} ({size:.3g})' for clip, size in largest.items() if size > HUGE]:
-        return f'The input is finite, but huge, of {_some(bad)}.'
-    return f'The inputs are finite. Clips of the batch: {_some(clips)}.'
-
-
-def _some(clips: list[str]) -> str:
-    return ', '.join(clips[:SHOWN]) + (f' and {len(clips) - SHOWN} more' if len(clips) > SHOWN else '')
-
-
-def _written(values: Mapping[str, float]) -> str:
-    return ', '.join(f'{name} is {value}' for name, value in values.items())
+        return f'The input is finite, but huge, of {and_more(bad, SHOWN)}.'
+    return f'The inputs are finite. Clips of the batch: {and_more(clips, SHOWN)}.'
 
 
 def _is_bad(sample: Any) -> bool:
