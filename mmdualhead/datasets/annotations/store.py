@@ -158,7 +158,7 @@ class StoreWriter:
 
 def write_store(path: str | Path, data: Mapping[str, Any], dtype: str = 'float32') -> None:
     """Write annotations in memory, ``dict(split=..., annotations=..., meta=...)``, as a store."""
-    with StoreWriter(path, data.get('meta'), dtype) as writer:
+    with names_in_errors(path), StoreWriter(path, data.get('meta'), dtype) as writer:
         for annotation in data['annotations']:
             writer.add(annotation)
         writer.close(data['split'])

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: An
     except (ConversionError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-        sys.exit(f'\nstopped; the same command goes on from {args.out}{SHARDS_SUFFIX}')
+        sys.exit(f'stopped; the same command goes on from {args.out}{SHARDS_SUFFIX}')
     print(summary)
 
 

@@ -166,10 +166,12 @@ def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, work
     if remaining < total:
         sys.stderr.write(f'going on: {total - remaining} of {total} raw files were read before\n')
     bar = ProgressBar(remaining, file=sys.stderr)
-    with closing(_results(shards, task, workers)) as counts:
-        for count in counts:
-            bar.update(count)
-    sys.stderr.write('\n')
+    try:
+        with closing(_results(shards, task, workers)) as counts:
+            for count in counts:
+                bar.update(count)
+    finally:
+        sys.stderr.write('\n')
 
 
 def _results(shards: Sequence[Shard], task: Callable[[Shard], int], workers: int | None) -> Generator[int]:

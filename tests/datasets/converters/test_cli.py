@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
+import resource
+import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -109,3 +113,72 @@ def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.Monkey
     assert (args.src, args.out, scan.__module__.rsplit('.')[-1]) == ('SRC', 'OUT', name)
     with pytest.raises(FileNotFoundError, match='SRC'):
         scan(args.src, **options)
+
+
+def program(name: str, *args: object, most_bytes: int | None = None) -> subprocess.CompletedProcess:
+    """Run a tool as a user would; files that it writes can't become larger than ``most_bytes``."""
+    limit = most_bytes and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)))
+    command = [sys.executable, str(TOOLS / f'{name}.py'), *map(str, args), '--workers', '0']
+    return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit or None, timeout=120)
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """A folder of 40 clips with a table, as ``custom`` takes them: 120 kB in a shard, 300 kB in all."""
+    folder = tmp_path / 'recordings'
+    folder.mkdir()
+    lines = ['clip,label,split', *(f'{i:02d}.npy,{i % 2},{"val" if i % 4 else "train"}' for i in range(40))]
+    (folder / 'labels.csv').write_text('\n'.join(lines))
+    for i in range(40):
+        np.save(folder / f'{i:02d}.npy', standing(20, 30, i))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ('changed', 'message'),
+    [
+        ({'--layout': '{tmp}/none.json'}, r'layout .*none\.json: neither a file nor one of coco, '),
+        ({'--classes': '{tmp}/none.txt'}, r"No such file or directory: '.*none\.txt'"),
+        ({'--labels': '{tmp}'}, r'.* is not a regular file'),
+        ({'OUT': '{tmp}'}, r'.* exists and is not a file, so it is not replaced'),
+        ({'OUT': '/dev/full'}, r'/dev/full exists and is not a file, so it is not replaced'),
+        ({'OUT': '{tmp}/recordings/00.npy/out.pkl'}, r'.*Not a directory'),
+    ],
+)
+@pytest.mark.fault(
+    '--layout, --classes or --labels that is not a file; OUT that is a folder or a device',
+    '-',
+    'one sentence before anything is read',
+)
+def test_what_is_not_there_or_in_the_way(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict, message: str
+) -> None:
+    options = {'--labels': recordings / 'labels.csv', '--layout': 'kinect_v1', 'OUT': tmp_path / 'out.pkl'}
+    options |= {key: str(value).format(tmp=tmp_path) for key, value in changed.items()}
+    out = options.pop('OUT')
+    argv = ['custom.py', recordings, out, *(part for option in options.items() for part in option)]
+    monkeypatch.setattr(sys, 'argv', list(map(str, argv)))
+    with pytest.raises(SystemExit, match=f'^error: .*{message}.*$'):
+        runpy.run_path(str(TOOLS / 'custom.py'), run_name='__main__')
+    assert [path.name for path in tmp_path.iterdir()] == ['recordings']
+
+
+@pytest.mark.parametrize(('suffix', 'most_bytes'), [('.pkl', 50_000), ('.store', 200_000)])
+@pytest.mark.fault(
+    'the disk is full while a conversion reads, or while it writes the result',
+    '-',
+    'one sentence; an older result stays, nothing partial; the same command goes on',
+)
+def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: int) -> None:
+    out = tmp_path / 'result' / f'out{suffix}'
+    args = ['custom', recordings, out, *['--store'] * (suffix == '.store')]
+    args += ['--labels', recordings / 'labels.csv', '--layout', 'kinect_v1']
+    failed = program(*args, most_bytes=most_bytes)
+    assert failed.returncode == 1
+    assert re.search(r'\nerror: .*could not be written: File too large\n$', failed.stderr), failed.stderr
+    assert 'Traceback' not in failed.stderr
+    assert [path.name for path in out.parent.iterdir()] == [f'{out.name}.shards']
+    assert not list(out.parent.rglob('*.partial'))
+    assert program(*args).returncode == 0
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert len(open_annotations(out).select('train')) == 10
