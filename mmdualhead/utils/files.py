@@ -44,27 +44,39 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     path = target = Path(path)
     partial = None
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not path.exists() or path.is_file():
-            target = Path(os.path.realpath(path))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target = partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
-        with target.open('wb') as file:
-            yield file
-            file.flush()
+        with name_in_errors(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not path.exists() or path.is_file():
+                target = Path(os.path.realpath(path))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target = partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
+            with target.open('wb') as file:
+                yield file
+                file.flush()
+                if partial:
+                    os.fsync(file.fileno())
             if partial:
-                os.fsync(file.fileno())
-        if partial:
-            partial.replace(os.path.realpath(path))
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, f'{path} could not be written: {error.strerror}') from error
+                partial.replace(os.path.realpath(path))
     finally:
         if partial:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def name_in_errors(path: str | Path) -> Iterator[None]:
+    """While something is written: whatever goes wrong, such as a full disk, the message names what it was.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f'{path} could not be written: {error.strerror}') from error
 
 
 def write_text(path: str | Path, text: str) -> None:

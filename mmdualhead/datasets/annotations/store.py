@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -34,6 +35,7 @@ from mmdualhead.datasets.annotations.checks import (
     mean_square,
     unscored_clips,
 )
+from mmdualhead.utils.files import name_in_errors
 from mmdualhead.utils.text import plural
 
 FORMAT = 'mmdualhead-store'
@@ -146,7 +148,8 @@ class StoreWriter:
     def abort(self) -> None:
         """Throw away what was written."""
         for file in self._files.values():
-            file.close()
+            with suppress(OSError):  # what is left to write finds no place on a full disk
+                file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> StoreWriter:
@@ -158,7 +161,7 @@ class StoreWriter:
 
 def write_store(path: str | Path, data: Mapping[str, Any], dtype: str = 'float32') -> None:
     """Write annotations in memory, ``dict(split=..., annotations=..., meta=...)``, as a store."""
-    with names_in_errors(path), StoreWriter(path, data.get('meta'), dtype) as writer:
+    with name_in_errors(path), StoreWriter(path, data.get('meta'), dtype) as writer:
         for annotation in data['annotations']:
             writer.add(annotation)
         writer.close(data['split'])

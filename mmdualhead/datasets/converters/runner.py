@@ -110,7 +110,8 @@ def convert(
 def _remove_unfinished(out: Path, shards_dir: Path) -> None:
     """Remove what killed conversions to the same result left half written."""
     remove_partial_files(shards_dir)
-    remove_partial_files(out.parent, glob.escape(out.name))
+    target = Path(os.path.realpath(out))
+    remove_partial_files(target.parent, glob.escape(target.name))
     for suffix in ('tmp', 'old'):  # of a store
         for folder in out.parent.glob(f'{glob.escape(out.name)}.{suffix}-*'):
             shutil.rmtree(folder, ignore_errors=True)
