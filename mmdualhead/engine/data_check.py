@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from mmengine.dataset import BaseDataset
+from mmaction.datasets import PoseDataset
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
@@ -23,6 +23,7 @@ from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
 from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.loaders import seed_all
+from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.text import plural
 
@@ -31,6 +32,9 @@ PROBED = 16
 
 REMEMBERED = 1024
 """Clips of a training that a checkpoint remembers."""
+
+AXES = {'num_person': 'person', 'joints': 'joint', 'in_channels': 'channel'}
+"""What configs call M, V and C, and what one of each is."""
 
 OTHER_UNIT, OTHER_SCALE = 8.0, 3.0
 """Ratios of coordinates that are a fault, and that are worth a warning."""
@@ -111,9 +115,9 @@ class LoaderData:
         return [(part.ann_file, getattr(part, 'split', None)) for part in self.sets]
 
 
-def _innermost(dataset: Any) -> Iterator[BaseDataset]:
-    """The data sets of clips within RepeatDataset, ConcatDataset and the like."""
-    if isinstance(dataset, BaseDataset):
+def _innermost(dataset: Any) -> Iterator[PoseDataset]:
+    """The data sets of skeletons within RepeatDataset, ConcatDataset and the like."""
+    if isinstance(dataset, PoseDataset):
         yield dataset
         return
     for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
@@ -198,13 +202,7 @@ def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderDat
         found = (x.shape[1], x.shape[3], x.shape[4])
         wrong = [
             f'{key}={wanted} in the model, but the pipeline gives {plural(size, noun)}'
-            for key, noun, wanted, size in zip(
-                ('num_person', 'joints', 'in_channels'),
-                ('person', 'joint', 'channel'),
-                taken,
-                found,
-                strict=True,
-            )
+            for (key, noun), wanted, size in zip(AXES.items(), taken, found, strict=True)
             if wanted not in (None, size)
         ]
         if wrong:
@@ -219,14 +217,13 @@ def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderDat
 
 def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
     """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
-    if backbone is None or hasattr(backbone, 'input_shape'):
-        return getattr(backbone, 'input_shape', (None, None, None))
-    joints, channels = getattr(getattr(backbone, 'graph', None), 'num_node', None), None
-    features = getattr(getattr(backbone, 'data_bn', None), 'num_features', None)
-    if not joints or not features:
-        return None, joints, channels
+    if isinstance(backbone, STGCBackbone):
+        return backbone.input_shape
+    joints = getattr(getattr(backbone, 'graph', None), 'num_node', None)
     channels = getattr(backbone, 'in_channels', None)
-    persons = features // (joints * channels) if channels and backbone.data_bn_type == 'MVC' else None
+    persons = None
+    if joints and channels and getattr(backbone, 'data_bn_type', '') == 'MVC':
+        persons = backbone.data_bn.num_features // (joints * channels)  # type: ignore[union-attr]
     return persons, joints, channels
 
 
@@ -282,6 +279,8 @@ def check_against_training(trained: Mapping[str, Any], data: LoaderData) -> Prob
     same share is in it as of all of them in the training.
     """
     problems = Problems([], [])
+    if not isinstance(trained, Mapping) or not {'splits', 'clips', 'sample', 'scale'} <= set(trained):
+        return problems
     _check_scale(problems, ("the checkpoint's training", trained['scale']), (data.name, data.scale))
     sample = np.array(trained['sample'], np.uint64)
     if not data.facts or not len(sample):

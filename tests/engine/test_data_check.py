@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmaction.models import STGCN
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
@@ -16,6 +17,7 @@ from mmdualhead.datasets.annotations.files import clip_facts
 from mmdualhead.engine.data_check import (
     REMEMBERED,
     LoaderData,
+    _input_shape,
     check_against_training,
     describe_training,
     undisturbed_random,
@@ -152,6 +154,11 @@ def test_other_units_than_the_checkpoint_was_trained_on_are_refused(run, data):
     'clips that are trained on and validated on', 'nothing is said', 'warned, with their names'
 )
 def test_clips_on_both_sides_are_warned_of(run, data, store):
+    def equal(config):
+        config.val_dataloader.dataset.split = 'train'
+
+    _, warned = run(data, equal, store=store)
+    assert "train_dataloader and val_dataloader have the same clips, split 'train'" in warned
     data['split']['other_val'] = data['split']['val'] + data['split']['train'][:2]
 
     def change(config):
@@ -225,6 +232,17 @@ def test_of_large_trainings_a_sample_is_remembered():
     assert check_against_training(trained, of(range(5000, 8000))) == ([], [])
     (warning,) = check_against_training(trained, of(range(4000, 8000))).warnings
     assert 800 < int(warning.split()[1].replace(',', '')) < 1200
+
+
+@pytest.mark.parametrize(('kind', 'persons'), [('MVC', 3), ('VC', None)])
+def test_what_backbones_of_mmaction2_take(kind, persons):
+    graph = dict(layout='coco', mode='spatial')
+    backbone = STGCN(graph, num_stages=1, in_channels=2, num_person=3, data_bn_type=kind)
+    assert _input_shape(backbone) == (persons, 17, 2)
+
+
+def test_what_else_a_checkpoint_may_hold_under_that_name_is_passed_over():
+    assert check_against_training({'splits': 7}, None) == check_against_training('x', None) == ([], [])
 
 
 def test_looking_at_clips_leaves_random_numbers_alone():
