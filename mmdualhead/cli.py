@@ -5,6 +5,7 @@ A program runs in this process, so that Ctrl-C and SIGTERM reach the training it
 
 from __future__ import annotations
 
+import argparse
 import ast
 import difflib
 import runpy
@@ -139,7 +140,23 @@ def run_trainer(name: str, arguments: list[str]) -> None:
         if config is None:
             raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
         arguments = [str(config), *arguments[1:]]
-    run_program(mmaction_tools() / f'{name}.py', arguments)
+    run_program(mmaction_tools() / f'{name}.py', arguments, first=check)
+
+
+def check(arguments: list[str]) -> None:
+    """Refuse a config that can't be meant, as the command line changes it."""
+    from mmengine.config import Config, DictAction
+
+    from mmdualhead.engine.config_check import check_config
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('config', nargs='?')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    known, _ = parser.parse_known_args(arguments)
+    if known.config and Path(known.config).is_file():
+        config = Config.fromfile(known.config)
+        config.merge_from_dict(known.cfg_options)
+        check_config(config._cfg_dict)
 
 
 def run_mmaction(arguments: list[str]) -> None:
@@ -173,22 +190,37 @@ def run_data_tool(arguments: list[str]) -> None:
     if not arguments or arguments[0] not in tools:
         close = suggest(arguments[0], tools) if arguments else ''
         raise UsageError(f'usage: mmdualhead {GROUP} TOOL ...{close}; tools: {", ".join(tools)}')
-    run_program(tools[arguments[0]], arguments[1:], registered=False)
+    run_alone(tools[arguments[0]], arguments[1:])
 
 
-def run_program(program: Path, arguments: Sequence[str], registered: bool = True) -> None:
-    """Run a Python program as if it had been called by itself, in this process.
+def run_program(
+    program: Path, arguments: list[str], first: Callable[[list[str]], None] = lambda _: None
+) -> None:
+    """Run a Python program as if it had been called by itself, in this process, with all of mmdualhead.
+
+    MMAction2's tools import ``mmaction.models``, which its wheel can't do without the repairs that come with
+    that.
 
     Args:
         program: the file.
         arguments: its arguments.
-        registered: register the parts of mmdualhead first. MMAction2's tools import ``mmaction.models``,
-            which its wheel can't do without the repairs that come with that.
-    """
-    if registered:
-        import mmdualhead
+        first: what is done with the arguments before.
 
-        mmdualhead.register()
+    Raises:
+        SystemExit: the run can't start or go on; says why.
+    """
+    import mmdualhead
+
+    mmdualhead.register()
+    from mmdualhead.engine.runner import faults_in_words
+
+    with faults_in_words():
+        first(arguments)
+        run_alone(program, arguments)
+
+
+def run_alone(program: Path, arguments: Sequence[str]) -> None:
+    """Run a Python program, which registers itself what it needs."""
     sys.argv[1:] = arguments
     sys.path.insert(0, str(program.parent))
     runpy.run_path(str(program), run_name='__main__')

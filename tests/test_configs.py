@@ -19,6 +19,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.pipelines import with_stream
+from mmdualhead.engine.config_check import misspelt_keys
+from mmdualhead.engine.config_parts import unknown_arguments
 from mmdualhead.skeletons import KINECT_V1, Skeleton, get_skeleton
 from tests.datasets.clips import make_clip, save
 
@@ -75,6 +77,11 @@ def path(request) -> Path:
 @pytest.fixture(scope='module')
 def config(path) -> Config:
     return Config.fromfile(path)
+
+
+def test_nothing_in_it_is_misspelt(config):
+    assert unknown_arguments(config._cfg_dict) == []
+    assert misspelt_keys(config) == {}
 
 
 def benchmark_of(path: Path) -> str:

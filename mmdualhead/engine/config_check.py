@@ -3,42 +3,107 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
+from mmaction.registry import MODELS
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdualhead.datasets.annotations.splits import protocol_and_role
+from mmdualhead.datasets.pipelines import GEN_SKE_FEATS
+from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.config_parts import HOOK_NAMES, closest, default_argument, unknown_arguments
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
     *('find_unused_parameters', 'sync_bn', 'tta_model', 'tta_cfg', 'optim_wrapper', 'sampler'),
+    *('model_wrapper_cfg', 'annotations'),
 )
 """Top-level keys that are read although they are no arguments of mmengine's Runner."""
 
-LIKENESS = 0.85
-"""How like a known key (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
+OLD_KEYS = {
+    'lr_config': 'param_scheduler',
+    'total_epochs': 'train_cfg.max_epochs',
+    'data': 'train_dataloader',
+    'optimizer_config': 'optim_wrapper',
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'log_config': 'default_hooks.logger',
+    'evaluation': 'train_cfg.val_interval',
+}
+"""Keys of MMAction 0.x and PYSKL, and what MMAction2 has in their place."""
+
+KEPT = (
+    *('model', 'test_pipeline', 'train_cfg', 'default_scope'),
+    *('train_dataloader', 'test_dataloader'),
+)
+"""The keys of a config that checkpoints keep as plain values."""
 
 INPUT_STEPS = ('Normalize', 'Stream', 'SkeFeat', 'JointToBone', 'ToMotion')
 """Parts of the names of the pipeline steps that decide what the numbers of a clip mean."""
-
-
-HOOK_NAMES = (
-    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers'),
-    *('config_check', 'load_check', 'finite_check', 'resume', 'interrupt', 'fuse', 'visualization'),
-)
-"""Names in ``default_hooks``, mmengine's and ours."""
 
 STREAM_KEYS = ('stream', 'JointToBone', 'ToMotion')
 """Parts of the keys of :func:`network_input` that say which stream enters the network."""
 
 
+def check_config(config: Mapping[str, Any]) -> None:
+    """Refuse a config that can't be meant, before anything is built by it.
+
+    Raises:
+        RunError: a part has an argument or a type that there is not, the loaders are of different streams, or
+            channels contradict each other.
+    """
+    faults = [*unknown_arguments(config), *channel_faults(config), *loader_conflicts(config)[0]]
+    if faults:
+        raise RunError('\n  '.join(['the config is wrong:', *faults] if faults[1:] else faults))
+
+
+def channel_faults(config: Mapping[str, Any]) -> list[str]:
+    """Channels that the network can't have: other ones than the stream gives, or than its head takes."""
+    model = config.get('model') or {}
+    faults = []
+    backbone = model.get('backbone') or {}
+    stream = network_input(config, 'train_dataloader').get('stream', {}).get('stream')
+    parts = stream.split('+') if isinstance(stream, str) else []
+    kind = MODELS.get(str(backbone.get('type')))
+    given = backbone.get('in_channels', default_argument(kind, 'in_channels'))
+    # Joints have three coordinates, or two with or without a score.
+    if parts and set(parts) <= GEN_SKE_FEATS and given not in (None, 2 * len(parts), 3 * len(parts)):
+        faults.append(
+            f'model.backbone.in_channels is {given}, but stream {stream!r} gives {3 * len(parts)} channels; '
+            f'say model.backbone.in_channels={3 * len(parts)}'
+        )
+    given = (model.get('cls_head') or {}).get('in_channels')
+    features = None if given is None else _feature_channels(model)
+    if features not in (None, given):
+        faults.append(f'model.cls_head.in_channels is {given}, but the features have {features} channels')
+    return faults
+
+
+def _feature_channels(model: Mapping[str, Any]) -> Any:
+    """The channels of a network's features, by head where there are several; None if they can't be told."""
+    try:
+        with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
+            network = MODELS.build(ConfigDict(model))
+            if hasattr(network, 'heads'):
+                return {name: head.out_channels[-1] for name, head in network.heads.items()}
+            if hasattr(network.backbone, 'out_channels'):
+                return network.backbone.out_channels
+            backbone = model['backbone']
+            joints = network.backbone.graph.A.shape[-1]
+            shape = (1, backbone.get('num_person', 2), 32, joints, backbone.get('in_channels', 3))
+            return network.backbone(torch.empty(shape)).shape[2]
+    except Exception:  # somebody else's network, or a wrong one, of which building it says more
+        return None
+
+
 def misspelt_hooks(names: Iterable[str]) -> dict[str, str]:
     """The hook that was probably meant, for each name in ``default_hooks`` much like a known one."""
-    likely = {name: difflib.get_close_matches(name, HOOK_NAMES, n=1, cutoff=LIKENESS) for name in names}
-    return {name: found[0] for name, found in likely.items() if found and name not in HOOK_NAMES}
+    likely = {name: closest(name, HOOK_NAMES) for name in names if name not in HOOK_NAMES}
+    return {name: meant for name, meant in likely.items() if meant}
 
 
 def loader_conflicts(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -93,28 +158,80 @@ def _clips_of(config: Mapping[str, Any], loader: str) -> tuple[Any, Any]:
 
 def _dataset_of(config: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
     """The data set of a data loader, within RepeatDataset and the like."""
-    dataset = (config.get(loader) or {}).get('dataset') or {}
+    dataset = config.get(loader)
     while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
         dataset = dataset['dataset']
     return dataset if isinstance(dataset, Mapping) else {}
 
 
-def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Top-level keys that nothing reads but that look much like one that is read.
+def misspelt_keys(config: Mapping[str, Any]) -> dict[str, str]:
+    """Top-level keys that nothing reads although they seem to be meant.
 
     A config may define names of its own (``train_pipeline``, ``ann_file``), so unlike ones are left alone.
+    But ``max_epochs = 5`` over a base whose ``train_cfg.max_epochs`` is 80 changes nothing.
 
     Returns:
-        The key that was probably meant, for each misspelt one.
+        The key that was probably meant, for each such one.
     """
-    keys = list(keys)
     known = {*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS} - {'self'}
-    likely = {
-        key: difflib.get_close_matches(key.lower(), known, n=1, cutoff=LIKENESS)
-        for key in keys
-        if key not in known
+    values = [(key, config[key]) for key in config if key in known]
+    found = {}
+    for key in config:
+        if key in known:
+            continue
+        meant = OLD_KEYS.get(key) or closest(key, known) or _overruled(key, config[key], values)
+        if meant:
+            found[key] = meant
+    return found
+
+
+def _overruled(key: str, value: Any, values: list[tuple[str, Any]]) -> str:
+    """Where arguments of this name stand, if none of them has the value; else empty."""
+    phase, _, last = key.rpartition('_')
+    same = [
+        (path, found)
+        for path, found in _leaves(values)
+        if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
+    ]
+    return '' if any(found == value for _, found in same) else ' or '.join(path for path, _ in same[:3])
+
+
+def _leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """All values within some, with their places."""
+    for path, value in values:
+        yield path, value
+        if isinstance(value, Mapping):
+            yield from _leaves((f'{path}.{key}', inner) for key, inner in value.items())
+        elif isinstance(value, list | tuple):
+            yield from _leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
+
+
+def meta_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What checkpoints say of their training in ``meta``, as plain values that need no parsing.
+
+    Returns:
+        ``trained_on``: the steps that decide what the numbers of a clip mean, among them ``stream`` with its
+        ``layout`` and ``normalization``, see :func:`network_input`. ``plain_config``: the config's
+        :data:`KEPT` keys.
+    """
+    return {
+        'trained_on': network_input(config, 'train_dataloader'),
+        'plain_config': {key: _plain(config[key]) for key in KEPT if key in config},
     }
-    return {key: found[0] for key, found in likely.items() if found}
+
+
+def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that a checkpoint was trained by: as plain values, or, in an older one, read from its text.
+
+    Returns:
+        The keys of :data:`KEPT`, or more; none if the checkpoint has no config.
+
+    Raises:
+        SyntaxError: the text is not Python.
+    """
+    if isinstance(meta.get('plain_config'), Mapping):
+        return dict(meta['plain_config'])
+    return parse_config(meta.get('cfg') or '')
 
 
 def parse_config(text: str) -> dict[str, Any]:
@@ -186,10 +303,12 @@ def _meaning(name: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """A value in the form that a dumped and parsed config has it."""
+    """A value in the form that a dumped and parsed config has it; a class or a function by its name."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else getattr(value, '__name__', str(value))
 
 
 def differences(

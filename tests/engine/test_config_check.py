@@ -1,15 +1,24 @@
+import re
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
+from torch import nn
 
 from mmdualhead.engine.config_check import (
+    channel_faults,
     differences,
     foreign_split,
     loader_conflicts,
+    meta_of,
     misspelt_hooks,
     misspelt_keys,
     network_input,
     parse_config,
+    saved_config,
 )
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
 
 CONFIG = {
     'num_classes': 60,
@@ -42,7 +51,7 @@ CONFIG = {
     ],
 )
 def test_misspelt(key, meant):
-    assert misspelt_keys([key, meant]) == {key: meant}
+    assert misspelt_keys({key: {}, meant: {}}) == {key: meant}
 
 
 def test_names_of_ones_own_are_not_misspelt():
@@ -58,13 +67,76 @@ def test_names_of_ones_own_are_not_misspelt():
         ),
         *('num_classes', 'graph', 'stream', 'tta_pipeline', 'vis_backends', 'split', 'data_root', 'epochs'),
     )
-    assert misspelt_keys(own) == {}
+    assert misspelt_keys(dict.fromkeys(own)) == {}
 
 
 def test_known_keys_are_not_misspelt():
-    assert (
-        misspelt_keys(['model', 'cfg', 'custom_imports', 'auto_scale_lr', 'optim_wrapper', 'compile']) == {}
-    )
+    known = ('model', 'cfg', 'custom_imports', 'auto_scale_lr', 'optim_wrapper', 'compile')
+    assert misspelt_keys(dict.fromkeys(known)) == {}
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'meant'),
+    [
+        ('max_epochs', 5, 'train_cfg.max_epochs'),
+        ('max_epochs', 80, None),
+        ('train_pipeline', [], 'train_dataloader.dataset.pipeline'),
+        ('train_pipeline', [{'type': 'PadTo'}], None),
+        ('lr_config', {'policy': 'step'}, 'param_scheduler'),
+        ('my_own', 5, None),
+    ],
+)
+def test_what_changes_nothing(key, value, meant):
+    config = {
+        'train_cfg': {'max_epochs': 80},
+        'train_dataloader': {'dataset': {'pipeline': [{'type': 'PadTo'}]}},
+        key: value,
+    }
+    assert misspelt_keys(config).get(key) == meant
+
+
+def test_a_checkpoint_s_meta_says_what_the_config_says():
+    meta = meta_of(Config({**CONFIG, 'model': {'type': nn.Linear, 'channels': (1, 2)}, 'other': 1}))
+    assert meta['trained_on'] == network_input(CONFIG, 'train_dataloader')
+    assert saved_config(meta)['model'] == {'type': 'Linear', 'channels': [1, 2]}
+    text = {'cfg': Config(CONFIG).pretty_text}
+    for read in (saved_config(meta), saved_config(text)):
+        assert network_input(read, 'train_dataloader') == meta['trained_on']
+    assert saved_config({}) == {}
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes', 'fault'),
+    [
+        ('dualhead_utd_mhad_j', {}, None),
+        (
+            'dualhead_utd_mhad_j',
+            {'stream': 'j+bm'},
+            'is 3, but .* say model.backbone.in_channels=6',
+        ),
+        ('stgcn_utd_mhad_j', {'stream': 'j+bm'}, 'gives 6 channels'),
+        ('stgcn_utd_mhad_j', {'stream': 'j+bm', 'backbone.in_channels': 6}, None),
+        ('stgcn_utd_mhad_j', {'cls_head.in_channels': 64}, 'is 64, but the features have 128 channels'),
+        ('msg3d_utd_mhad_j', {'cls_head.in_channels': 64}, 'is 64, but the features have 192 channels'),
+        (
+            'quickstart_j',
+            {'cls_head.in_channels': {'coarse': 1, 'fine': 24}},
+            "'coarse': 48",
+        ),
+    ],
+)
+def test_channels(name, changes, fault):
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    for key, value in changes.items():
+        if key == 'stream':
+            config.train_dataloader.dataset = {
+                'pipeline': [{'type': 'SkeletonStream', 'layout': 'kinect_v1', 'stream': value}]
+            }
+        else:
+            config.merge_from_dict({f'model.{key}': value})
+    found = channel_faults(config._cfg_dict)
+    assert len(found) == (fault is not None)
+    assert fault is None or re.search(fault, found[0])
 
 
 def test_dumped_config_is_read_back():

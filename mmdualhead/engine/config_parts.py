@@ -1,0 +1,234 @@
+"""Arguments of a config's parts that nothing takes, found in the signatures of the registered classes."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from mmaction import registry as registries
+from mmengine.registry import Registry
+from torch.utils.data import DataLoader
+
+LIKENESS = 0.85
+"""How like a known name (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
+
+TOP = {
+    'model': registries.MODELS,
+    'optim_wrapper': registries.OPTIM_WRAPPERS,
+    'param_scheduler': registries.PARAM_SCHEDULERS,
+    'default_hooks': registries.HOOKS,
+    'custom_hooks': registries.HOOKS,
+    'visualizer': registries.VISUALIZERS,
+    'log_processor': registries.LOG_PROCESSORS,
+    **{f'{phase}_cfg': registries.LOOPS for phase in ('train', 'val', 'test')},
+    **{f'{phase}_evaluator': registries.METRICS for phase in ('val', 'test')},
+    **{f'{phase}_dataloader': registries.DATASETS for phase in ('train', 'val', 'test')},
+}
+"""What builds the parts below a top-level key."""
+
+NESTED = {
+    'pipeline': registries.TRANSFORMS,
+    'sampler': registries.DATA_SAMPLERS,
+    'batch_sampler': registries.DATA_SAMPLERS,
+    'optimizer': registries.OPTIMIZERS,
+    'vis_backends': registries.VISBACKENDS,
+}
+"""What builds the parts below these keys, wherever they stand but in a model."""
+
+TAKEN_BEFORE = {
+    registries.HOOKS: {'priority'},
+    registries.LOOPS: {'by_epoch'},
+    registries.OPTIM_WRAPPERS: {'constructor', 'paramwise_cfg'},
+    registries.PARAM_SCHEDULERS: {'convert_to_iter_based'},
+}
+"""Arguments that MMEngine takes out before it builds a part."""
+
+BUILT_AS_THEY_ARE = (
+    'model',
+    *(f'model.{part}' for part in ('backbone', 'neck', 'cls_head', 'data_preprocessor')),
+)
+"""The parts of a model that MMAction2's recognizers build with all of their arguments."""
+
+
+def closest(name: str, known: Iterable[str], likeness: float = LIKENESS) -> str | None:
+    """The known name that was probably meant, upper and lower case and hyphens aside."""
+    plain = {_plain(one): one for one in known}
+    found = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=likeness)
+    return plain[found[0]] if found else None
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace('-', '_')
+
+
+def unknown_arguments(config: Mapping[str, Any]) -> list[str]:
+    """What the parts of a config are given although they do not take it.
+
+    A class whose ``**kwargs`` go anywhere else than to its parent may take anything; outside of models,
+    though, no names that are much like an argument's.
+
+    Args:
+        config: a whole config. Parts that are of no use to a training, such as the test's, count, too.
+
+    Returns:
+        One line each: where, the argument, and the name that was probably meant.
+    """
+    return [
+        fault
+        for key, registry in TOP.items()
+        if isinstance(config.get(key), Mapping | list | tuple)
+        for fault in [
+            *_of_untyped(config[key], key),
+            *_of_parts(config[key], registry, key),
+        ]
+    ]
+
+
+def _of_untyped(part: Any, path: str) -> Iterator[str]:
+    """Unknown names in what MMEngine builds without being told a type."""
+    if not isinstance(part, Mapping):
+        return
+    if path.endswith('_dataloader'):
+        known = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', 'batch_sampler'}
+        yield from _not_taken(part, known, path, 'a data loader')
+    elif path == 'default_hooks':
+        known = {*HOOK_NAMES, *(name for name, hook in part.items() if hook is None or 'type' in hook)}
+        for name in sorted(part.keys() - known):
+            meant = closest(name, HOOK_NAMES, likeness=0.6)
+            yield f'{path}.{name}: there is no such hook' + (f'. Is {path}.{meant} meant?' if meant else '')
+
+
+def _of_parts(part: Any, registry: Registry, path: str) -> Iterator[str]:
+    """Unknown arguments of a part, and of those in it."""
+    if isinstance(part, list | tuple):
+        for i, item in enumerate(part):
+            yield from _of_parts(item, registry, f'{path}[{i}]')
+    if not isinstance(part, Mapping):
+        return
+    if 'type' in part:
+        yield from _of_part(part, registry, path)
+    for key, value in part.items():
+        # Norms, activations and the like of a model are built in ways of their own.
+        if registry is not registries.MODELS or not str(key).endswith('_cfg'):
+            inner = registry if registry is registries.MODELS else NESTED.get(key, registry)
+            yield from _of_parts(value, inner, f'{path}.{key}')
+
+
+def _of_part(part: Mapping[str, Any], registry: Registry, path: str) -> Iterator[str]:
+    # What is deeper in a model is built by the model, which may have arguments and types of its own.
+    is_model = registry is registries.MODELS
+    is_built_as_it_is = not is_model or path in BUILT_AS_THEY_ARE
+    kind = part['type']
+    if isinstance(kind, str):
+        name, kind = kind, registry.get(kind)
+        meant = closest(name, _registered(registry)) if kind is None and '.' not in name else None
+        if meant and is_built_as_it_is:
+            yield f'{path}: there is no type {name!r}. Is {meant!r} meant?'
+    if kind is None:
+        return
+    known, is_open = known_arguments(kind)
+    if is_model and is_open:  # MMAction2's networks give such arguments to their blocks
+        return
+    taken = known | {'type', '_scope_'} | TAKEN_BEFORE.get(registry, set())
+    yield from _not_taken(part, taken, path, kind.__name__, is_built_as_it_is and not is_open)
+
+
+def _not_taken(
+    part: Mapping[str, Any], known: Iterable[str], path: str, owner: str, is_sure: bool = True
+) -> Iterator[str]:
+    for name in sorted(part.keys() - known):
+        meant = closest(name, known, 0.6 if is_sure else LIKENESS)
+        if is_sure or meant:
+            yield f'{path}: {owner} has no argument {name!r}' + (f'. Is {meant!r} meant?' if meant else '')
+
+
+def _registered(registry: Registry | None) -> set[str]:
+    """The names in a registry and in those above it."""
+    names: set[str] = set()
+    while registry is not None:
+        names |= set(registry.module_dict)
+        registry = registry.parent
+    return names
+
+
+@cache
+def known_arguments(kind: Callable[..., Any]) -> tuple[frozenset[str], bool]:
+    """The names of the arguments that a class or a function takes, and whether it may take others, too.
+
+    ``**kwargs`` of a constructor that go to ``super().__init__`` stand for the arguments of the next class.
+    """
+    if not isinstance(kind, type):
+        names, rest = _signature(kind)
+        return frozenset(names), bool(rest)
+    known: set[str] = set()
+    for owner in kind.__mro__[:-1]:
+        init = vars(owner).get('__init__')
+        if init is None:
+            continue
+        names, rest = _signature(init)
+        known |= names - {'self'}
+        if not rest:
+            return frozenset(known), False
+        used = _used_by_name(init, rest)
+        if used is None:
+            return frozenset(known), True
+        known |= used
+    return frozenset(known), False
+
+
+def default_argument(kind: Callable[..., Any] | None, name: str) -> Any:
+    """The default of an argument of a class; None where it has none."""
+    parameter = None if kind is None else inspect.signature(kind).parameters.get(name)
+    return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+def _signature(function: Callable[..., Any]) -> tuple[set[str], str]:
+    """The named arguments of a function, and the name of its ``**kwargs``, empty without such."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # not written in Python
+        return set(), 'kwargs'
+    rest = [one.name for one in parameters if one.kind is inspect.Parameter.VAR_KEYWORD]
+    named = {one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+    return named, ''.join(rest)
+
+
+def _used_by_name(init: Callable[..., Any], rest: str) -> set[str] | None:
+    """The keys that a constructor itself uses of its ``**kwargs``; None if it does more with them.
+
+    That is, anything but to give them to ``super().__init__``.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    keys: set[str] = set()
+    understood: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name('super')), attr='__init__')):
+                understood |= set(ast.walk(node))
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name() as owner, attr='get' | 'pop' | 'setdefault'),
+                args=[ast.Constant(str() as key), *_],
+            ) if _is_name(owner, rest):
+                keys.add(key)
+                understood.add(owner)
+    others = [node for node in ast.walk(tree) if _is_name(node, rest) and node not in understood]
+    return None if others else keys
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+HOOK_NAMES = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers'),
+    *('config_check', 'load_check', 'finite_check', 'resume', 'interrupt', 'fuse', 'visualization'),
+)
+"""Names in ``default_hooks``, mmengine's and ours."""
