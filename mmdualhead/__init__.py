@@ -45,10 +45,10 @@ def register() -> None:
     check()
     from mmdualhead import compat
 
-    REPAIRED.extend(compat.apply())
     with warnings.catch_warnings():
         # mmcv-lite warns that it lacks operators, none of which a skeleton model needs.
         warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+        REPAIRED.extend(compat.apply())
         for part in (
             'models',
             'datasets.skeleton_dataset',

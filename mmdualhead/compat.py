@@ -183,9 +183,33 @@ def allow_half_precision() -> None:
     amp.autocast = autocast
 
 
+def heads_refuse_bfloat16() -> bool:
+    """Whether MMAction2's heads give their scores to NumPy, which doesn't know bfloat16, as they are."""
+    from mmaction.models.heads import BaseHead
+
+    return not hasattr(BaseHead.loss_by_feat, '__wrapped__')
+
+
+def score_in_single_precision() -> None:
+    """Let MMAction2's heads compute loss and accuracy of bfloat16 scores in float32."""
+    import torch
+    from mmaction.models.heads import BaseHead
+
+    original = BaseHead.loss_by_feat
+
+    @wraps(original)
+    def loss_by_feat(self: Any, cls_scores: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(cls_scores, 'dtype', None) == torch.bfloat16:
+            cls_scores = cls_scores.float()
+        return original(self, cls_scores, *args, **kwargs)
+
+    BaseHead.loss_by_feat = loss_by_feat
+
+
 REPAIRS = (
     Repair('mmaction2 lacks its module localizers/drn', lacks_drn, add_drn),
     Repair("torch.load refuses mmengine's checkpoints", refuses_own_checkpoints, allow_own_checkpoints),
     Repair('mmengine needs CUDA for distributed training', lacks_cuda, distribute_without_cuda),
     Repair('mmengine refuses --amp without a GPU', refuses_half_precision, allow_half_precision),
+    Repair("mmaction2's heads refuse bfloat16", heads_refuse_bfloat16, score_in_single_precision),
 )

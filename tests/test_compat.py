@@ -167,3 +167,24 @@ class TestDistributed:
         torch.cuda.set_device(0)
         MMDistributedDataParallel(module=torch.nn.Linear(1, 1), device_ids=[0])
         assert given['device_ids'] is None
+
+
+class TestHeads:
+    @pytest.mark.fault(
+        "training in bfloat16 with MMAction2's heads",
+        'TypeError: Got unsupported ScalarType BFloat16',
+        'loss and accuracy in float32',
+    )
+    def test_scores_in_bfloat16(self):
+        from mmaction.models.heads import GCNHead
+        from mmaction.structures import ActionDataSample
+
+        head = GCNHead(num_classes=3, in_channels=4)
+        scores = torch.eye(3, dtype=torch.bfloat16, requires_grad=True)
+        samples = [ActionDataSample().set_gt_label(i) for i in (0, 1, 0)]
+        losses = head.loss_by_feat(scores, samples)
+        losses['loss_cls'].backward()
+        assert losses['loss_cls'].dtype == torch.float32
+        assert scores.grad.dtype == torch.bfloat16
+        assert losses['top1_acc'].item() == pytest.approx(2 / 3)
+        torch.testing.assert_close(losses['loss_cls'], head.loss_by_feat(scores.float(), samples)['loss_cls'])
