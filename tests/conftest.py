@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+from contextlib import contextmanager
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
@@ -8,6 +9,18 @@ import pytest
 import torch
 
 import mmdualhead  # noqa: F401  (before mmaction.models, which it repairs)
+
+
+@contextmanager
+def file_size_limit(size):
+    """Within this context no file can grow beyond some bytes, as if the disk were full."""
+    resource = pytest.importorskip('resource')
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """MMAction2's own programs on a config that names mmdualhead nowhere but in ``custom_imports``."""
 
+import itertools
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,11 @@ from pathlib import Path
 import mmaction
 import numpy as np
 import pytest
+import torch
 
+from mmdualhead import cli
+
+EXPERIMENTS = itertools.count()
 TOOLS = Path(mmaction.__path__[0], '.mim', 'tools')
 
 CONFIG = """
@@ -66,8 +72,8 @@ print('RECOGNIZER', type(init_recognizer('config.py', 'run/epoch_2.pth', device=
 """
 
 
-@pytest.fixture
-def clips(tmp_path):
+def write_clips(folder):
+    """A data set of eight clips, and a config for it."""
     rng = np.random.default_rng(0)
     annotations = [
         {
@@ -81,9 +87,14 @@ def clips(tmp_path):
         for i in range(8)
     ]
     split = {'train': [annotation['frame_dir'] for annotation in annotations]}
-    (tmp_path / 'clips.pkl').write_bytes(pickle.dumps({'split': split, 'annotations': annotations}))
-    (tmp_path / 'config.py').write_text(CONFIG)
-    return tmp_path
+    (folder / 'clips.pkl').write_bytes(pickle.dumps({'split': split, 'annotations': annotations}))
+    (folder / 'config.py').write_text(CONFIG)
+    return folder
+
+
+@pytest.fixture
+def clips(tmp_path):
+    return write_clips(tmp_path)
 
 
 def test_train_resume_load_from_test_and_init_recognizer(clips):
@@ -101,3 +112,120 @@ def test_train_resume_load_from_test_and_init_recognizer(clips):
     assert sorted(path.name for path in (clips / 'run').glob('epoch_*.pth')) == ['epoch_2.pth']
     (result,) = (clips / 'tested').glob('*/*.json')
     assert 0 <= json.loads(result.read_text())['acc/top1'] <= 1
+
+
+class TestCommand:
+    """Faults through ``mmdualhead train`` and ``test``, in this process: starting one takes seconds."""
+
+    @pytest.fixture(scope='class')
+    def trained(self, tmp_path_factory):
+        """The folder of a training of one epoch."""
+        folder = write_clips(tmp_path_factory.mktemp('trained'))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr('mmengine.runner.runner.collect_env', dict)
+            start(patch, folder, 'train', 'config.py', '--work-dir', 'run')
+        return folder
+
+    @pytest.mark.parametrize(
+        ('options', 'complaints'),
+        [
+            (['default_hooks.chekpoint.interval=2'], ['no such hook. Is default_hooks.checkpoint meant?']),
+            (['default_hooks.checkpoint.intervall=2'], ["no argument 'intervall'. Is 'interval' meant?"]),
+            (
+                ['test_dataloader.dataset.pipeline.0.feat=j', 'val_dataloader.batchsize=2'],
+                ["GenSkeFeat has no argument 'feat'. Is 'feats' meant?", "Is 'batch_size' meant?"],
+            ),
+            (['train_dataloader.dataset.pipeline.0.feats=[j,bm]'], ['say model.backbone.in_channels=6']),
+            (['model.cls_head.in_channels=8'], ['in_channels is 8, but the features have 4 channels']),
+        ],
+    )
+    @pytest.mark.fault(
+        "a hook's or an argument's name misspelt; `j+bm` without `in_channels`; `cls_head.in_channels` wrong",
+        'after an epoch, in the first batch, or TypeError with a traceback',
+        'error before anything is built, with the nearest name or the number',
+    )
+    def test_configs_that_can_t_be_meant(self, clips, monkeypatch, options, complaints):
+        with pytest.raises(SystemExit) as end:
+            start(monkeypatch, clips, 'train', 'config.py', options=options)
+        assert str(end.value).startswith('error: ')
+        assert all(complaint in str(end.value) for complaint in complaints)
+        assert not list(clips.glob('work_dirs/*/*'))
+
+    @pytest.mark.parametrize(
+        ('change', 'complaint'),
+        [
+            ({'state_dict': [1]}, 'its state_dict is a list'),
+            ({'state_dict': None}, 'its state_dict is a NoneType'),
+            ({'state_dict': {3: torch.ones(1)}}, 'it has the key 3'),
+            ({'state_dict': {'w': torch.ones(1)}}, 'does not fit the model: 0 of'),
+            ({'meta': 'x'}, 'its meta is a str'),
+            (None, 'does not exist'),
+            (torch.nan, 'are not finite, backbone.'),
+        ],
+    )
+    @pytest.mark.fault(
+        'test of a foreign, an absent or a NaN checkpoint',
+        'a traceback, or chance accuracy',
+        'one line with the path',
+    )
+    def test_checkpoints_that_are_none(self, trained, monkeypatch, change, complaint):
+        content = torch.load(trained / 'run' / 'epoch_1.pth')
+        if isinstance(change, dict):
+            content |= change
+        else:
+            content['state_dict']['backbone.data_bn.weight'][0] = torch.nan
+        (trained / 'x.pth').unlink(missing_ok=True)
+        if change is not None:
+            torch.save(content, trained / 'x.pth')
+        with pytest.raises(SystemExit, match=rf'error: .*x\.pth.*{complaint}'):
+            start(monkeypatch, trained, 'test', 'config.py', 'x.pth', '--work-dir', 'tested')
+
+    @pytest.mark.fault('`--resume FILE` without an optimizer', 'KeyError', 'error: load_from')
+    def test_weights_alone_can_t_be_resumed(self, trained, monkeypatch):
+        content = torch.load(trained / 'run' / 'epoch_1.pth')
+        torch.save({key: content[key] for key in ('meta', 'state_dict')}, trained / 'weights.pth')
+        with pytest.raises(SystemExit, match=r'weights\.pth is not a training to go on with, .*optimizer'):
+            start(monkeypatch, trained, 'train', 'config.py', '--work-dir', 'new', '--resume', 'weights.pth')
+
+    @pytest.mark.fault(
+        '`--seed` where the config sets `randomness`', 'the config wins', 'error with the option to give'
+    )
+    def test_seeds(self, clips, monkeypatch):
+        with pytest.raises(
+            SystemExit, match=r'error: --seed 1 has no effect.*--cfg-options randomness.seed=1'
+        ):
+            start(monkeypatch, clips, 'train', 'config.py', '--seed', '1', options=['randomness.seed=0'])
+
+    @pytest.mark.fault(
+        'resumed with more epochs', 'the learning rate stays at its last value', 'the same, said loudly'
+    )
+    def test_more_epochs(self, trained, monkeypatch, capfd):
+        schedule = ['param_scheduler.type=CosineAnnealingLR', 'param_scheduler.T_max=1']
+        shutil.copytree(trained / 'run', trained / 'more')
+        arguments = ('train', 'config.py', '--work-dir', 'more', '--resume')
+        start(monkeypatch, trained, *arguments, options=[*schedule, 'train_cfg.max_epochs=2'])
+        assert 'IS OF A TRAINING WITH max_epochs=1, this one has 2' in ''.join(capfd.readouterr())
+
+    @pytest.mark.parametrize(
+        ('option', 'meant'),
+        [('max_epochs=5', 'train_cfg.max_epochs'), ('lr_config.policy=step', 'param_scheduler')],
+    )
+    @pytest.mark.fault(
+        '`max_epochs = 5` over a base whose `train_cfg` has another, or a key of MMAction 0.x',
+        'nothing is said',
+        'warned, with the key that is meant',
+    )
+    def test_keys_that_change_nothing(self, clips, monkeypatch, capfd, option, meant):
+        start(monkeypatch, clips, 'train', 'config.py', options=[option])
+        key = option.partition('.')[0].partition('=')[0]
+        said = f'the config has {key!r}, which nothing reads. Is {meant!r} meant?'
+        assert said in ''.join(capfd.readouterr())
+
+
+def start(monkeypatch, folder, *arguments, options=()):
+    """``mmdualhead`` with some arguments, in a folder; experiments of one process need names of their own."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr('sys.argv', ['mmdualhead', *arguments])
+    monkeypatch.setattr('sys.path', sys.path[:])
+    name = f'experiment_name={folder.name}-{next(EXPERIMENTS)}'
+    assert cli.main([*arguments, '--cfg-options', name, *options]) == 0

@@ -19,9 +19,11 @@ def main() -> None:
     parser.add_argument('source', type=Path, help="the authors' .pt file, or MMAction2's .pth file")
     parser.add_argument('target', type=Path, help='the mmengine checkpoint to write')
     args = parser.parse_args()
+    if args.target.exists():
+        sys.exit(f'error: {args.target} is there already; name another file')
     try:
         name = convert_checkpoint(args.source, args.target)
-    except (FileNotFoundError, UnreadableCheckpointError, AuthorsKeysError) as error:
+    except (OSError, UnreadableCheckpointError, AuthorsKeysError) as error:
         sys.exit(f'error: {error}')
     print(f'{args.source}: {name} -> {args.target}')
 

@@ -12,7 +12,7 @@ from mmaction.registry import MODELS
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local
+from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local, non_finite
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 
 COORDINATES = 3
@@ -33,16 +33,20 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     Raises:
         FileNotFoundError: there is no source.
         UnreadableCheckpointError: the source is damaged or asks for code to be run.
-        AuthorsKeysError: keys are missing, left over or of the wrong shape; they are named, nothing is
-            written.
+        AuthorsKeysError: keys are missing, left over, of the wrong shape or not finite; they are named,
+            nothing is written.
+        OSError: the target can't be written.
     """
-    weights = load_from_local(source, map_location='cpu')
-    for wrapper in ('state_dict', 'model_state_dict'):
-        weights = weights.get(wrapper, weights)
+    checkpoint = load_from_local(source, map_location='cpu')
     try:
+        weights = checkpoint.get('model_state_dict', checkpoint.get('state_dict', checkpoint))
+        if not isinstance(weights, Mapping):
+            raise AuthorsKeysError(f'not weights: a {type(weights).__name__}')
         foreign = [key for key, value in weights.items() if not isinstance(value, Tensor)]
         if foreign:
             raise AuthorsKeysError(f'not weights: {", ".join(map(str, foreign[:10]))}')
+        if bad := non_finite(weights):
+            raise AuthorsKeysError(f'{len(bad)} weights are not finite, {bad[0]} first')
         weights = from_mmaction2(weights)
         name, converted = convert_authors(weights)
         check_fit(authors_config(name, weights), converted)

@@ -20,8 +20,8 @@ from mmdualhead.apis.answer import name_classes
 from mmdualhead.apis.packing import digest
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
-from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, weights_of
-from mmdualhead.engine.config_check import parse_config
+from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
+from mmdualhead.engine.config_check import saved_config
 from mmdualhead.program import PACKAGE, shipped
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
@@ -103,14 +103,16 @@ def load_trained(
     with DefaultScope.overwrite_default_scope(SCOPE):
         steps = [TRANSFORMS.build(step) for step in steps_of(path, config)]
     number = _num_classes(path, config)
+    skeleton, stream = _skeleton(path, steps, config), stream_of(steps)
+    _check_meta(path, meta, number, skeleton, stream)
     return TrainedModel(
         source=path,
         network=network,
         config=config,
         steps=steps,
         classes=name_classes(_known_names(meta, config, number), number),
-        skeleton=_skeleton(path, steps, config),
-        stream=stream_of(steps),
+        skeleton=skeleton,
+        stream=stream,
         num_person=next((step.num_person for step in steps if hasattr(step, 'num_person')), None),
         meta=meta,
     )
@@ -172,18 +174,17 @@ def find_config(name: str) -> Path:
 
 
 def config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
-    """The config that a checkpoint carries as text, read without executing it.
+    """The config that a checkpoint carries, read without executing it.
 
     Raises:
         ModelError: it carries none, or one that is not a config.
     """
-    text = meta.get('cfg')
-    if not isinstance(text, str):
-        raise ModelError(f'{path} carries no config; name the config that it was trained with, too')
     try:
-        config = parse_config(text)
+        config = saved_config(meta)
     except SyntaxError as error:
         raise ModelError(f'{path}: the config in it is no Python text ({error})') from None
+    if not config and not meta.get('cfg'):
+        raise ModelError(f'{path} carries no config; name the config that it was trained with, too')
     if not isinstance(config.get('model'), Mapping):
         raise ModelError(f'{path}: the config in it says no model')
     return ConfigDict(config)
@@ -248,6 +249,8 @@ def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str
     fit = match(network, weights)
     if not fit.is_full:
         raise ModelError(f'{path} does not fit its config (another layout or another network?): {fit}')
+    if bad := non_finite(weights):
+        raise ModelError(f'{path}: {len(bad)} weights are not finite, {bad[0]} first')
     network.load_state_dict(weights, strict=False)
     return network.eval()
 
@@ -298,12 +301,33 @@ def _num_classes(path: Path, config: Mapping[str, Any]) -> int:
     return number
 
 
+def _check_meta(path: Path, meta: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str) -> None:
+    """Refuse a checkpoint whose meta and config contradict each other: one of them is another model's."""
+    said = {**(meta.get('dataset_meta') or {}), **meta}
+    layout = said.get('layout')
+    contradictions = [
+        f'{what} {there!r}, but the config in use {here!r}'
+        for what, there, here in (
+            ('number of classes', len(said.get('classes') or ()) or None, number),
+            (
+                'joints of the layout',
+                None if layout is None else get_skeleton(layout).num_joints,
+                skeleton.num_joints,
+            ),
+            ('stream', said.get('stream'), stream),
+        )
+        if there not in (None, here)
+    ]
+    if contradictions:
+        raise ModelError(f'{path}: its meta says {"; ".join(contradictions)}')
+
+
 def _known_names(
     meta: Mapping[str, Any], config: Mapping[str, Any], number: int
 ) -> Sequence[str | None] | None:
     """The names in the checkpoint, or else those of the data set that its config names."""
     told = (meta.get('dataset_meta') or {}).get('classes') or meta.get('classes')
-    if told and len(told) == number:
+    if told:
         return told
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
     return class_names(Path(str(dataset.get('ann_file', ''))).stem, number)

@@ -13,6 +13,7 @@ from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
+from mmaction.apis import inference as mmaction_inference
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
@@ -28,6 +29,9 @@ from mmdualhead.utils.text import and_more
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """What a checkpoint needs for training to go on from it."""
 
+META = {'epoch': int, 'iter': int, 'seed': int, 'cfg': str, 'time': str, 'dataset_meta': dict}
+"""What a checkpoint's meta may hold and what kind that is; each may be missing."""
+
 SHOWN = 8
 """How many names of a kind an error message lists."""
 
@@ -38,6 +42,10 @@ class RunError(ValueError):
 
 class UnreadableCheckpointError(RunError):
     """A checkpoint that is damaged, is none, or asks for code to be run."""
+
+
+class MissingCheckpointError(RunError, FileNotFoundError):
+    """A checkpoint that is not there."""
 
 
 def load_from_local(
@@ -56,12 +64,12 @@ def load_from_local(
         The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that as a program.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        MissingCheckpointError: there is no such file.
         UnreadableCheckpointError: it is damaged, is not a checkpoint, or refers to code.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'the checkpoint {path} does not exist')
+        raise MissingCheckpointError(f'the checkpoint {path} does not exist')
     try:
         _check_archive(path)
         with memory_for_file(path.stat().st_size):
@@ -82,6 +90,7 @@ def load_from_local(
             f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
     _check_names(path, checkpoint)
+    _check_meta(path, checkpoint)
     drop_code(checkpoint)
     return checkpoint
 
@@ -119,6 +128,19 @@ def _check_names(path: Path, checkpoint: Any) -> None:
         raise UnreadableCheckpointError(
             f'{path} is not a checkpoint: weights have names, but it has the key {strange[0]!r}'
         )
+
+
+def _check_meta(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a meta that those who read it could not."""
+    meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
+    if not isinstance(meta, dict | None):
+        raise UnreadableCheckpointError(f'{path}: its meta is a {type(meta).__name__}, expected a dict')
+    for key, kind in META.items():
+        value = (meta or {}).get(key)
+        if not isinstance(value, kind | None) or isinstance(value, bool):
+            raise UnreadableCheckpointError(
+                f'{path}: meta[{key!r}] in it is a {type(value).__name__}, expected a {kind.__name__}'
+            )
 
 
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
@@ -231,6 +253,35 @@ _ORIGINAL_READERS = {
     prefix: reader for prefix, reader in CheckpointLoader._schemes.items() if prefix in READERS
 }
 install_readers()
+
+
+def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
+    """What MMAction2's ``init_recognizer`` loads by: as mmengine, but the weights must be the model's.
+
+    Raises:
+        RunError: a weight is missing, left over, of another shape, or not finite.
+    """
+    checkpoint = CheckpointLoader.load_checkpoint(str(filename), map_location)
+    fit, bad = match(model, checkpoint), non_finite(weights_of(checkpoint))
+    if bad or not fit.is_full:
+        wrong = (
+            f'{len(bad)} weights are not finite, {bad[0]} first' if bad else f'does not fit the model: {fit}'
+        )
+        raise RunError(f'{filename}: {wrong}. If that is meant: {__name__}.{any_weights.__name__}()')
+    return mmengine_checkpoint._load_checkpoint_to_model(model, checkpoint, **kwargs)
+
+
+@contextmanager
+def any_weights() -> Iterator[None]:
+    """Within this context ``init_recognizer`` goes on with what fits and prints the rest, as by itself."""
+    mmaction_inference.load_checkpoint = mmengine_checkpoint.load_checkpoint
+    try:
+        yield
+    finally:
+        mmaction_inference.load_checkpoint = load_in_full
+
+
+mmaction_inference.load_checkpoint = load_in_full
 
 
 def _reason(error: Exception) -> str:

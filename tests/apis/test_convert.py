@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
@@ -9,6 +12,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
 from mmdualhead.models.authors import AuthorsKeysError
+from tests.conftest import file_size_limit
 from tests.models.networks import FIXTURES, fixture_network
 from tests.models.reference import Reference, authors_shapes, fill, fixture_input
 
@@ -96,6 +100,44 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
     assert_refused(tmp_path, UnreadableCheckpointError, 'theirs.pt')
 
 
-def test_something_else_than_weights(tmp_path):
-    torch.save({'lr': 0.1}, tmp_path / 'theirs.pt')
-    assert_refused(tmp_path, AuthorsKeysError, 'not weights: lr')
+@pytest.mark.parametrize(
+    ('content', 'error', 'complaint'),
+    [
+        ({'lr': 0.1}, AuthorsKeysError, 'not weights: lr'),
+        ({'model_state_dict': None}, AuthorsKeysError, 'not weights: a NoneType'),
+        ({'state_dict': [1]}, UnreadableCheckpointError, 'its state_dict is a list'),
+        ({'state_dict': {3: torch.ones(1)}}, UnreadableCheckpointError, 'has the key 3'),
+        (
+            {'state_dict': {'a': torch.tensor(torch.nan)}},
+            AuthorsKeysError,
+            '1 weights are not finite',
+        ),
+        ({'state_dict': {}}, AuthorsKeysError, 'theirs.pt: '),
+    ],
+)
+@pytest.mark.fault('conversion of a file without weights, or with NaN', '-', 'refused, nothing is written')
+def test_something_else_than_weights(tmp_path, content, error, complaint):
+    torch.save(content, tmp_path / 'theirs.pt')
+    assert_refused(tmp_path, error, f'theirs.pt.*{complaint}|{complaint}')
+
+
+def run_tool(monkeypatch, *arguments):
+    monkeypatch.setattr('sys.argv', ['convert_checkpoint.py', *map(str, arguments)])
+    runpy.run_path(str(Path(__file__).parents[2] / 'tools' / 'convert_checkpoint.py'), run_name='__main__')
+
+
+@pytest.mark.fault(
+    '`mmdualhead convert-checkpoint`: disk full, or the target is there',
+    '-',
+    'error; nothing is written',
+)
+def test_targets_that_can_t_be_written(weights, tmp_path, monkeypatch):
+    torch.save(weights, tmp_path / 'theirs.pt')
+    with pytest.raises(SystemExit, match=r'error: .*theirs\.pt is there already; name another file'):
+        run_tool(monkeypatch, tmp_path / 'theirs.pt', tmp_path / 'theirs.pt')
+    with (
+        file_size_limit(100_000),
+        pytest.raises(SystemExit, match=r'ours\.pth could not be written'),
+    ):
+        run_tool(monkeypatch, tmp_path / 'theirs.pt', tmp_path / 'ours.pth')
+    assert [path.name for path in tmp_path.iterdir()] == ['theirs.pt']

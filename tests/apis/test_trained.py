@@ -14,6 +14,7 @@ from mmdualhead.apis.packing import digest, pack
 from mmdualhead.apis.trained import ModelError, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.engine.config_check import meta_of
 from tests.apis.trained import CONFIGS, small_config
 
 
@@ -39,6 +40,12 @@ class TestNames:
         names = [f'mine {i}' for i in range(26)] + [None]
         path = rewrite(checkpoint, tmp_path / 'x.pth', dataset_meta=dict(classes=names))
         assert load_trained(path).classes == (*names[:26], 'class 26')
+
+
+def test_a_config_as_plain_values_comes_before_its_text(checkpoint, tmp_path):
+    config = small_config()
+    path = rewrite(checkpoint, tmp_path / 'x.pth', cfg='(', **meta_of(config))
+    assert load_trained(path).stream == load_trained(checkpoint).stream == 'j'
 
 
 class TestRefused:
@@ -68,6 +75,28 @@ class TestRefused:
         path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
         with pytest.raises(ModelError, match=r'does not fit its config .*another layout'):
             load_trained(path)
+
+    def test_weights_that_are_not_finite(self, checkpoint, tmp_path):
+        content = torch.load(checkpoint, weights_only=True)
+        content['state_dict']['cls_head.linear.fine.bias'][0] = torch.nan
+        torch.save(content, tmp_path / 'x.pth')
+        with pytest.raises(
+            ModelError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
+        ):
+            load_trained(tmp_path / 'x.pth')
+
+    @pytest.mark.parametrize(
+        ('meta', 'complaint'),
+        [
+            ({'classes': ['a', 'b']}, 'number of classes 2, but the config in use 27'),
+            ({'dataset_meta': {'layout': 'nturgb+d'}}, 'joints of the layout 25, but the config in use 20'),
+            ({'stream': 'b'}, "stream 'b', but the config in use 'j'"),
+        ],
+    )
+    @pytest.mark.fault('meta of a checkpoint contradicts its config', '-', 'refused by what answers with it')
+    def test_meta_that_contradicts_the_config(self, checkpoint, tmp_path, meta, complaint):
+        with pytest.raises(ModelError, match=rf'x\.pth: its meta says {complaint}'):
+            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta))
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')

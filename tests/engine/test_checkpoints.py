@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmaction.apis import init_recognizer
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.model import MMDistributedDataParallel
 from mmengine.runner import CheckpointLoader, load_checkpoint
@@ -16,7 +18,9 @@ from torch import nn
 from mmdualhead.engine.checkpoints import (
     READERS,
     AtomicBackend,
+    RunError,
     UnreadableCheckpointError,
+    any_weights,
     find_resumable,
     load_from_local,
     match,
@@ -120,6 +124,23 @@ class TestLoadFromLocal:
         torch.save(content, tmp_path / 'x.pth')
         with pytest.raises(UnreadableCheckpointError, match=f'x.pth is not a checkpoint: .*{complaint}'):
             load_from_local(tmp_path / 'x.pth')
+
+    @pytest.mark.parametrize(
+        ('meta', 'complaint'),
+        [
+            (['cfg'], 'its meta is a list, expected a dict'),
+            ({'epoch': '3'}, r"meta\['epoch'\] in it is a str, expected a int"),
+            ({'iter': True}, r"meta\['iter'\] in it is a bool"),
+            ({'cfg': {'a': 1}}, r"meta\['cfg'\] in it is a dict, expected a str"),
+            ({'dataset_meta': [1]}, r"meta\['dataset_meta'\] in it is a list"),
+        ],
+    )
+    @pytest.mark.fault('meta of a checkpoint of a wrong kind', '-', 'refused, with path, key and kind')
+    def test_meta_of_a_wrong_kind_is_refused(self, save, meta, complaint):
+        path = save(meta=meta)
+        with pytest.raises(UnreadableCheckpointError, match=f'{path}: {complaint}'):
+            load_from_local(path)
+        assert find_resumable(path.parent)[0] is None
 
     @pytest.mark.fault('a bit of a checkpoint flips', '-', 'refused: the checksum is wrong')
     def test_a_flipped_bit_is_found(self, save):
@@ -238,6 +259,47 @@ class TestMatch:
         fit = match(nn.Linear(2, 2), {'state_dict': {f'w{i}': torch.ones(1) for i in range(20)}})
         assert not fit.is_full
         assert '20 not in the model: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more' in str(fit)
+
+
+class TestInitRecognizer:
+    @pytest.fixture
+    def config(self):
+        backbone = {'type': 'STGCN', 'graph_cfg': {'layout': 'coco', 'mode': 'spatial'}, 'base_channels': 4}
+        backbone |= {'num_stages': 1, 'inflate_stages': [], 'down_stages': []}
+        head = {'type': 'GCNHead', 'num_classes': 2, 'in_channels': 4}
+        return Config({'model': {'type': 'RecognizerGCN', 'backbone': backbone, 'cls_head': head}})
+
+    @pytest.mark.parametrize(
+        ('spoil', 'complaint'),
+        [
+            (lambda _: {'other': torch.ones(1)}, 'does not fit the model: 0 of .* weights fit'),
+            (lambda _: {}, '0 of .* weights fit'),
+            (
+                lambda w: {**w, 'cls_head.fc.bias': torch.ones(3)},
+                r'cls_head.fc.bias \(3,\) instead of \(2,\)',
+            ),
+            (
+                lambda w: {**w, 'cls_head.fc.bias': torch.tensor([0, torch.nan])},
+                '1 weights are not finite, cls_',
+            ),
+        ],
+    )
+    @pytest.mark.fault(
+        '`init_recognizer` with a foreign or empty checkpoint, or one with NaN',
+        'prints a warning; the answers are worthless',
+        'error; `any_weights()` goes on with what fits',
+    )
+    def test_takes_no_other_weights(self, config, tmp_path, spoil, complaint):
+        weights = init_recognizer(config, device='cpu').state_dict()
+        path = str(tmp_path / 'x.pth')
+        torch.save({'state_dict': spoil(weights)}, path)
+        with pytest.raises(RunError, match=f'{path}: .*{complaint}.*If that is meant: .*any_weights'):
+            init_recognizer(config, path, device='cpu')
+        with any_weights():
+            init_recognizer(config, path, device='cpu')
+        torch.save({'state_dict': weights}, path)
+        loaded = init_recognizer(config, path, device='cpu').state_dict()
+        torch.testing.assert_close(loaded, weights)
 
 
 def test_non_finite_looks_at_floating_point_numbers_only():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,20 @@ from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+
+from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.config_check import meta_of
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """End the run without a traceback if the disk is full, or can't be written for another reason."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f'{error}. The checkpoints before it are whole; --resume goes on from the newest'
+        ) from error
 
 
 @HOOKS.register_module()
@@ -33,6 +48,14 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         for old in runner.message_hub.runtime_info.pop('outdated_ckpt_ids', []):
             self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Write into its meta what the network was trained on."""
+        checkpoint['meta'].update(meta_of(runner.cfg))
+
+    def _save_checkpoint(self, runner: Runner) -> None:
+        with _in_words():
+            super()._save_checkpoint(runner)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         if self.max_keep_ckpts <= 0:
@@ -59,7 +82,8 @@ class AtomicCheckpointHook(CheckpointHook):
         before = self._best_paths()
         # mmengine deletes the old best before it writes the new one, unless it knows of none.
         self._set_best_paths(dict.fromkeys(before))
-        super()._save_best_checkpoint(runner, metrics)
+        with _in_words():
+            super()._save_best_checkpoint(runner, metrics)
         after = {key: path or before.get(key) for key, path in self._best_paths().items()}
         self._set_best_paths(after)
         for path in set(before.values()) - set(after.values()):

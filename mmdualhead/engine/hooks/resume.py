@@ -11,7 +11,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from mmdualhead.engine.config_check import parse_config
+from mmdualhead.engine.config_check import saved_config
 from mmdualhead.engine.loaders import EndlessBatches, NumberedBatches, make_resumable, seed_all
 
 
@@ -74,8 +74,8 @@ class ResumeHook(Hook):
     def _compare_length(self, runner: Runner) -> None:
         """Say that the schedule of the learning rate does not follow a new length."""
         try:
-            before = parse_config((self._meta or {})['cfg'])['train_cfg']
-        except (KeyError, TypeError, SyntaxError):
+            before = saved_config(self._meta or {}).get('train_cfg') or {}
+        except SyntaxError:
             return
         now = {'max_epochs': runner.max_epochs, 'max_iters': runner.max_iters}
         key = 'max_epochs' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'max_iters'

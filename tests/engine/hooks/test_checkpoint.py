@@ -3,9 +3,12 @@ from unittest import mock
 import pytest
 import torch
 from mmengine.fileio import LocalBackend
+from mmengine.hooks import Hook
 
 from mmdualhead.engine import checkpoints
+from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.hooks.checkpoint import AtomicCheckpointHook
+from tests.conftest import file_size_limit
 
 
 def names(folder):
@@ -90,3 +93,37 @@ def test_what_was_to_be_removed_is_removed_after_a_kill(make_runner, tmp_path):
     assert names(tmp_path / 'run') == ['epoch_1.pth', 'epoch_2.pth']
     make_runner(epochs=2, resume=True, hooks=keep_one).train()
     assert names(tmp_path / 'run') == ['epoch_2.pth']
+
+
+@pytest.mark.fault(
+    'disk full while a checkpoint is written', 'a partial file stays; traceback', 'error; --resume goes on'
+)
+def test_a_full_disk_leaves_whole_checkpoints(make_runner, tmp_path):
+    class Enlarge(Hook):
+        """Checkpoints beyond the limit, while logs stay below it."""
+
+        def before_save_checkpoint(self, runner, checkpoint):  # noqa: ARG002
+            checkpoint['padding'] = torch.zeros(100_000)
+
+    make_runner(epochs=1).train()
+    runner = make_runner(epochs=2, resume=True, extra_hooks=[Enlarge()])
+    with (
+        file_size_limit(200_000),
+        pytest.raises(RunError, match=r'epoch_2.* could not be written: .*--resume'),
+    ):
+        runner.train()
+    assert 'epoch_1.pth' in names(tmp_path / 'run')
+    assert 'epoch_2.pth' not in names(tmp_path / 'run')
+    assert not list((tmp_path / 'run').glob('.*partial'))
+
+
+def test_meta_says_what_was_trained_on(make_runner, tmp_path):
+    pipeline = [{'type': 'NormalizeSkeleton3D'}, {'type': 'SkeletonStream', 'stream': 'b'}]
+    config = {'train_dataloader': {'dataset': {'pipeline': pipeline, 'split': ('a', 'b')}}}
+    make_runner(epochs=1, config=config).train()
+    meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
+    assert meta['trained_on'] == {
+        'normalization': {'layout': 'nturgb+d'},
+        'stream': {'layout': 'nturgb+d', 'stream': 'b'},
+    }
+    assert meta['plain_config']['train_dataloader']['dataset']['split'] == ['a', 'b']
