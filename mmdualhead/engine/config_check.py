@@ -210,12 +210,12 @@ def meta_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What checkpoints say of their training in ``meta``, as plain values that need no parsing.
 
     Returns:
-        ``trained_on``: the steps that decide what the numbers of a clip mean, among them ``stream`` with its
+        ``network_input``: the steps that decide what the numbers of a clip mean, among them ``stream`` with its
         ``layout`` and ``normalization``, see :func:`network_input`. ``plain_config``: the config's
         :data:`KEPT` keys.
     """
     return {
-        'trained_on': network_input(config, 'train_dataloader'),
+        'network_input': network_input(config, 'train_dataloader'),
         'plain_config': {key: _plain(config[key]) for key in KEPT if key in config},
     }
 

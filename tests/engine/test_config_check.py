@@ -97,11 +97,11 @@ def test_what_changes_nothing(key, value, meant):
 
 def test_a_checkpoint_s_meta_says_what_the_config_says():
     meta = meta_of(Config({**CONFIG, 'model': {'type': nn.Linear, 'channels': (1, 2)}, 'other': 1}))
-    assert meta['trained_on'] == network_input(CONFIG, 'train_dataloader')
+    assert meta['network_input'] == network_input(CONFIG, 'train_dataloader')
     assert saved_config(meta)['model'] == {'type': 'Linear', 'channels': [1, 2]}
     text = {'cfg': Config(CONFIG).pretty_text}
     for read in (saved_config(meta), saved_config(text)):
-        assert network_input(read, 'train_dataloader') == meta['trained_on']
+        assert network_input(read, 'train_dataloader') == meta['network_input']
     assert saved_config({}) == {}
 
 

@@ -122,7 +122,7 @@ def test_meta_says_what_was_trained_on(make_runner, tmp_path):
     config = {'train_dataloader': {'dataset': {'pipeline': pipeline, 'split': ('a', 'b')}}}
     make_runner(epochs=1, config=config).train()
     meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
-    assert meta['trained_on'] == {
+    assert meta['network_input'] == {
         'normalization': {'layout': 'nturgb+d'},
         'stream': {'layout': 'nturgb+d', 'stream': 'b'},
     }
