@@ -210,9 +210,9 @@ def meta_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """What checkpoints say of their training in ``meta``, as plain values that need no parsing.
 
     Returns:
-        ``network_input``: the steps that decide what the numbers of a clip mean, among them ``stream`` with its
-        ``layout`` and ``normalization``, see :func:`network_input`. ``plain_config``: the config's
-        :data:`KEPT` keys.
+        ``network_input``: the steps that decide what the numbers of a clip mean, among them ``stream``
+        with its ``layout`` and ``normalization``, see :func:`network_input`. ``plain_config``: the
+        config's :data:`KEPT` keys.
     """
     return {
         'network_input': network_input(config, 'train_dataloader'),
