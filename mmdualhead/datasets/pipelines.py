@@ -72,8 +72,15 @@ def step_name(step: dict | Callable) -> str:
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
-def pipeline_expectation(steps: Sequence[Any], file: AnnotationFile) -> Expectation:
-    """What built steps expect of the clips in a file.
+def pipeline_expectation(
+    steps: Sequence[Any], file: AnnotationFile, num_classes: int | None = None
+) -> Expectation:
+    """What built steps, and a file's own meta, expect of the clips in the file.
+
+    Args:
+        steps: the steps.
+        file: the annotations.
+        num_classes: of the data set; the file's ``classes`` may be fewer.
 
     Raises:
         ValueError: two steps, or a step and the file's meta, disagree on the layout.
@@ -90,7 +97,9 @@ def pipeline_expectation(steps: Sequence[Any], file: AnnotationFile) -> Expectat
     persons = [step.num_person for step in steps if hasattr(step, 'num_person')]
     in_3d = {'NormalizeSkeleton3D', 'PreNormalize3D'} & {step_name(step) for step in steps}
     lengths = [step.length for step in steps if step_name(step) == 'PadTo']
+    classes = [count for count in (num_classes, len(file.meta.get('classes') or ())) if count]
     expected = Expectation(
+        num_classes=min(classes, default=None),
         num_coordinates=3 if in_3d else None,
         num_person=persons[0] if persons else None,
         max_frames=min(lengths, default=None),

@@ -94,9 +94,8 @@ class SkeletonDataset(PoseDataset):
     def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:
         """The clips of a split that can be used, after ending on faults and telling the rest."""
         training = not self.test_mode and protocol_and_role(split)[1] != 'test'
-        classes = [count for count in (self.num_classes, len(file.meta.get('classes') or ())) if count]
-        expected = pipeline_expectation(self.pipeline.transforms, file)._replace(
-            num_classes=min(classes, default=None), training=training, multi_class=self.multi_class
+        expected = pipeline_expectation(self.pipeline.transforms, file, self.num_classes)._replace(
+            training=training, multi_class=self.multi_class
         )
         apart = 'skeleton' in self.data_prefix or 'DecompressPose' in map(step_name, self.pipeline.transforms)
         report, clips, _ = check_split(file, split, None if apart else expected)

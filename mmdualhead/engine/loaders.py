@@ -16,6 +16,12 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+KEPT = (
+    *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
+    *('collate_fn', 'pin_memory', 'timeout'),
+)
+"""Arguments of a loader that stay as they are."""
+
 
 def seed_all(*numbers: int) -> None:
     """Seed Python's, NumPy's and PyTorch's random numbers by several numbers, 0 or more each."""
@@ -92,22 +98,10 @@ def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     """
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         return loader
-    workers = {}
-    if loader.num_workers:
-        workers = dict(
-            prefetch_factor=loader.prefetch_factor,
-            persistent_workers=loader.persistent_workers,
-            multiprocessing_context=loader.multiprocessing_context,
-        )
     return DataLoader(
         SeededDataset(loader.dataset, seed),
         batch_sampler=NumberedBatches(loader.batch_sampler),
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-        timeout=loader.timeout,
-        worker_init_fn=loader.worker_init_fn,
-        **workers,
+        **{name: getattr(loader, name) for name in KEPT},
     )
 
 

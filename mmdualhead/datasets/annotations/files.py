@@ -70,19 +70,17 @@ class PickledAnnotations:
         self._clip_names = [_name(clip, key) for clip in self.annotations]
 
     def _check_containers(self) -> None:
-        wrong = [] if isinstance(self.annotations, list) else [('annotations', self.annotations)]
-        wrong += [] if isinstance(self._names, Mapping) else [('split', self._names)]
-        if not wrong:
-            lists = (list, tuple, set, np.ndarray)
-            wrong = [(f'split {split!r}', v) for split, v in self._names.items() if not isinstance(v, lists)]
-        if not wrong:
-            names = ((split, name) for split, names in self._names.items() for name in names)
-            wrong = [
-                (f'{name!r} in split {split!r}', name) for split, name in names if not isinstance(name, str)
-            ]
-        if wrong:
-            found = ', '.join(f'{what} is a {type(value).__name__}' for what, value in wrong[:SHOWN])
-            raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
+        def require(what: str, value: Any, *kinds: type) -> None:
+            if not isinstance(value, kinds):
+                found = f'{what} is a {type(value).__name__}'
+                raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
+
+        require('annotations', self.annotations, list)
+        require('split', self._names, Mapping)
+        for split, names in self._names.items():
+            require(f'split {split!r}', names, list, tuple, set, np.ndarray)
+            for name in (name for name in names if not isinstance(name, str)):
+                require(f'{name!r} in split {split!r}', name, str)
 
     def select(self, split: str) -> list[dict]:
         """The annotations of a split, and those that can't be told to belong to any, for :meth:`table`."""

@@ -68,8 +68,6 @@ def _damage(file: AnnotationFile) -> tuple[list[str], list[str]]:
 def expectations_of_file(file: AnnotationFile) -> dict[str, Expectation]:
     """What a file's meta promises, for every split."""
     expected = pipeline_expectation([], file)
-    if file.meta.get('classes'):
-        expected = expected._replace(num_classes=len(file.meta['classes']))
     return {split: expected._replace(training=protocol_and_role(split)[1] != 'test') for split in file.splits}
 
 
@@ -85,9 +83,8 @@ def expectations_of_config(path: str | Path, file: AnnotationFile) -> dict[str, 
             continue
         split = choose_split(dataset.get('split'), file.splits, file.path)
         steps = [TRANSFORMS.build(step) for step in dataset['pipeline']]
-        expectations[split] = pipeline_expectation(steps, file)._replace(
-            num_classes=dataset.get('num_classes'), training=not dataset.get('test_mode', False)
-        )
+        expected = pipeline_expectation(steps, file, dataset.get('num_classes'))
+        expectations[split] = expected._replace(training=not dataset.get('test_mode', False))
     return expectations
 
 
