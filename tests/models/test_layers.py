@@ -97,12 +97,14 @@ class TestNarrowPathway:
     def test_takes_no_clips(self):
         assert self.pathway().eval()(torch.zeros(0, 2, 7, 4, dtype=torch.float64)).shape == (0, 8, 7, 4)
 
-    def test_moments_keep_their_precision_under_autocast(self):
+    @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
+    def test_moments_keep_their_precision_under_autocast(self, half):
+        """The sum of these values' squares is more than fp16 can hold."""
         x = torch.randn(3, 2, 7, 4) + 100
         weight, bias, exact = torch.randn(6, 2, 1, 1), torch.randn(6), torch.nn.BatchNorm2d(6)
         found = copy.deepcopy(exact)
         normalized_mixing(x, weight, bias, exact)
-        with torch.autocast('cpu', torch.bfloat16):
+        with torch.autocast('cpu', half):
             normalized_mixing(x, weight, bias, found)
         torch.testing.assert_close(found.running_var, exact.running_var)
 

@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -24,6 +25,10 @@ from torch.nn.parallel import DistributedDataParallel
 from mmdualhead.cli import main
 
 KILLED = -signal.SIGKILL
+ENVIRONMENTS = {
+    'pytorch': ('WORLD_SIZE', 'RANK', 'LOCAL_RANK'),
+    'slurm': ('SLURM_NTASKS', 'SLURM_PROCID', 'SLURM_LOCALID'),
+}
 
 
 @HOOKS.register_module()
@@ -44,10 +49,11 @@ class Recorder(Hook):
 
 
 def read_losses(folder: Path) -> dict[int, float]:
-    """By iteration, the mean over the processes; of an iteration that ran twice, the second."""
+    """By iteration, the mean over its processes; of an iteration that ran twice, the second."""
     files = [file.read_text().split() for file in folder.glob('losses_*')]
     by_process = [dict(zip(map(int, words[::2]), map(float, words[1::2]), strict=True)) for words in files]
-    return {i: sum(losses[i] for losses in by_process) / len(files) for i in by_process[0]}
+    iterations = sorted(set().union(*by_process))
+    return {i: fmean(losses[i] for losses in by_process if i in losses) for i in iterations}
 
 
 @MODELS.register_module()
@@ -91,34 +97,39 @@ def normalize_over_processes(norm: torch.nn.SyncBatchNorm, x: torch.Tensor) -> t
     return x * scale.view(shape) + (norm.bias - mean * scale).view(shape)
 
 
-def start(folder: Path, *arguments: str, processes: int = 1) -> list[int]:
+def start(folder: Path, *arguments: str, processes: int = 1, launcher: str = 'pytorch') -> list[int]:
     """Start ``mmdualhead train quickstart_j ARGUMENTS`` and return the processes' ids.
 
     Args:
         folder: where they run, which holds the data.
         arguments: of the command.
-        processes: several get the environment that torchrun would give them.
+        processes: how many.
+        launcher: in whose environment several start, ``'pytorch'`` for torchrun, or ``'slurm'``.
     """
-    with socket.socket() as free:
-        free.bind(('', 0))
-        port = free.getsockname()[1]
-    common = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE=processes)
-    launcher = ['--launcher', 'pytorch'] if processes > 1 else []
+    common = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=free_port(), SLURM_NODELIST='127.0.0.1')
+    count, rank_name, local_name = ENVIRONMENTS[launcher]
+    command = ['train', 'quickstart_j', *(['--launcher', launcher] if processes > 1 else []), *arguments]
     started = []
     for rank in range(processes):
         child = os.fork()
         if child == 0:
-            rank_environment = {**common, 'RANK': rank, 'LOCAL_RANK': rank}
-            _run(folder, ['train', 'quickstart_j', *launcher, *arguments], rank, rank_environment)
+            _run(folder, command, rank, {**common, count: processes, rank_name: rank, local_name: rank})
+        os.setpgid(child, child)
         started.append(child)
     return started
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(('', 0))
+        return free.getsockname()[1]
 
 
 def _run(folder: Path, command: Sequence[str], rank: int, environment: Mapping[str, Any]) -> None:
     """Run a command in this process and end it."""
     status: Any = 1
     try:
-        os.setsid()
+        os.setpgid(0, 0)
         os.chdir(folder)
         os.environ.update({name: str(value) for name, value in environment.items()})
         output = os.open(f'output_{rank}', os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -159,9 +170,19 @@ def wait(processes: Sequence[int], seconds: float = 120) -> list[int]:
     return [statuses[process] for process in processes]
 
 
-def train(folder: Path, *arguments: str, processes: int = 1, seconds: float = 120) -> list[int]:
+def train(folder: Path, *arguments: str, seconds: float = 120, **how: Any) -> list[int]:
     """:func:`start` and :func:`wait`."""
-    return wait(start(folder, *arguments, processes=processes), seconds)
+    return wait(start(folder, *arguments, **how), seconds)
+
+
+def descendants(process: int) -> list[int]:
+    """The process and all that it has started."""
+    children = [
+        int(child)
+        for task in Path(f'/proc/{process}/task').glob('*/children')
+        for child in task.read_text().split()
+    ]
+    return [process, *(below for child in children for below in descendants(child))]
 
 
 def options(**values: Any) -> list[str]:

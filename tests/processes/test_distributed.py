@@ -29,17 +29,23 @@ def record(folder, kill=''):
     'the others end, with an error',
     'the others end, with an error; `--resume` goes on and ends as one process ends on the whole batch',
 )
-def test_two_processes_equal_one_and_survive_a_kill(folder):
-    """With synchronized batch norms, half of the batch each and ``--auto-scale-lr``."""
+@pytest.mark.parametrize('first', [2, pytest.param(1, marks=pytest.mark.heavy)])
+def test_two_processes_equal_one_and_go_on_after_a_kill(folder, first):
+    """With synchronized batch norms, half of the batch each and ``--auto-scale-lr``.
+
+    Before the kill there are two processes, or one with the whole batch.
+    """
     one = options(**RUN, train_dataloader__batch_size=4, **record(folder / 'one'))
     assert train(folder, '--no-validate', '--auto-scale-lr', '--work-dir', 'one', *one) == [0]
 
     halves = dict(RUN, train_dataloader__batch_size=2, sync_bn='torch', model__recompute=True)
-    killed = options(**halves, **record(folder / 'two', kill='1,5'))
+    killed = options(**halves, **record(folder / 'two', kill=f'{first - 1},5'))
     resumed = options(**halves, **record(folder / 'two'))
     command = ('--no-validate', '--auto-scale-lr', '--work-dir', 'two')
     begin = time.monotonic()
-    assert train(folder, *command, *killed, processes=2) == [1, KILLED]
+    if first == 1:
+        killed.append('train_dataloader.batch_size=4')
+    assert train(folder, *command, *killed, processes=first) == [*[1] * (first - 1), KILLED]
     assert time.monotonic() < begin + 60
     assert (folder / 'two' / 'epoch_1.pth').is_file()
     assert train(folder, *command, '--resume', *resumed, processes=2) == [0, 0]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes.launch import options, train
+from tests.processes.launch import descendants, options, train
 
 RUN = dict(
     train_dataloader__dataset__indices=24,
@@ -21,16 +21,6 @@ RUN = dict(
     train_dataloader__persistent_workers=True,
     default_hooks__logger__interval=1,
 )
-
-
-def descendants(process: int) -> list[int]:
-    """The process and all that it has started."""
-    children = [
-        int(child)
-        for task in Path(f'/proc/{process}/task').glob('*/children')
-        for child in task.read_text().split()
-    ]
-    return [process, *(below for child in children for below in descendants(child))]
 
 
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='needs /proc')

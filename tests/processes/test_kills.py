@@ -35,28 +35,32 @@ class Killer:
 
     def strike(self) -> bool:
         """Train, kill and look at what is left; False if the training ended before."""
-        before = self.lines()
+        before = self.written()
         running = start(
             self.folder, '--no-validate', '--resume', '--work-dir', 'cut', *self.run, processes=self.processes
         )
         if self.moments.random() < 0.7:
-            while self.lines() == before and not has_ended(running[0]):
+            while self.written() == before and not has_ended(running[0]):
                 time.sleep(0.01)
         time.sleep(self.moments.uniform(0, 1.5))
-        os.kill(self.moments.choice(running), signal.SIGKILL)
+        victim = self.moments.choice(running)
+        os.kill(victim, signal.SIGKILL)
+        for process in set(running) - {victim}:  # as torchrun does; it may still wait for the others to start
+            os.killpg(process, signal.SIGTERM)
         statuses = wait(running, 60)
         for file in (self.folder / 'cut').glob('*.pth'):
             load_from_local(file)
         if KILLED not in statuses:
             return False
         self.kills += 1
-        self.repeated.append(max(self.lines() - self.iterations_saved(), 0))
+        last, _ = self.written().split()[-2:] or (0, 0)
+        self.repeated.append(max(int(last) - self.iterations_saved(), 0))
         return True
 
-    def lines(self) -> int:
-        """The last iteration that the first process has written."""
+    def written(self) -> str:
+        """What the first process has written: an iteration and its loss a line."""
         file = self.folder / 'cut' / 'losses_0'
-        return int(file.read_text().split()[-2]) if file.is_file() else 0
+        return file.read_text() if file.is_file() else ''
 
     def iterations_saved(self) -> int:
         """Of the newest checkpoint."""
@@ -115,8 +119,12 @@ def test_one_kill(folder):
 @pytest.mark.heavy
 @pytest.mark.parametrize(
     'setup',
-    [dict(workers=2), dict(store=True), dict(processes=2), dict(processes=2, workers=1, store=True)],
-    ids=str,
+    [
+        pytest.param(dict(workers=2), id='workers'),
+        pytest.param(dict(store=True), id='store'),
+        pytest.param(dict(processes=2), id='processes'),
+        pytest.param(dict(processes=2, workers=1, store=True), id='all'),
+    ],
 )
 def test_fifteen_kills(folder, setup):
     killer = kill_at_random(folder, 15, **setup, epochs=40)
