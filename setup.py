@@ -98,7 +98,9 @@ if __name__ == '__main__':
         ],
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
-        package_data={'mmdualhead': ['py.typed', 'weights/*', 'visualization/assets/*']},
+        package_data={
+            'mmdualhead': ['py.typed', 'weights/*', 'datasets/converters/*.txt', 'visualization/assets/*']
+        },
         entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
         install_requires=requirements(),
         extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Skeleton:
             ``{'neck': 'shoulder center'}`` where the neck is the point between the shoulders.
 
     Raises:
-        ValueError: a joint index is out of range, the bones are no tree, or a joint has two mirror images.
+        ValueError: a joint index is out of range, the bones are not a tree, or a joint has two mirror images.
     """
 
     name: str
@@ -143,246 +144,177 @@ def _as_tuple(value: Any) -> Any:
     return value
 
 
-def _one_based(*bones: Pair) -> tuple[Pair, ...]:
-    return tuple((child - 1, parent - 1) for child, parent in bones)
-
-
-NTU = Skeleton(
-    name='nturgb+d',
-    joints=(
-        *('spine base', 'spine mid', 'neck', 'head'),
-        *('left shoulder', 'left elbow', 'left wrist', 'left hand'),
-        *('right shoulder', 'right elbow', 'right wrist', 'right hand'),
-        *('left hip', 'left knee', 'left ankle', 'left foot'),
-        *('right hip', 'right knee', 'right ankle', 'right foot'),
-        *('spine shoulder', 'left hand tip', 'left thumb', 'right hand tip', 'right thumb'),
-    ),
-    # As the authors: the hand tips hang on the thumbs, the thumbs on the hands (MMAction2's graph differs).
-    bones=_one_based(
-        *((1, 2), (2, 21), (3, 21), (4, 3)),
-        *((5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11)),
-        *((13, 1), (14, 13), (15, 14), (16, 15), (17, 1), (18, 17), (19, 18), (20, 19)),
-        *((22, 23), (23, 8), (24, 25), (25, 12)),
-    ),
-    center=1,
-    pairs=(
-        *((4, 8), (5, 9), (6, 10), (7, 11), (21, 23), (22, 24)),
-        *((12, 16), (13, 17), (14, 18), (15, 19)),
-    ),
-    up=(0, 1),
-    across=(8, 4),
-    meaning={'spine base': 'pelvis', 'spine mid': 'spine', 'spine shoulder': 'shoulder center'},
-)
-
-KINECT_V1 = Skeleton(
-    name='kinect_v1',
-    joints=(
-        *('hip center', 'spine', 'shoulder center', 'head'),
-        *('left shoulder', 'left elbow', 'left wrist', 'left hand'),
-        *('right shoulder', 'right elbow', 'right wrist', 'right hand'),
-        *('left hip', 'left knee', 'left ankle', 'left foot'),
-        *('right hip', 'right knee', 'right ankle', 'right foot'),
-    ),
-    bones=(
-        *((0, 1), (1, 2), (3, 2)),
-        *((4, 2), (5, 4), (6, 5), (7, 6), (8, 2), (9, 8), (10, 9), (11, 10)),
-        *((12, 0), (13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18)),
-    ),
-    center=1,
-    pairs=((4, 8), (5, 9), (6, 10), (7, 11), (12, 16), (13, 17), (14, 18), (15, 19)),
-    up=(0, 1),
-    across=(8, 4),
-    meaning={'hip center': 'pelvis'},
-)
-
-OPENPOSE = Skeleton(
-    name='openpose',
-    joints=(
-        *('nose', 'neck', 'right shoulder', 'right elbow', 'right wrist'),
-        *('left shoulder', 'left elbow', 'left wrist'),
-        *('right hip', 'right knee', 'right ankle', 'left hip', 'left knee', 'left ankle'),
-        *('right eye', 'left eye', 'right ear', 'left ear'),
-    ),
-    bones=(
-        *((1, 0), (2, 1), (3, 2), (4, 3), (5, 1), (6, 5), (7, 6)),
-        *((8, 2), (9, 8), (10, 9), (11, 5), (12, 11), (13, 12)),
-        *((14, 0), (15, 0), (16, 14), (17, 15)),
-    ),
-    center=1,
-    pairs=((5, 2), (6, 3), (7, 4), (11, 8), (12, 9), (13, 10), (15, 14), (17, 16)),
-    flat=True,
-    meaning={'neck': 'shoulder center'},
-)
-
-COCO = Skeleton(
-    name='coco',
-    joints=(
-        *('nose', 'left eye', 'right eye', 'left ear', 'right ear', 'left shoulder', 'right shoulder'),
-        *('left elbow', 'right elbow', 'left wrist', 'right wrist', 'left hip', 'right hip'),
-        *('left knee', 'right knee', 'left ankle', 'right ankle'),
-    ),
-    bones=(
-        *((1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0), (7, 5), (8, 6), (9, 7), (10, 8)),
-        *((11, 0), (12, 0), (13, 11), (14, 12), (15, 13), (16, 14)),
-    ),
-    pairs=((1, 2), (3, 4), (5, 6), (7, 8), (9, 10), (11, 12), (13, 14), (15, 16)),
-    # In the field's graph the hips hang on the shoulders, while the hips' bone vectors start at the nose.
-    edges=(
-        *((1, 0), (2, 0), (3, 1), (4, 2), (5, 0), (6, 0), (7, 5), (8, 6), (9, 7), (10, 8)),
-        *((11, 5), (12, 6), (13, 11), (14, 12), (15, 13), (16, 14)),
-    ),
-    flat=True,
-)
-
-
-def _from_parents(
-    name: str, parents: Mapping[str, str | None], across: tuple[str, str] | None = None, **more: Any
+def _define(
+    name: str,
+    joints: str,
+    bones: str,
+    *,
+    center: str | None = None,
+    up: tuple[str, str] | None = None,
+    across: tuple[str, str] | None = None,
+    edges: str | None = None,
+    **more: Any,
 ) -> Skeleton:
-    """A layout from the parent of every joint, by names; left and right pairs follow from the names.
+    """A layout by the names of its joints; the pairs of left and right follow from the names.
 
     Args:
         name: of the layout.
-        parents: the parent of each joint, None for the root, in the order of the recordings.
-        across: the right and the left joint of ``Skeleton.across``.
-        more: further fields; ``center``, and ``up`` as (from, to), by names.
+        joints: in the order of the recordings: ``'neck; left: hip, knee; both: eye'``, in which ``both``
+            stands for the left one and then the right one.
+        bones: chains from the root outwards, ``'neck > * hip > * knee; neck > * eye'``, in which ``*`` stands
+            for either side.
+        center, up, across: as in :class:`Skeleton`, by names.
+        edges: chains as well.
+        more: further fields.
     """
-    index = {joint: i for i, joint in enumerate(parents)}
-    named: dict[str, Any] = {key: index[more.pop(key)] for key in ('center',) if key in more}
-    for key, pair in (('up', more.pop('up', None)), ('across', across)):
-        named |= {key: (index[pair[0]], index[pair[1]])} if pair else {}
+    index = {joint: i for i, joint in enumerate(_list_joints(joints))}
+
+    def pair(names: tuple[str, str] | None) -> Pair | None:
+        return names and (index[names[0]], index[names[1]])
+
+    def links(chains: str) -> tuple[Pair, ...]:
+        sided = [chain.replace('*', side) for chain in chains.split('; ') for side in ('left', 'right')]
+        steps = [pairwise(chain.split(' > ')) for chain in sided]
+        return tuple(sorted({(index[child], index[parent]) for chain in steps for parent, child in chain}))
+
     return Skeleton(
         name=name,
-        joints=tuple(parents),
-        bones=tuple((index[joint], index[parent]) for joint, parent in parents.items() if parent),
-        pairs=tuple(
-            (i, index[joint.replace('left', 'right')]) for joint, i in index.items() if 'left' in joint
-        ),
-        **named,
+        joints=tuple(index),
+        bones=links(bones),
+        center=index[center] if center else None,
+        pairs=tuple((i, index[j.replace('left', 'right')]) for j, i in index.items() if 'left' in j),
+        up=pair(up),
+        across=pair(across),
+        edges=links(edges) if edges else (),
         **more,
     )
 
 
-def _sided(side: str, parents: Mapping[str, str]) -> dict[str, str]:
-    """One side's joints with their parents; ``*`` stands for the side."""
-    return {joint.replace('*', side): parent.replace('*', side) for joint, parent in parents.items()}
+def _list_joints(text: str) -> list[str]:
+    names = []
+    for group in text.split('; '):
+        side, _, own = group.rpartition(': ')
+        sides = {'': [''], 'both': ['left ', 'right ']}.get(side, [f'{side} '])
+        names += [prefix + name for name in own.split(', ') for prefix in sides]
+    return names
 
 
 _SHOULDERS = ('right shoulder', 'left shoulder')
-_AZURE_ARM = {
-    '* clavicle': 'spine chest',
-    '* shoulder': '* clavicle',
-    '* elbow': '* shoulder',
-    '* wrist': '* elbow',
-    '* hand': '* wrist',
-    '* hand tip': '* hand',
-    '* thumb': '* wrist',
-}
-_AZURE_LEG = {'* hip': 'pelvis', '* knee': '* hip', '* ankle': '* knee', '* foot': '* ankle'}
 
-KINECT_AZURE = _from_parents(
+NTU = _define(
+    'nturgb+d',
+    'spine base, spine mid, neck, head; left: shoulder, elbow, wrist, hand; '
+    'right: shoulder, elbow, wrist, hand; left: hip, knee, ankle, foot; right: hip, knee, ankle, foot; '
+    'spine shoulder; left: hand tip, thumb; right: hand tip, thumb',
+    # As the authors: the hand tips hang on the thumbs, the thumbs on the hands (MMAction2's graph differs).
+    'spine shoulder > * shoulder > * elbow > * wrist > * hand > * thumb > * hand tip; '
+    'spine shoulder > spine mid > spine base > * hip > * knee > * ankle > * foot; '
+    'spine shoulder > neck > head',
+    center='spine mid',
+    up=('spine base', 'spine mid'),
+    across=_SHOULDERS,
+    meaning={'spine base': 'pelvis', 'spine mid': 'spine', 'spine shoulder': 'shoulder center'},
+)
+
+KINECT_V1 = _define(
+    'kinect_v1',
+    'hip center, spine, shoulder center, head; left: shoulder, elbow, wrist, hand; '
+    'right: shoulder, elbow, wrist, hand; left: hip, knee, ankle, foot; right: hip, knee, ankle, foot',
+    'shoulder center > head; shoulder center > * shoulder > * elbow > * wrist > * hand; '
+    'shoulder center > spine > hip center > * hip > * knee > * ankle > * foot',
+    center='spine',
+    up=('hip center', 'spine'),
+    across=_SHOULDERS,
+    meaning={'hip center': 'pelvis'},
+)
+
+KINECT_AZURE = _define(
     'kinect_azure',
-    {
-        **{'pelvis': None, 'spine navel': 'pelvis', 'spine chest': 'spine navel', 'neck': 'spine chest'},
-        **_sided('left', _AZURE_ARM),
-        **_sided('right', _AZURE_ARM),
-        **_sided('left', _AZURE_LEG),
-        **_sided('right', _AZURE_LEG),
-        **{'head': 'neck', 'nose': 'head', 'left eye': 'head', 'left ear': 'head'},
-        **{'right eye': 'head', 'right ear': 'head'},
-    },
+    'pelvis, spine navel, spine chest, neck; left: clavicle, shoulder, elbow, wrist, hand, hand tip, thumb; '
+    'right: clavicle, shoulder, elbow, wrist, hand, hand tip, thumb; '
+    'left: hip, knee, ankle, foot; right: hip, knee, ankle, foot; head, nose; '
+    'left: eye, ear; right: eye, ear',
+    'pelvis > spine navel > spine chest > neck > head > nose; head > * eye; head > * ear; * wrist > * thumb; '
+    'spine chest > * clavicle > * shoulder > * elbow > * wrist > * hand > * hand tip; '
+    'pelvis > * hip > * knee > * ankle > * foot',
     center='spine navel',
     up=('pelvis', 'spine navel'),
     across=_SHOULDERS,
     meaning={'spine navel': 'spine', 'spine chest': 'chest'},
 )
 
-OPENPOSE_25 = _from_parents(
+OPENPOSE = _define(
+    'openpose',
+    'nose, neck; right: shoulder, elbow, wrist; left: shoulder, elbow, wrist; '
+    'right: hip, knee, ankle; left: hip, knee, ankle; right: eye; left: eye; right: ear; left: ear',
+    'nose > neck > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle; '
+    'nose > * eye > * ear',
+    center='neck',
+    flat=True,
+    meaning={'neck': 'shoulder center'},
+)
+
+OPENPOSE_25 = _define(
     'openpose_25',
-    {
-        **{'nose': 'neck', 'neck': 'mid hip'},
-        **{'right shoulder': 'neck', 'right elbow': 'right shoulder', 'right wrist': 'right elbow'},
-        **{'left shoulder': 'neck', 'left elbow': 'left shoulder', 'left wrist': 'left elbow'},
-        'mid hip': None,
-        **{'right hip': 'mid hip', 'right knee': 'right hip', 'right ankle': 'right knee'},
-        **{'left hip': 'mid hip', 'left knee': 'left hip', 'left ankle': 'left knee'},
-        **{'right eye': 'nose', 'left eye': 'nose', 'right ear': 'right eye', 'left ear': 'left eye'},
-        **{'left big toe': 'left ankle', 'left small toe': 'left big toe', 'left heel': 'left ankle'},
-        **{'right big toe': 'right ankle', 'right small toe': 'right big toe', 'right heel': 'right ankle'},
-    },
+    'nose, neck; right: shoulder, elbow, wrist; left: shoulder, elbow, wrist; mid hip; '
+    'right: hip, knee, ankle; left: hip, knee, ankle; right: eye; left: eye; right: ear; left: ear; '
+    'left: big toe, small toe, heel; right: big toe, small toe, heel',
+    'mid hip > neck > nose > * eye > * ear; neck > * shoulder > * elbow > * wrist; '
+    'mid hip > * hip > * knee > * ankle > * heel; * ankle > * big toe > * small toe',
     center='neck',
     flat=True,
     meaning={'neck': 'shoulder center', 'mid hip': 'pelvis'},
 )
 
-HALPE = _from_parents(
+COCO = _define(
+    'coco',
+    'nose; both: eye, ear, shoulder, elbow, wrist, hip, knee, ankle',
+    'nose > * eye > * ear; nose > * shoulder > * elbow > * wrist; nose > * hip > * knee > * ankle',
+    # In the field's graph the hips hang on the shoulders, while the hips' bone vectors start at the nose.
+    edges='nose > * eye > * ear; nose > * shoulder > * elbow > * wrist; '
+    '* shoulder > * hip > * knee > * ankle',
+    flat=True,
+)
+
+HALPE = _define(
     'halpe_26',
-    {
-        **{'nose': 'head', 'left eye': 'nose', 'right eye': 'nose'},
-        **{'left ear': 'left eye', 'right ear': 'right eye'},
-        **{'left shoulder': 'neck', 'right shoulder': 'neck', 'left elbow': 'left shoulder'},
-        **{'right elbow': 'right shoulder', 'left wrist': 'left elbow', 'right wrist': 'right elbow'},
-        **{'left hip': 'hip', 'right hip': 'hip', 'left knee': 'left hip', 'right knee': 'right hip'},
-        **{'left ankle': 'left knee', 'right ankle': 'right knee'},
-        **{'head': 'neck', 'neck': 'hip', 'hip': None},
-        **{'left big toe': 'left ankle', 'right big toe': 'right ankle'},
-        **{'left small toe': 'left big toe', 'right small toe': 'right big toe'},
-        **{'left heel': 'left ankle', 'right heel': 'right ankle'},
-    },
+    'nose; both: eye, ear, shoulder, elbow, wrist, hip, knee, ankle; head, neck, hip; '
+    'both: big toe, small toe, heel',
+    'hip > neck > head > nose > * eye > * ear; neck > * shoulder > * elbow > * wrist; '
+    'hip > * hip > * knee > * ankle > * heel; * ankle > * big toe > * small toe',
     center='neck',
     flat=True,
     meaning={'head': 'head top', 'neck': 'shoulder center', 'hip': 'pelvis'},
 )
 
-MEDIAPIPE = _from_parents(
+MEDIAPIPE = _define(
     'mediapipe',
-    {
-        'nose': None,
-        **{'left eye inner': 'nose', 'left eye': 'left eye inner', 'left eye outer': 'left eye'},
-        **{'right eye inner': 'nose', 'right eye': 'right eye inner', 'right eye outer': 'right eye'},
-        **{'left ear': 'left eye outer', 'right ear': 'right eye outer'},
-        **{'left mouth': 'nose', 'right mouth': 'nose', 'left shoulder': 'nose', 'right shoulder': 'nose'},
-        **{'left elbow': 'left shoulder', 'right elbow': 'right shoulder'},
-        **{'left wrist': 'left elbow', 'right wrist': 'right elbow'},
-        **{'left pinky': 'left wrist', 'right pinky': 'right wrist'},
-        **{'left index': 'left wrist', 'right index': 'right wrist'},
-        **{'left thumb': 'left wrist', 'right thumb': 'right wrist'},
-        **{'left hip': 'left shoulder', 'right hip': 'right shoulder'},
-        **{'left knee': 'left hip', 'right knee': 'right hip'},
-        **{'left ankle': 'left knee', 'right ankle': 'right knee'},
-        **{'left heel': 'left ankle', 'right heel': 'right ankle'},
-        **{'left foot index': 'left ankle', 'right foot index': 'right ankle'},
-    },
+    'nose; left: eye inner, eye, eye outer; right: eye inner, eye, eye outer; both: ear, mouth, shoulder, '
+    'elbow, wrist, pinky, index, thumb, hip, knee, ankle, heel, foot index',
+    'nose > * eye inner > * eye > * eye outer > * ear; nose > * mouth; * wrist > * index; * wrist > * thumb; '
+    'nose > * shoulder > * elbow > * wrist > * pinky; * ankle > * foot index; '
+    '* shoulder > * hip > * knee > * ankle > * heel',
     across=_SHOULDERS,
 )
 
-HUMAN36M = _from_parents(
+HUMAN36M = _define(
     'h36m',
-    {
-        **{'pelvis': None, 'right hip': 'pelvis', 'right knee': 'right hip', 'right ankle': 'right knee'},
-        **{'left hip': 'pelvis', 'left knee': 'left hip', 'left ankle': 'left knee'},
-        **{'spine': 'pelvis', 'thorax': 'spine', 'neck': 'thorax', 'head': 'neck'},
-        **{'left shoulder': 'thorax', 'left elbow': 'left shoulder', 'left wrist': 'left elbow'},
-        **{'right shoulder': 'thorax', 'right elbow': 'right shoulder', 'right wrist': 'right elbow'},
-    },
+    'pelvis; right: hip, knee, ankle; left: hip, knee, ankle; spine, thorax, neck, head; '
+    'left: shoulder, elbow, wrist; right: shoulder, elbow, wrist',
+    'pelvis > * hip > * knee > * ankle; pelvis > spine > thorax > neck > head; '
+    'thorax > * shoulder > * elbow > * wrist',
     center='spine',
     up=('pelvis', 'spine'),
     across=_SHOULDERS,
     meaning={'thorax': 'shoulder center', 'head': 'head top'},
 )
 
-SMPL = _from_parents(
+SMPL = _define(
     'smpl',
-    {
-        **{'pelvis': None, 'left hip': 'pelvis', 'right hip': 'pelvis', 'spine 1': 'pelvis'},
-        **{'left knee': 'left hip', 'right knee': 'right hip', 'spine 2': 'spine 1'},
-        **{'left ankle': 'left knee', 'right ankle': 'right knee', 'spine 3': 'spine 2'},
-        **{'left foot': 'left ankle', 'right foot': 'right ankle', 'neck': 'spine 3'},
-        **{'left collar': 'spine 3', 'right collar': 'spine 3', 'head': 'neck'},
-        **{'left shoulder': 'left collar', 'right shoulder': 'right collar'},
-        **{'left elbow': 'left shoulder', 'right elbow': 'right shoulder'},
-        **{'left wrist': 'left elbow', 'right wrist': 'right elbow'},
-        **{'left hand': 'left wrist', 'right hand': 'right wrist'},
-    },
+    'pelvis; both: hip; spine 1; both: knee; spine 2; both: ankle; spine 3; both: foot; neck; both: collar; '
+    'head; both: shoulder, elbow, wrist, hand',
+    'pelvis > * hip > * knee > * ankle > * foot; pelvis > spine 1 > spine 2 > spine 3 > neck > head; '
+    'spine 3 > * collar > * shoulder > * elbow > * wrist > * hand',
     center='spine 2',
     up=('pelvis', 'spine 2'),
     across=_SHOULDERS,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.converters import write_pickle
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
 
@@ -37,7 +38,7 @@ def results(tmp_path_factory):
     write_page(folder)
     (folder / 'configs').symlink_to(ROOT / 'configs')
     data = synthetic.generate(subjects=2, repetitions=1)
-    synthetic.write(data, folder / 'data' / 'skeleton' / 'synthetic.pkl')
+    write_pickle(folder / 'data' / 'skeleton' / 'synthetic.pkl', data)
     (folder / 'quickstart_j.py').write_text("_base_ = 'configs/quickstart_j.py'\n")
     names = sorted(path.stem for path in folder.glob('quickstart_*.py'))
     (folder / 'run.py').write_text(RUN)

@@ -12,6 +12,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.converters import write_pickle
 
 ROOT = Path(__file__).parents[1]
 STREAMS = ('j', 'b', 'jm', 'bm')
@@ -21,9 +22,8 @@ STREAMS = ('j', 'b', 'jm', 'bm')
 def folder(tmp_path_factory):
     """A folder with a small part of the data where the configs look for it."""
     folder = tmp_path_factory.mktemp('quickstart')
-    synthetic.write(
-        synthetic.generate(subjects=2, repetitions=1), folder / 'data' / 'skeleton' / 'synthetic.pkl'
-    )
+    data = synthetic.generate(subjects=2, repetitions=1)
+    write_pickle(folder / 'data' / 'skeleton' / 'synthetic.pkl', data)
     return folder
 
 

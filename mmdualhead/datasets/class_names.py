@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mmdualhead.datasets.converters import kinetics_classes, msr_action3d, ntu_classes, nw_ucla, utd_mhad
+from mmdualhead.datasets.converters import kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
-    'ntu60': ntu_classes.CLASSES[:60],
-    'ntu120': ntu_classes.CLASSES,
-    'kinetics': kinetics_classes.CLASSES,
+    'ntu60': ntu.CLASSES[:60],
+    'ntu120': ntu.CLASSES,
+    'kinetics': kinetics.CLASSES,
     'utd_mhad': utd_mhad.CLASSES,
     'nw_ucla': nw_ucla.CLASSES,
     'msr_action3d': msr_action3d.CLASSES,

@@ -6,6 +6,7 @@ python tools/data/synthetic.py data/skeleton/synthetic.pkl
 import argparse
 import sys
 
+from mmdualhead.datasets.converters.writers import write_pickle
 from mmdualhead.datasets.synthetic import dataset as synthetic
 
 
@@ -23,7 +24,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     dataset = synthetic.generate(subjects=args.subjects, repetitions=args.repetitions, seed=args.seed)
-    synthetic.write(dataset, args.out)
+    write_pickle(args.out, dataset)
     sizes = ', '.join(f'{name} {len(clips)}' for name, clips in dataset['split'].items())
     print(f'{args.out}: {len(dataset["annotations"])} clips of {len(synthetic.CLASSES)} actions ({sizes})')
 

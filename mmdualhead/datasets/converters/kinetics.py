@@ -25,6 +25,9 @@ from .recording import (
     read_json,
 )
 
+CLASSES = tuple(Path(__file__).with_name('kinetics400_classes.txt').read_text().splitlines())
+"""The names of Kinetics-400's classes, in the order of the label indices."""
+
 NAME = r'[\w-]+'
 NUM_CLASSES = 400
 NUM_JOINTS = 18

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .ntu_classes import CLASSES
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
 from .recording import (
@@ -23,6 +22,9 @@ from .recording import (
     compare_total,
     find_files,
 )
+
+CLASSES = tuple(Path(__file__).with_name('ntu120_classes.txt').read_text().splitlines())
+"""The names of the actions A1 to A120; NTU RGB+D 60 has the first sixty."""
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
 NUMBERS = ('set-up', 'camera', 'subject', 'replication', 'action')

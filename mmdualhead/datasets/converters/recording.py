@@ -17,11 +17,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.utils.text import and_more, plural
+
 SHARDS_SUFFIX = '.shards'
 """What is appended to the name of a result for the folder of what was read so far."""
-
-NAMED_FILES = 3
-"""How many files a note names."""
 
 LOST_FRAMES = 'frames without anybody dropped'
 
@@ -156,16 +155,14 @@ def find_files(src: str | Path, pattern: str) -> tuple[list[tuple[Path, re.Match
             passed['upper and lower case exchanged'].append(path.name)
         else:
             passed['other names'].append(path.name)
-    notes = [f'passed over {len(names)} files: {kind} ({name_some(names)})' for kind, names in passed.items()]
+    notes = [
+        f'passed over {plural(len(names), "file")}: {kind} ({and_more(names)})'
+        for kind, names in passed.items()
+    ]
     if not found:
         raise FileNotFoundError(f'{src}: no file name matches {pattern}; {"; ".join(notes) or "it is empty"}')
     check_unique([path for path, _ in found])
     return found, notes
-
-
-def name_some(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ', '.join(names[:NAMED_FILES]) + (', ...' if len(names) > NAMED_FILES else '')
 
 
 def compare_total(what: str, found: int, published: int) -> list[str]:

@@ -25,6 +25,7 @@ from mmengine.utils import ProgressBar
 
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import FolderLock, InUseError, check_regular, remove_partial_files
+from mmdualhead.utils.text import SHOWN, plural
 
 from .plausibility import judge_posture
 from .recording import (
@@ -43,9 +44,6 @@ from .writers import write_pickle
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 Write = Callable[[Path, Mapping[str, Any]], None]
-
-# How many malformed files an error names.
-NAMED_FAULTS = 5
 
 
 def convert(
@@ -219,7 +217,7 @@ def _annotations(shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
 
 
 def _describe_faults(malformed: Sequence[Mapping[str, Any]]) -> str:
-    lines = [f'  {fault["path"]}: {fault["reason"]}' for fault in malformed[:NAMED_FAULTS]]
-    more = len(malformed) - len(lines)
-    lines += [f'  ... and {more} more'] if more else []
-    return '\n'.join([f'{len(malformed)} malformed raw files (--on-error skip leaves them out):', *lines])
+    lines = [f'{plural(len(malformed), "malformed raw file")} (--on-error skip leaves them out):']
+    lines += [f'{fault["path"]}: {fault["reason"]}' for fault in malformed[:SHOWN]]
+    more = len(malformed) - SHOWN
+    return '\n  '.join([*lines, *([f'... and {more} more'] if more > 0 else [])])

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.utils.text import and_more
+
 from .plausibility import Posture, describe_postures
-from .recording import RawDataset, name_some
+from .recording import RawDataset
 
 
 @dataclass(frozen=True)
@@ -83,4 +85,4 @@ class Summary:
         if by_reason:
             yield f'left out: {len(self.left_out)} clips'
         for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1])):
-            yield f'  {len(names)}: {reason} ({name_some(names)})'
+            yield f'  {len(names)}: {reason} ({and_more(names)})'

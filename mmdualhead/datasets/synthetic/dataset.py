@@ -1,9 +1,9 @@
-"""A small synthetic data set of moving people, so that training runs anywhere and needs no download.
+"""A small synthetic data set of moving persons, so that training runs anywhere and needs no download.
 
 Twelve actions (:data:`.actions.ACTIONS`) of 20 subjects before 3 cameras, in the layout
 ``nturgb+d`` and in exactly the annotation format of MMAction2's PoseDataset. Unlike NTU's, the cameras
-record at different times. Everything is drawn from seeded streams and rounded to 0.1 mm, and the pickle names
-nothing that depends on the version of numpy, so that the file is the same, byte for byte, on every machine.
+record at different times. Everything is drawn from seeded streams and rounded to 0.1 mm, so that the clips
+are the same on every machine.
 
 N clips, M persons, T frames, V = 25 joints. Positions are meters in a Kinect's camera coordinates: y up, z
 away from the camera, x to the right of a person who faces it.
@@ -11,11 +11,8 @@ away from the camera, x to the right of a person who faces it.
 
 from __future__ import annotations
 
-import os
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,7 +159,7 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
     """Draw the data set.
 
     Args:
-        subjects: how many people act; odd ones (1-based) train in the split xsub.
+        subjects: how many persons act; odd ones (1-based) train in the split xsub.
         repetitions: clips of each subject, action and camera.
         seed: of everything.
 
@@ -190,11 +187,11 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
 
 def _clips(subjects: int, repetitions: int, seed: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """Subject, camera and annotation of every clip; each has a random stream of its own."""
-    people = [Subject.draw(np.random.RandomState([seed, index])) for index in range(subjects)]
+    cast = [Subject.draw(np.random.RandomState([seed, index])) for index in range(subjects)]
     for index in np.ndindex(subjects, len(CAMERA_YAWS), repetitions, len(ACTIONS)):
         subject, camera, repetition, label = (int(i) for i in index)
         rng = np.random.RandomState([seed, 1 + subject, camera, repetition, label])
-        actors = [people[subject], people[(subject + 2) % subjects]]
+        actors = [cast[subject], cast[(subject + 2) % subjects]]
         frames = int(rng.randint(30, 61))
         scene = film(stage(ACTIONS[label], actors, frames, rng), camera, rng)
         name = f'S001C{camera + 1:03}P{subject + 1:03}R{repetition + 1:03}A{label + 1:03}'
@@ -208,22 +205,3 @@ def _clips(subjects: int, repetitions: int, seed: int) -> Iterator[tuple[int, in
 def _quantize(positions: np.ndarray, steps: int = 10_000) -> np.ndarray:
     """Float32, rounded to 1 / ``steps`` meters: what sine and cosine differ by between machines is gone."""
     return (np.rint(positions * steps).astype(np.int32) / steps).astype(np.float32)
-
-
-def to_bytes(dataset: dict[str, Any]) -> bytes:
-    """The data set as a pickle: the same bytes wherever it is made.
-
-    Protocol 3 spells the function that rebuilds arrays out as a line of text, once; numpy 2 moved it, but
-    still finds it under its old name.
-    """
-    moved, old = (b'c%s.multiarray\n_reconstruct\n' % core for core in (b'numpy._core', b'numpy.core'))
-    return pickle.dumps(dataset, protocol=3).replace(moved, old, 1)
-
-
-def write(dataset: dict[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write the data set to ``path`` in one step, so that an interrupted run leaves no half file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f'{path.name}.{os.getpid()}.part')
-    unfinished.write_bytes(to_bytes(dataset))
-    unfinished.replace(path)

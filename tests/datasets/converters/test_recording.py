@@ -31,10 +31,10 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     assert names(tmp_path) == (
         ['a1', 'a2', 'a6'],
         [
-            'passed over 1 files: upper and lower case exchanged (A3.TXT)',
+            'passed over 1 file: upper and lower case exchanged (A3.TXT)',
             'passed over 3 files: other names (a4.csv, b.txt, readme)',
-            'passed over 1 files: broken links (a5.txt)',
-            'passed over 1 files: links to directories (more)',
+            'passed over 1 file: broken links (a5.txt)',
+            'passed over 1 file: links to directories (more)',
         ],
     )
 

@@ -66,9 +66,7 @@ def test_refuses_a_clip_given_twice(tmp_path: Path) -> None:
 
 def test_says_what_it_found_instead(tmp_path: Path) -> None:
     (tmp_path / 'readme.txt').write_text('')
-    with pytest.raises(
-        FileNotFoundError, match=r'_skeleton.*passed over 1 files: other names \(readme.txt\)'
-    ):
+    with pytest.raises(FileNotFoundError, match=r'_skeleton.*passed over 1 file: other names \(readme.txt\)'):
         scan(tmp_path)
 
 
