@@ -151,7 +151,7 @@ def _run(folder: Path, command: Sequence[str], rank: int, environment: Mapping[s
     os._exit(status if isinstance(status, int) else status is not None)
 
 
-def wait(processes: Sequence[int], seconds: float = 120) -> list[int]:
+def wait(processes: Sequence[int], seconds: float = 300) -> list[int]:
     """The exit statuses; what still runs after this time is killed, which fails the test."""
     statuses: dict[int, int] = {}
     end = time.monotonic() + seconds
@@ -170,7 +170,7 @@ def wait(processes: Sequence[int], seconds: float = 120) -> list[int]:
     return [statuses[process] for process in processes]
 
 
-def train(folder: Path, *arguments: str, seconds: float = 120, **how: Any) -> list[int]:
+def train(folder: Path, *arguments: str, seconds: float = 300, **how: Any) -> list[int]:
     """:func:`start` and :func:`wait`."""
     return wait(start(folder, *arguments, **how), seconds)
 
