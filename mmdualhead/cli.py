@@ -11,11 +11,12 @@ import difflib
 import runpy
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from mmdualhead.program import shipped
+from mmdualhead.program import find_config, find_configs, shipped
+from mmdualhead.version import __version__
 
 USAGE = """\
 usage: mmdualhead COMMAND ...
@@ -36,6 +37,8 @@ Tools of mmdualhead:
 "mmdualhead COMMAND --help" lists the options of a command.
 On several GPUs: torchrun --nproc-per-node 4 -m mmdualhead train CONFIG --launcher pytorch"""
 
+COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'data')
+
 GROUP = 'data'
 """The folder of tools whose names are two words: ``mmdualhead data ntu`` is tools/data/ntu.py."""
 
@@ -53,72 +56,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    command, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ['--help']
+    command, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ['help']
     try:
-        return _command(command)(rest) or 0
+        return run_command(command.replace('-', '_'), rest)
     except UsageError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
 
 
-def _command(name: str) -> Callable[[list[str]], int | None]:
-    name = name.replace('-', '_')
-    commands = {
-        '__help': help_,
-        '_h': help_,
-        'help': help_,
-        '__version': version,
-        'train': lambda arguments: run_trainer('train', arguments),
-        'test': lambda arguments: run_trainer('test', arguments),
-        'run': run_mmaction,
-        'doctor': doctor,
-        'configs': configs,
-        GROUP: run_data_tool,
-    }
+def run_command(name: str, arguments: list[str]) -> int:
+    """Run the command of a name.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: there is no such command, or not with these arguments.
+    """
     tools = find_tools()
-    if name in commands:
-        return commands[name]
-    if name in tools:
-        return lambda arguments: run_program(tools[name], with_config(arguments))
-    known = [*(command for command in commands if not command.startswith('_')), *tools]
-    raise UsageError(f'there is no command {name!r}{suggest(name, known)}')
+    match name:
+        case 'help' | '__help' | '_h':
+            listed = {**tools, **{f'{GROUP} {tool}': path for tool, path in find_tools(GROUP).items()}}
+            lines = (f'  {tool:<26} {summary(path)}' for tool, path in listed.items())
+            print(USAGE.format(tools='\n'.join(lines)))
+        case '__version':
+            print(__version__)
+        case 'train' | 'test':
+            run_trainer(name, arguments)
+        case 'run':
+            run_mmaction(arguments)
+        case 'doctor':
+            from mmdualhead.doctor import main as examine
+
+            return examine()
+        case 'configs':
+            show_configs(arguments)
+        case 'data':
+            run_data_tool(arguments)
+        case _ if name in tools:
+            run_program(tools[name], with_config(arguments))
+        case _:
+            raise UsageError(f'there is no command {name!r}{suggest(name, [*COMMANDS, *tools])}')
+    return 0
 
 
-def help_(_: list[str]) -> None:
-    """Print the commands."""
-    tools = {
-        **find_tools(),
-        **{f'{GROUP} {name}': path for name, path in find_tools(GROUP).items()},
-    }
-    lines = [f'  {name:<26} {summary(path)}' for name, path in tools.items()]
-    print(USAGE.format(tools='\n'.join(lines)))
-
-
-def version(_: list[str]) -> None:
-    """Print the version."""
-    from mmdualhead.version import __version__
-
-    print(__version__)
-
-
-def doctor(_: list[str]) -> int:
-    """Look at the installation."""
-    from mmdualhead.doctor import main as examine
-
-    return examine()
-
-
-def configs(arguments: list[str]) -> None:
+def show_configs(arguments: list[str]) -> None:
     """List the shipped configs, or copy them.
 
     Raises:
-        UsageError: no config matches, or the copy would overwrite something.
+        UsageError: no config matches, or the copy would overwrite something or can't be written.
     """
     if arguments[:1] == ['--copy'] and len(arguments) == 2:
         folder = Path(arguments[1])
         if folder.exists():
             raise UsageError(f'{folder} is there already; name a folder that is not')
-        shutil.copytree(shipped('configs'), folder, ignore=shutil.ignore_patterns('__pycache__'))
+        try:
+            shutil.copytree(shipped('configs'), folder, ignore=shutil.ignore_patterns('__pycache__'))
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise UsageError(f'{folder} could not be written: {error}') from None
         print(folder)
     elif len(arguments) <= 1 and not ''.join(arguments).startswith('-'):
         names = [name for name in find_configs() if ''.join(arguments) in name]
@@ -140,23 +136,7 @@ def run_trainer(name: str, arguments: list[str]) -> None:
         if config is None:
             raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
         arguments = [str(config), *arguments[1:]]
-    run_program(mmaction_tools() / f'{name}.py', arguments, first=check)
-
-
-def check(arguments: list[str]) -> None:
-    """Refuse a config that can't be meant, as the command line changes it."""
-    from mmengine.config import Config, DictAction
-
-    from mmdualhead.engine.config_check import check_config
-
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('config', nargs='?')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    known, _ = parser.parse_known_args(arguments)
-    if known.config and Path(known.config).is_file():
-        config = Config.fromfile(known.config)
-        config.merge_from_dict(known.cfg_options)
-        check_config(config._cfg_dict)
+    run_program(mmaction_tools() / f'{name}.py', arguments, checked=True)
 
 
 def run_mmaction(arguments: list[str]) -> None:
@@ -166,17 +146,17 @@ def run_mmaction(arguments: list[str]) -> None:
         UsageError: MMAction2 has no such tool, or several.
     """
     folder = mmaction_tools()
-    tools = sorted(folder.rglob('*.py'))
+    tools = {path: path.relative_to(folder).with_suffix('') for path in sorted(folder.rglob('*.py'))}
+    names = {path.name for path in tools.values()} - {'__init__'}
     if not arguments or arguments[0].startswith('-'):
-        raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {names_of(tools)}')
-    wanted = Path(arguments[0]).with_suffix('')
-    found = [tool for tool in tools if tool.with_suffix('').parts[-len(wanted.parts) :] == wanted.parts]
+        raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {", ".join(sorted(names))}')
+    wanted = Path(arguments[0]).with_suffix('').parts
+    found = [path for path, name in tools.items() if name.parts[-len(wanted) :] == wanted]
     if len(found) > 1:
-        paths = ', '.join(tool.relative_to(folder).with_suffix('').as_posix() for tool in found)
+        paths = ', '.join(tools[path].as_posix() for path in found)
         raise UsageError(f'MMAction2 has several tools {arguments[0]!r}: {paths}')
     if not found:
-        close = suggest(arguments[0], [tool.stem for tool in tools])
-        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{close}')
+        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{suggest(arguments[0], names)}')
     run_program(found[0], with_config(arguments[1:]))
 
 
@@ -193,9 +173,7 @@ def run_data_tool(arguments: list[str]) -> None:
     run_alone(tools[arguments[0]], arguments[1:])
 
 
-def run_program(
-    program: Path, arguments: list[str], first: Callable[[list[str]], None] = lambda _: None
-) -> None:
+def run_program(program: Path, arguments: list[str], checked: bool = False) -> None:
     """Run a Python program as if it had been called by itself, in this process, with all of mmdualhead.
 
     MMAction2's tools import ``mmaction.models``, which its wheel can't do without the repairs that come with
@@ -204,7 +182,7 @@ def run_program(
     Args:
         program: the file.
         arguments: its arguments.
-        first: what is done with the arguments before.
+        checked: refuse a config that can't be meant first.
 
     Raises:
         SystemExit: the run can't start or go on; says why.
@@ -215,7 +193,8 @@ def run_program(
     from mmdualhead.engine.runner import faults_in_words
 
     with faults_in_words():
-        first(arguments)
+        if checked:
+            check_config_of(arguments)
         run_alone(program, arguments)
 
 
@@ -226,24 +205,28 @@ def run_alone(program: Path, arguments: Sequence[str]) -> None:
     runpy.run_path(str(program), run_name='__main__')
 
 
+def check_config_of(arguments: list[str]) -> None:
+    """Refuse the config of a command line, as its options change it, if it can't be meant."""
+    from mmengine.config import Config, DictAction
+
+    from mmdualhead.engine.config_check import check_config
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument('config', nargs='?')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
+    known, _ = parser.parse_known_args(arguments)
+    if known.config and Path(known.config).is_file():
+        config = Config.fromfile(known.config)
+        config.merge_from_dict(known.cfg_options)
+        check_config(config._cfg_dict)
+
+
 def with_config(arguments: list[str]) -> list[str]:
     """The arguments, with the first one, if it is the name of a shipped config, replaced by its path."""
     if not arguments or Path(arguments[0]).exists():
         return arguments
     config = find_config(arguments[0])
     return arguments if config is None else [str(config), *arguments[1:]]
-
-
-def find_config(name: str) -> Path | None:
-    """The shipped config of a name, with or without ``.py``; None if there is none."""
-    return find_configs().get(Path(name).name.removesuffix('.py'))
-
-
-def find_configs() -> dict[str, Path]:
-    """The shipped configs by name; what they build on is not among them."""
-    folder = shipped('configs')
-    paths = [path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts]
-    return {path.stem: path for path in sorted(paths, key=lambda path: (len(path.parts), path.stem))}
 
 
 def find_tools(group: str = '') -> dict[str, Path]:
@@ -275,8 +258,3 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """Names that are close to one that isn't there, in words; nothing if none is."""
     close = difflib.get_close_matches(Path(name).name.removesuffix('.py'), list(known), n=3, cutoff=0.6)
     return f'; did you mean {" or ".join(close)}?' if close else ''
-
-
-def names_of(programs: Iterable[Path]) -> str:
-    """The names of programs, separated by commas."""
-    return ', '.join(sorted({program.stem for program in programs} - {'__init__'}))

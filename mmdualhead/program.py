@@ -39,3 +39,15 @@ def shipped(kind: str) -> Path:
     """The folder of the shipped ``configs`` or ``tools``: beside the package in a clone, else inside it."""
     inside = PACKAGE / '.mim' / kind
     return (inside if inside.is_dir() else PACKAGE.parent / kind).resolve()
+
+
+def find_configs() -> dict[str, Path]:
+    """The shipped configs by name; what they build on is not among them."""
+    folder = shipped('configs')
+    paths = [path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts]
+    return {path.stem: path for path in sorted(paths, key=lambda path: (len(path.parts), path.stem))}
+
+
+def find_config(name: str) -> Path | None:
+    """The shipped config of a name, with or without ``.py``; None if there is none."""
+    return find_configs().get(Path(name).name.removesuffix('.py'))

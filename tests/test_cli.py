@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead import cli
+from tests.conftest import file_size_limit
 
 ROOT = Path(__file__).parents[1]
 
@@ -101,6 +102,15 @@ class TestConfigs:
         assert (target / '_base_' / 'default_runtime.py').is_file()
         assert cli.main(['configs', '--copy', str(target)]) == 2
         assert 'is there already' in capsys.readouterr().err
+
+    @pytest.mark.fault(
+        '`mmdualhead configs --copy` with a full disk', '-', 'error; nothing of the copy stays'
+    )
+    def test_a_full_disk(self, tmp_path, capsys):
+        with file_size_limit(100):
+            assert cli.main(['configs', '--copy', str(tmp_path / 'mine')]) == 2
+        assert 'could not be written' in capsys.readouterr().err
+        assert not (tmp_path / 'mine').exists()
 
 
 def run(*arguments, cwd):

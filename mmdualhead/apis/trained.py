@@ -22,7 +22,7 @@ from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
 from mmdualhead.engine.config_check import saved_config
-from mmdualhead.program import PACKAGE, shipped
+from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 SCOPE = 'mmaction'
@@ -137,9 +137,10 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
         if weights is not None:
             raise ModelError(f'{path} has weights of its own; {weights} would need a config')
         return None, path
-    return Config.fromfile(path if path.is_file() else find_config(str(model)))._cfg_dict, _need_weights(
-        f'the config {model}', weights
-    )
+    config = path if path.is_file() else find_config(str(model))
+    if config is None:
+        raise FileNotFoundError(f'{model}: neither a file, a work dir nor the name of a config')
+    return Config.fromfile(config)._cfg_dict, _need_weights(f'the config {model}', weights)
 
 
 def _need_weights(what: str, weights: str | Path | None) -> Path:
@@ -159,18 +160,6 @@ def checkpoint_in(work_dir: Path) -> Path:
     if found is None and not others:
         raise FileNotFoundError('; '.join([f'{work_dir} holds no checkpoint (*.pth)', *passed_over]))
     return found or others[-1]
-
-
-def find_config(name: str) -> Path:
-    """The file of one of the package's configs, such as ``dualhead_utd_mhad_j``.
-
-    Raises:
-        FileNotFoundError: there is neither such a config nor such a file.
-    """
-    found = sorted(shipped('configs').rglob(f'{name}.py')) if name.isidentifier() else []
-    if found:
-        return found[0]
-    raise FileNotFoundError(f'{name}: neither a file, a work dir nor the name of a config')
 
 
 def config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
