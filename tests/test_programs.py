@@ -135,7 +135,10 @@ class TestCommand:
                 ['test_dataloader.dataset.pipeline.0.feat=j', 'val_dataloader.batchsize=2'],
                 ["GenSkeFeat has no argument 'feat'. Is 'feats' meant?", "Is 'batch_size' meant?"],
             ),
-            (['train_dataloader.dataset.pipeline.0.feats=[j,bm]'], ['say model.backbone.in_channels=6']),
+            (
+                ['train_dataloader.dataset.pipeline.0.feats=[j,bm]'],
+                ['in_channels=3 in the model, but the pipeline gives 6 channels'],
+            ),
             (['model.cls_head.in_channels=8'], ['in_channels is 8, but the features have 4 channels']),
         ],
     )

@@ -89,8 +89,7 @@ def load_from_local(
         raise UnreadableCheckpointError(
             f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
-    _check_names(path, checkpoint)
-    _check_meta(path, checkpoint)
+    _check_content(path, checkpoint)
     drop_code(checkpoint)
     return checkpoint
 
@@ -114,8 +113,8 @@ def _check_archive(path: Path) -> None:
         raise ValueError(f'the checksum of {wrong} in it is wrong')
 
 
-def _check_names(path: Path, checkpoint: Any) -> None:
-    """Refuse what has no weights by name."""
+def _check_content(path: Path, checkpoint: Any) -> None:
+    """Refuse what has no weights by name, or a meta that those who read it could not."""
     if not isinstance(checkpoint, dict):
         raise UnreadableCheckpointError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
     weights = checkpoint.get('state_dict', checkpoint)
@@ -128,10 +127,6 @@ def _check_names(path: Path, checkpoint: Any) -> None:
         raise UnreadableCheckpointError(
             f'{path} is not a checkpoint: weights have names, but it has the key {strange[0]!r}'
         )
-
-
-def _check_meta(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """Refuse a meta that those who read it could not."""
     meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
     if not isinstance(meta, dict | None):
         raise UnreadableCheckpointError(f'{path}: its meta is a {type(meta).__name__}, expected a dict')
@@ -165,36 +160,22 @@ def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
     return load_from_local(path, map_location)
 
 
-def load_from_openmmlab(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Look a name up in OpenMMLab's list of models, then :func:`load_from_http`."""
-    name = filename.partition('://')[2]
-    name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
-    url = _look_up(filename, mmengine_checkpoint.get_external_models(), name)
-    if url.startswith(('http://', 'https://')):
-        return load_from_http(url, map_location)
-    return load_from_local(Path(mmengine_checkpoint._get_mmengine_home(), url), map_location)
-
-
-def load_from_torchvision(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Look a name up in torchvision's list of models, then :func:`load_from_http`."""
-    name = filename.partition('://')[2]
-    url = _look_up(filename, mmengine_checkpoint.get_torchvision_models(), name)
-    return load_from_http(url, map_location)
-
-
-def load_from_mmcls(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Look a name up in MMClassification's list of models, then :func:`load_from_http`."""
-    name = filename.partition('://')[2]
-    checkpoint = load_from_http(
-        _look_up(filename, mmengine_checkpoint.get_mmcls_models(), name), map_location
-    )
-    return mmengine_checkpoint._process_mmcls_checkpoint(checkpoint)
-
-
-def _look_up(filename: str, urls: Mapping[str, str], name: str) -> str:
+def load_by_name(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Look a name up in a list of models of OpenMMLab or torchvision, then :func:`load_from_http`."""
+    scheme, _, name = filename.partition('://')
+    if 'mmlab' in scheme:
+        urls = mmengine_checkpoint.get_external_models()
+        name = mmengine_checkpoint.get_deprecated_model_names().get(name, name)
+    elif scheme == 'mmcls':
+        urls = mmengine_checkpoint.get_mmcls_models()
+    else:
+        urls = mmengine_checkpoint.get_torchvision_models()
     if name not in urls:
         raise UnreadableCheckpointError(f'{filename}: there is no model of the name {name!r}')
-    return urls[name]
+    if not urls[name].startswith(('http://', 'https://')):
+        return load_from_local(Path(mmengine_checkpoint._get_mmengine_home(), urls[name]), map_location)
+    checkpoint = load_from_http(urls[name], map_location)
+    return mmengine_checkpoint._process_mmcls_checkpoint(checkpoint) if scheme == 'mmcls' else checkpoint
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, Any]:  # noqa: ARG001
@@ -210,32 +191,24 @@ def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, An
     )
 
 
+NAMED = ('open-mmlab://', 'openmmlab://', 'modelzoo://', 'torchvision://', 'mmcls://')
 READERS: dict[str, Callable[..., dict[str, Any]]] = {
     '': load_from_local,
-    'http://': load_from_http,
-    'https://': load_from_http,
-    'open-mmlab://': load_from_openmmlab,
-    'openmmlab://': load_from_openmmlab,
-    'modelzoo://': load_from_torchvision,
-    'torchvision://': load_from_torchvision,
-    'mmcls://': load_from_mmcls,
-    'pavi://': load_from_elsewhere,
-    r'(\S+\:)?s3://': load_from_elsewhere,
-    r'(\S+\:)?petrel://': load_from_elsewhere,
+    **dict.fromkeys(('http://', 'https://'), load_from_http),
+    **dict.fromkeys(NAMED, load_by_name),
+    **dict.fromkeys(('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_elsewhere),
 }
 """What reads a checkpoint, by how its name begins; all that mmengine knows."""
 
 
-def install_readers() -> None:
-    """Let mmengine read all checkpoints without running code in them.
-
-    This holds for the whole process. ``init_recognizer``, ``load_from``, ``--resume``, ``mim test`` and
-    ``init_cfg=dict(type='Pretrained')`` all read through mmengine's one table of readers and nothing that
-    a hook could reach, and of its readers those of URLs run code with any version of PyTorch.
-    :func:`mmengine_readers` is the way out.
-    """
-    for prefix, reader in READERS.items():
-        CheckpointLoader.register_scheme(prefix, reader, force=True)
+_ORIGINAL_READERS = {
+    prefix: reader for prefix, reader in CheckpointLoader._schemes.items() if prefix in READERS
+}
+# For the whole process: init_recognizer, load_from, --resume, mim test and init_cfg=dict(type='Pretrained')
+# all read through mmengine's one table of readers and nothing that a hook could reach, and of its readers
+# those of URLs run code with any version of PyTorch. mmengine_readers is the way out.
+for _prefix, _reader in READERS.items():
+    CheckpointLoader.register_scheme(_prefix, _reader, force=True)
 
 
 @contextmanager
@@ -247,12 +220,6 @@ def mmengine_readers() -> Iterator[None]:
         yield
     finally:
         CheckpointLoader._schemes = safe
-
-
-_ORIGINAL_READERS = {
-    prefix: reader for prefix, reader in CheckpointLoader._schemes.items() if prefix in READERS
-}
-install_readers()
 
 
 def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:

@@ -14,9 +14,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdualhead.datasets.annotations.splits import protocol_and_role
-from mmdualhead.datasets.pipelines import GEN_SKE_FEATS
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_parts import HOOK_NAMES, closest, default_argument, unknown_arguments
+from mmdualhead.engine.config_parts import HOOK_NAMES, closest, unknown_arguments
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
@@ -54,33 +53,21 @@ def check_config(config: Mapping[str, Any]) -> None:
 
     Raises:
         RunError: a part has an argument or a type that there is not, the loaders are of different streams, or
-            channels contradict each other.
+            the head takes other features than there are.
     """
-    faults = [*unknown_arguments(config), *channel_faults(config), *loader_conflicts(config)[0]]
+    faults = [*unknown_arguments(config), *head_faults(config), *loader_conflicts(config)[0]]
     if faults:
         raise RunError('\n  '.join(['the config is wrong:', *faults] if faults[1:] else faults))
 
 
-def channel_faults(config: Mapping[str, Any]) -> list[str]:
-    """Channels that the network can't have: other ones than the stream gives, or than its head takes."""
+def head_faults(config: Mapping[str, Any]) -> list[str]:
+    """Another number of channels in the head than its features have."""
     model = config.get('model') or {}
-    faults = []
-    backbone = model.get('backbone') or {}
-    stream = network_input(config, 'train_dataloader').get('stream', {}).get('stream')
-    parts = stream.split('+') if isinstance(stream, str) else []
-    kind = MODELS.get(str(backbone.get('type')))
-    given = backbone.get('in_channels', default_argument(kind, 'in_channels'))
-    # Joints have three coordinates, or two with or without a score.
-    if parts and set(parts) <= GEN_SKE_FEATS and given not in (None, 2 * len(parts), 3 * len(parts)):
-        faults.append(
-            f'model.backbone.in_channels is {given}, but stream {stream!r} gives {3 * len(parts)} channels; '
-            f'say model.backbone.in_channels={3 * len(parts)}'
-        )
     given = (model.get('cls_head') or {}).get('in_channels')
     features = None if given is None else _feature_channels(model)
-    if features not in (None, given):
-        faults.append(f'model.cls_head.in_channels is {given}, but the features have {features} channels')
-    return faults
+    if features in (None, given):
+        return []
+    return [f'model.cls_head.in_channels is {given}, but the features have {features} channels']
 
 
 def _feature_channels(model: Mapping[str, Any]) -> Any:

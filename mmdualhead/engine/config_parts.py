@@ -181,12 +181,6 @@ def known_arguments(kind: Callable[..., Any]) -> tuple[frozenset[str], bool]:
     return frozenset(known), False
 
 
-def default_argument(kind: Callable[..., Any] | None, name: str) -> Any:
-    """The default of an argument of a class; None where it has none."""
-    parameter = None if kind is None else inspect.signature(kind).parameters.get(name)
-    return None if parameter is None or parameter.default is parameter.empty else parameter.default
-
-
 def _signature(function: Callable[..., Any]) -> tuple[set[str], str]:
     """The named arguments of a function, and the name of its ``**kwargs``, empty without such."""
     try:
