@@ -203,20 +203,22 @@ class ClipFacts(NamedTuple):
 
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
-    labels: Sequence[Any]
+    names: Iterable[str]
+    labels: Any
     if isinstance(clips, StoreClips):
-        names = [info['frame_dir'] for info in clips.infos()]
-        labels, shape = clips.records['label'].tolist(), clips.records['shape']
+        names = (info['frame_dir'] for info in clips.infos())
+        labels, shape = clips.records['label'], clips.records['shape']
     elif clips and all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
-        names = [clip_name(clip, row) for row, clip in enumerate(clips)]
+        names = (clip_name(clip, row) for row, clip in enumerate(clips))
         labels = [clip.get('label') for clip in clips]
         shape = np.array([np.shape(clip['keypoint'])[:2] for clip in clips])
     else:
         return None
     known = zip(names, labels, shape[:, 1], strict=True)
-    keys = [blake2b(f'{name}|{label}|{n}'.encode(), digest_size=8).digest() for name, label, n in known]
+    hashes = (blake2b(f'{name}|{label}|{n}'.encode(), digest_size=8).digest() for name, label, n in known)
+    keys = np.frombuffer(b''.join(hashes), '<u8')
     single = np.array([int(label) if is_integer(label) else 0 for label in labels])
-    return ClipFacts(single, np.array(shape[:, 0]), np.frombuffer(b''.join(keys), '<u8'))
+    return ClipFacts(single, np.array(shape[:, 0]), keys)
 
 
 def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
