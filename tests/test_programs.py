@@ -136,7 +136,7 @@ class TestCommand:
                 ["GenSkeFeat has no argument 'feat'. Is 'feats' meant?", "Is 'batch_size' meant?"],
             ),
             (
-                ['train_dataloader.dataset.pipeline.0.feats=[j,bm]'],
+                [f'{phase}_dataloader.dataset.pipeline.0.feats=[j,bm]' for phase in ('train', 'val', 'test')],
                 ['in_channels=3 in the model, but the pipeline gives 6 channels'],
             ),
             (['model.cls_head.in_channels=8'], ['in_channels is 8, but the features have 4 channels']),
@@ -145,14 +145,14 @@ class TestCommand:
     @pytest.mark.fault(
         "a hook's or an argument's name misspelt; `j+bm` without `in_channels`; `cls_head.in_channels` wrong",
         'after an epoch, in the first batch, or TypeError with a traceback',
-        'error before anything is built, with the nearest name or the number',
+        'error before training, with the nearest name or the number',
     )
     def test_configs_that_can_t_be_meant(self, clips, monkeypatch, options, complaints):
         with pytest.raises(SystemExit) as end:
             start(monkeypatch, clips, 'train', 'config.py', options=options)
         assert str(end.value).startswith('error: ')
         assert all(complaint in str(end.value) for complaint in complaints)
-        assert not list(clips.glob('work_dirs/*/*'))
+        assert not list(clips.rglob('*.pth'))
 
     @pytest.mark.parametrize(
         ('change', 'complaint'),
