@@ -27,7 +27,7 @@ EXTRAS = {
     'view': ['plotly'],
     'mat': ['scipy'],
     'docs': ['sphinx', 'myst-parser'],
-    'export': ['onnx', 'onnxscript', 'onnxruntime'],
+    'export': ['onnx', 'onnxruntime'],
     'browser': ['selenium'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }

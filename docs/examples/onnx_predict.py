@@ -1,8 +1,10 @@
 """Recognize an action with an exported model; needs numpy and onnxruntime alone.
 
-python onnx_predict.py model.onnx joints.npy     # joints of one clip: persons, frames, joints, 3 coordinates
+python onnx_predict.py model.onnx joints.npy                 # persons, frames, joints, coordinates, in meters
+python onnx_predict.py model.onnx joints.npy --picture 1080 1920      # pixels of a picture, height and width
 """
 
+import argparse
 import json
 import sys
 
@@ -10,56 +12,72 @@ import numpy as np
 import onnxruntime
 
 
-def normalize(joints: np.ndarray, told: dict) -> np.ndarray:
-    """Center on the main person's first frame, spine upright, shoulders along x; drop empty frames."""
-    joints = np.where(np.isfinite(joints).all(-1, keepdims=True), joints, 0).astype(np.float64)
-    present = joints.any((2, 3))
-    if not present.any():
-        return joints
-    main = int(present.sum(1).argmax())
-    order = [main, *(i for i in range(len(joints)) if i != main)]
-    joints = joints[order][:, present.any(0)]
-    there = joints.any(-1, keepdims=True)
-    first = int(joints[0].any((1, 2)).argmax())
-    joints = (joints - joints[0, first, json.loads(told['center'])]) * there
-    if up := json.loads(told['up']):
-        tail, head = joints[0, first, up]
-        joints = joints @ rotation_onto(head - tail, [0, 0, 1]).T
-    if across := json.loads(told['across']):
-        right, left = joints[0, first, across]
-        joints = joints @ rotation_onto(right - left, [1, 0, 0]).T
-    return joints
+def prepare(joints: np.ndarray, told: dict, picture: tuple = ()) -> tuple[np.ndarray, np.ndarray]:
+    """What the file takes for a recording (persons, frames, joints, coordinates): joints, sampled frames."""
+    joints = np.array(joints, np.float32)
+    expected = (len(told['joints']), told['channels'])
+    if not told['raw']:
+        raise ValueError('the file takes what a pipeline of its own gives, not joints as they were recorded')
+    if joints.ndim != 4 or joints.shape[2:] != expected:
+        raise ValueError(f'shape {joints.shape}, expected (persons, frames, {expected[0]}, {expected[1]})')
+    if not np.isfinite(joints).all():
+        raise ValueError('numbers that are not finite; a joint that is missing is zero in all coordinates')
+    present = (np.abs(joints) > 1e-8).any((2, 3))
+    if not 0 < present.any(1).sum() <= told['num_person']:
+        raise ValueError(f'{present.any(1).sum()} persons, expected 1 to {told["num_person"]}')
+    if told['drops']:
+        main = present.sum(1).argmax()
+        joints = joints[:, present.any(0) if told['drops'] == 'empty' else present[main]]
+    if told['pixels']:
+        middle = np.array(picture[::-1], np.float32) / 2
+        joints[..., :2] = (joints[..., :2] - middle) / middle
+    return joints[None], sample(joints.shape[1], **told['sampling'])[None]
 
 
-def rotation_onto(vector: np.ndarray, axis: list) -> np.ndarray:
-    """The rotation that turns a vector onto an axis by the shortest way (Rodrigues)."""
-    normal, length = np.cross(vector, axis), np.linalg.norm(vector)
-    sine = np.linalg.norm(normal)
-    if length < 1e-6 or sine < 1e-6 * length:
-        return np.eye(3)
-    x, y, z = normal / sine
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + sine / length * cross + (1 - np.dot(vector, axis) / length) * cross @ cross
+def sample(total: int, length: int = 0, clip_len: int = 0, num_clips: int = 1, seed: int = 0) -> np.ndarray:
+    """Which frames the samples see: all, again from the start up to a length, or uniformly drawn ones."""
+    if not clip_len:
+        return np.arange(length or total)[None] % total
+    random, clips = np.random.RandomState(seed), []
+    for i in range(num_clips):
+        frames = np.arange(clip_len)
+        if total < clip_len:
+            frames += i if total < num_clips else i * total // num_clips
+        elif total < 2 * clip_len:
+            skipped = random.choice(clip_len + 1, total - clip_len, replace=False)
+            frames += (skipped[:, None] <= frames).sum(0)
+        else:
+            bounds = np.arange(clip_len + 1) * total // clip_len
+            frames = bounds[:-1] + random.randint(np.diff(bounds))
+        clips.append(frames % total)
+    return np.stack(clips)
 
 
-def predict(session: onnxruntime.InferenceSession, joints: np.ndarray) -> dict[str, np.ndarray]:
-    """All outputs for one clip (persons, frames, joints, 3)."""
-    told = session.get_modelmeta().custom_metadata_map
-    if not json.loads(told['stream_inside']):
-        sys.exit(f'the model wants the stream {told["stream"]!r} ready-made')
-    if json.loads(told['normalized']):
-        joints = normalize(joints, told)
-    number = json.loads(told['num_person'])
-    clip = np.zeros((1, number, *joints.shape[1:]), np.float32)
-    clip[0, : len(joints)] = joints[:number]
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('model')
+    parser.add_argument('joints')
+    parser.add_argument('--picture', type=int, nargs=2, default=(1080, 1920))
+    args = parser.parse_args()
+    session = onnxruntime.InferenceSession(args.model)
+    # Two entries are text, the others JSON.
+    text = session.get_modelmeta().custom_metadata_map
+    told = {key: value if key in ('layout', 'stream') else json.loads(value) for key, value in text.items()}
+    try:
+        joints, frames = prepare(np.load(args.joints), told, args.picture)
+    except (OSError, ValueError) as error:
+        sys.exit(f'error: {args.joints}: {error}')
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, {'keypoint': clip}), strict=True))
+    found = dict(zip(names, session.run(None, dict(joints=joints, frames=frames)), strict=True))
+    scores = found['fused_score'][0]
+    for i in scores.argsort()[::-1][:5]:
+        print(f'{100 * scores[i]:5.1f} %  {told["classes"][i]}')
+    if 'joint_attention' in found:
+        looked = found['joint_attention'][0].argsort()[::-1][:3]
+        print('looked at', ', '.join(told['joints'][i] for i in looked))
 
 
 if __name__ == '__main__':
-    model, recording = sys.argv[1:]
-    session = onnxruntime.InferenceSession(model)
-    classes = json.loads(session.get_modelmeta().custom_metadata_map['classes'])
-    scores = predict(session, np.load(recording))['fused_score'][0]
-    for i in scores.argsort()[::-1][:5]:
-        print(f'{100 * scores[i]:5.1f} %  {classes[i]}')
+    main()

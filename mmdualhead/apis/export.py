@@ -1,243 +1,313 @@
-"""A trained model as one file that runs without this package: ONNX or an exported PyTorch program.
+"""A trained model as one ONNX file, which runs without this package and without PyTorch.
 
-N clips, M persons, T frames, V joints, C coordinates.
+N recordings, S samples of each, P persons, T frames of a recording and T' of a sample, V joints, C
+coordinates.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from mmengine.dataset import pseudo_collate
 
 from mmdualhead.apis.attended import recorded
-from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
-from mmdualhead.datasets.pipelines import step_name
-from mmdualhead.datasets.transforms.streams import parse_stream
+from mmdualhead.apis.exported import ExportedNetwork
+from mmdualhead.apis.inferencer import run_steps
+from mmdualhead.apis.trained import TrainedModel, load_trained
+from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.ops import standard_operations
-from mmdualhead.models.recognizer import DualHeadRecognizer
+from mmdualhead.utils.files import atomic_write
 
-FORMATS = ('.onnx', '.pt2')
+SUFFIX = '.onnx'
+NEEDED = ('onnx', 'onnxruntime')
+OPSET = 17
+"""The lowest that has no detours for what the network does: onnxruntime 1.12 (2022) and later read it."""
+
 TOLERANCE = 1e-4
-"""The largest difference of an output between PyTorch and the file; beyond it, the file is refused."""
-CHECKED = ((1, 16), (2, 37), (5, 24))
-"""Clips and frames of the batches that are compared; in each, some clips lack persons."""
-OPSET = 18
-SAMPLING = ('ReplayPad', 'PadTo', 'TemporalCropResize', 'UniformSampleClips', 'UniformSampleFrames')
+"""The largest difference of an output between the model and the file; beyond it, there is no file."""
+
+CHECKED = ((1, 1, 1), (2, 2, 7), (3, 3, 64))
+"""N, P and T of the batches that the model behind its pipeline answers, too."""
+PROBED = ((2, 1, 13, 5, 10), (3, 3, 29, 2, 23))
+"""N, P, T, S and T' of batches that differ in all of them, also in their products and halves."""
+
+INPUTS = {
+    'joints': {0: 'recordings', 1: 'persons', 2: 'frames'},
+    'frames': {0: 'recordings', 1: 'samples', 2: 'length'},
+}
+"""And which of their axes are free."""
+OUTPUTS = {'frame_attention': INPUTS['frames']}
+
+SILENT = 4
+"""onnxruntime's number of the level above its errors, which it raises as well."""
+
+Batch = tuple[np.ndarray, np.ndarray]
+"""Joints (N, P, T, V, C) and frames (N, S, T')."""
+Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
+"""The outputs for a batch."""
 
 
 class ExportError(RuntimeError):
-    """The file does not answer what the model answers."""
-
-
-class ExportedNetwork(nn.Module):
-    """A trained model as one function of joints, without branches on data.
-
-    Args:
-        model: a DualHead-Net.
-
-    Shape:
-        (N, M, T, V, C) -> a tuple, in the order of :attr:`outputs`: the probabilities of the fused score and
-        of each head, (N, classes), and the attentions, each a mean over blocks: of frames (N, M, T) and of
-        joints (N, M, V), as far as the model has them.
-
-    Raises:
-        ModelError: it is another network.
-    """
-
-    def __init__(self, model: TrainedModel) -> None:
-        super().__init__()
-        if not isinstance(model.network, DualHeadRecognizer):
-            raise ModelError(f'{model.source}: only DualHead-Net can be exported')
-        self.network = fuse(model.network).recognizer.cpu()
-        self.stream = parse_stream(model.stream) if stream_is_inside(model) else ('j',)
-        self.register_buffer('parents', torch.as_tensor(np.asarray(model.skeleton.parents)))
-        shape = (2, self.network.backbone.input_shape[0], CHECKED[0][1], *self.input_joints)
-        with torch.no_grad(), recorded(self.network) as masks:
-            self.network(self._in_stream(torch.zeros(shape))[:, None], mode='tensor')
-        kinds = {'frame_attention': masks.temporal, 'joint_attention': masks.spatial}
-        heads = [f'{name}_score' for name in self.network.heads]
-        self.outputs = ('fused_score', *heads, *(name for name, found in kinds.items() if found))
-
-    @property
-    def input_joints(self) -> tuple[int, int]:
-        """V and C of the input."""
-        _, joints, channels = self.network.backbone.input_shape
-        return joints, channels // len(self.stream)
-
-    def forward(self, keypoint: Tensor) -> tuple[Tensor, ...]:
-        clips, persons, frames = keypoint.shape[:3]
-        with recorded(self.network) as masks:
-            x = self.network.backbone.normalize(self._in_stream(keypoint))
-            features = self.network.person_features(x)
-        classifier = self.network.cls_head
-        logits = classifier({head: y.unflatten(0, (-1, persons)) for head, y in features.items()})
-        scores = [classifier.fuse(logits), *(head.softmax(-1) for head in logits)]
-        stretched = [nn.functional.interpolate(mask, size=frames, mode='linear') for mask in masks.temporal]
-        attentions = [
-            (sum(found) / len(found)).reshape(clips, persons, -1)
-            for found in (stretched, masks.spatial)
-            if found
-        ]
-        return (*scores, *attentions)
-
-    def _in_stream(self, joints: Tensor) -> Tensor:
-        make: dict[str, Callable[[], Tensor]] = {
-            'j': lambda: joints,
-            'b': lambda: joints - joints.index_select(3, self.parents),
-            'jm': lambda: _motion(joints),
-            'bm': lambda: _motion(joints - joints.index_select(3, self.parents)),
-        }
-        made = [make[part]() for part in self.stream]
-        return made[0] if len(made) == 1 else torch.cat(made, -1)
-
-
-def stream_is_inside(model: TrainedModel) -> bool:
-    """Whether bones and motion can be formed in the network of the joints that it gets.
-
-    They cannot where a step samples frames between motion and the network, and where joints have a
-    confidence, which is averaged, not subtracted.
-    """
-    names = [step_name(step) for step in model.steps]
-    if model.network.backbone.input_shape[2] != 3 * len(parse_stream(model.stream)) or model.skeleton.flat:
-        return model.stream == 'j'
-    after = names[names.index('SkeletonStream') :] if 'SkeletonStream' in names else names
-    return 'm' not in model.stream or not set(SAMPLING) & set(after)
+    """The network can't be written as a file, or the file does not answer what the model answers."""
 
 
 def export(source: Any, target: str | Path) -> dict[str, Any]:
-    """Write a trained model as one file, and check that it answers what the model answers.
+    """Write a trained model as one ONNX file, if it answers what the model answers.
 
     Args:
         source: what :func:`~mmdualhead.apis.trained.load_trained` takes, a checkpoint for example.
-        target: the file, ``.onnx`` or ``.pt2``. Clips and frames of its input ``keypoint`` are free.
+        target: the file, ``.onnx``.
 
     Returns:
-        ``nodes`` of the graph, the largest ``difference`` of an output, and the seconds that the fused model
-        (``torch``) and the file (``file``) take for one clip.
+        ``nodes`` of the graph, the largest ``difference`` of an output, and the median seconds that the
+        fused model (``torch``, without pipeline) and the file (``file``) take for a recording of 100 frames.
 
     Raises:
         ValueError: another suffix.
-        ModelError: the model cannot be exported.
-        ExportError: an output differs by more than 1e-4; nothing is written.
+        FileExistsError: the file is there.
+        ImportError: onnx or onnxruntime is not installed.
+        ModelError: it is not a model, or not one that can be exported.
+        ExportError: its layers can't be exported, or an output differs by more than 1e-4.
+        OSError: the file can't be written.
     """
     target = Path(target)
-    if target.suffix not in FORMATS:
-        raise ValueError(f'{target} ends with {target.suffix!r}; known formats: {", ".join(FORMATS)}')
+    if target.suffix != SUFFIX:
+        raise ValueError(f'{target} ends with {target.suffix!r}, expected {SUFFIX}')
+    if target.exists():
+        raise FileExistsError(f'{target} is there already')
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ImportError(f'{" and ".join(missing)} not installed: pip install "mmdualhead[export]"')
     model = load_trained(source, device='cpu')
     network = ExportedNetwork(model).eval()
-    part = target.with_name(f'.{target.stem}.part{target.suffix}')
     try:
-        nodes = _write(network, part, metadata(model, network))
-        run = open_exported(part)
-        difference = largest_difference(network, run)
-        if not difference <= TOLERANCE:
-            raise ExportError(
-                f'{target}: outputs differ from the model by {difference:.2g}; nothing is written'
-            )
-        clip = _batch(network, 1, 100)
-        seconds = {'torch': _seconds(lambda: network(clip)), 'file': _seconds(lambda: run(clip.numpy()))}
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+        content, nodes = write(network, metadata(model, network))
+        run = open_exported(content)
+        difference = largest_difference(model, network, run)
+    except OSError:
+        raise
+    except Exception as error:  # whatever PyTorch's exporter and onnxruntime make of layers of a user's own
+        reason = str(error).strip().partition('\n')[0]
+        raise ExportError(f'{model.source} cannot be exported: {reason}') from error
+    if not difference <= TOLERANCE:
+        raise ExportError(f'{target}: outputs differ from the model by {difference:.2g}; nothing is written')
+    seconds = latency(model, network, run)
+    with atomic_write(target) as file:
+        file.write(content)
     return dict(nodes=nodes, difference=difference, **seconds)
 
 
 def metadata(model: TrainedModel, network: ExportedNetwork) -> dict[str, str]:
-    """What the file says of itself; values that are no text are JSON."""
-    skeleton = model.skeleton
+    """What the file says of itself: layout and stream as text, all else as JSON."""
+    plan = network.plan
     told = dict(
         classes=list(model.classes),
-        num_person=network.network.backbone.input_shape[0],
-        joints=skeleton.num_joints,
-        parents=np.asarray(skeleton.parents).tolist(),
-        center=skeleton.center,
-        up=skeleton.up,
-        across=skeleton.across,
-        outputs=list(network.outputs),
-        stream_inside=stream_is_inside(model),
-        normalized=any(step_name(step) == 'NormalizeSkeleton3D' for step in model.steps),
+        joints=list(model.skeleton.joints),
+        parents=list(map(int, model.skeleton.parents)),
+        num_person=network.num_person,
+        channels=network.input_joints[1],
+        raw=plan.raw,
+        sampling=plan.sampling,
+        drops=plan.drops,
+        pixels=plan.pixels,
         steps=[repr(step) for step in model.steps],
     )
-    return {'layout': skeleton.name, 'stream': model.stream, **{k: json.dumps(v) for k, v in told.items()}}
+    text = {key: json.dumps(value) for key, value in told.items()}
+    return {'layout': model.skeleton.name, 'stream': model.stream, **text}
 
 
-def largest_difference(network: ExportedNetwork, run: Callable[[np.ndarray], Sequence[np.ndarray]]) -> float:
-    """Between the network's outputs and those of a file, over several batches, lengths and persons."""
-    worst = 0.0
-    for clips, frames in CHECKED:
-        x = _batch(network, clips, frames)
-        with torch.no_grad():
-            expected = network(x)
-        for ours, theirs in zip(expected, run(x.numpy()), strict=True):
-            worst = max(worst, float(np.abs(ours.numpy() - theirs).max()))
-    return worst
-
-
-def open_exported(path: Path) -> Callable[[np.ndarray], Sequence[np.ndarray]]:
-    """The function that a file holds."""
-    if path.suffix == '.pt2':
-        program = torch.export.load(path).module()
-        return lambda x: [y.numpy() for y in program(torch.from_numpy(x))]
+@torch.no_grad()
+def write(network: ExportedNetwork, told: Mapping[str, str]) -> tuple[bytes, int]:
+    """The content of the file, and the nodes of its graph."""
+    import onnx
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
+    axes = INPUTS | {name: OUTPUTS.get(name, {0: 'recordings'}) for name in network.outputs}
+    # Above torch 2.4 the default is another exporter, whose graphs are larger and take minutes.
+    chosen = {'dynamo': False} if 'dynamo' in inspect.signature(torch.onnx.export).parameters else {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder, 'model.onnx'))
+        with standard_operations(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of deprecation, and of sizes that are constants on purpose
+            torch.onnx.export(
+                network,
+                tuple(map(torch.from_numpy, batch(network, 2, 2, 16))),
+                path,
+                input_names=list(INPUTS),
+                output_names=list(network.outputs),
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                **chosen,
+            )
+        model = onnx.load(path)
+        fix_shapes(model, *(batch(network, *sizes) for sizes in PROBED))
+        onnx.save(model, path)
+        # Constants are folded, and what does nothing is left out; all operators stay ONNX's own.
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = path
+        _session(path, options)
+        model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(told))
+    return model.SerializeToString(), len(model.graph.node)
+
+
+def fix_shapes(model: Any, one: Batch, other: Batch) -> None:
+    """Give reshapes constant shapes, instead of the arithmetic with sizes that is half of a traced graph.
+
+    Each size of a result is a number, or that of the same axis of what is reshaped, or the only other one.
+
+    Args:
+        model: changed in place.
+        one, other: batches that differ in all sizes that are free.
+    """
+    import onnx
+
+    reshapes = [node for node in model.graph.node if node.op_type == 'Reshape']
+    names = list(dict.fromkeys(name for node in reshapes for name in (node.input[0], node.output[0])))
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    probe.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, names))
+    run = open_exported(probe.SerializeToString())
+    sizes = {
+        name: list(zip(a.shape, b.shape, strict=True))
+        for name, a, b in zip(names, run(*one), run(*other), strict=True)
+    }
+    for node in reshapes:
+        before, after = sizes[node.input[0]], sizes[node.output[0]]
+        same = zip_longest(before[: len(after)], after)
+        shape = [size[0] if size[0] == size[1] else 0 if size == old else -1 for old, size in same]
+        if shape.count(-1) < 2:
+            name = f'{node.output[0]}_shape'
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(shape, np.int64), name))
+            node.input[1] = name
+
+    needed = {output.name for output in model.graph.output}
+    for node in reversed(list(model.graph.node)):  # in the order of computation
+        if needed.isdisjoint(node.output):
+            model.graph.node.remove(node)
+        else:
+            needed.update(node.input)
+
+
+def open_exported(content: bytes) -> Run:
+    """The function that a file holds."""
+    import onnxruntime
+
+    session = _session(content, onnxruntime.SessionOptions())
+    return lambda joints, frames: session.run(None, dict(joints=joints, frames=frames))
+
+
+def _session(content: str | bytes, options: Any) -> Any:
+    import onnxruntime
+
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-    return lambda x: session.run(None, {'keypoint': x})
+    options.log_severity_level = SILENT
+    return onnxruntime.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 
 @torch.no_grad()
-def _write(network: ExportedNetwork, path: Path, told: dict[str, str]) -> int:
-    """Write the file; returns the nodes of its graph."""
-    x = _batch(network, *CHECKED[1])
-    free = ({0: torch.export.Dim('clips', min=1), 2: torch.export.Dim('frames', min=9)},)
-    with standard_operations():
-        program = torch.export.export(
-            network, (x,), dynamic_shapes=free, strict=False, prefer_deferred_runtime_asserts_over_guards=True
+def largest_difference(model: TrainedModel, network: ExportedNetwork, run: Run) -> float:
+    """Between the outputs of a file and of PyTorch, over several numbers of recordings, persons and frames.
+
+    In PyTorch, recordings pass the model's own pipeline and the network as it was trained; and for samples
+    that this pipeline does not draw, the exported network.
+    """
+    batches = [batch(network, *sizes) for sizes in PROBED]
+    pairs = [(network(*map(torch.from_numpy, one)), run(*one)) for one in batches]
+    for clips, persons, frames in CHECKED:
+        one = batch(network, clips, min(persons, network.num_person), frames)
+        packed, taken = behind_pipeline(model, network, *one)
+        pairs.append((answers(model, network, packed), run(*taken)))
+    differences = [
+        np.abs(np.asarray(ours) - theirs).max()
+        for expected, found in pairs
+        for ours, theirs in zip(expected, found, strict=True)
+    ]
+    return float(np.max(differences))  # NaN if one of them is
+
+
+def behind_pipeline(
+    model: TrainedModel, network: ExportedNetwork, joints: np.ndarray, frames: np.ndarray
+) -> tuple[list[dict[str, Any]], Batch]:
+    """What the network takes of recordings, and what the file takes of them."""
+    annotations = [
+        dict(
+            frame_dir='random',
+            label=-1,
+            # In a picture of 2 x 2 pixels, whose middle is (1, 1), these are what comes out.
+            keypoint=keypoint + np.float32([1, 1, 0]) if network.plan.pixels else keypoint,
+            total_frames=keypoint.shape[1],
+            start_index=0,
+            modality='Pose',
+            img_shape=(2, 2),
         )
-        program = program.run_decompositions({})
-        if path.suffix == '.pt2':
-            torch.export.save(program, path, extra_files={'metadata.json': json.dumps(told)})
-            return sum(node.op == 'call_function' for node in program.graph.nodes)
-        written = torch.onnx.export(
-            program,
-            input_names=['keypoint'],
-            output_names=list(network.outputs),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    written.model.metadata_props.update(told)
-    written.save(str(path), external_data=False)
-    return sum(1 for _ in written.model.graph)
+        for keypoint in joints
+    ]
+    packed = [run_steps(model.steps, annotation)[0] for annotation in annotations]
+    if network.plan.raw:
+        return packed, (joints, frames)
+    samples = np.concatenate([one['inputs'] for one in packed])
+    packed = [{**one, 'inputs': sample[None]} for one in packed for sample in one['inputs']]
+    return packed, (samples, np.tile(np.arange(samples.shape[2]), (len(samples), 1, 1)))
 
 
-def _batch(network: ExportedNetwork, clips: int, frames: int) -> Tensor:
-    """Random joints; every second clip lacks its last person."""
-    persons = network.network.backbone.input_shape[0]
-    random = np.random.default_rng(clips).standard_normal((clips, persons, frames, *network.input_joints))
-    random[1::2, 1:] = 0
-    return torch.from_numpy(random.astype(np.float32))
-
-
-def _motion(x: Tensor) -> Tensor:
-    return torch.cat([x[:, :, 1:] - x[:, :, :-1], torch.zeros_like(x[:, :, :1])], 2)
+def answers(
+    model: TrainedModel, network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]
+) -> list[np.ndarray]:
+    """The outputs of :class:`ExportedNetwork`, as a test of the model computes them."""
+    inputs = np.stack([one['inputs'] for one in packed])
+    with recorded(model.network) as masks:
+        samples = model.network.test_step(pseudo_collate(packed))
+    scores = [head_scores(sample) for sample in samples]
+    present = inputs.any((3, 4, 5))
+    attentions = (masks.when(present, inputs.shape[3]), masks.where(present))
+    stacked = [np.stack([score[head] for score in scores]) for head in (FUSED, *network.heads)]
+    return [*stacked, *(mask for mask in attentions if mask is not None)]
 
 
 @torch.no_grad()
-def _seconds(call: Callable[[], object], repeats: int = 5) -> float:
-    """The median of several calls."""
-    call()
-    taken = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        taken.append(time.perf_counter() - start)
-    return sorted(taken)[repeats // 2]
+def latency(model: TrainedModel, network: ExportedNetwork, run: Run, repeats: int = 7) -> dict[str, float]:
+    """Median seconds for a recording of 100 frames, of the fused model and of the file, in turns."""
+    packed, taken = behind_pipeline(model, network, *batch(network, 1, network.num_person, 100))
+    fused, inputs = fuse(model.network), torch.stack([one['inputs'] for one in packed])
+    calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 1):  # the first does not count
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
+
+
+def batch(
+    network: ExportedNetwork, clips: int, persons: int, frames: int, samples: int = 0, length: int = 0
+) -> Batch:
+    """Random walks of joints, and samples as the pipeline draws them, or of any number and length.
+
+    Every second recording lacks its last person, each other one its first person in the first frames.
+    """
+    random = np.random.default_rng(clips)
+    shape = (clips, persons, frames, *network.input_joints)
+    joints = random.normal(0, 0.3, (*shape[:2], 1, *shape[3:])) + random.normal(0, 0.02, shape).cumsum(2)
+    if persons > 1:
+        joints[1::2, -1] = 0
+        joints[::2, 0, : frames // 3] = 0
+    drawn = np.tile(network.plan.frames(frames), (clips, 1, 1))
+    if samples:
+        drawn = np.arange(clips * samples * length).reshape(clips, samples, length) % frames
+    return joints.astype(np.float32), drawn

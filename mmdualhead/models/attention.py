@@ -10,9 +10,10 @@ An attention of one's own is a registered module called with ``(x, source)``. It
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
+
+from .ops import stretch
 
 TEMPORAL_KERNEL = 9
 
@@ -57,7 +58,7 @@ class TemporalAttention(nn.Module):
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         mask = self.mask(source)
         if mask.shape[2] != x.shape[2]:
-            mask = F.interpolate(mask, size=x.shape[2])
+            mask = stretch(mask, x)
         return x + x * mask.unsqueeze(3)
 
 

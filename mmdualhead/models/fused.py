@@ -262,7 +262,8 @@ class FusedTCN(nn.Module):
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
         # One by one, so that each is added while it is in the cache.
         branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
-        return self.activation(add_to_channels(self.rest(strided), chain(branches, [pooled], plain)))
+        parts = chain(branches, [pooled], plain)
+        return self.activation(add_to_channels(self.rest(strided), parts, self.width))
 
 
 def _merged(shortcut: nn.Sequential, plain: nn.Conv2d) -> nn.Conv2d:

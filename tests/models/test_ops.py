@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdualhead.models.ops import (
+    add_to_channels,
     batched,
     cpu,
     mix_and_collapse,
     set_budget,
     standard_operations,
+    stretch,
     window_product,
 )
 from tests.models.kernels import Kernels
@@ -175,3 +177,20 @@ def test_flops_of_an_operation_are_those_of_its_kernel(window):
         with FlopCounterMode(display=False) as inside, Kernels():
             call()
         assert whole.get_total_flops() == inside.get_total_flops() > 0
+
+
+@pytest.mark.parametrize(('length', 'frames'), [(1, 1), (4, 4), (4, 7), (13, 50), (25, 49), (7, 100)])
+def test_stretching_is_interpolation(length, frames):
+    mask, x = torch.rand(2, 1, length), torch.rand(2, 3, frames, 5)
+    expected = stretch(mask, x)
+    with standard_operations():
+        torch.testing.assert_close(stretch(mask, x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('count', [2, 3])
+def test_channels_are_added(count):
+    x, parts = torch.rand(2, 6, 4, 5), [torch.rand(2, 2, 4, 5) for _ in range(count)]
+    expected = x + torch.cat([*parts, *[torch.zeros(2, 2, 4, 5)] * (3 - count)], 1)
+    with standard_operations():
+        torch.testing.assert_close(add_to_channels(x, parts, 2), expected, rtol=0, atol=0)
+    torch.testing.assert_close(add_to_channels(x, parts, 2), expected, rtol=0, atol=0)

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.library import CustomOpDef, custom_op, register_autograd
 from torch.utils.flop_counter import register_flop_formula
@@ -24,7 +25,14 @@ from torch.utils.flop_counter import register_flop_formula
 from . import batched, cpu, plain
 from .batched import set_budget
 
-__all__ = ['add_to_channels', 'mix_and_collapse', 'set_budget', 'standard_operations', 'window_product']
+__all__ = [
+    'add_to_channels',
+    'mix_and_collapse',
+    'set_budget',
+    'standard_operations',
+    'stretch',
+    'window_product',
+]
 
 _standard = False
 
@@ -75,23 +83,27 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     return operation(_cast(x), weight, bias, collapse, shift)
 
 
-def add_to_channels(x: Tensor, parts: Iterable[Tensor]) -> Tensor:
+def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
     """Add tensors, one after the other, to the channels from the first on; x is overwritten.
 
     Args:
         x: (N, C, T, V).
-        parts: (N, D, T, V) each; together they have at most C channels.
+        parts: (N, D, T, V) each.
+        width: D.
 
     Returns:
         The sum (N, C, T, V).
     """
     if _traced():
-        return plain.add_to_channels(x, list(parts))
-    done = 0
-    for part in parts:
-        x[:, done : done + part.shape[1]] += part
-        done += part.shape[1]
+        return plain.add_to_channels(x, list(parts), width)
+    for slot, part in zip(x.split(width, 1), parts, strict=False):
+        slot += part
     return x
+
+
+def stretch(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask (N, 1, T') for the frames of x (N, C, T, V), each of which takes that of the nearest moment."""
+    return plain.stretch(mask, x) if _traced() else F.interpolate(mask, size=x.shape[2])
 
 
 @contextmanager

@@ -38,8 +38,19 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     return F.linear(features.unflatten(1, (-1, window)).flatten(2), collapse, shift)
 
 
-def add_to_channels(x: Tensor, parts: Sequence[Tensor]) -> Tensor:
+def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
     """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x stays as it is."""
+    end = width * len(parts)
+    rest = x.split(width, 1)[len(parts) :]
     added = torch.cat(list(parts), 1)
-    first, rest = x.tensor_split([added.shape[1]], 1)
-    return torch.cat([first + added, rest], 1) if rest.shape[1] else x + added
+    return torch.cat([x[:, :end] + added, *rest], 1) if rest else x + added
+
+
+def stretch(mask: Tensor, x: Tensor) -> Tensor:
+    """Arguments and result are :func:`~mmdualhead.models.ops.stretch`'s.
+
+    Frames are counted by adding up ones, because exporters take a size that is read for constant.
+    """
+    ones, ones_of_mask = x[0, 0, :, 0] * 0 + 1, mask[0, 0] * 0 + 1
+    index = (ones.cumsum(0) - 1) * (ones_of_mask.sum() / ones.sum())
+    return mask.index_select(2, index.long())

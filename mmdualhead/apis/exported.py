@@ -1,0 +1,246 @@
+"""A trained model and what of its pipeline can be computed with it, as one function without branches on data.
+
+N recordings, S samples of each, P persons in a recording and M in the network, T frames of a recording and T'
+of a sample, V joints, C coordinates, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmaction.models import GCNHead
+from torch import Tensor, nn
+
+from mmdualhead.apis.attended import Masks, recorded
+from mmdualhead.apis.trained import ModelError, TrainedModel
+from mmdualhead.datasets.pipelines import GEN_SKE_FEATS, STREAM_STEPS, step_name
+from mmdualhead.datasets.transforms.normalize import PRESENT, TINY, X_AXIS, Z_AXIS
+from mmdualhead.datasets.transforms.sampling import fixed_indices
+from mmdualhead.datasets.transforms.streams import parse_stream
+from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.models.fused import can_fuse, fuse
+from mmdualhead.models.norm import affine
+from mmdualhead.skeletons import Skeleton
+
+NORMALIZING = {'NormalizeSkeleton3D': 'empty', 'PreNormalize3D': 'without main person'}
+"""Steps that center and turn, and the frames that they drop."""
+SAMPLING = ('ReplayPad', 'UniformSampleClips', 'UniformSampleFrames')
+OTHERS = ('PreNormalize2D', 'PoseDecode', 'FormatGCNInput', 'FormatSkeletonInput', 'PackActionInputs')
+
+
+class Plan(NamedTuple):
+    """What a model's pipeline does in the file and outside.
+
+    Attributes:
+        raw: whether the file takes joints as they were recorded; if not, it takes what the pipeline gives,
+            a sample as a recording.
+        normalizes: the file centers and turns.
+        stream: what the file forms of the joints.
+        samples_first: frames are sampled before the stream is formed, not after.
+        sampling: outside, how frames are sampled: ``length`` of a clip that is played again until it is
+            full, or ``clip_len``, ``num_clips`` and ``seed`` of uniform samples, or nothing.
+        drops: outside, frames to leave out: ``'empty'``, ``'without main person'`` or None.
+        pixels: outside, joints in pixels are brought into [-1, 1].
+    """
+
+    raw: bool
+    normalizes: bool = False
+    stream: tuple[str, ...] = ('j',)
+    samples_first: bool = True
+    sampling: Mapping[str, int] = {}
+    drops: str | None = None
+    pixels: bool = False
+
+    @classmethod
+    def of(cls, model: TrainedModel) -> Plan:
+        """Read a model's test pipeline; a step or a stream of a user's own leaves all of it outside."""
+        steps = {step_name(step): step for step in model.steps}
+        sampling = [name for name in steps if name in SAMPLING]
+        normalizing = [name for name in steps if name in NORMALIZING]
+        known = {*NORMALIZING, *SAMPLING, *STREAM_STEPS, *OTHERS}
+        parts = parse_stream(model.stream)
+        if (
+            not known >= {*steps}
+            or not {*parts} <= GEN_SKE_FEATS
+            or max(len(sampling), len(normalizing)) > 1
+            or ('PreNormalize3D' in steps and model.skeleton.num_joints != 25)
+        ):
+            return cls(raw=False)
+        order = [name for name in steps if name in (*SAMPLING, *STREAM_STEPS)]
+        keys = ('length', 'clip_len', 'num_clips', 'seed')
+        told = [(key, getattr(steps[name], key, None)) for name in sampling for key in keys]
+        return cls(
+            raw=True,
+            normalizes=bool(normalizing),
+            stream=parts,
+            samples_first=order[:1] == sampling,
+            sampling={key: value for key, value in told if value is not None},
+            drops=next((NORMALIZING[name] for name in normalizing), None),
+            pixels='PreNormalize2D' in steps,
+        )
+
+    def frames(self, total: int) -> np.ndarray:
+        """Which of T frames the samples see, (S, T')."""
+        if 'clip_len' in self.sampling:
+            return fixed_indices(total, **self.sampling).reshape(self.sampling['num_clips'], -1)
+        return np.arange(self.sampling.get('length', total))[None] % total
+
+
+class Normalize(nn.Module):
+    """:func:`~mmdualhead.datasets.transforms.normalize.normalize_clip` of a batch, but no frame is dropped:
+    (N, P, T, V, 3) -> the same, main persons first.
+    """
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        super().__init__()
+        self.center = skeleton.center
+        # Joints from and to, the axis that this is turned onto, and another for half turns.
+        self.axes = [(*skeleton.up, 'z', 'x')] if skeleton.up else []
+        self.axes += [(*reversed(skeleton.across), 'x', 'z')] if skeleton.across else []
+        for name, axis in (('x', X_AXIS), ('z', Z_AXIS)):
+            self.register_buffer(name, torch.as_tensor(axis, dtype=torch.float32))
+        # (u @ crossing)[3 * i + j] is the matrix that forms the cross product of u with a vector.
+        crossing = np.cross(np.eye(3)[:, None], np.eye(3)[None]).transpose(0, 2, 1).reshape(3, 9)
+        self.register_buffer('crossing', torch.as_tensor(crossing, dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, persons, frames, joints, _ = x.shape
+        present = x.abs().flatten(3).amax(3) > PRESENT
+        main = present.int().sum(2).argmax(1, keepdim=True)
+        # The main person changes places with those before it, who move up.
+        place = torch.arange(persons)
+        order = torch.where(place == 0, main, place - (place <= main).long())
+        first = present.flatten(0, 1).index_select(0, _rows(main, persons)).int().argmax(1, keepdim=True)
+        x = x.flatten(0, 1).index_select(0, _rows(order, persons))
+        reference = x.flatten(0, 1).index_select(0, _rows(first, persons * frames))
+
+        center = reference[:, self.center : self.center + 1]
+        reference = (reference - center) * _there(reference)
+        turn = torch.eye(3)
+        for tail, head, axis, spare in self.axes:
+            vector = (turn @ (reference[:, head] - reference[:, tail])[:, :, None]).squeeze(2)
+            turn = self.rotation_onto(vector, getattr(self, axis), getattr(self, spare)) @ turn
+        x = x.unflatten(0, (-1, persons)).flatten(1, 3)
+        return (((x - center) * _there(x)) @ turn.transpose(-1, -2)).unflatten(1, (persons, -1, joints))
+
+    def rotation_onto(self, vector: Tensor, axis: Tensor, spare: Tensor) -> Tensor:
+        """The rotations that turn vectors (N, 3) onto an axis by the shortest way (Rodrigues), (N, 3, 3)."""
+        unit = vector / vector.norm(dim=1, keepdim=True).clamp(min=TINY)
+        normal = ((unit @ self.crossing).unflatten(1, (3, 3)) @ axis[:, None]).squeeze(2)
+        cosine, sine = (unit @ axis)[:, None, None], normal.norm(dim=1)[:, None, None]
+        normal = torch.where(sine[:, 0] < TINY, spare, normal / sine[:, 0].clamp(min=TINY))
+        cross = (normal @ self.crossing).unflatten(1, (3, 3))
+        along = normal[:, :, None] * normal[:, None]
+        turn = cosine * torch.eye(3) + sine * cross + (1 - cosine) * along
+        return torch.where(vector.abs().sum(1)[:, None, None] < TINY, torch.eye(3), turn)
+
+
+class ExportedNetwork(nn.Module):
+    """A trained model as one function of joints, without branches on data.
+
+    Args:
+        model: a DualHead-Net, or MS-G3D.
+
+    Shape:
+        joints (N, P, T, V, C), and the frames that each sample sees, (N, S, T') integers -> a tuple in the
+        order of :attr:`outputs`: the probabilities of the fused score and of each head, (N, K), means over
+        samples; and, as far as the model has them, the attentions, means over blocks and the persons
+        present: of the samples' frames (N, S, T') and of joints (N, V).
+
+    Raises:
+        ModelError: it is another network.
+    """
+
+    def __init__(self, model: TrainedModel) -> None:
+        super().__init__()
+        network = model.network
+        heads = tuple(getattr(network, 'heads', ()))
+        if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
+            raise ModelError(f'{model.source}: only DualHead-Net and MS-G3D can be exported')
+        self.network = fuse(network).recognizer.cpu()
+        self.plan = Plan.of(model)
+        self.normalize = Normalize(model.skeleton) if self.plan.normalizes else nn.Identity()
+        self.num_person, joints, channels = self.network.backbone.input_shape
+        self.input_joints = (joints, channels // len(self.plan.stream))
+        self.scored = model.skeleton.flat and self.input_joints[1] == 3
+        norm = self.network.backbone.data_norm
+        for name, values in zip(
+            ('scale', 'shift'), affine(norm, norm.running_mean, norm.running_var), strict=True
+        ):
+            self.register_buffer(name, values.view(self.network.backbone.input_shape))
+        self.register_buffer('parents', torch.as_tensor(np.asarray(model.skeleton.parents)))
+        self.heads = heads
+        with torch.no_grad(), recorded(self.network) as masks:
+            self._logits(torch.zeros(1, 16, *self.network.backbone.input_shape))
+        attentions = (('frame_attention', masks.temporal), ('joint_attention', masks.spatial))
+        scores = [f'{name}_score' for name in (FUSED, *self.heads)]
+        self.outputs = (*scores, *(name for name, found in attentions if found))
+
+    def forward(self, joints: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
+        # Sizes are read from the inputs alone: of anything else the exporter may take one for constant.
+        total, length = joints.shape[2], frames.shape[2]
+        x = self.normalize(joints).transpose(1, 2)
+        x = x if self.plan.samples_first else self._form(x)
+        x = x.flatten(0, 1).index_select(0, _rows(frames.flatten(1), total)).unflatten(0, (-1, length))
+        x = self._form(x) if self.plan.samples_first else x
+        x = torch.cat([x, *[x[:, :, :1] * 0] * self.num_person], 2)[:, :, : self.num_person]
+        with recorded(self.network) as masks:
+            logits = self._logits(x)
+        scores = [y.softmax(-1) for y in logits]
+        if self.heads:
+            scores = [self.network.cls_head.fuse(logits), *scores]
+        samples = frames.shape[1]
+        means = [y.unflatten(0, (-1, samples)).mean(1) for y in scores]
+        return (*means, *_attentions(masks, x, samples, length))
+
+    def _logits(self, x: Tensor) -> Sequence[Tensor]:
+        """Of each head, from what the network takes, frames before persons: (N * S, T', M, V, C)."""
+        x = (x * self.scale + self.shift).permute(0, 2, 4, 1, 3).flatten(0, 1)
+        if not self.heads:  # as GCNHead does, which reads sizes
+            pooled = self._by_clip(self.network.backbone.blocks(x)).mean((3, 4)).mean(1)
+            return [self.network.cls_head.fc(pooled)]
+        features = self.network.person_features(x)
+        return self.network.cls_head({head: self._by_clip(maps) for head, maps in features.items()})
+
+    def _by_clip(self, maps: Tensor) -> Tensor:
+        return maps.unflatten(0, (-1, self.num_person))
+
+    def _form(self, joints: Tensor) -> Tensor:
+        """The stream of joints (N, T, P, V, C)."""
+        bones = self._difference(joints, joints.index_select(3, self.parents))
+        made = dict(j=joints, b=bones, jm=self._motion(joints), bm=self._motion(bones))
+        return torch.cat([made[part] for part in self.plan.stream], -1)
+
+    def _motion(self, x: Tensor) -> Tensor:
+        return torch.cat([self._difference(x[:, 1:], x[:, :-1]), x[:, :1] * 0], 1)
+
+    def _difference(self, x: Tensor, start: Tensor) -> Tensor:
+        """``x - start``, but the mean of confidences."""
+        if not self.scored:
+            return x - start
+        return torch.cat([(x - start)[..., :2], (x + start)[..., 2:] / 2], -1)
+
+
+def _there(x: Tensor) -> Tensor:
+    """Joints that are not missing (..., V, 1), 1 or 0."""
+    return (x.abs().amax(-1, keepdim=True) > 0).to(x.dtype)
+
+
+def _rows(index: Tensor, total: int) -> Tensor:
+    """From an index into each clip (N, I), of T rows, that into the rows of all clips (N * I,)."""
+    return (index + total * torch.arange(index.shape[0])[:, None]).flatten()
+
+
+def _attentions(masks: Masks, x: Tensor, samples: int, length: int) -> Iterable[Tensor]:
+    """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints over samples, too."""
+    present = (x.abs().flatten(3).amax(3).amax(1) > 0).to(x.dtype)
+    shares = (present / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
+    stretched = [nn.functional.interpolate(mask, size=length, mode='linear') for mask in masks.temporal]
+    for found, over_samples in ((stretched, False), (masks.spatial, True)):
+        if found:
+            mean = sum(found).unflatten(0, (-1, x.shape[2])).squeeze(2) / len(found)
+            mean = (mean * shares).sum(1).unflatten(0, (-1, samples))
+            yield mean.mean(1) if over_samples else mean

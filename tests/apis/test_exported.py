@@ -1,0 +1,106 @@
+"""The exported function of joints is the model behind its own pipeline, whatever that forms and samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmdualhead.apis.export import largest_difference
+from mmdualhead.apis.exported import ExportedNetwork, Normalize
+from mmdualhead.apis.trained import ModelError, load_trained
+from mmdualhead.datasets.pipelines import with_stream
+from mmdualhead.datasets.transforms.normalize import normalize_clip
+from mmdualhead.datasets.transforms.streams import STREAMS, register_stream
+from mmdualhead.skeletons import get_skeleton
+from tests.apis.trained import save_trained, small_config
+
+
+def shortened(name: str) -> Config:
+    """A small config, also where MMAction2's step samples."""
+    config = small_config(name)
+    for step in config.test_pipeline:
+        if step['type'] == 'UniformSampleFrames':
+            step.update(num_clips=2, clip_len=16)
+    return config
+
+
+def difference(path, config) -> tuple[ExportedNetwork, float]:
+    """Of a small model's exported form and the model, both in PyTorch."""
+    model = load_trained(save_trained(path, config), device='cpu')
+    network = ExportedNetwork(model).eval()
+    run = lambda *batch: [y.numpy() for y in network(*map(torch.from_numpy, batch))]  # noqa: E731
+    return network, largest_difference(model, network, run)
+
+
+@pytest.mark.parametrize(
+    ('name', 'normalizes', 'samples_first'),
+    [
+        ('dualhead_ntu60_xsub_j', True, True),
+        ('dualhead_ntu60_xsub_bm', True, True),
+        ('dualhead_utd_mhad_b', True, False),
+        ('dualhead_utd_mhad_jm', True, False),
+        ('dualhead_ntu60_xsub_2d_bm', False, False),
+        ('dualhead_kinetics_b', False, True),
+    ],
+)
+def test_it_is_the_model_behind_its_pipeline(tmp_path, name, normalizes, samples_first):
+    network, worst = difference(tmp_path / 'model.pth', shortened(name))
+    assert network.plan.raw
+    assert (network.plan.normalizes, network.plan.samples_first) == (normalizes, samples_first)
+    assert worst < 1e-5
+
+
+def test_mmaction2s_normalization(tmp_path):
+    config = shortened('dualhead_ntu60_xsub_u100_jm')
+    assert config.test_pipeline[0]['type'] == 'PreNormalize3D'
+    network, worst = difference(tmp_path / 'model.pth', config)
+    assert network.plan.drops == 'without main person'
+    assert worst < 1e-5
+
+
+def test_several_streams_at_once(tmp_path):
+    config = small_config()
+    *_, config.test_pipeline = with_stream(config, 'j+bm')
+    config.model.backbone.in_channels = 6
+    network, worst = difference(tmp_path / 'model.pth', config)
+    assert network.input_joints == (20, 3)
+    assert worst < 1e-5
+
+
+def test_a_stream_of_ones_own_is_formed_outside(tmp_path, monkeypatch):
+    monkeypatch.setitem(STREAMS, 'twice', STREAMS['j'])  # so that it is taken out again
+    del STREAMS['twice']
+    register_stream('twice', 'twice the joints')(lambda keypoint, skeleton, scored: 2 * keypoint)  # noqa: ARG005
+    config = small_config()
+    *_, config.test_pipeline = with_stream(config, 'twice')
+    network, worst = difference(tmp_path / 'model.pth', config)
+    assert not network.plan.raw
+    assert worst < 1e-5
+
+
+@pytest.mark.parametrize('layout', ['nturgb+d', 'kinect_v1'])
+def test_normalization_is_the_packages(layout):
+    """Main person second, missing joints, a person who is upside down, one without a spine, and nobody."""
+    skeleton = get_skeleton(layout)
+    joints = np.random.default_rng(0).normal((0, 0, 3), 0.4, (5, 3, 11, skeleton.num_joints, 3))
+    joints[0, 0, :6] = 0
+    joints[0, 1, 0] = 0
+    joints[1, :, 2, 5] = 0
+    tail, head = skeleton.up
+    joints[2, 0, :, head] = joints[2, 0, :, tail] - (0, 0, 0.5)
+    joints[3, 0, :, head] = joints[3, 0, :, tail]
+    joints[4] = 0
+    found = Normalize(skeleton)(torch.tensor(joints, dtype=torch.float32)).numpy()
+    for clip, expected in zip(found, joints, strict=True):
+        np.testing.assert_allclose(clip, normalize_clip(expected, skeleton).keypoint, atol=1e-5)
+
+
+def test_other_networks_are_refused(tmp_path, checkpoint):
+    model = load_trained(checkpoint, device='cpu')
+    other = replace(model, network=torch.nn.Linear(2, 2), source=tmp_path / 'other.pth')
+    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net and MS-G3D'):
+        ExportedNetwork(other)
