@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
 from .build import build_part
+from .ops import set_budget
 
 
 @MODELS.register_module()
@@ -33,14 +34,16 @@ class STGCBackbone(BaseModule):
         dilations: of the MS-TCN branches.
         block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
         recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
+        window_memory: bytes that the largest intermediate of a windowed product may take on a GPU, in all
+            networks of the process (:func:`mmdualhead.models.ops.set_budget`); 1 GiB by default.
         init_cfg: see mmengine's ``BaseModule``.
 
     Shape:
         (N, M, T, V, C) -> (N, M, channels[-1], T', V).
 
     Raises:
-        ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or channels and
-            strides differ in number.
+        ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, channels and
+            strides differ in number, or ``window_memory`` is not positive.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class STGCBackbone(BaseModule):
         dilations: Sequence[int] = FINE_DILATIONS,
         block: Mapping[str, Any] = STGC_BLOCK,
         recompute: bool = False,
+        window_memory: int | None = None,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -61,6 +65,8 @@ class STGCBackbone(BaseModule):
             raise ValueError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
             )
+        if window_memory is not None:
+            set_budget(window_memory)
         graph = build_graph(graph_cfg)
         self.input_shape = (num_person, graph.num_joints, in_channels)
         self.out_channels = channels[-1]

@@ -27,6 +27,7 @@ from mmdualhead.models.layers import (
     NarrowGraphConv,
     NarrowMSG3D,
     gather_windows,
+    subsample,
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
@@ -77,6 +78,9 @@ class FusedRecognizer(BaseModel):
     What comes out for an empty person (zeros in all frames: most NTU clips have one person) depends on its
     place among the persons and on T alone, so it is computed once and kept.
 
+    Under ``torch.compile`` and ``torch.export`` all persons are computed, since a program without branches
+    can't skip some, and nothing notices that the weights have changed.
+
     Args:
         recognizer: in eval mode, its layers folded.
         weights: those of the model that it was made from.
@@ -111,7 +115,7 @@ class FusedRecognizer(BaseModel):
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Any, dict]:
         """See the recognizer's. By default the features that its classifier takes."""
-        if self._weights.have_changed():
+        if not torch.compiler.is_compiling() and self._weights.have_changed():
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
         x = inputs.flatten(0, 1)
         is_dual = isinstance(self.recognizer, DualHeadRecognizer)
@@ -124,7 +128,7 @@ class FusedRecognizer(BaseModel):
     def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
         """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
         there = x.ne(0).flatten(2).any(2)
-        if there.all():
+        if torch.compiler.is_compiling() or there.all():
             return self._all_persons(x)
         empty = self._empty_clip(x)
         maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
@@ -257,7 +261,7 @@ class FusedTCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
-        strided = x[:, :, :: self.stride]
+        strided = subsample(x, self.stride)
         plain = [self.plain(strided)] if self.plain else []
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
         # One by one, so that each is added while it is in the cache.

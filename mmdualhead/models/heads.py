@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
 from .build import build_part
+from .layers import subsample
 
 HEAD_CHANNELS = (192, 384)
 HEAD_STRIDES = (2, 2)
@@ -30,7 +31,7 @@ class Subsample(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, :: self.rate]
+        return subsample(x, self.rate)
 
     def extra_repr(self) -> str:
         return f'rate={self.rate}'

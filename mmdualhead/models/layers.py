@@ -285,7 +285,7 @@ class MSTCN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
-        strided = x[:, :, :: self.stride]
+        strided = subsample(x, self.stride)
         branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
         branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
         return self.activation(self.norm(torch.cat(branches, 1)) + self.shortcut(strided))
@@ -305,6 +305,15 @@ class MSTCN(nn.Module):
     @property
     def _projection(self) -> nn.Module | None:
         return self.shortcut[0] if isinstance(self.shortcut, nn.Sequential) else None
+
+
+def subsample(x: Tensor, rate: int) -> Tensor:
+    """Every ``rate``-th frame, eq. (4): (N, C, T, V) -> (N, C, ceil(T / rate), V)."""
+    if not torch.compiler.is_dynamo_compiling() or rate == 1:
+        return x[:, :, ::rate]
+    # A compiler makes two programs of it, for even T and for odd T, since only one view is channels_last.
+    frames = x.permute(0, 2, 3, 1)
+    return frames.flatten(2)[:, ::rate].contiguous().unflatten(2, frames.shape[2:]).permute(0, 3, 1, 2)
 
 
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:

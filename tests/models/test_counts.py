@@ -188,9 +188,10 @@ class TestKernels:
 class TestOtherDevices:
     """The kernels of a GPU, run here: a train step of the whole network."""
 
-    def step(self, device: ModuleType, clips: int) -> tuple[Kernels, list[Tensor]]:
+    def step(self, device: ModuleType, clips: int, **backbone: int) -> tuple[Kernels, list[Tensor]]:
         torch.manual_seed(0)
-        model = build(small_dualhead_config()).double().train()
+        config = small_dualhead_config(backbone=backbone)
+        model = build(config).double().train()
         x = torch.randn(32, 1, 2, 9, 5, 3, dtype=torch.float64)[:clips]
         with Kernels(device) as found:
             logits, _ = model(x, mode='tensor')
@@ -204,6 +205,13 @@ class TestOtherDevices:
     def test_kernels_do_not_grow_with_the_batch(self):
         few, many = (self.step(batched, clips)[0] for clips in (2, 32))
         assert few.counts == many.counts
+
+    def test_equal_with_little_memory(self, monkeypatch):
+        monkeypatch.setattr(batched, 'BUDGET', batched.BUDGET)
+        whole, expected = self.step(batched, 2)
+        parts, found = self.step(batched, 2, window_memory=20_000)
+        assert parts.counts.total() > whole.counts.total()
+        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
