@@ -5,14 +5,23 @@ The sizes differ from V, M, C and from one another, since a compiler takes equal
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from mmdualhead.datasets import synthetic
 from mmdualhead.models.fused import fuse
 from tests.models.networks import build, small_dualhead_config
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
+HEADS = ('coarse', 'fine')
+SHALLOW_HEAD = dict(channels=(24,), strides=(2,), windows=(3,), dilations=(1,))
 SIZES = [(4, 16), (6, 11), (7, 21)]
 
 
@@ -26,9 +35,8 @@ def fresh():
 
 def shallow_network() -> nn.Module:
     """One block in every part, with one window and one dilation."""
-    parts = dict(windows=(3,), dilations=(1,))
-    head = dict(channels=(24,), strides=(2,), **parts)
-    return build(small_dualhead_config(backbone=parts, heads=dict(coarse=head, fine=head)))
+    heads = dict.fromkeys(HEADS, SHALLOW_HEAD)
+    return build(small_dualhead_config(backbone=dict(windows=(3,), dilations=(1,)), heads=heads))
 
 
 def assert_one_program(model: nn.Module) -> None:
@@ -65,3 +73,38 @@ def test_a_fused_model_computes_empty_persons_too():
         x[:, :, 1] = 0
         compiled = torch.compile(model, backend='eager', fullgraph=True)
         torch.testing.assert_close(compiled(x, mode='tensor'), model(x, mode='tensor'), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize('option', [dict(backend='eager'), True], ids=['eager', 'inductor'])
+def test_mmengines_option_trains_to_the_same_weights(option, tmp_path, monkeypatch):
+    """``compile=True`` in a config, on the embedded data; inductor, the default, needs a C++ compiler."""
+    if option is True and not shutil.which('g++'):
+        pytest.skip('no C++ compiler')
+    monkeypatch.chdir(tmp_path)
+    data = synthetic.generate(subjects=2, repetitions=1)
+    synthetic.write(data, tmp_path / 'data' / 'skeleton' / 'synthetic.pkl')
+    plain, compiled = (trained_weights(option, tmp_path) for option in (False, option))
+    torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
+
+
+def trained_weights(option: bool | dict, folder: Path) -> Tensor:
+    """All weights after one epoch of the shallowest network."""
+    config = Config.fromfile(CONFIGS / 'quickstart_j.py')
+    config.merge_from_dict(
+        {
+            'work_dir': str(folder / 'run'),
+            'model.backbone.dilations': (1,),
+            **{f'model.heads.{name}.{key}': value for name in HEADS for key, value in SHALLOW_HEAD.items()},
+            'train_dataloader.num_workers': 0,
+            'train_dataloader.persistent_workers': False,
+            'train_dataloader.batch_size': 6,
+            'train_cfg.max_epochs': 1,
+            'train_cfg.val_begin': 2,
+            'randomness.seed': 0,
+            'compile': option,
+        }
+    )
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return torch.cat([parameter.detach().flatten() for parameter in runner.model.parameters()])

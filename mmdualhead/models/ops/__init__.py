@@ -153,6 +153,7 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
         ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
 
+    @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
     def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         grads = backward(grad, *ctx.saved_tensors, *ctx.numbers)
         return *grads, *(None for _ in ctx.numbers)
