@@ -288,8 +288,8 @@ class Store(Sequence):
         return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
 
     def _changed_clips(self) -> Iterator[str]:
-        for position, expected in enumerate(np.fromfile(self.path / 'crc.bin', '<u4').tolist()):
-            record = self.records[position]
+        checksums = np.fromfile(self.path / 'crc.bin', '<u4').tolist()
+        for position, (record, expected) in enumerate(zip(self.records, checksums, strict=True)):
             sizes = {name: int(size) for name, size in self._sizes(record).items()}
             parts = (self._read(name, size, int(record[name])) for name, size in sizes.items() if size)
             if _checksum(*parts) == expected:

@@ -56,7 +56,15 @@ def test_keypoints_that_are_no_array_of_four_dimensions(keypoint):
     assert list(malformed(keypoint=keypoint)) == ['keypoint']
 
 
+@pytest.mark.parametrize('name', [7, ['a'], b'a'])
+def test_names_that_are_no_strings(name):
+    assert malformed(frame_dir=name) == {'frame_dir': f'{name!r} ({type(name).__name__})'}
+    assert list(malformed(frame_dir=None, filename=name)) == ['frame_dir']
+    assert malformed(frame_dir=None, filename='a') == {}
+
+
 def test_shapes_that_disagree():
+    assert malformed(total_frames=None) == {}
     assert '7' in malformed(total_frames=7)['total_frames']
     assert '(1, 29, 25)' in malformed(keypoint_score=np.zeros((1, 29, 25)))['keypoint_score']
     assert '(1, 0, 25, 3)' in malformed(keypoint=np.zeros((1, 0, 25, 3)), total_frames=0)['keypoint']
@@ -126,7 +134,8 @@ def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
     for training, kept in ((True, 4), (False, 6)):
         report, usable = check(clips, training=training)
         assert not report.faults
-        assert [name for name, _ in report.notes[0].clips] == ['S001', 'S004']
+        assert report.notes[0].clips == (('S001', 'nobody, or all zero'), ('S004', 'nobody, or all zero'))
+        assert len(report.notes) == 1
         assert usable.sum() == kept
 
 
@@ -149,6 +158,16 @@ def test_outliers_are_said(factor):
     (note,) = check(clips)[0].notes
     assert note.clips[0][0] == 'S002'
     assert 'times as large' in note.clips[0][1]
+
+
+def test_small_units_and_many_empty_clips_are_no_outliers():
+    clips = make_annotations(9)
+    for clip in clips:
+        clip['keypoint'] = clip['keypoint'] * 1e-4
+    assert check(clips)[0].notes == []
+    for clip in clips[:6]:
+        clip['keypoint'] = np.zeros_like(clip['keypoint'])
+    assert [note.expected for note in check(clips)[0].notes] == ['somebody to be seen']
 
 
 def test_one_joint_far_away_is_an_outlier_too():

@@ -35,6 +35,7 @@ def test_round_trip(store, data):
         assert found['keypoint'].dtype == np.float32
         assert type(found['label']) is int
     assert store.meta == data['meta']
+    assert store.records['score'].tolist() == [-1, -1, 0, -1, -1, -1]
     assert {name: [clip['frame_dir'] for clip in store.select(name)] for name in store.splits} == data[
         'split'
     ]
@@ -126,6 +127,23 @@ def test_nothing_is_left_behind_by_a_failure(tmp_path):
         with pytest.raises(ValueError, match=r"'train' names 1 clip .*'absent'"):
             writer.close(dict(train=['absent']))
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_of_the_same_number_left_is_removed(tmp_path):
+    (tmp_path / f'x.store.tmp-{os.getpid()}').mkdir()
+    write_store(tmp_path / 'x.store', make_data(make_annotations(2)))
+    assert [entry.name for entry in tmp_path.iterdir()] == ['x.store']
+
+
+@pytest.mark.skipif(not Path('/proc/self/fd').exists(), reason='counts open files in /proc')
+def test_files_are_closed_with_the_store(tmp_path, data):
+    before = len(os.listdir('/proc/self/fd'))
+    write_store(tmp_path / 'x.store', data)
+    store = open_store(tmp_path / 'x.store')
+    store[0]
+    assert len(os.listdir('/proc/self/fd')) > before
+    del store
+    assert len(os.listdir('/proc/self/fd')) == before
 
 
 def test_a_new_store_replaces_the_old_one_only_when_it_is_whole(tmp_path):
@@ -248,7 +266,7 @@ def test_an_index_out_of_range_is_refused(store, field, value):
         open_store(store.path)
 
 
-@pytest.mark.parametrize('positions', [[0, 6], [-1], [[0]], [0.5]])
+@pytest.mark.parametrize('positions', [[0, 6], [-1], [-1, 0], [[0]], [0.5]])
 def test_a_split_out_of_range_is_refused(store, positions):
     np.save(store.path / 'split-1.npy', positions)
     with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):

@@ -166,15 +166,22 @@ def test_missing_joints_are_not_blended():
     'make',
     [
         lambda: RandomRotate3D(-1),
+        lambda: RandomScale((0.1, -0.1, 0.1)),
         lambda: JointDropout(1.5),
         lambda: JointJitter(-1),
         lambda: MirrorSkeleton(prob=-0.1),
         lambda: MirrorSkeleton(dict(joints=2, bones=[(1, 0)])),
         lambda: TemporalCropResize((0, 1)),
         lambda: TemporalCropResize((0.8, 0.5)),
+        lambda: TemporalCropResize((0.5, 1.5)),
         lambda: TemporalCropResize(length=0),
     ],
 )
 def test_wrong_arguments(make):
     with pytest.raises(ValueError, match=r'at least 0|probability|pairs|ratio|length of at least 1'):
         make()
+
+
+def test_no_change_at_all_may_be_asked_for(clip):
+    for step in (RandomScale(0), JointJitter(0), JointDropout(0), MirrorSkeleton(prob=0)):
+        np.testing.assert_array_equal(step.transform(dict(clip))['keypoint'], clip['keypoint'])
