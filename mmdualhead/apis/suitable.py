@@ -49,11 +49,18 @@ def suit(
     recording = replace(recording, keypoint=_as_float(recording.keypoint))
     if ownerless and img_shape is not None:
         recording = replace(recording, img_shape=img_shape)
-    _check_frames(recording)
+    if not all(recording.keypoint.shape[:2]):
+        missing = 'no frames' if not recording.keypoint.shape[1] else 'nobody'
+        raise ValueError(f'keypoint: {missing}, shape {recording.keypoint.shape}')
     recording = _with_score(recording, model.skeleton)
     recording = _in_layout(recording, recording.layout or layout, model.skeleton)
     keypoint = recording.keypoint
-    _check_channels(keypoint, model)
+    steps = {step_name(step) for step in model.steps}
+    channels = keypoint.shape[3]
+    if channels != 3 and steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}:
+        raise ValueError(f'keypoint: {channels} coordinates a joint, the model takes x, y, z')
+    if channels not in (2, 3):
+        raise ValueError(f'keypoint: {channels} coordinates a joint, expected 2 or 3')
     _check_finite(keypoint, model.skeleton, 'keypoint')
     if recording.keypoint_score is not None:
         score = _as_float(np.asarray(recording.keypoint_score))
@@ -68,22 +75,16 @@ def suit(
     _check_persons(recording, model, most_active)
     if unit is not None and unit not in UNITS:
         raise ValueError(f'unit: {unit!r} is none of {", ".join(UNITS)}')
-    _check_picture(recording, model)
-    if ownerless and keypoint.shape[3] == 3:
+    # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
+    if 'PreNormalize2D' in steps and recording.img_shape is None and not recording.annotated:
+        raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
+    if ownerless and channels == 3:
         recording = _in_meters(recording, model.skeleton, unit)
-    return _centered_picture(recording, model)
+    return recording if 'PreNormalize2D' in steps else _centered_picture(recording)
 
 
 def _as_float(numbers: np.ndarray) -> np.ndarray:
     return numbers if numbers.dtype in (np.float32, np.float64) else numbers.astype(np.float32)
-
-
-def _check_frames(recording: Recorded) -> None:
-    persons, frames = recording.keypoint.shape[:2]
-    if not frames:
-        raise ValueError(f'keypoint: no frames, shape {recording.keypoint.shape}')
-    if not persons:
-        raise ValueError(f'keypoint: nobody, shape {recording.keypoint.shape}')
 
 
 def _with_score(recording: Recorded, skeleton: Skeleton) -> Recorded:
@@ -94,19 +95,14 @@ def _with_score(recording: Recorded, skeleton: Skeleton) -> Recorded:
     return replace(recording, keypoint=joints[..., :2], keypoint_score=joints[..., 2])
 
 
-def _check_picture(recording: Recorded, model: TrainedModel) -> None:
-    """MMAction2's step would take pictures of 1920 x 1080 pixels for granted."""
-    takes_pixels = any(step_name(step) == 'PreNormalize2D' for step in model.steps)
-    if takes_pixels and recording.img_shape is None and not recording.annotated:
-        raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
-
-
 def _in_layout(recording: Recorded, layout: Any, wanted: Skeleton) -> Recorded:
     given = wanted if layout is None else get_skeleton(layout)
     joints = recording.keypoint.shape[2]
     if joints != given.num_joints:
+        fitting = [repr(name) for name, skeleton in SKELETONS.items() if skeleton.num_joints == joints]
+        advice = f'; with layout={" or ".join(fitting)} it is converted' if fitting else ''
         raise ValueError(
-            f'keypoint: {joints} joints, the layout {given.name!r} has {given.num_joints}{_advice(joints)}'
+            f'keypoint: {joints} joints, the layout {given.name!r} has {given.num_joints}{advice}'
         )
     if (given.joints, given.bones) == (wanted.joints, wanted.bones):
         return recording
@@ -115,20 +111,6 @@ def _in_layout(recording: Recorded, layout: Any, wanted: Skeleton) -> Recorded:
     if score is not None:
         score = convert_layout(np.asarray(score)[..., None], given, wanted)[..., 0]
     return replace(recording, keypoint=keypoint, keypoint_score=score)
-
-
-def _advice(joints: int) -> str:
-    fitting = [repr(name) for name, skeleton in SKELETONS.items() if skeleton.num_joints == joints]
-    return f'; with layout={" or ".join(fitting)} it is converted' if fitting else ''
-
-
-def _check_channels(keypoint: np.ndarray, model: TrainedModel) -> None:
-    in_3d = {'NormalizeSkeleton3D', 'PreNormalize3D'} & {step_name(step) for step in model.steps}
-    channels = keypoint.shape[3]
-    if in_3d and channels != 3:
-        raise ValueError(f'keypoint: {channels} coordinates a joint, the model takes x, y, z')
-    if channels not in (2, 3):
-        raise ValueError(f'keypoint: {channels} coordinates a joint, expected 2 or 3')
 
 
 def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
@@ -166,15 +148,12 @@ def _in_meters(recording: Recorded, skeleton: Skeleton, unit: str | None) -> Rec
     return recording
 
 
-def _centered_picture(recording: Recorded, model: TrainedModel) -> Recorded:
+def _centered_picture(recording: Recorded) -> Recorded:
     """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
 
     ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is.
     """
-    names = {step_name(step) for step in model.steps}
     if recording.img_shape is None or recording.keypoint_score is None or recording.annotated:
-        return recording
-    if 'PreNormalize2D' in names:
         return recording
     height, width = recording.img_shape
     score = recording.keypoint_score[..., None]

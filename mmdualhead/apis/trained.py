@@ -5,7 +5,7 @@ K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DefaultScope, Registry
+from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmdualhead.apis.answer import name_classes
@@ -21,7 +21,8 @@ from mmdualhead.apis.packing import digest
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
-from mmdualhead.engine.config_check import saved_config
+from mmdualhead.engine.config_check import leaves, saved_config
+from mmdualhead.engine.config_parts import registered
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
@@ -99,10 +100,13 @@ def load_trained(
     if config is None:
         config = config_inside(path, meta)
         check_types(path, config)
-    network = build_network(path, config, checkpoint).to(device or _first_device())
+    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    network = build_network(path, config, checkpoint).to(device)
     with DefaultScope.overwrite_default_scope(SCOPE):
         steps = [TRANSFORMS.build(step) for step in steps_of(path, config)]
-    number = _num_classes(path, config)
+    number = (config['model'].get('cls_head') or {}).get('num_classes')
+    if not isinstance(number, int):
+        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
     skeleton, stream = _skeleton(path, steps, config), stream_of(steps)
     _check_meta(path, meta, number, skeleton, stream)
     return TrainedModel(
@@ -116,10 +120,6 @@ def load_trained(
         num_person=next((step.num_person for step in steps if hasattr(step, 'num_person')), None),
         meta=meta,
     )
-
-
-def _first_device() -> str:
-    return 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, Path]:
@@ -187,34 +187,17 @@ def check_types(path: Path, config: Mapping[str, Any]) -> None:
     Raises:
         ModelError: a ``type`` of the model or of its test pipeline is none of the registered ones.
     """
-    for part, registry in ((config.get('model'), MODELS), (config.get('test_pipeline'), TRANSFORMS)):
-        for kind in _types_in(part):
+    for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
+        known = registered(registry)
+        for place, kind in leaves([(part, config.get(part))]):
+            if not place.endswith('.type'):
+                continue
             scope, _, name = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
-            if scope not in ('', SCOPE) or not _is_registered(name, registry):
+            if scope not in ('', SCOPE) or name not in known:
                 raise ModelError(
                     f'{path}: the config in it asks for {kind!r}, which is not registered; import the module '
                     'that registers it first, or name the config as a file'
                 )
-
-
-def _types_in(part: Any) -> Iterator[Any]:
-    if isinstance(part, Mapping):
-        if 'type' in part:
-            yield part['type']
-        for value in part.values():
-            yield from _types_in(value)
-    elif isinstance(part, list | tuple):
-        for value in part:
-            yield from _types_in(value)
-
-
-def _is_registered(name: str, registry: Registry | None) -> bool:
-    while registry is not None:
-        registry.import_from_location()
-        if name in registry.module_dict:
-            return True
-        registry = registry.parent
-    return False
 
 
 def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
@@ -281,13 +264,6 @@ def _skeleton(path: Path, steps: Sequence[Callable], config: Mapping[str, Any]) 
     if graph.get('layout') is None:
         raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')
     return get_skeleton(graph['layout'])
-
-
-def _num_classes(path: Path, config: Mapping[str, Any]) -> int:
-    number = (config['model'].get('cls_head') or {}).get('num_classes')
-    if not isinstance(number, int):
-        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
-    return number
 
 
 def _check_meta(path: Path, meta: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str) -> None:

@@ -177,20 +177,20 @@ def _overruled(key: str, value: Any, values: list[tuple[str, Any]]) -> str:
     phase, _, last = key.rpartition('_')
     same = [
         (path, found)
-        for path, found in _leaves(values)
+        for path, found in leaves(values)
         if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
     ]
     return '' if any(found == value for _, found in same) else ' or '.join(path for path, _ in same[:3])
 
 
-def _leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """All values within some, with their places."""
+def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Some values by their places, and all values in them: ``('model.backbone.type', 'STGCN')``."""
     for path, value in values:
         yield path, value
         if isinstance(value, Mapping):
-            yield from _leaves((f'{path}.{key}', inner) for key, inner in value.items())
+            yield from leaves((f'{path}.{key}', inner) for key, inner in value.items())
         elif isinstance(value, list | tuple):
-            yield from _leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
+            yield from leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
 
 
 def meta_of(config: Mapping[str, Any]) -> dict[str, Any]:

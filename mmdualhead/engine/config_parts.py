@@ -126,7 +126,7 @@ def _of_part(part: Mapping[str, Any], registry: Registry, path: str) -> Iterator
     kind = part['type']
     if isinstance(kind, str):
         name, kind = kind, registry.get(kind)
-        meant = closest(name, _registered(registry)) if kind is None and '.' not in name else None
+        meant = closest(name, registered(registry)) if kind is None and '.' not in name else None
         if meant and is_built_as_it_is:
             yield f'{path}: there is no type {name!r}. Is {meant!r} meant?'
     if kind is None:
@@ -147,10 +147,11 @@ def _not_taken(
             yield f'{path}: {owner} has no argument {name!r}' + (f'. Is {meant!r} meant?' if meant else '')
 
 
-def _registered(registry: Registry | None) -> set[str]:
+def registered(registry: Registry | None) -> set[str]:
     """The names in a registry and in those above it."""
     names: set[str] = set()
     while registry is not None:
+        registry.import_from_location()
         names |= set(registry.module_dict)
         registry = registry.parent
     return names
