@@ -118,8 +118,8 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
         remedy = pip('install', f'{name}{supported}')
         if name == 'mmcv':
             remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
-        status, remedy = ('BROKEN', remedy) if fault else ('ok', '')
-        yield Inspected(name, version or 'not installed', str(supported), status, remedy)
+        verdict = ('BROKEN', remedy) if fault else ()
+        yield Inspected(name, version or 'not installed', str(supported), *verdict)
 
 
 def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Inspected]:
@@ -158,7 +158,8 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspe
         yield Inspected('training', f'works on {steps[-1][1]}', 'works')
         return
     step, what = steps[-1] if steps else ('starting', 'Python')
-    reason = _last_line(done.stderr) or f'died with status {done.returncode}'
+    last_line = done.stderr.strip().rpartition('\n')[2][:200]
+    reason = last_line or f'died with status {done.returncode}'
     yield Inspected(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
 
 
@@ -180,17 +181,9 @@ def _remedy(error: str, module: str) -> str:
 
 def _requirements() -> set[str]:
     """The names of the packages that those of OpenMMLab require."""
-    required: set[str] = set()
-    for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
-        if _is_distributed(package):
-            lines = metadata.requires(package) or ()
-            required |= {name.group().lower() for line in lines if (name := re.match(r'[\w.-]+', line))}
-    return required
-
-
-def _last_line(error: str) -> str:
-    lines = [line for line in error.splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else ''
+    packages = filter(_is_distributed, ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS))
+    lines = [line for package in packages for line in metadata.requires(package) or ()]
+    return {name.group().lower() for line in lines if (name := re.match(r'[\w.-]+', line))}
 
 
 def _is_distributed(name: str) -> bool:
