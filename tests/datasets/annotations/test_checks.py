@@ -139,6 +139,13 @@ def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
         assert usable.sum() == kept
 
 
+def test_the_longest_clip_may_be_as_long_as_padding_allows():
+    clips = [make_clip(frames=30), make_clip(frames=31, seed=1)]
+    (fault,) = check(clips, max_frames=30)[0].faults
+    assert fault.clips == (('S001', '31'),)
+    assert check(clips, max_frames=31)[0].faults == []
+
+
 def test_two_frames_are_no_still():
     clips = [make_clip(), make_clip(frames=2, seed=1)]
     assert check(clips)[0].notes == []
