@@ -34,6 +34,8 @@ from .recording import (
 COLUMNS = ('clip', 'label', 'split')
 SPLIT = r'([\w.-]+_)?(train|val|test)'
 CHANNELS = (2, 3)
+NUMBER = r'\s*([-+]?[.\d]|[-+]?(nan|inf)\b)'
+"""How a line of numbers begins, and no heading line."""
 
 # A label of more digits is a name.
 MOST_DIGITS = 6
@@ -290,25 +292,19 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     return Clip(keypoint, recording.label)
 
 
-def _read_npy(path: Path, _: int) -> np.ndarray:
+def _read_numpy(path: Path, _: int) -> np.ndarray:
     loaded = load_arrays(path)
-    if not isinstance(loaded, np.ndarray):
-        raise MalformedRecording('expected a single array in a .npy file')
-    return loaded
-
-
-def _read_npz(path: Path, _: int) -> np.ndarray:
-    loaded = load_arrays(path)
-    if not isinstance(loaded, Mapping) or 'keypoint' not in loaded:
-        found = sorted(loaded) if isinstance(loaded, Mapping) else 'a single array'
-        raise MalformedRecording(f"expected the key 'keypoint' in a .npz file, found {found}")
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    if 'keypoint' not in loaded:
+        raise MalformedRecording(f"expected the key 'keypoint' in a .npz file, found {sorted(loaded)}")
     return loaded['keypoint']
 
 
 def _read_csv(path: Path, num_joints: int) -> np.ndarray:
     content = path.read_bytes().decode('utf-8-sig', 'replace')
     lines = [line for line in content.splitlines() if line.strip()]
-    if lines and not _is_numeric(lines[0].split(',')[0]):
+    if lines and not re.match(NUMBER, lines[0]):
         lines = lines[1:]
     widths = [line.count(',') + 1 for line in lines]
     allowed = [channels * num_joints for channels in CHANNELS]
@@ -322,16 +318,8 @@ def _read_csv(path: Path, num_joints: int) -> np.ndarray:
     return numbers.reshape(len(lines), num_joints, -1 if lines else CHANNELS[-1])
 
 
-def _is_numeric(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True
-
-
 READERS: dict[str, Callable[[Path, int], np.ndarray]] = {
-    '.npy': _read_npy,
-    '.npz': _read_npz,
+    '.npy': _read_numpy,
+    '.npz': _read_numpy,
     '.csv': _read_csv,
 }

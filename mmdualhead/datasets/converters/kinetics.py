@@ -29,7 +29,6 @@ CLASSES = tuple(Path(__file__).with_name('kinetics400_classes.txt').read_text().
 """The names of Kinetics-400's classes, in the order of the label indices."""
 
 NAME = r'[\w-]+'
-NUM_CLASSES = 400
 NUM_JOINTS = 18
 MAX_FRAMES = 300
 
@@ -64,16 +63,15 @@ def scan(src: str | Path) -> RawDataset:
     recordings: list[Recording] = []
     left_out: dict[str, str] = {}
     notes: list[str] = []
-    names: list[str | None] = [None] * NUM_CLASSES
+    names: dict[int, str] = {}
     for split, path in tables.items():
         folder = path.with_name(f'kinetics_{split}')
         if not folder.is_dir():
             raise FileNotFoundError(f'{folder}: no such directory, while {path.name} is there')
         entries = read_labels(path)
         for clip, (label, name, has_skeleton) in sorted(entries.items()):
-            if names[label] not in (None, name):
+            if names.setdefault(label, name) != name:
                 raise ConversionError(f'{path}, clip {clip}: class {label} is {names[label]!r} and {name!r}')
-            names[label] = name
             if has_skeleton:
                 recordings.append(Recording(clip, folder / f'{clip}.json', label, splits=(split,)))
             else:
@@ -83,8 +81,9 @@ def scan(src: str | Path) -> RawDataset:
         found = sum(has_skeleton for _, _, has_skeleton in entries.values())
         notes += compare_total(f'{split} of Kinetics-Skeleton', found, PUBLISHED[split])
     check_unique([recording.path for recording in recordings])
+    classes = [names.get(label, name) for label, name in enumerate(CLASSES)]
     return RawDataset(
-        meta=dict(dataset='kinetics', layout='openpose', classes=names, normalized=True),
+        meta=dict(dataset='kinetics', layout='openpose', classes=classes, normalized=True),
         recordings=recordings,
         read=read_recording,
         left_out=left_out,
@@ -116,9 +115,9 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
     for field, kind in fields.items():
         if type(entry.get(field)) is not kind:
             raise ConversionError(f'{where}: {field} is {entry.get(field)!r}, expected {kind.__name__}')
-    if not 0 <= entry['label_index'] < NUM_CLASSES:
+    if not 0 <= entry['label_index'] < len(CLASSES):
         raise ConversionError(
-            f'{where}: label_index is {entry["label_index"]}, expected 0..{NUM_CLASSES - 1}'
+            f'{where}: label_index is {entry["label_index"]}, expected 0..{len(CLASSES) - 1}'
         )
     return tuple(entry[field] for field in fields)
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.converters import (
     ConversionError,
     EmptyRecording,
@@ -56,7 +57,13 @@ def test_round_trip(tmp_path: Path) -> None:
     np.testing.assert_array_equal(clips['b']['keypoint'], centered(one, one, one)[None])
     meta = result['meta']
     assert (meta['layout'], meta['normalized'], len(meta['classes'])) == ('openpose', True, 400)
-    assert [name for name in meta['classes'] if name] == ['class 3', 'class 5', 'class 399']
+    assert [meta['classes'][i] for i in (2, 3, 5, 399)] == [
+        'answering questions',
+        'class 3',
+        'class 5',
+        'class 399',
+    ]
+    assert open_annotations(tmp_path / 'out.pkl').meta == meta
     assert meta['left_out'] == {
         'c': 'no skeleton, says the label file',
         'stray': 'not in the label file',
