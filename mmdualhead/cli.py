@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import errno
 import runpy
 import shutil
 import sys
@@ -41,6 +42,10 @@ COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'data')
 
 GROUP = 'data'
 """The folder of tools whose names are two words: ``mmdualhead data ntu`` is tools/data/ntu.py."""
+
+
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What the system says when a program can't write any more: no space, size limit, quota."""
 
 
 class UsageError(Exception):
@@ -192,10 +197,15 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     mmdualhead.register()
     from mmdualhead.engine.runner import faults_in_words
 
-    with faults_in_words():
-        if checked:
-            check_config_of(arguments)
-        run_alone(program, arguments)
+    try:
+        with faults_in_words():
+            if checked:
+                check_config_of(arguments)
+            run_alone(program, arguments)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        sys.exit(f'error: {error}')
 
 
 def run_alone(program: Path, arguments: Sequence[str]) -> None:

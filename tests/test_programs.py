@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from mmdualhead import cli
+from tests.conftest import file_size_limit
 
 EXPERIMENTS = itertools.count()
 TOOLS = Path(mmaction.__path__[0], '.mim', 'tools')
@@ -182,6 +183,11 @@ class TestCommand:
             torch.save(content, trained / 'x.pth')
         with pytest.raises(SystemExit, match=rf'error: .*x\.pth.*{complaint}'):
             start(monkeypatch, trained, 'test', 'config.py', 'x.pth', '--work-dir', 'tested')
+
+    @pytest.mark.fault('disk full while a training writes its log', 'a traceback', 'one line')
+    def test_a_full_disk(self, clips, monkeypatch):
+        with file_size_limit(3_000), pytest.raises(SystemExit, match=r'error: .*File too large'):
+            start(monkeypatch, clips, 'train', 'config.py')
 
     @pytest.mark.fault('`--resume FILE` without an optimizer', 'KeyError', 'error: load_from')
     def test_weights_alone_can_t_be_resumed(self, trained, monkeypatch):

@@ -48,6 +48,10 @@ class MissingCheckpointError(RunError, FileNotFoundError):
     """A checkpoint that is not there."""
 
 
+class UnwritableError(RunError, OSError):
+    """A file that can't be written, for example because the disk is full."""
+
+
 def load_from_local(
     filename: str | Path,
     map_location: Any = None,  # noqa: ARG001
@@ -379,10 +383,13 @@ class AtomicBackend(LocalBackend):
         """Write a file; if that fails, the old one stays and nothing else does.
 
         Raises:
-            OSError: it could not be written; the message names the file.
+            UnwritableError: it could not be written; the message names the file.
         """
-        with atomic_write(filepath) as file:
-            file.write(obj)
+        try:
+            with atomic_write(filepath) as file:
+                file.write(obj)
+        except OSError as error:
+            raise UnwritableError(error.strerror or str(error)) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Write a text file in the same way."""
