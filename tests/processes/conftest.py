@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.converters import write_pickle
 
 
 @pytest.fixture(scope='session')
@@ -15,5 +16,5 @@ def clips():
 
 @pytest.fixture
 def folder(tmp_path: Path, clips) -> Path:
-    synthetic.write(clips, tmp_path / 'data' / 'skeleton' / 'synthetic.pkl')
+    write_pickle(tmp_path / 'data' / 'skeleton' / 'synthetic.pkl', clips)
     return tmp_path

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.converters import write_pickle
 from tests.processes.launch import options, read_losses, train
 
 BATCH = 16
@@ -39,7 +40,7 @@ def test_half_precision_with_two_processes_and_recomputing(folder):
 def test_two_hundred_steps_end_where_single_precision_ends(tmp_path):
     """On the embedded data. The noise of single precision is the spread of three seeds."""
     clips = synthetic.generate(subjects=4, repetitions=2)
-    synthetic.write(clips, tmp_path / 'data' / 'skeleton' / 'synthetic.pkl')
+    write_pickle(tmp_path / 'data' / 'skeleton' / 'synthetic.pkl', clips)
     run = dict(train_cfg__max_epochs=23, train_dataloader__batch_size=BATCH)
     ends = {}
     for name, *arguments in (('0',), ('1',), ('2',), ('bfloat16', '--amp'), ('float16', '--amp')):
