@@ -136,6 +136,7 @@ def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
         assert not report.faults
         assert report.notes[0].clips == (('S001', 'nobody, or all zero'), ('S004', 'nobody, or all zero'))
         assert len(report.notes) == 1
+        assert ('left out' if training else 'kept') in report.notes[0].advice
         assert usable.sum() == kept
 
 
@@ -172,6 +173,9 @@ def test_small_units_and_many_empty_clips_are_no_outliers():
     for clip in clips:
         clip['keypoint'] = clip['keypoint'] * 1e-4
     assert check(clips)[0].notes == []
+    clips[8]['keypoint'] = clips[8]['keypoint'] * 1e3
+    assert [note.clips[0][0] for note in check(clips)[0].notes] == ['S008']
+    clips[8]['keypoint'] = clips[8]['keypoint'] / 1e3
     for clip in clips[:6]:
         clip['keypoint'] = np.zeros_like(clip['keypoint'])
     assert [note.expected for note in check(clips)[0].notes] == ['somebody to be seen']

@@ -5,6 +5,7 @@ import pytest
 from mmaction.datasets.transforms import PadTo, PoseDecode, UniformSampleFrames
 
 from mmdualhead.datasets import ReplayPad, UniformSampleClips
+from mmdualhead.datasets.transforms.sampling import fixed_indices
 from tests.datasets.clips import make_clip
 
 
@@ -77,3 +78,15 @@ def test_samples_of_nothing_are_refused(counts):
         UniformSampleClips(**counts)
     with pytest.raises(ValueError, match=r'^ReplayPad: expected length of at least 1, found 1\.5'):
         ReplayPad(1.5)
+
+
+def test_samples_are_random_by_default_and_fixed_in_tests():
+    clip, np_state = make_clip(1, 300), np.random.get_state()
+    samples = [UniformSampleClips(20).transform(dict(clip))['frame_inds'].tolist() for _ in range(2)]
+    assert samples[0] != samples[1]
+    np.random.set_state(np_state)
+    fixed = [UniformSampleClips(20, test_mode=True).transform(dict(clip))['frame_inds'] for _ in range(2)]
+    np.testing.assert_array_equal(*fixed)
+    assert np.random.get_state()[2] == np_state[2]
+    with pytest.raises(ValueError, match='read-only'):
+        fixed_indices(300, 20, 1, 255)[0] = 7
