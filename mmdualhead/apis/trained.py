@@ -24,7 +24,7 @@ from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match
 from mmdualhead.engine.config_check import leaves, saved_config
 from mmdualhead.engine.config_parts import registered
 from mmdualhead.program import PACKAGE, find_config
-from mmdualhead.skeletons import Skeleton, get_skeleton
+from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
 SCOPE = 'mmaction'
 
@@ -270,18 +270,16 @@ def _check_meta(path: Path, meta: Mapping[str, Any], number: int, skeleton: Skel
     """Refuse a checkpoint whose meta and config contradict each other: one of them is another model's."""
     said = {**(meta.get('dataset_meta') or {}), **meta}
     layout = said.get('layout')
+    known = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else skeleton
+    names = len(said.get('classes') or ())
     contradictions = [
         f'{what} {there!r}, but the config in use {here!r}'
         for what, there, here in (
-            ('number of classes', len(said.get('classes') or ()) or None, number),
-            (
-                'joints of the layout',
-                None if layout is None else get_skeleton(layout).num_joints,
-                skeleton.num_joints,
-            ),
-            ('stream', said.get('stream'), stream),
+            ('number of classes', max(names, number), number),  # some may be without a name
+            ('joints of the layout', known.num_joints, skeleton.num_joints),
+            ('stream', said.get('stream') or stream, stream),
         )
-        if there not in (None, here)
+        if there != here
     ]
     if contradictions:
         raise ModelError(f'{path}: its meta says {"; ".join(contradictions)}')

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdualhead.datasets.annotations.splits import protocol_and_role
+from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_parts import HOOK_NAMES, closest, unknown_arguments
 
@@ -266,11 +267,15 @@ def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
         of MMAction2 that do the same have one name: ``stream`` and ``normalization``.
     """
     dataset = _dataset_of(config, loader)
-    steps = [step for step in dataset.get('pipeline') or () if 'type' in step]
+    steps = [
+        (step_name(step), step)
+        for step in dataset.get('pipeline') or ()
+        if isinstance(step, Mapping) and 'type' in step
+    ]
     return dict(
-        _meaning(str(step['type']).rpartition('.')[2], _plain({k: v for k, v in step.items() if k != 'type'}))
-        for step in steps
-        if any(part in str(step['type']) for part in INPUT_STEPS)
+        _meaning(name, _plain({key: value for key, value in step.items() if key != 'type'}))
+        for name, step in steps
+        if any(part in name for part in INPUT_STEPS)
     )
 
 

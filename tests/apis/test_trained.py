@@ -88,7 +88,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ('meta', 'complaint'),
         [
-            ({'classes': ['a', 'b']}, 'number of classes 2, but the config in use 27'),
+            ({'classes': ['a'] * 28}, 'number of classes 28, but the config in use 27'),
             ({'dataset_meta': {'layout': 'nturgb+d'}}, 'joints of the layout 25, but the config in use 20'),
             ({'stream': 'b'}, "stream 'b', but the config in use 'j'"),
         ],

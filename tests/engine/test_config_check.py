@@ -4,6 +4,7 @@ import pytest
 from mmengine.config import Config
 from torch import nn
 
+from mmdualhead.datasets.transforms.streams import SkeletonStream
 from mmdualhead.engine.config_check import (
     differences,
     foreign_split,
@@ -162,6 +163,12 @@ def test_equal_steps_of_ours_and_of_mmaction2_are_no_difference():
     assert differences(theirs, ours) == []
     others = pipeline_input({'type': 'PreNormalize2D'}, {'type': 'GenSkeFeat', 'dataset': 'coco'})
     assert len(differences(theirs, others)) == 3
+
+
+def test_steps_that_are_classes_or_built():
+    assert pipeline_input(
+        {'type': SkeletonStream, 'stream': 'b'}, SkeletonStream(stream='j')
+    ) == pipeline_input({'type': 'SkeletonStream', 'stream': 'b'})
 
 
 @pytest.mark.parametrize('config', [{}, {'test_dataloader': None}, {'test_dataloader': {'batch_size': 1}}])
