@@ -160,7 +160,7 @@ def distribute_without_cuda() -> None:
 
 
 def refuses_half_precision() -> bool:
-    """Whether mmengine refuses ``--amp`` here: it wants a GPU, although PyTorch needs none."""
+    """Whether mmengine refuses ``--amp`` here: it asks for a GPU, although PyTorch needs none."""
     from mmengine.device import get_device
     from mmengine.optim.optimizer import amp_optimizer_wrapper
 

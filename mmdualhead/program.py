@@ -1,4 +1,4 @@
-"""Which program is running, and where the files lie that are no modules: configs and tools.
+"""Which program is running, and where the files are that are not modules: configs and tools.
 
 The command ``mmdualhead``, which also has to start where the packages below are broken, and the converters
 of ``tools/data``, which need none of them, import single parts of the package in a fraction of the time that

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--configs', type=Path, default=CONFIGS, help='folder of the configs')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
-    parser.add_argument('--gpus', type=int, default=1, help='GPUs a training')
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs per training')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config'
     )

@@ -41,7 +41,7 @@ class Answer:
             blocks, samples and persons. NaN where the network did not look. None without such an attention.
         where: (V,) likewise the spatial attention to the joints.
         frames: (S, T') the frames of the recording that the network saw; of a model with several streams
-            those of the first. None where a step of the pipeline does not tell.
+            those of the first. None where a step of the pipeline does not say.
         streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
         true_label: the true class, where the recording says it.
     """

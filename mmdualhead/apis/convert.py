@@ -80,7 +80,7 @@ def authors_config(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
         weights: the authors' state dict.
 
     Returns:
-        A config that builds a network of these shapes. The joints hang in a chain: shapes do not tell the
+        A config that builds a network of these shapes. The joints hang in a chain: shapes do not say the
         layout.
     """
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}

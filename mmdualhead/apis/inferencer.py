@@ -44,7 +44,7 @@ class Prepared:
     Args:
         recording: as it was read, in the layout of the models.
         packed: for each model what its pipeline made of it.
-        frames: for each model (S, T') the frames it sees; None where its pipeline does not tell.
+        frames: for each model (S, T') the frames it sees; None where its pipeline does not say.
     """
 
     recording: Recorded
@@ -73,7 +73,7 @@ class SkeletonInferencer(BaseInferencer):
 
     Raises:
         FileNotFoundError: a file or folder is missing.
-        ModelError: something that is named as a model is none, or the streams don't fit together.
+        ModelError: something named as a model is not one, or the streams don't fit together.
         UnreadableCheckpointError: a checkpoint is damaged, or asks for code to be run.
     """
 
@@ -326,7 +326,7 @@ def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> tuple[dict[st
     """Run a pipeline, and follow which frames of the recording it hands on.
 
     Returns:
-        What the pipeline gives, and (S, T') the frames; None where a step does not tell.
+        What the pipeline gives, and (S, T') the frames; None where a step does not say.
     """
     results, samples = annotation, 1
     seen: np.ndarray | None = np.arange(annotation['total_frames'])

@@ -59,7 +59,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of a table.
 
     Args:
@@ -84,7 +84,7 @@ class Table:
     """
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     paper_on: str | None = None
 
 
@@ -101,17 +101,17 @@ def get_table(key: str) -> Table:
     return TABLES[name]
 
 
-def missing_configs(row: Row, benchmark: str, configs: Path) -> list[str]:
+def missing_configs(row: TableRow, benchmark: str, configs: Path) -> list[str]:
     """The configs a row needs that are not in the folder."""
     names = [name for one in row.experiments for name in (one.config(benchmark), one.ablation)]
     return [name for name in names if name is not None and not (configs / name).is_file()]
 
 
-def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]]) -> tuple[Row, ...]:
+def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]]) -> tuple[TableRow, ...]:
     """Four streams and the paper's two fusions of one model; ``paper`` by label, then benchmark."""
     streams = {'Js': 'j', 'Bs': 'b', 'JMs': 'jm', 'BMs': 'bm', '2s': 'j b', '4s': 'j b jm bm'}
     return tuple(
-        Row(
+        TableRow(
             f'{label} {title}',
             tuple(Experiment(model, stream) for stream in names.split()),
             paper.get(label, {}),
@@ -120,9 +120,9 @@ def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]
     )
 
 
-def _ablation(label: str, paper: float, change: str = '') -> Row:
+def _ablation(label: str, paper: float, change: str = '') -> TableRow:
     """The joint stream of DualHead-Net with parts of its model changed."""
-    return Row(label, (Experiment('dualhead', 'j', change),), {ABLATED_ON: paper})
+    return TableRow(label, (Experiment('dualhead', 'j', change),), {ABLATED_ON: paper})
 
 
 _BENCHMARKS = ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics')
@@ -132,7 +132,7 @@ def _on_all(*figures: float) -> dict[str, float]:
     return dict(zip(_BENCHMARKS, figures, strict=True))
 
 
-_BASELINE = Row('MS-G3D', (Experiment('msg3d'),), {ABLATED_ON: 89.4})
+_BASELINE = TableRow('MS-G3D', (Experiment('msg3d'),), {ABLATED_ON: 89.4})
 _FULL = 90.3
 
 TABLES = {

@@ -15,7 +15,7 @@ from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.utils.files import write_text
 
 WIDTH = 100
-"""Columns of the table where the terminal does not tell."""
+"""Columns of the table where the terminal does not say."""
 
 
 def predict(

@@ -104,7 +104,7 @@ def find_recordings(
 
     Raises:
         RecordingError: an input is of another kind, or there is none. Files that are missing or can't be read
-            are told when they are read.
+            are reported when they are read.
     """
     if _is_poses(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
@@ -245,7 +245,7 @@ def _items_in(path: Path, split: str | None) -> Iterator[Item]:
 
 
 def _missing(name: str, reason: str) -> Item:
-    """Told when its turn comes, so that the others are answered."""
+    """Reported in its turn, so that the others are answered."""
     return Item(name, partial(_fail, ValueError(reason)))
 
 
@@ -305,7 +305,7 @@ def _read_json(path: Path) -> Recorded:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise MalformedRecording(f'no JSON ({error})') from None
+        raise MalformedRecording(f'not JSON ({error})') from None
     keys = set(content) if isinstance(content, dict) else set()
     if 'skeletons' in keys:
         return _read_raw(path, nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', None)

@@ -18,7 +18,7 @@ from mmdualhead.evaluation.readers import read_scores
 from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import escape_markdown, markdown_table
 
-from .paper_tables import Experiment, Row, Table, get_table, missing_configs
+from .paper_tables import Experiment, Table, TableRow, get_table, missing_configs
 
 METRICS = {'top1': 'top-1 %', 'top5': 'top-5 %', 'mean_class': 'mean class %'}
 Launch = Callable[[Sequence[str], Path], int]
@@ -103,7 +103,7 @@ class Reproduction:
         return get_table(self.table)
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[TableRow]:
         """The rows whose configs exist."""
         return [row for row in self.content.rows if not self._missing(row)]
 
@@ -172,14 +172,14 @@ class Reproduction:
             remarks.append(f'Missing in {self.configs.name}/: {", ".join(self._missing(*left_out))}.')
         return remarks
 
-    def _missing(self, *rows: Row) -> list[str]:
+    def _missing(self, *rows: TableRow) -> list[str]:
         names = (name for row in rows for name in missing_configs(row, self.benchmark, self.configs))
         return list(dict.fromkeys(names))
 
     def _run(self, experiment: Experiment, seed: int) -> Run:
         return Run(experiment, seed, self.work_dir / experiment.name(self.benchmark) / f'seed{seed}')
 
-    def _results(self, row: Row) -> Iterator[dict[str, float]]:
+    def _results(self, row: TableRow) -> Iterator[dict[str, float]]:
         """The metrics of each seed whose runs are all there."""
         for seed in self.seeds:
             runs = [self._run(experiment, seed) for experiment in row.experiments]
@@ -188,7 +188,7 @@ class Reproduction:
                 fused = fuse(streams, [1.0] * len(streams))
                 yield accuracies(true_class_ranks(fused.fused, fused.labels), fused.labels)
 
-    def _parameters(self, row: Row) -> str:
+    def _parameters(self, row: TableRow) -> str:
         """The parameters of one stream's model, in millions; of a run that has been configured."""
         config = self._run(row.experiments[0], self.seeds[0]).config
         return f'{count_parameters(config) / 1e6:.2f}M' if config.is_file() else ''
@@ -204,7 +204,7 @@ class Reproduction:
             write_text(run.config, config.pretty_text)
         elif run.config.read_text(encoding='utf-8') != config.pretty_text:
             raise SettingsChanged(
-                f'{run.config} differs from what is wanted now, so its results would not belong together; '
+                f'{run.config} differs from what is asked for now, so its results would not belong together; '
                 f'choose another --work-dir or remove {run.work_dir}'
             )
 

@@ -53,7 +53,7 @@ def scored_answers(
 
 
 def _probabilities(scores: np.ndarray) -> np.ndarray:
-    """Scores that are none yet, such as logits, by softmax."""
+    """The softmax of scores that are not probabilities yet, such as logits."""
     if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-2:
         return scores
     exponentials = np.exp(scores - scores.max())

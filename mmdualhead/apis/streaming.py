@@ -85,7 +85,7 @@ class StreamRecognizer:
         inferencer: gives the answers.
         window: seconds that are looked at.
         hop: seconds between two answers.
-        frame_rate: frames a second that the model was trained on.
+        frame_rate: frames per second that the model was trained on.
         smoothing: a, the weight of the newest answer; 1 for none.
         threshold: scores below it mean "nothing"; see :func:`calibrate`.
         patience: seconds that a person may be out of sight, or a pair apart; then it starts anew.
@@ -175,9 +175,10 @@ class StreamRecognizer:
             raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
         skeleton = self.model.skeleton
         known = self._tracks.get(person)
-        wanted = (skeleton.num_joints, known.joints.shape[1] if known else 3 if not skeleton.flat else None)
-        if joints.ndim != 2 or len(joints) != wanted[0] or joints.shape[1] not in (wanted[1], wanted[1] or 2):
-            raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {wanted}')
+        channels = known.joints.shape[1] if known else 2 if skeleton.flat else 3
+        expected = (skeleton.num_joints, channels)
+        if joints.shape != expected:
+            raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {expected}')
         bad = np.argwhere(~np.isfinite(joints))
         if len(bad):
             name = skeleton.joints[bad[0, 0]]

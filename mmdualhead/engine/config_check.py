@@ -23,7 +23,7 @@ OTHER_KEYS = (
     *('find_unused_parameters', 'sync_bn', 'tta_model', 'tta_cfg', 'optim_wrapper', 'sampler'),
     *('model_wrapper_cfg', 'annotations'),
 )
-"""Top-level keys that are read although they are no arguments of mmengine's Runner."""
+"""Top-level keys that are read although they are not arguments of mmengine's Runner."""
 
 OLD_KEYS = {
     'lr_config': 'param_scheduler',

@@ -31,7 +31,7 @@ class Calibration:
 
     Args:
         edges: (B + 1,) of the bins of confidence, which is the highest probability of a clip.
-        clips: (B,) clips a bin.
+        clips: (B,) clips per bin.
         confidence: (B,) mean confidence in each bin, NaN where it is empty.
         accuracy: (B,) top-1 accuracy in each bin, NaN where it is empty.
         ece: expected calibration error, ``Σ_b clips_b / N · |accuracy_b - confidence_b|`` (Guo et al., 2017).

@@ -40,7 +40,7 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     """The weights a user wrote.
 
     Args:
-        tokens: ``['equal']``, a ratio such as ``['1:1']`` or ``['2:2:1:1']``, or a number a stream.
+        tokens: ``['equal']``, a ratio such as ``['1:1']`` or ``['2:2:1:1']``, or one number per stream.
         streams: S.
 
     Returns:

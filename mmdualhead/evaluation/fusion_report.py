@@ -49,7 +49,7 @@ class FusionReport:
         remarks = [f'{clips} clips, joined by name; weighted mean of class probabilities.']
         for name, scale in zip(shorten_paths(self.files), self.scales, strict=True):
             if scale != 'as they are':
-                remarks.append(f'{name}: scores were no probabilities; {scale} applied.')
+                remarks.append(f'{name}: scores were not probabilities; {scale} applied.')
         if self.held_out:
             remarks.append(
                 f'Weights were searched on {clips_named(self.held_out)}. '

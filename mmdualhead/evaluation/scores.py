@@ -57,9 +57,9 @@ class Scores:
     heads: Mapping[str, np.ndarray]
 
     def __post_init__(self) -> None:
-        wanted = (len(self.names), *self.fused.shape[1:])
+        expected = (len(self.names), *self.fused.shape[1:])
         for head, scores in self.heads.items():
-            if scores.ndim != 2 or scores.shape != wanted or not scores.size:
+            if scores.ndim != 2 or scores.shape != expected or not scores.size:
                 raise ValueError(
                     f'{self.source}: {head} scores have shape {scores.shape}; expected one row for each of '
                     f'{len(self.names)} clips and one column per class'

@@ -49,7 +49,7 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
         for group, x, y in sorted(_together(points), key=lambda point: point[1]):
             axes.scatter(x, y, color=BLUE if group[0].network in OURS else GREY)
             text = '\n'.join(one.name.replace(', ', ',\n', 1) for one in group)
-            # Neighbours of one accuracy are labeled above and below in turns; no label covers another.
+            # Neighbors of one accuracy are labeled above and below in turns; no label covers another.
             offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
             beside[y] += 1
             style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor, parse_math=False)

@@ -125,7 +125,7 @@ def draw_gains(gain: np.ndarray, classes: Sequence[str], title: str, path: str |
 
 
 def draw_reliability(heads: dict[str, Calibration], path: str | Path) -> None:
-    """A reliability diagram a head: accuracy against confidence, over a histogram of confidence.
+    """A reliability diagram per head: accuracy against confidence, over a histogram of confidence.
 
     Args:
         heads: calibrations by the name of the head.

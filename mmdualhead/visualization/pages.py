@@ -35,7 +35,7 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
     Args:
         answers: of one model, that is, with the same classes.
         out_dir: the directory; it is made.
-        frame_rate: frames a second at which clips play at speed 1.
+        frame_rate: frames per second at which clips play at speed 1.
 
     Returns:
         The index page.

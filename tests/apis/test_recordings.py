@@ -155,7 +155,7 @@ class TestBadFiles:
             ('x.skeleton', b'', 'the file ends where the number of frames should be'),
             ('x.skeleton', b'2\n0\n0\n', 'nobody in any of 2 frames'),
             ('x.mat', b'MATLAB', 'not a Matlab 5 file'),
-            ('x.json', b'{"skeletons": [', 'no JSON'),
+            ('x.json', b'{"skeletons": [', 'not JSON'),
             ('x.json', b'{"a": 1}', "expected 'skeletons'"),
             ('x.npy', b'\x93NUMPY', 'not a readable NumPy file'),
             ('x.csv', b'1,2,3\n', '3 columns, expected x, y'),

@@ -8,7 +8,7 @@ import pytest
 
 from mmdualhead.evaluation.ensemble import ensemble
 from mmdualhead.evaluation.fusion_report import shorten_paths
-from mmdualhead.evaluation.scores import load_scores, save_scores
+from mmdualhead.evaluation.scores import LabeledScores, load_scores, save_scores
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'ensemble.py'
 STREAMS = ('j', 'b', 'jm', 'bm')
@@ -90,3 +90,40 @@ def test_command_line_writes_every_form(run, work_dirs, tmp_path, capsys):
 def test_command_line_says_in_one_line_what_is_wrong(run, work_dirs):
     with pytest.raises(SystemExit, match=r'^error: 2 weights \(1:1\) for 4 streams$'):
         run(*work_dirs, '--weights', '1:1')
+
+
+def test_the_whole_report_of_a_few_clips(tmp_path):
+    """One stream of probabilities, and one of logits, which the remarks say."""
+    labels, names = np.array([0, 1, 2]), ('a', '<b>', 'c')
+    right = np.eye(3)[labels] * 0.7 + 0.1
+    for file, scores in (('one', right), ('two', 10 * right[[1, 0, 2]] - 5)):
+        dump = LabeledScores(source=file, names=names, labels=labels, heads={'fused': scores})
+        save_scores(dump, tmp_path / f'{file}.npz')
+    files = [str(tmp_path / 'one.npz'), str(tmp_path / 'two.npz')]
+    report, _ = ensemble(files, ['3:1'])
+    table = (
+        '| streams | weights | top-1 % | top-5 % | mean class % |\n| --- | ---: | ---: | ---: | ---: |\n'
+        '| one.npz | 1 | 100.00 | 100.00 | 100.00 |\n| two.npz | 1 | 33.33 | 100.00 | 33.33 |\n'
+        '| one.npz + two.npz | 3 : 1 | 100.00 | 100.00 | 100.00 |\n\n'
+        '3 clips, joined by name; weighted mean of class probabilities.\n'
+        'two.npz: scores were not probabilities; softmax applied.\n'
+    )
+    assert report.to_markdown() == table
+    third = dict(top1=pytest.approx(1 / 3), top5=1.0, mean_class=pytest.approx(1 / 3))
+    all_right = dict(top1=1.0, top5=1.0, mean_class=1.0)
+    fused = dict(files=files, weights=[3.0, 1.0], **all_right)
+    assert report.to_dict() == dict(
+        fused=fused,
+        streams=[
+            dict(file=files[0], source=files[0], scores='as they are', **all_right),
+            dict(file=files[1], source=files[1], scores='softmax', **third),
+        ],
+        pairs=[fused],
+        clips=3,
+        held_out=[],
+    )
+
+
+def test_paths_keep_one_part_and_end_alike():
+    assert shorten_paths(['w/a/x.npz', 'x.npz']) == ['w/a/x.npz', 'x.npz']
+    assert shorten_paths(['w/a/x.npz', 'w/b/y.npz']) == ['a/x.npz', 'b/y.npz']

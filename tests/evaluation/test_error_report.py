@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.evaluation.error_report import make_report, read_class_names
+from mmdualhead.evaluation.scores import LabeledScores
 
 
 def test_tables_tell_heads_classes_and_confusions(make_scores):
@@ -43,3 +44,37 @@ def test_class_names_come_from_text_or_annotations(tmp_path):
     (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
     with pytest.raises(ValueError, match='names no classes'):
         read_class_names(tmp_path / 'bare.pkl')
+
+
+def test_the_whole_report_of_a_few_clips():
+    """Four clips of two classes, by a model that errs once and one that never does."""
+    labels = np.array([0, 0, 1, 1])
+    right = np.eye(3)[labels] * 0.7 + 0.1
+    wrong = right[[2, 1, 2, 3]]
+    names = tuple('abcd')
+    scores = LabeledScores(source='m_j', names=names, labels=labels, heads={'fused': wrong})
+    assert make_report(scores, ['sit', '*stand*', 'run']).to_markdown() == (
+        '# Errors of m_j\n\n4 clips.\n'
+        'Accuracies and errors in %, gains of the fused score in percentage points.\n'
+        '\n## Scores\n\n'
+        '| score | top-1 | top-5 | mean class | calibration error (ECE) |\n'
+        '| --- | ---: | ---: | ---: | ---: |\n'
+        '| fused | 75.00 | 100.00 | 75.00 | 5.00 |\n'
+        '\n## Classes confused most\n\n'
+        '| true class | taken for | clips | of its clips |\n| --- | ---: | ---: | ---: |\n'
+        '| sit | \\*stand\\* | 1 | 50.00 |\n'
+        '\n## Classes\n\n'
+        '| class | clips | fused |\n| --- | ---: | ---: |\n'
+        '| sit | 2 | 50.00 |\n| \\*stand\\* | 2 | 100.00 |\n| run | 0 | - |\n'
+    )
+    other = LabeledScores(source='other', names=names, labels=labels, heads={'fused': right})
+    text = make_report(scores, other=other).to_markdown()
+    assert '| other | 100.00 | 100.00 | 100.00 | 20.00 |' in text
+    assert '| 0 | 2 | 50.00 | 100.00 | -50.00 |' in text
+    assert '| 2 | 0 | - | - | - |' in text
+
+
+def test_of_many_confusions_twenty_are_listed(make_scores):
+    text = make_report(make_scores(clips=600, skill=0.0)).to_markdown()
+    confusions = text.split('## Classes confused most')[1].split('## Classes\n')[0]
+    assert confusions.count('\n| ') == 22

@@ -244,3 +244,40 @@ def test_damaged_files_are_named(tmp_path, content):
     (tmp_path / 'bad.pkl').write_bytes(content)
     with pytest.raises(ValueError, match=r'bad\.pkl'):
         read_scores(tmp_path / 'bad.pkl')
+
+
+def test_names_and_labels_of_unequal_numbers_are_not_clips(tmp_path):
+    (tmp_path / 'label.pkl').write_bytes(pickle.dumps((['a', 'b', 'c'], [0, 1])))
+    with pytest.raises(ValueError, match='neither a PoseDataset annotation file nor'):
+        read_clips(tmp_path / 'label.pkl')
+
+
+def test_clips_say_where_they_come_from(tmp_path):
+    clips = [dict(frame_dir='a', label=3)]
+    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(clips))
+    assert read_clips(tmp_path / 'bare.pkl').source == str(tmp_path / 'bare.pkl')
+    (tmp_path / 'split.pkl').write_bytes(pickle.dumps(dict(split=dict(val=['a']), annotations=clips)))
+    assert read_clips(tmp_path / 'split.pkl', 'val').source == f'{tmp_path / "split.pkl"} (val)'
+
+
+def test_twins_need_annotations_and_a_split():
+    for ann_file, split in ((None, 'val'), ('x.pkl', None)):
+        with pytest.raises(ValueError, match=r'^--without-twins needs --ann-file and --split, to compare'):
+            chosen_clips(ann_file, split, without_twins=True)
+    assert chosen_clips(None, None, without_twins=False) is None
+
+
+def test_heads_that_some_samples_lack_are_left_out(tmp_path):
+    samples = [
+        dict(frame_dir=str(i), gt_label=np.array([i]), pred_score=np.eye(2)[i], x_score=np.eye(2)[i])
+        for i in range(2)
+    ]
+    del samples[1]['x_score']
+    (tmp_path / 'dump.pkl').write_bytes(pickle.dumps(samples))
+    assert list(read_scores(tmp_path / 'dump.pkl').heads) == ['fused']
+
+
+def test_scores_of_two_sizes_are_refused(tmp_path):
+    (tmp_path / 'dump.pkl').write_bytes(pickle.dumps({'a': np.ones(2), 'b': np.ones(3)}))
+    with pytest.raises(ValueError, match=r'found the shapes \[\(2,\), \(3,\)\]'):
+        read_scores(tmp_path / 'dump.pkl')

@@ -57,3 +57,12 @@ def test_many_streams_stay_searchable(make_scores):
     weights = search_weights([make_scores(seed=seed) for seed in range(8)])
     assert len(weights) == 8
     assert sum(weights) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(('count', 'steps'), [(6, 10), (7, 8)])
+def test_many_streams_are_searched_in_coarser_steps(make_scores, count, steps):
+    """10 steps of 6 streams and 8 of 7 are 3003 combinations each, the most that are tried."""
+    weights = search_weights([make_scores(seed=seed, clips=12, skill=0.3) for seed in range(count)])
+    assert sum(weights) == pytest.approx(1)
+    assert np.allclose(np.array(weights) * steps, np.round(np.array(weights) * steps))
+    assert not np.allclose(np.array(weights) * (steps - 1), np.round(np.array(weights) * (steps - 1)))

@@ -1,4 +1,4 @@
-# For the synthetic data set: 24 frames sampled uniformly, one clip a test.
+# For the synthetic data set: 24 frames sampled uniformly, one clip per test.
 _base_ = 'loaders.py'
 
 
