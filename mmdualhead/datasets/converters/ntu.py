@@ -152,7 +152,7 @@ def read_recording(recording: Recording) -> Clip:
         recording.label,
         counts={
             LOST_FRAMES: num_frames - len(used),
-            'frames with nobody but bodies that are no performers dropped': len(used) - keypoint.shape[1],
+            'frames without a performer dropped': len(used) - keypoint.shape[1],
             'tracks of one person whose number changed joined': len(tracks) - len(joined),
         },
     )

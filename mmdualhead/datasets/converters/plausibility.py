@@ -89,7 +89,7 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
         The judgment; None where :func:`find_axes` has none, or the layout does not name ankles and feet.
     """
     axes = find_axes(keypoint, skeleton)
-    if axes is None or skeleton.across is None or not set(FEET) <= set(skeleton.joints):
+    if not (axes and skeleton.up and skeleton.across and set(FEET) <= set(skeleton.joints)):
         return None
     person = keypoint[axes.person, ..., :3]
     joints = person[person.any(axis=(1, 2))]

@@ -136,7 +136,7 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
         clips.append(
             dict(
                 frame_dir=recording.name,
-                label=int(clip.label),
+                label=clip.label,
                 subject=recording.subject,
                 shape=keypoint.shape,
                 counts=clip.counts,

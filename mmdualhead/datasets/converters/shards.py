@@ -57,7 +57,7 @@ class Shard:
         """
         with atomic_write(self._path('.bin')) as file:
             for keypoint in keypoints:
-                file.write(np.ascontiguousarray(keypoint, np.float32))
+                file.write(np.ascontiguousarray(keypoint, np.float32).data)
         with atomic_write(self._path('.json')) as file:
             file.write(json.dumps(index).encode())
 
