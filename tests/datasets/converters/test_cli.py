@@ -182,3 +182,31 @@ def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: in
     assert program(*args).returncode == 0
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     assert len(open_annotations(out).select('train')) == 10
+
+
+@pytest.mark.parametrize(
+    ('name', 'files', 'message'),
+    [
+        ('ntu', {'S001C004P001R001A001.skeleton': ''}, r'the name says camera 4, expected 1\.\.3'),
+        ('ntu', {'S001C001P008R002A000.skeleton': ''}, r'the name says action 0, expected 1\.\.120'),
+        ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': ''}, r'1 malformed raw file .*: the file is empty'),
+        ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': '1 2 x 1'}, 'frame 0, row 0: could not convert'),
+        ('nw_ucla', {'A01_S01_E00_V01.JSON': ''}, 'upper and lower case exchanged'),
+        (
+            'utd_mhad',
+            {'a1_s1_t1_skeleton.txt': ''},
+            r'passed over 1 file: other names \(a1_s1_t1_skeleton.txt\)',
+        ),
+    ],
+)
+def test_raw_files_through_the_tools(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, files: dict[str, str], message: str
+) -> None:
+    (tmp_path / 'src').mkdir()
+    for file, content in files.items():
+        (tmp_path / 'src' / file).write_text(content)
+    argv = [f'{name}.py', str(tmp_path / 'src'), str(tmp_path / 'out.pkl'), '--workers', '0']
+    monkeypatch.setattr(sys, 'argv', argv)
+    with pytest.raises(SystemExit, match=f'(?s)^error: .*{message}'):
+        runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
+    assert not (tmp_path / 'out.pkl').exists()
