@@ -268,7 +268,7 @@ def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
     """
     dataset = _dataset_of(config, loader)
     steps = [
-        (step_name(step), step)
+        (step_name(dict(step)), step)
         for step in dataset.get('pipeline') or ()
         if isinstance(step, Mapping) and 'type' in step
     ]

@@ -48,6 +48,12 @@ TAKEN_BEFORE = {
 }
 """Arguments that MMEngine takes out before it builds a part."""
 
+HOOK_NAMES = (
+    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers'),
+    *('config_check', 'load_check', 'finite_check', 'resume', 'interrupt', 'fuse', 'visualization'),
+)
+"""Names in ``default_hooks``, mmengine's and ours."""
+
 BUILT_AS_THEY_ARE = (
     'model',
     *(f'model.{part}' for part in ('backbone', 'neck', 'cls_head', 'data_preprocessor')),
@@ -220,10 +226,3 @@ def _used_by_name(init: Callable[..., Any], rest: str) -> set[str] | None:
 
 def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-HOOK_NAMES = (
-    *('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint', 'sync_buffers'),
-    *('config_check', 'load_check', 'finite_check', 'resume', 'interrupt', 'fuse', 'visualization'),
-)
-"""Names in ``default_hooks``, mmengine's and ours."""

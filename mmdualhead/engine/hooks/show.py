@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,7 @@ def _picture(draw: Any) -> np.ndarray:
     """(H, W, 3) what is drawn into a file."""
     from PIL import Image
 
-    file = BytesIO()
-    draw(file)
-    return np.asarray(Image.open(file).convert('RGB'))
+    with TemporaryDirectory() as folder:
+        file = Path(folder, 'picture.png')
+        draw(file)
+        return np.asarray(Image.open(file).convert('RGB'))
