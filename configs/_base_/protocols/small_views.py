@@ -2,10 +2,9 @@
 # its own pace and turned farther, above all about the vertical; the test sees the whole clip once.
 _base_ = 'small.py'
 
-normalize, *_, stream, _, form, pack = _base_.test_pipeline
-
 
 def pipeline(*augment, ratio=(1.0, 1.0)):
+    normalize, *_, stream, _, form, pack = _base_.test_pipeline
     resample = dict(type='TemporalCropResize', ratio=ratio, length=32)
     return [normalize, *augment, resample, stream, form, pack]
 
