@@ -249,7 +249,7 @@ def behind_pipeline(
             frame_dir='random',
             label=-1,
             # In a picture of 2 x 2 pixels, whose middle is (1, 1), these are what comes out.
-            keypoint=keypoint + np.float32([1, 1, 0]) if network.plan.pixels else keypoint,
+            keypoint=keypoint + np.array([1, 1, 0], np.float32) if network.plan.pixels else keypoint,
             total_frames=keypoint.shape[1],
             start_index=0,
             modality='Pose',
@@ -273,7 +273,7 @@ def answers(
     with recorded(model.network) as masks:
         samples = model.network.test_step(pseudo_collate(packed))
     scores = [head_scores(sample) for sample in samples]
-    present = inputs.any((3, 4, 5))
+    present = np.asarray(inputs.any((3, 4, 5)))
     attentions = (masks.when(present, inputs.shape[3]), masks.where(present))
     stacked = [np.stack([score[head] for score in scores]) for head in (FUSED, *network.heads)]
     return [*stacked, *(mask for mask in attentions if mask is not None)]

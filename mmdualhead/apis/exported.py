@@ -7,7 +7,7 @@ of a sample, V joints, C coordinates, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -96,10 +96,10 @@ class Normalize(nn.Module):
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
-        self.center = skeleton.center
+        self.center = cast(int, skeleton.center)  # by default the root
         # Joints from and to, the axis that this is turned onto, and another for half turns.
         self.axes = [(*skeleton.up, 'z', 'x')] if skeleton.up else []
-        self.axes += [(*reversed(skeleton.across), 'x', 'z')] if skeleton.across else []
+        self.axes += [(*skeleton.across[::-1], 'x', 'z')] if skeleton.across else []
         for name, axis in (('x', X_AXIS), ('z', Z_AXIS)):
             self.register_buffer(name, torch.as_tensor(axis, dtype=torch.float32))
         # (u @ crossing)[3 * i + j] is the matrix that forms the cross product of u with a vector.
