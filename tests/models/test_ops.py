@@ -107,6 +107,20 @@ class TestKernels:
         exact = torch.autograd.grad(plain_product(x, *parameters, 1).sum(), parameters)
         torch.testing.assert_close(grads, exact, rtol=0.02, atol=0)
 
+    @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
+    def test_autocast_keeps_the_collapses_sums_in_single_precision(self, half, device):
+        x, *parameters = [torch.ones_like(a, dtype=torch.float32) for a in collapse_arguments(3)]
+        parameters = [a.requires_grad_() for a in parameters]
+        with torch.autocast('cpu', half), Kernels(device):
+            out = mix_and_collapse(x[:1].expand(3001, T * 3, C), *parameters)
+        assert out.dtype is half
+        with Kernels(device):
+            grads = torch.autograd.grad(out.sum(), parameters)
+        assert [grad.dtype for grad in grads] == 4 * [torch.float32]
+        clips = 3001 * T
+        expected = (clips * 3 * D, clips * 3 * D, clips * (C + 1), clips)
+        assert [grad.unique().item() for grad in grads] == list(expected)
+
 
 @pytest.mark.parametrize(('window', 'stride'), WINDOWS)
 def test_standard_operations(window, stride):

@@ -62,9 +62,13 @@ def window_product_backward(
     grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
     grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
     for part, out, told in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
+        # The adjacency: the mixed frames, formed again, at each place of the windows, against the gradients.
         frames = strip.padded(part)
         for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), told)):
             grad_matrix[:, place] += found.sum(0, **sums)
+
+        # The mixing and the input: frames that stand at the same places of windows, every s-th, take one
+        # product. Through the mixing's weight their gradients become the frames'.
         by_phase = frames.unflatten(1, (-1, stride))
         grad_frames = torch.zeros_like(by_phase)
         for phase, mixed in enumerate(strip.frame_grads(matrix, told)):

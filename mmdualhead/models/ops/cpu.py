@@ -47,8 +47,11 @@ def window_product_backward(
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over clips, also in half precision
     grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
     for clip, grad_clip, out in zip(x, grad, grad_x, strict=True):
+        # The adjacency: the mixed frames, formed again, against the gradients, over all windows at once.
         torch.mm(clip.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
         grad_matrix += _rows(grad_clip) @ _rows(windows.view(buffer)).t()
+
+        # The mixing and the input, from the gradients of every s-th mixed frame.
         for phase in phases:
             grad_frames = phase.gather(grad_clip)
             grad_weight += grad_frames.t() @ clip[phase.frames].flatten(0, 1)
