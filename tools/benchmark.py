@@ -3,9 +3,11 @@
 python tools/benchmark.py
 python tools/benchmark.py DualHead-Net my_config.py --shape 16 2 300 25 --device cuda --dtype bf16
 python tools/benchmark.py tests.models.reference:ReferenceNetwork DualHead-Net --empty-persons 0.5
+python tools/benchmark.py --suite paper --device cuda --json h100.json
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from mmengine.config import DictAction
 from mmdualhead.apis.benchmark import (
     CLOCKS,
     NETWORKS,
+    PAPER_SHAPES,
     PRECISIONS,
     Settings,
     Shape,
@@ -22,6 +25,7 @@ from mmdualhead.apis.benchmark import (
     compare,
     peak_memory,
     read_accuracies,
+    run_suite,
     to_markdown,
     with_empty_persons,
     write_json,
@@ -30,6 +34,7 @@ from mmdualhead.utils.files import write_text
 from mmdualhead.visualization.cost_picture import draw_costs
 
 ROOT = Path(__file__).resolve().parents[1]
+PLAIN_EQUATIONS = 'tests.models.reference:ReferenceNetwork'
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,8 +45,13 @@ def parse_args() -> argparse.Namespace:
     add(
         'networks',
         nargs='*',
-        default=list(NETWORKS),
         help=f'of {", ".join(NETWORKS)} (default: all); config files; module:Class',
+    )
+    add(
+        '--suite',
+        choices=['paper'],
+        help="all that is to be known of a card: the first network's answers against float64, then every "
+        'form at every precision, beside the plain equations; --json takes all of it',
     )
     add('--forms', nargs='+', metavar='NAME', help='only these, as the table calls them')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config')
@@ -62,20 +72,23 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if bool(args.accuracy) != bool(args.picture):
         parser.error('--accuracy and --picture go together')
+    if args.suite and not args.json:
+        parser.error('--suite needs --json')
     return args
 
 
 def main() -> None:
     args = parse_args()
     sys.path.insert(0, str(Path.cwd()))
-    candidates = candidates_of(args.networks, ROOT / 'configs', args.cfg_options)
+    networks = args.networks or [*NETWORKS, *([PLAIN_EQUATIONS] if args.suite else [])]
+    candidates = candidates_of(networks, ROOT / 'configs', args.cfg_options)
     if args.empty_persons is not None:
         candidates = with_empty_persons(candidates, args.empty_persons)
     if args.forms:
         candidates = [one for one in candidates if one.name in args.forms]
-    comparisons = []
-    for numbers in args.shape or [(8, 2, 100, 25)]:
-        settings = Settings(
+    log = lambda line: print(line, file=sys.stderr)  # noqa: E731
+    every = [
+        Settings(
             shape=Shape(*numbers),
             threads=args.threads,
             repeats=args.repeats,
@@ -85,8 +98,16 @@ def main() -> None:
             clock=args.clock,
             compile=args.compile,
         )
+        for numbers in args.shape or (PAPER_SHAPES if args.suite else [(8, 2, 100, 25)])
+    ]
+    if args.suite:
+        for report in run_suite(candidates, every[0], [one.shape for one in every], say=log):
+            write_text(args.json, json.dumps(report, indent=1) + '\n')
+        print(f'{args.json}: {report["seconds"]:.0f} s; answers {"right" if report["right"] else "WRONG"}')
+        sys.exit(not report['right'])
+    comparisons = []
+    for settings in every:
         peak = None if args.skip_peak else peak_memory
-        log = lambda line: print(line, file=sys.stderr)  # noqa: E731
         comparisons.append(compare(candidates, settings, peak=peak, say=log))
         print(to_markdown(comparisons[-1]), end='\n\n', flush=True)
         if args.json:

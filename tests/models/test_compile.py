@@ -93,7 +93,7 @@ def trained_weights(option: bool | dict, folder: Path) -> Tensor:
     config = Config.fromfile(CONFIGS / 'quickstart_j.py')
     config.merge_from_dict(
         {
-            'work_dir': str(folder / 'run'),
+            'work_dir': str(folder / f'compiled_{bool(option)}'),
             'model.backbone.dilations': (1,),
             **{f'model.heads.{name}.{key}': value for name in HEADS for key, value in SHALLOW_HEAD.items()},
             'train_dataloader.num_workers': 0,

@@ -48,6 +48,7 @@ class Candidate:
         phases: what is timed, of ``'eval'`` and ``'train'``.
         empty_persons: the share of its input's persons that are empty.
         channels: C.
+        compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
     """
 
     network: str
@@ -56,6 +57,7 @@ class Candidate:
     phases: tuple[str, ...] = (EVAL, TRAIN)
     empty_persons: float = 0.0
     channels: int = NUM_COORDINATES
+    compile: str | None = None
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ N clips, M persons, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
@@ -27,7 +28,7 @@ from torch.utils.benchmark import timer as wall_clock  # waits for the GPU
 from .candidates import EVAL, TRAIN, Candidate
 from .counts import count_macs, count_parameters, count_saved_bytes
 
-PRECISIONS = ('float32', 'tf32', 'bf16')
+FLOAT32, TF32, BF16 = PRECISIONS = ('float32', 'tf32', 'bf16')
 WALL, PROCESSOR = 'wall', 'processor'
 CLOCKS: dict[str, Callable[[], float]] = {WALL: wall_clock, PROCESSOR: time.process_time}
 SGD = dict(lr=1e-4, momentum=0.9, nesterov=True, weight_decay=5e-4)
@@ -60,7 +61,7 @@ class Settings:
         precision: ``'float32'``, ``'tf32'`` (CUDA only), or ``'bf16'``, which is autocast.
         clock: ``'wall'``, or ``'processor'`` for the seconds of the process, which leave out waiting for a
             core that other work occupies; to be read with one thread.
-        compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
+        compile: the mode of torch.compile for all candidates, None to leave it to each.
 
     Raises:
         ValueError: the precision is unknown or not available on the device, or there is no such device.
@@ -71,7 +72,7 @@ class Settings:
     repeats: int = 7
     warmup: int = 2
     device: str = 'cpu'
-    precision: str = 'float32'
+    precision: str = FLOAT32
     clock: str = WALL
     compile: str | None = None
 
@@ -80,7 +81,7 @@ class Settings:
             raise ValueError(f'unknown precision {self.precision!r}; known: {PRECISIONS}')
         if self.on_cuda and not torch.cuda.is_available():
             raise ValueError(f'device {self.device!r}: this PyTorch sees no CUDA device')
-        if self.precision == 'tf32' and not self.on_cuda:
+        if self.precision == TF32 and not self.on_cuda:
             raise ValueError(f'tf32 needs a CUDA device, not {self.device!r}')
         if self.clock not in CLOCKS or (self.clock == PROCESSOR and self.on_cuda):
             raise ValueError(
@@ -97,11 +98,11 @@ class Settings:
         """Set what PyTorch keeps for the whole process."""
         torch.set_num_threads(self.threads)
         torch.manual_seed(0)
-        torch.backends.cuda.matmul.allow_tf32 = self.precision == 'tf32'
-        torch.backends.cudnn.allow_tf32 = self.precision == 'tf32'
+        torch.backends.cuda.matmul.allow_tf32 = self.precision == TF32
+        torch.backends.cudnn.allow_tf32 = self.precision == TF32
 
     def autocast(self) -> AbstractContextManager:
-        if self.precision != 'bf16':
+        if self.precision != BF16:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
@@ -191,10 +192,12 @@ class Trial:
         self.labels = torch.zeros(len(x), dtype=torch.long, device=settings.device)
         self._optimizer: torch.optim.Optimizer | None = None
         self._run: Callable = self.network
+        self._mode = settings.compile or candidate.compile
 
-    def compile(self, mode: str) -> None:
-        """Run by torch.compile from now on."""
-        self._run = torch.compile(self.network, mode=mode)
+    def compile(self) -> None:
+        """Run by torch.compile from now on, if that is asked for."""
+        if self._mode:
+            self._run = torch.compile(self.network, mode=self._mode)
 
     def infer(self) -> tuple[Tensor, ...]:
         """One forward pass in eval mode."""
@@ -268,8 +271,7 @@ def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
         costs.parameters = count_parameters(trial.network)
         with suppress(torch.cuda.OutOfMemoryError):
             costs.saved_bytes = count_saved_bytes(trial.loss, trial.network)
-    if settings.compile:
-        trial.compile(settings.compile)
+    trial.compile()
     return costs
 
 
@@ -289,13 +291,20 @@ def peak_memory(candidate: Candidate, settings: Settings) -> dict[str, int]:
             return {}
 
 
+def allocated_peak(candidate: Candidate, settings: Settings) -> dict[str, int]:
+    """The same in this process, by the GPU's allocator alone: without the seconds that a process takes."""
+    gc.collect()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(settings.device)
+    return _peaks(candidate, settings)
+
+
 def _peaks(candidate: Candidate, settings: Settings) -> dict[str, int]:
     settings.apply()
     before = 0 if settings.on_cuda else _resident('VmRSS')  # with all libraries loaded
     peaks: dict[str, int] = {}
     trial = Trial(candidate, settings)
-    if settings.compile:
-        trial.compile(settings.compile)
+    trial.compile()
     for phase in (EVAL, TRAIN):  # training needs more, so that the peak of the first does not hide its own
         if phase not in candidate.phases:
             continue

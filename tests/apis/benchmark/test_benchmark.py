@@ -23,6 +23,8 @@ from mmdualhead.apis.benchmark import (
     compare,
     peak_memory,
     read_accuracies,
+    run_suite,
+    suite,
     to_dict,
     to_markdown,
     with_empty_persons,
@@ -45,6 +47,13 @@ def quiet(line: str) -> None:
 def make_tiny(fused: bool = False) -> Logits:
     model = build(small_dualhead_config())
     return Logits(fuse(model) if fused else model)
+
+
+class Small(Logits):
+    """By its name on a command line."""
+
+    def __init__(self) -> None:
+        super().__init__(build(small_dualhead_config()))
 
 
 def tiny() -> list[Candidate]:
@@ -284,3 +293,33 @@ def test_the_program_says_what_is_wrong(monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'nothing.py'])
     with pytest.raises(SystemExit, match=r'error: .*nothing\.py'):
         runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'), run_name='__main__')
+
+
+def test_the_suite(monkeypatch, tmp_path, capsys):
+    """On a CPU and small: the code that a card runs."""
+    file = tmp_path / 'suite.json'
+    options = ['--shape', *['2', '2', '12', '5'], '--repeats', '1', '--warmup', '0', '--threads', '1']
+    command = ['benchmark.py', f'{__name__}:Small', '--suite', 'paper', '--json', str(file), *options]
+    monkeypatch.setattr(sys, 'argv', command)
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'), run_name='__main__')
+    assert end.value.code == 0
+    assert 'answers right' in capsys.readouterr().out
+    report = json.loads(file.read_text())
+    assert [part['settings']['precision'] for part in report['parts']] == ['float32', 'bf16']
+    assert set(report['errors']) == {
+        f'Small{form}' for form in ('', ', standard operations', ', channels_last')
+    }
+    assert all(found['float64'] < 1e-9 < found['float32'] < 1e-3 for found in report['errors'].values())
+    ratios = report['parts'][0]['ratios']
+    assert 0 < ratios['share_of_matrix_rate']['Small']['train'] < 1
+    assert ratios['hours_of_the_papers_training'] > 0
+
+
+@pytest.mark.parametrize(('error', 'right'), [(1e-10, True), (1e-8, False), (float('nan'), False)])
+def test_a_suite_without_time_tells_whether_answers_are_right_and_what_it_left_out(error, right, monkeypatch):
+    monkeypatch.setattr(suite, '_errors', lambda *_: {'float64': error, 'float32': 1e-4})
+    *_, report = run_suite(tiny(), SETTINGS, [SETTINGS.shape], seconds=0, say=quiet)
+    assert report['right'] is right
+    assert report['parts'] == []
+    assert report['left_out'][0].startswith('(4, 2, 12, 5), float32: tiny, tiny, fused')
