@@ -18,7 +18,6 @@ from mmaction.structures import ActionDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
 from mmengine.model import BaseModel
-from torch import Tensor
 
 from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.attended import recorded
@@ -374,11 +373,7 @@ def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list
 def _scores(sample: ActionDataSample, heads: Sequence[str]) -> dict[str, np.ndarray]:
     """(K,) by head, the fused score first, then those of the network in its order."""
     scores = head_scores(sample)
-    return {head: _array(scores[head]) for head in (FUSED, *heads)}
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return value.detach().cpu().float().numpy()
+    return {head: scores[head].detach().cpu().float().numpy() for head in (FUSED, *heads)}
 
 
 def _over_frames(when: np.ndarray, frames: np.ndarray | None, recording: Recorded) -> np.ndarray | None:

@@ -250,18 +250,15 @@ def to_page(entries: list[dict[str, Any]]) -> str:
         sections.append(f'## {data}\n\n{_linked_table(header, rows)}\n')
     groups: dict[tuple, list[str]] = {}
     for entry in entries:
-        path, meta = entry['Config'].removesuffix('.py'), entry['Metadata']
+        path, meta = entry['Config'].removeprefix('configs/').removesuffix('.py'), entry['Metadata']
         stem, _, stream = path.rpartition('_')
-        joined = stem if stream in STREAMS.values() else path
-        key = (joined, meta['Training Data'], meta['Parameters'], meta['FLOPs'], meta['Epochs'])
+        stem, stream = (stem, f'_{stream}') if stream in STREAMS.values() else (path, '')
+        key = (stem, meta['Training Data'], meta['Parameters'], meta['FLOPs'], meta['Epochs'])
         groups.setdefault(key, []).append(stream)
-    rows = [
-        [f'{stem}_{{{",".join(names)}}}' if len(names) > 1 else f'{stem}_{names[0]}', *rest]
-        if names[0] in STREAMS.values()
-        else [stem, *rest]
-        for (stem, *rest), names in groups.items()
-    ]
-    rows = [[f'`{name.removeprefix("configs/")}`', *rest] for name, *rest in rows]
+    rows = []
+    for (stem, *rest), streams in groups.items():
+        joined = f'_{{{",".join(stream[1:] for stream in streams)}}}' if len(streams) > 1 else streams[0]
+        rows.append([f'`{stem}{joined}`', *rest])
     table = _linked_table(['config', 'data', 'parameters', 'MACs', 'epochs'], rows)
     sections.append(f'## All configs\n\n{table}\n')
     return PAGE + '\n'.join(sections)

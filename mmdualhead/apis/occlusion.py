@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.recordings import Item, Recorded, find_recordings
+from mmdualhead.apis.recordings import Item, find_recordings
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
 
@@ -65,7 +66,8 @@ def occlude(
     changed += list(without_joints(recorded.keypoint, inferencer.models[0].skeleton))
     starts = range(0, recorded.keypoint.shape[1], span)
     changed += [without_frames(recorded.keypoint, start, start + span) for start in starts]
-    batches = inferencer.preprocess([_item(recorded, keypoint) for keypoint in changed], batch_size)
+    items = [Item(recorded.name, partial(replace, recorded, keypoint=keypoint)) for keypoint in changed]
+    batches = inferencer.preprocess(items, batch_size)
     answers = [answer for batch in batches for answer in inferencer.forward(batch)]
     whole = answers[0]
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers[1:]])
@@ -107,22 +109,3 @@ def without_frames(keypoint: np.ndarray, start: int, end: int) -> np.ndarray:
     changed = keypoint.copy()
     changed[:, start:after] = np.where(both, line, keypoint[:, start:after])
     return changed
-
-
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's: 1 where both rank alike, 0 where they are unrelated, NaN if one is constant."""
-    known = np.isfinite(one) & np.isfinite(other)
-    ranks = [_ranks(values[known]) for values in (one, other)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return float('nan')
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks; equal values share the mean of theirs."""
-    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-
-
-def _item(recorded: Recorded, keypoint: np.ndarray) -> Item:
-    return Item(recorded.name, lambda: replace(recorded, keypoint=keypoint))

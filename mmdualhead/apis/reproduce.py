@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.apis.benchmark import counts
+from mmdualhead.apis.benchmark.candidates import make_network
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
@@ -255,13 +257,7 @@ def mean_and_deviation(values: Sequence[float]) -> str:
 @cache
 def count_parameters(config: Path) -> int:
     """Parameters of the model that a config describes."""
-    from mmaction.registry import MODELS
-    from mmengine.config import Config
-    from mmengine.registry import DefaultScope
-
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        model = MODELS.build(Config.fromfile(config).model)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return counts.count_parameters(make_network(str(config), {}))
 
 
 def mmaction_tool(name: str, gpus: int = 1) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mmdualhead.apis.answer import Answer, name_classes
 from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.evaluation.fusion import to_probabilities
 from mmdualhead.evaluation.readers import read_clips, read_scores
 from mmdualhead.skeletons import get_skeleton
 
@@ -27,7 +28,7 @@ def scored_answers(
         FileNotFoundError: a file is missing.
         ValueError: scores and annotations don't belong together, or the layout is not known.
     """
-    scores = read_scores(scores_path, read_clips(ann_file, split))
+    scores, _ = to_probabilities(read_scores(scores_path, read_clips(ann_file, split)))
     file = open_annotations(ann_file)
     layout = file.meta.get('layout')
     if layout is None:
@@ -40,9 +41,7 @@ def scored_answers(
         Answer(
             name=clip['frame_dir'],
             source=Path(ann_file),
-            scores={
-                head: _probabilities(values[rows[clip['frame_dir']]]) for head, values in scores.heads.items()
-            },
+            scores={head: values[rows[clip['frame_dir']]] for head, values in scores.heads.items()},
             classes=classes,
             keypoint=np.asarray(clip['keypoint'], np.float32),
             skeleton=skeleton,
@@ -50,11 +49,3 @@ def scored_answers(
         )
         for clip in (clips[i] for i in range(0, len(clips), every))
     ]
-
-
-def _probabilities(scores: np.ndarray) -> np.ndarray:
-    """The softmax of scores that are not probabilities yet, such as logits."""
-    if scores.min() >= 0 and abs(scores.sum() - 1) < 1e-2:
-        return scores
-    exponentials = np.exp(scores - scores.max())
-    return exponentials / exponentials.sum()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.occlusion import occlude, rank_correlation, without_frames, without_joints
+from mmdualhead.apis.occlusion import occlude, without_frames, without_joints
 from mmdualhead.skeletons import KINECT_V1
 
 
@@ -45,10 +45,3 @@ def test_frames_that_are_taken_away_lie_on_a_line(start, end):
     assert (changed[:, outside] == clip[:, outside]).all()
     if len(outside):
         assert np.diff(changed[:, start : min(end, 24)], n=2, axis=1) == pytest.approx(0, abs=1e-5)
-
-
-def test_rank_correlation():
-    values = np.array([3.0, 1, 2, 2, np.nan])
-    assert rank_correlation(values, values * 5) == pytest.approx(1)
-    assert rank_correlation(values, -values) == pytest.approx(-1)
-    assert np.isnan(rank_correlation(values, np.ones(5)))
