@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from mmdualhead.datasets import synthetic
+from mmdualhead.datasets.converters import write_pickle
 from mmdualhead.models.fused import fuse
 from tests.models.networks import build, small_dualhead_config
 
@@ -83,7 +84,7 @@ def test_mmengines_option_trains_to_the_same_weights(option, tmp_path, monkeypat
         pytest.skip('no C++ compiler')
     monkeypatch.chdir(tmp_path)
     data = synthetic.generate(subjects=2, repetitions=1)
-    synthetic.write(data, tmp_path / 'data' / 'skeleton' / 'synthetic.pkl')
+    write_pickle(tmp_path / 'data' / 'skeleton' / 'synthetic.pkl', data)
     plain, compiled = (trained_weights(option, tmp_path) for option in (False, option))
     torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
 
