@@ -33,6 +33,10 @@ def normalized_mixing(
     Raises:
         TypeError: the norm is not one of PyTorch's; mmcv's (``sync_bn='mmcv'``) would not be synchronized.
     """
+    if not isinstance(norm, _BatchNorm):
+        raise TypeError(
+            f"cannot synchronize {type(norm)}; the network needs PyTorch's norms: sync_bn='torch'"
+        )
     mean, variance = norm.running_mean, norm.running_var
     if norm.training:
         with torch.autocast(x.device.type, enabled=False):
@@ -62,10 +66,6 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[
 
 def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
     """The sum over the processes whose batch a norm sees."""
-    if not isinstance(norm, _BatchNorm):
-        raise TypeError(
-            f"cannot synchronize {type(norm)}; the network needs PyTorch's norms: sync_bn='torch'"
-        )
     if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
         return total
     from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it

@@ -112,21 +112,26 @@ def command(inputs, monkeypatch):
     return lambda what, out, *more: [out if part == 'OUT' else part for part in commands[what]] + list(more)
 
 
-FILES = ('fusion as JSON', 'fusion as Markdown', 'fused scores', 'a small model', 'answers as JSON')
-FILES += ('answers as CSV',)
+FILES = {
+    'fusion as JSON': 'out',
+    'fusion as Markdown': 'out',
+    'fused scores': 'out',
+    'a small model': 'out.pth',
+    'answers as JSON': 'out',
+    'answers as CSV': 'out',
+}
+"""What is written as one file, and names that it may have."""
 FOLDERS = ('errors', 'pages of answers', 'pages', 'a table')
 
 
 @pytest.mark.fault('`--out` of a tool names a folder, or lies in a file', '-', 'one line that names it')
 @pytest.mark.parametrize('what', FILES)
 def test_a_folder_in_a_file_s_place_is_named(command, what, tmp_path):
-    (tmp_path / 'out').mkdir()
-    status, text = run(*command(what, tmp_path / 'out'))
-    assert (status, text.splitlines()[-1]) == (
-        1,
-        f'error: {tmp_path / "out"} could not be written: Is a directory',
-    )
-    assert list(tmp_path.rglob('*')) == [tmp_path / 'out']
+    out = tmp_path / FILES[what]
+    out.mkdir()
+    status, text = run(*command(what, out))
+    assert (status, text.splitlines()[-1]) == (1, f'error: {out} could not be written: Is a directory')
+    assert list(tmp_path.rglob('*')) == [out]
 
 
 @pytest.mark.parametrize('what', FOLDERS)
@@ -143,12 +148,13 @@ def test_a_file_in_a_folder_s_place_is_named(command, what, tmp_path):
 )
 @pytest.mark.parametrize('what', FILES)
 def test_a_full_disk_leaves_the_old_file(command, what, tmp_path):
-    (tmp_path / 'out').write_text('old')
-    status, text = run(*command(what, tmp_path / 'out'), bytes_per_file=50)
+    out = tmp_path / FILES[what]
+    out.write_text('old')
+    status, text = run(*command(what, out), bytes_per_file=50)
     assert status == 1
-    assert text.splitlines()[-1] == f'error: {tmp_path / "out"} could not be written: File too large'
-    assert (tmp_path / 'out').read_text() == 'old'
-    assert list(tmp_path.iterdir()) == [tmp_path / 'out']
+    assert text.splitlines()[-1] == f'error: {out} could not be written: File too large'
+    assert out.read_text() == 'old'
+    assert list(tmp_path.iterdir()) == [out]
 
 
 @pytest.mark.parametrize('what', FOLDERS[:-1])

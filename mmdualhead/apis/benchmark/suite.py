@@ -151,7 +151,8 @@ def _answers(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     trained = torch.cat(network(x), 1)
     grads = torch.autograd.grad(trained.sin().sum(), [p for p in network.parameters() if p.requires_grad])
     flat = torch.cat([grad.flatten() for grad in grads])
-    return tuple(found.detach().double().cpu() for found in (evaluated, trained, flat))  # type: ignore[return-value]
+    evaluated, trained, flat = (found.detach().double().cpu() for found in (evaluated, trained, flat))
+    return evaluated, trained, flat
 
 
 def _ratios(part: Comparison) -> dict[str, Any]:
