@@ -5,7 +5,6 @@ The sizes differ from V, M, C and from one another, since a compiler takes equal
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -77,15 +76,12 @@ def test_a_fused_model_computes_empty_persons_too():
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize('option', [dict(backend='eager'), True], ids=['eager', 'inductor'])
-def test_mmengines_option_trains_to_the_same_weights(option, tmp_path, monkeypatch):
-    """``compile=True`` in a config, on the embedded data; inductor, the default, needs a C++ compiler."""
-    if option is True and not shutil.which('g++'):
-        pytest.skip('no C++ compiler')
+def test_mmengines_option_trains_to_the_same_weights(tmp_path, monkeypatch):
+    """``compile`` in a config, on the embedded data, without the minutes that inductor takes."""
     monkeypatch.chdir(tmp_path)
     data = synthetic.generate(subjects=2, repetitions=1)
     write_pickle(tmp_path / 'data' / 'skeleton' / 'synthetic.pkl', data)
-    plain, compiled = (trained_weights(option, tmp_path) for option in (False, option))
+    plain, compiled = (trained_weights(option, tmp_path) for option in (False, dict(backend='eager')))
     torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
 
 
