@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.config_check import check_config
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 
@@ -31,12 +32,15 @@ class DataCheckRunner(Runner):
         """Build a runner from a config.
 
         Raises:
-            SystemExit: files are missing, both of those that a training reads and those that a test reads.
+            SystemExit: files are missing, both of those that a training reads and those that a test reads; or
+                the config can't be meant.
         """
         training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
         testing = missing_files(cfg, 'test')
         if training and testing:
             end(training)
+        with faults_in_words():
+            check_config(cfg)
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs

@@ -68,6 +68,15 @@ class TestMissing:
         assert missing_files(config, 'train') == expected
 
 
+def test_a_config_that_cannot_be_meant_ends_before_anything_is_built(config, tmp_path):
+    """Also under mim and in scripts, which don't go through the command."""
+    (tmp_path / 'there.pkl').touch()
+    with_files(config, train='there.pkl', val='there.pkl', test='there.pkl')
+    config.default_hooks.checkpoint.intervall = 2
+    with pytest.raises(SystemExit, match=r"^error: .*no argument 'intervall'. Is 'interval' meant"):
+        RUNNERS.build(config)
+
+
 def test_of_mmactions_protocol_too():
     config = Config.fromfile(ROOT / 'configs' / 'stgcn_ntu60_xsub_u100_j.py')
     config.train_dataloader.dataset.ann_file = 'gone.pkl'

@@ -227,14 +227,14 @@ class ConfigCheckHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Look at the config and at the data."""
         for key, meant in misspelt_keys(runner.cfg).items():
-            runner.logger.warning('the config has %r, which nothing reads. Is %r meant?', key, meant)
+            _warn(runner, f'the config has {key!r}, which nothing reads. Is {meant!r} meant?')
         for name, meant in misspelt_hooks(runner.cfg.get('default_hooks') or ()).items():
             raise RunError(f'default_hooks.{name}: there is no such hook. Is default_hooks.{meant} meant?')
         faults, warnings = loader_conflicts(runner.cfg)
         if faults:
             raise RunError(f'training and evaluation are of different streams: {"; ".join(faults)}')
         for warning in warnings:
-            runner.logger.warning('the data loaders of the config: %s', warning)
+            _warn(runner, f'the data loaders of the config: {warning}')
         _check_seed(runner)
         self._check_data(runner)
 
@@ -283,11 +283,12 @@ class ConfigCheckHook(Hook):
         loader = 'train_dataloader' if is_training else 'test_dataloader'
         found = differences(trained, network_input(runner.cfg, loader)) if trained else []
         if found:
-            runner.logger.warning(
-                'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: %s', '; '.join(found)
+            _warn(
+                runner,
+                f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: {"; ".join(found)}',
             )
         if not (is_training or self._trained) and (leak := foreign_split(config, runner.cfg, loader)):
-            runner.logger.warning('THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was %s', leak)
+            _warn(runner, f'THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was {leak}')
 
 
 def _tell(runner: Runner, problems: Problems) -> None:
@@ -295,7 +296,12 @@ def _tell(runner: Runner, problems: Problems) -> None:
     if problems.faults:
         raise RunError('; '.join(problems.faults))
     for warning in problems.warnings:
-        runner.logger.warning('CHECK THE DATA: %s', warning)
+        _warn(runner, f'CHECK THE DATA: {warning}')
+
+
+def _warn(runner: Runner, text: str) -> None:
+    """Log a text as a whole: of warnings with placeholders, MMEngine drops the second."""
+    runner.logger.warning(text)
 
 
 def _check_seed(runner: Runner) -> None:

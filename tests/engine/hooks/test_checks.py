@@ -256,11 +256,13 @@ class TestLoadCheckHook:
 
 
 class TestConfigCheckHook:
-    def test_misspelt_key_is_warned_of(self, make_runner, warnings):
-        runner = make_runner(epochs=1, config={'optim_wraper': {}, 'train_pipeline': [], 'my_name': 1})
+    def test_misspelt_keys_are_all_warned_of(self, make_runner, warnings):
+        wrong = {'optim_wraper': {}, 'param_schedular': []}
+        runner = make_runner(epochs=1, config={**wrong, 'train_pipeline': [], 'my_name': 1})
         log = warnings(runner)
         runner.train()
         assert "'optim_wraper', which nothing reads. Is 'optim_wrapper' meant?" in log.text
+        assert "'param_schedular', which nothing reads. Is 'param_scheduler' meant?" in log.text
         assert 'train_pipeline' not in log.text
 
     @pytest.mark.parametrize(('stream', 'warned'), [('b', True), ('j', False)])
