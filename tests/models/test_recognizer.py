@@ -102,6 +102,11 @@ def test_heads_of_unequal_depth_are_refused():
         build(small_dualhead_config(heads=dict(fine=dict(channels=(24,), strides=(2,)))))
 
 
+def test_a_stride_per_block_is_required():
+    with pytest.raises(ValueError, match=r'FineHead: 2 channels \(12, 24\), 1 strides \(2,\)'):
+        build(small_dualhead_config(heads=dict(fine=dict(channels=(24, 48), strides=(2,)))))
+
+
 def middle_head(source: str = 'fine') -> dict:
     """A third head, as a config adds it."""
     attention = dict(type='TemporalAttention', source=source, target='middle', weighs='input')
