@@ -31,7 +31,7 @@ from mmdualhead.engine.config_check import (
     misspelt_hooks,
     misspelt_keys,
     network_input,
-    parse_config,
+    saved_config,
 )
 from mmdualhead.engine.data_check import (
     LoaderData,
@@ -271,11 +271,8 @@ class ConfigCheckHook(Hook):
                 faults, warnings = check_against_training(trained, data)
                 # Somebody who trains on may do so in other units.
                 _tell(runner, Problems([], faults + warnings) if is_training else Problems(faults, warnings))
-        text = (checkpoint.get('meta') or {}).get('cfg')
-        if not isinstance(text, str):
-            return
         try:
-            config = parse_config(text)
+            config = saved_config(checkpoint.get('meta') or {})
             trained = network_input(config, 'train_dataloader')
         except (SyntaxError, AttributeError, TypeError):
             runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')

@@ -266,10 +266,16 @@ class TestConfigCheckHook:
         assert 'train_pipeline' not in log.text
 
     @pytest.mark.parametrize(('stream', 'warned'), [('b', True), ('j', False)])
-    def test_other_stream_than_trained_on_is_warned_of(self, make_runner, trained, warnings, stream, warned):
+    @pytest.mark.parametrize('is_old', [False, True])
+    def test_other_stream_than_trained_on_is_warned_of(
+        self, make_runner, trained, warnings, stream, warned, is_old
+    ):
+        """Older checkpoints have their config as text alone."""
         meta = torch.load(trained)['meta']
-        trained_on = "train_dataloader = dict(dataset=dict(pipeline=[dict(type='GenSkeFeat', feats=['j'])]))"
-        rewrite(trained, meta={**meta, 'cfg': trained_on})
+        loader = {'dataset': {'pipeline': [{'type': 'GenSkeFeat', 'feats': ['j']}]}}
+        plain = None if is_old else {'train_dataloader': loader}
+        text = f'train_dataloader = {loader}' if is_old else ''
+        rewrite(trained, meta={**meta, 'plain_config': plain, 'cfg': text})
         now = {'test_dataloader': {'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': stream}]}}}
         runner = make_runner(load_from=str(trained), config=now)
         log = warnings(runner)
@@ -311,7 +317,9 @@ class TestConfigCheckHook:
     )
     def test_a_test_under_another_protocol_is_warned_of(self, make_runner, trained, warnings):
         meta = torch.load(trained)['meta']
-        rewrite(trained, meta={**meta, 'cfg': "train_dataloader = dict(dataset=dict(split='xsub_train'))"})
+        rewrite(
+            trained, meta={**meta, 'plain_config': {'train_dataloader': {'dataset': {'split': 'xsub_train'}}}}
+        )
         now = {'test_dataloader': {'dataset': {'split': 'xview_val'}}}
         runner = make_runner(load_from=str(trained), config=now)
         log = warnings(runner)
