@@ -107,6 +107,14 @@ def test_a_stride_per_block_is_required():
         build(small_dualhead_config(heads=dict(fine=dict(channels=(24, 48), strides=(2,)))))
 
 
+@pytest.mark.parametrize('missing', ['source', 'target', 'weighs'])
+def test_an_attention_says_who_weighs_what(missing):
+    link = dict(type='SpatialAttention', source='fine', target='coarse', weighs='output')
+    del link[missing]
+    with pytest.raises(ValueError, match=f"attention 'mine' lacks {missing}"):
+        build(small_dualhead_config(attentions=dict(mine=link)))
+
+
 def middle_head(source: str = 'fine') -> dict:
     """A third head, as a config adds it."""
     attention = dict(type='TemporalAttention', source=source, target='middle', weighs='input')
