@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_parts import HOOK_NAMES, closest, unknown_arguments
+from mmdualhead.engine.config_parts import closest, unknown_arguments
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
@@ -56,7 +56,10 @@ def check_config(config: Mapping[str, Any]) -> None:
         RunError: a part has an argument or a type that there is not, the loaders are of different streams, or
             the head takes other features than there are.
     """
-    faults = [*unknown_arguments(config), *head_faults(config), *loader_conflicts(config)[0]]
+    streams = [
+        f'training and evaluation are of different streams: {line}' for line in loader_conflicts(config)[0]
+    ]
+    faults = [*unknown_arguments(config), *head_faults(config), *streams]
     if faults:
         raise RunError('\n  '.join(['the config is wrong:', *faults] if faults[1:] else faults))
 
@@ -86,12 +89,6 @@ def _feature_channels(model: Mapping[str, Any]) -> Any:
             return network.backbone(torch.empty(shape)).shape[2]
     except Exception:  # somebody else's network, or a wrong one, of which building it says more
         return None
-
-
-def misspelt_hooks(names: Iterable[str]) -> dict[str, str]:
-    """The hook that was probably meant, for each name in ``default_hooks`` much like a known one."""
-    likely = {name: closest(name, HOOK_NAMES) for name in names if name not in HOOK_NAMES}
-    return {name: meant for name, meant in likely.items() if meant}
 
 
 def loader_conflicts(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:

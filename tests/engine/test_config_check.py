@@ -5,13 +5,14 @@ from mmengine.config import Config
 from torch import nn
 
 from mmdualhead.datasets.transforms.streams import SkeletonStream
+from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import (
+    check_config,
     differences,
     foreign_split,
     head_faults,
     loader_conflicts,
     meta_of,
-    misspelt_hooks,
     misspelt_keys,
     network_input,
     parse_config,
@@ -202,7 +203,11 @@ def test_a_test_on_clips_of_the_training(split, warned):
 
 
 def test_misspelt_hooks():
-    assert misspelt_hooks(['chekpoint', 'checkpoint', 'my_own', 'interupt']) == {
-        'chekpoint': 'checkpoint',
-        'interupt': 'interrupt',
-    }
+    names = ['chekpoint', 'checkpoint', 'my_own', 'interupt']
+    hooks = {name: {'type': 'ParamSchedulerHook'} if name == 'my_own' else {} for name in names}
+    with pytest.raises(RunError) as raised:
+        check_config({'default_hooks': hooks})
+    assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
+        'default_hooks.chekpoint: there is no such hook. Is default_hooks.checkpoint meant?',
+        'default_hooks.interupt: there is no such hook. Is default_hooks.interrupt meant?',
+    ]

@@ -25,10 +25,10 @@ from mmdualhead.engine.checkpoints import (
     weights_of,
 )
 from mmdualhead.engine.config_check import (
+    check_config,
     differences,
     foreign_split,
     loader_conflicts,
-    misspelt_hooks,
     misspelt_keys,
     network_input,
     saved_config,
@@ -228,12 +228,8 @@ class ConfigCheckHook(Hook):
         """Look at the config and at the data."""
         for key, meant in misspelt_keys(runner.cfg).items():
             _warn(runner, f'the config has {key!r}, which nothing reads. Is {meant!r} meant?')
-        for name, meant in misspelt_hooks(runner.cfg.get('default_hooks') or ()).items():
-            raise RunError(f'default_hooks.{name}: there is no such hook. Is default_hooks.{meant} meant?')
-        faults, warnings = loader_conflicts(runner.cfg)
-        if faults:
-            raise RunError(f'training and evaluation are of different streams: {"; ".join(faults)}')
-        for warning in warnings:
+        check_config(runner.cfg)  # again, since not every runner is ours
+        for warning in loader_conflicts(runner.cfg)[1]:
             _warn(runner, f'the data loaders of the config: {warning}')
         _check_seed(runner)
         self._check_data(runner)
