@@ -134,7 +134,7 @@ def run_trainer(name: str, arguments: list[str]) -> None:
     """Run MMAction2's tools/train.py or tools/test.py.
 
     Raises:
-        UsageError: there is no such config.
+        UsageError: the config does not exist.
     """
     if arguments and not arguments[0].startswith('-') and not Path(arguments[0]).is_file():
         config = find_config(arguments[0])
@@ -169,7 +169,7 @@ def run_data_tool(arguments: list[str]) -> None:
     """Run a tool of tools/data; these register what they need themselves.
 
     Raises:
-        UsageError: there is no such tool.
+        UsageError: the tool does not exist.
     """
     tools = find_tools(GROUP)
     if not arguments or arguments[0] not in tools:

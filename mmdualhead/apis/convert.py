@@ -31,7 +31,7 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         The network's name, ``'dualhead'`` or ``'msg3d'``.
 
     Raises:
-        FileNotFoundError: there is no source.
+        FileNotFoundError: the source does not exist.
         UnreadableCheckpointError: the source is damaged or asks for code to be run.
         AuthorsKeysError: keys are missing, left over, of the wrong shape or not finite; they are named,
             nothing is written.

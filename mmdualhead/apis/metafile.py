@@ -215,7 +215,7 @@ def read_accuracies(text: str) -> dict[str, float]:
     streams, their rows after the networks; of ``93.49 ± 0.20`` the mean is taken.
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: the table does not exist.
     """
     prefixes = {network: prefix for prefix, (network, *_) in ARCHITECTURES.items()}
     found: dict[str, float] = {}

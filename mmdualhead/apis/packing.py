@@ -34,7 +34,7 @@ def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict
         ``sha256`` of the weights, and ``cfg``, the text of the config.
 
     Raises:
-        FileNotFoundError: there is no such model.
+        FileNotFoundError: the model does not exist.
         ValueError: it is not a model, or the accuracy is not a fraction.
         OSError: the file could not be written.
     """

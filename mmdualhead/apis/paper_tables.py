@@ -92,7 +92,7 @@ def get_table(key: str) -> Table:
     """Look a table up by its number in the paper or by its name.
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: the table does not exist.
     """
     name = NUMBERS.get(key, key)
     if name not in TABLES:

@@ -78,7 +78,7 @@ class Reproduction:
         say: receives the lines that report progress.
 
     Raises:
-        ValueError: there is no such table.
+        ValueError: the table does not exist.
         FileNotFoundError: none of the table's rows has its configs.
     """
 

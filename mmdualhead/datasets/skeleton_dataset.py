@@ -43,7 +43,7 @@ class SkeletonDataset(PoseDataset):
         **kwargs: further arguments of ``PoseDataset``.
 
     Raises:
-        FileNotFoundError: there is no annotation file.
+        FileNotFoundError: the annotation file does not exist.
         ValueError: there is no such split, steps disagree on the layout, or the annotations have faults.
     """
 

@@ -68,7 +68,7 @@ def load_from_local(
         The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that as a program.
 
     Raises:
-        MissingCheckpointError: there is no such file.
+        MissingCheckpointError: the file does not exist.
         UnreadableCheckpointError: it is damaged, is not a checkpoint, or refers to code.
     """
     path = Path(filename).expanduser()

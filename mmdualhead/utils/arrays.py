@@ -19,7 +19,7 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         The array of a ``.npy`` file; all arrays of an ``.npz`` file by name.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it is not a regular file, is damaged, holds Python objects, or unpacks to far more than
             its size.
     """

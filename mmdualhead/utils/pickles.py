@@ -53,7 +53,7 @@ def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
         What was pickled.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         UnsafePickleError: the file names a class or function that the unpickler lacks. It did not run.
         ValueError: the file is empty, truncated, not a pickle, not a regular file, or asks for more memory
             than a file of its size can need.

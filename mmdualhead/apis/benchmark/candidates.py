@@ -88,7 +88,7 @@ def candidates_of(
         options: changes of every config, as ``--cfg-options`` takes them.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: a config has no ``model``, or one that cannot be built.
     """
     found: list[Candidate] = []

@@ -46,7 +46,7 @@ class PickledAnnotations:
         splits: names of its splits.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it is not a pickle of plain data, or not in the format.
     """
 

@@ -33,7 +33,7 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
         The page, and whether there are no faults.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it can't be read, or does not go with the config.
     """
     file = open_annotations(path)

@@ -179,7 +179,7 @@ class Store(Sequence):
         splits: names of the splits.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: the directory does not exist.
         ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
             contradict each other.
     """

@@ -125,7 +125,7 @@ def read_classes(path: Path) -> list[str]:
     """The class names in a file, one per line; empty lines at its end don't count.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ConversionError: it is not text, or a line is empty or there twice.
     """
     try:
@@ -168,7 +168,7 @@ def read_table(path: Path) -> list[LabeledClip]:
     """The lines of the label table.
 
     Raises:
-        FileNotFoundError: there is no such table.
+        FileNotFoundError: the table does not exist.
         ConversionError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
             split has another name, or the table is empty.
     """

@@ -118,7 +118,7 @@ def read_missing(path: str | Path) -> frozenset[str]:
     """The clip names in a published list; its heading lines, which are sentences, are passed over.
 
     Raises:
-        FileNotFoundError: there is no such list.
+        FileNotFoundError: the list does not exist.
         ConversionError: it names no clips.
     """
     lines = (line.strip() for line in Path(path).read_text().splitlines())

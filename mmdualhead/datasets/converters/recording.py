@@ -95,7 +95,7 @@ def check_folder(src: str | Path) -> Path:
     """The directory of the raw files.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: the directory does not exist.
         ConversionError: it is a file; of an archive it says how to unpack it.
     """
     src = Path(src)
@@ -117,7 +117,7 @@ def list_files(src: str | Path) -> list[Path]:
     """All files below a directory, links included, sorted by name; those of unfinished conversions left out.
 
     Raises:
-        FileNotFoundError: there is no such directory.
+        FileNotFoundError: the directory does not exist.
         ConversionError: it is a file.
     """
     src = check_folder(src)
