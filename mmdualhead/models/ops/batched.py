@@ -61,17 +61,17 @@ def window_product_backward(
     grad_x = torch.empty_like(x)
     grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
     grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
-    for part, out, told in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
+    for part, out, grad_part in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
         # The adjacency: the mixed frames, formed again, at each place of the windows, against the gradients.
         frames = strip.padded(part)
-        for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), told)):
+        for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
             grad_matrix[:, place] += found.sum(0, **sums)
 
         # The mixing and the input: frames that stand at the same places of windows, every s-th, take one
         # product. Through the mixing's weight their gradients become the frames'.
         by_phase = frames.unflatten(1, (-1, stride))
         grad_frames = torch.zeros_like(by_phase)
-        for phase, mixed in enumerate(strip.frame_grads(matrix, told)):
+        for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
             rows = by_phase[:, :, phase].flatten(1, 2)
             grad_weight += torch.bmm(mixed.transpose(1, 2), rows).sum(0, **sums)
             grad_frames[:, :, phase] = (mixed @ weight.flatten(0, 1)).view_as(grad_frames[:, :, phase])
@@ -134,10 +134,10 @@ class _Strip:
         """For each place in the window the gradient of the adjacency by person, (N, V * W, V * K)."""
         frames = strip[: -self.size].unflatten(0, (len(grad), self.steps * self.stride)).transpose(1, 2)
         frames = frames.contiguous()
-        told = grad.transpose(1, 2).flatten(2)
+        rows = grad.transpose(1, 2).flatten(2)
         reach = self.stride * (self.count - 1) + 1
         seen = (frames[:, :, j : j + reach : self.stride].flatten(2) for j in range(self.size))
-        return [torch.bmm(told, place.transpose(1, 2)) for place in seen]
+        return [torch.bmm(rows, place.transpose(1, 2)) for place in seen]
 
     def frame_grads(self, matrix: Tensor, grad: Tensor) -> list[Tensor]:
         """For each phase r < s the gradient of the mixed frames s a + r, (N, steps * V, K * D).
@@ -146,16 +146,16 @@ class _Strip:
         product with overlapping windows: of the matrix, transposed, with consecutive windows' gradients.
         """
         reach = -(-self.size // self.stride)
-        told = F.pad(grad, (0, 0, 0, 0, 0, self.steps - self.count)).flatten(0, 1)
-        told = F.pad(told, (0, 0, 0, 0, reach - 1, 0))
-        step, row, _ = told.stride()
+        padded = F.pad(grad, (0, 0, 0, 0, 0, self.steps - self.count)).flatten(0, 1)
+        padded = F.pad(padded, (0, 0, 0, 0, reach - 1, 0))
+        step, row, _ = padded.stride()
         by_place = matrix.unflatten(1, (self.size, self.rows))
         grads = []
         for phase in range(min(self.stride, self.size)):
             places = range(phase, self.size, self.stride)
             back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
-            seen = told.as_strided(
-                (len(told) - reach + 1, back.shape[1], self.mixed),
+            seen = padded.as_strided(
+                (len(padded) - reach + 1, back.shape[1], self.mixed),
                 (step, row, 1),
                 (reach - len(places)) * step,
             )

@@ -38,14 +38,14 @@ def backward(
     grad_x = torch.empty_like(x)
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     weight, bias, collapse = (t.to(x.dtype) for t in (weight, bias, collapse))
-    for rows, out, told in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
+    for rows, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
         # The features, formed again, and their gradient, which the ReLU stops where they are zero.
-        features = _features(rows, weight, bias).view(*told.shape[:2], collapse.shape[1])
-        into = torch.mm(told.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
+        features = _features(rows, weight, bias).view(*grad_part.shape[:2], collapse.shape[1])
+        into = torch.mm(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
 
         # The collapse, by person, so that the sums over persons are kept in single precision.
-        grads[2] += torch.bmm(told.transpose(1, 2), features).sum(0, **sums)
-        grads[3] += told.sum((0, 1), **sums)
+        grads[2] += torch.bmm(grad_part.transpose(1, 2), features).sum(0, **sums)
+        grads[3] += grad_part.sum((0, 1), **sums)
 
         # The mixing and the input.
         into = into.view(*rows.shape[:2], len(weight))

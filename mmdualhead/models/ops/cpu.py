@@ -27,8 +27,8 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     each = matrix.expand(windows.count, -1, -1)
     buffer = windows.frame_buffer(x)
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
-    for clip, result in zip(x.flatten(1, 2), out, strict=True):
-        torch.mm(clip, mixing, out=windows.inner(buffer))
+    for person, result in zip(x.flatten(1, 2), out, strict=True):
+        torch.mm(person, mixing, out=windows.inner(buffer))
         torch.bmm(each, windows.view(buffer), out=result).add_(bias)
     return out.permute(0, 3, 1, 2)
 
@@ -44,17 +44,17 @@ def window_product_backward(
     mixing = weight.flatten(0, 1)
     buffer = windows.frame_buffer(x)
     grad_x = torch.zeros_like(x)
-    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over clips, also in half precision
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
     grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
-    for clip, grad_clip, out in zip(x, grad, grad_x, strict=True):
+    for person, grad_person, out in zip(x, grad, grad_x, strict=True):
         # The adjacency: the mixed frames, formed again, against the gradients, over all windows at once.
-        torch.mm(clip.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
-        grad_matrix += _rows(grad_clip) @ _rows(windows.view(buffer)).t()
+        torch.mm(person.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
+        grad_matrix += _rows(grad_person) @ _rows(windows.view(buffer)).t()
 
         # The mixing and the input, from the gradients of every s-th mixed frame.
         for phase in phases:
-            grad_frames = phase.gather(grad_clip)
-            grad_weight += grad_frames.t() @ clip[phase.frames].flatten(0, 1)
+            grad_frames = phase.gather(grad_person)
+            grad_weight += grad_frames.t() @ person[phase.frames].flatten(0, 1)
             out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
     grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix)
     return grad_x.permute(0, 3, 1, 2), *(
@@ -63,7 +63,7 @@ def window_product_backward(
 
 
 class _Windows:
-    """Where the windows of one clip lie in its padded frames."""
+    """Where the windows of one person lie in the padded frames."""
 
     def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
         _, self.frames, joints, _ = x.shape
@@ -75,14 +75,14 @@ class _Windows:
         self.count = (self.frames + 2 * self.pad - self.size) // stride + 1
 
     def frame_buffer(self, like: Tensor) -> Tensor:
-        """Room for one clip's mixed frames between zero frames: (T + 2p, V * K, D)."""
+        """Room for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
         buffer = like.new_empty(self.frames + 2 * self.pad, self.rows, self.mixed)
         buffer[: self.pad] = 0
         buffer[self.pad + self.frames :] = 0
         return buffer
 
     def inner(self, buffer: Tensor) -> Tensor:
-        """The clip's own frames in the buffer, as (T * V, K * D)."""
+        """The person's own frames in the buffer, as (T * V, K * D)."""
         return buffer[self.pad : self.pad + self.frames].view(-1, self.scales * self.mixed)
 
     def view(self, buffer: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class _Phase:
     def __init__(self, windows: _Windows, matrix: Tensor, place: int) -> None:
         stride, offset = windows.stride, place - windows.pad
         places = range(place, windows.size, stride)
-        first = -(offset // stride)  # the first q whose frame is not before the clip's
+        first = -(offset // stride)  # the first q whose frame is not before the first
         last = (windows.frames - 1 - offset) // stride
         self.count = last - first + 1
         self.frames = slice(stride * first + offset, windows.frames, stride)
