@@ -144,6 +144,8 @@ def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
     """
     if not torch.is_grad_enabled():
         return layer(x)
+    if torch.compiler.is_compiling():  # a compiler updates the statistics in its forward program alone
+        return checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)
     contexts = lambda: (nullcontext(), _throw_away_statistics(layer))  # noqa: E731
     return checkpoint(layer, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
 

@@ -75,7 +75,7 @@ def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
 
 def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
     """Update a norm's running statistics by those of a batch."""
-    norm.num_batches_tracked += 1
+    norm.num_batches_tracked.add_(1)
     rate = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
-    norm.running_mean += rate * (mean - norm.running_mean)
-    norm.running_var += rate * (variance - norm.running_var)
+    norm.running_mean.add_(rate * (mean - norm.running_mean))
+    norm.running_var.add_(rate * (variance - norm.running_var))

@@ -33,10 +33,10 @@ def fresh():
     torch._dynamo.reset()
 
 
-def shallow_network() -> nn.Module:
+def shallow_network(**settings: bool) -> nn.Module:
     """One block in every part, with one window and one dilation."""
-    heads = dict.fromkeys(HEADS, SHALLOW_HEAD)
-    return build(small_dualhead_config(backbone=dict(windows=(3,), dilations=(1,)), heads=heads))
+    parts = dict(backbone=dict(windows=(3,), dilations=(1,)), heads=dict.fromkeys(HEADS, SHALLOW_HEAD))
+    return build(small_dualhead_config(**parts, **settings))
 
 
 def assert_one_program(model: nn.Module) -> None:
@@ -63,6 +63,16 @@ def results(network: nn.Module, x: Tensor) -> list[Tensor]:
 
 def test_training():
     assert_one_program(shallow_network().train())
+
+
+def test_recomputing_updates_the_statistics_once():
+    model = shallow_network(recompute=True).train()
+    plain = shallow_network().train()
+    plain.load_state_dict(model.state_dict())
+    compiled = torch.compile(model, backend='aot_eager', fullgraph=True)
+    x = torch.randn(4, 1, 2, 16, 5, 3)
+    torch.testing.assert_close(results(compiled, x), results(plain, x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model.state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_fused_model_computes_empty_persons_too():
