@@ -11,11 +11,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -98,7 +98,8 @@ def convert(
         if not clips:
             raise ConversionError(f'no clip is left to write to {out}\n{summary}')
         meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': summary.left_out}
-        write(out, dict(split=summary.split, annotations=_annotations(shards), meta=meta))
+        annotations = chain.from_iterable(shard.annotations() for shard in shards)
+        write(out, dict(split=summary.split, annotations=annotations, meta=meta))
         shutil.rmtree(shards_dir)
         return summary
     finally:
@@ -151,56 +152,50 @@ def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
     """Read a clip; a pipe in a file's place would be waited for without end."""
     try:
         check_regular(recording.path)
-    except OSError as error:
-        raise MalformedRecording(str(error.strerror)) from error
-    except ValueError as error:
-        raise MalformedRecording(str(error)) from error
+    except (OSError, ValueError) as error:
+        raise MalformedRecording(getattr(error, 'strerror', None) or str(error)) from error
     return read(recording)
 
 
 def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, workers: int | None) -> None:
+    """Do the task for each shard, in several processes; ``total`` raw files are in all shards."""
     if not shards:
         return
     remaining = sum(len(shard.recordings) for shard in shards)
     if remaining < total:
         sys.stderr.write(f'going on: {total - remaining} of {total} raw files were read before\n')
-    bar = ProgressBar(remaining, file=sys.stderr)
-    try:
-        with closing(_results(shards, task, workers)) as counts:
-            for count in counts:
-                bar.update(count)
-    finally:
-        sys.stderr.write('\n')
-
-
-def _results(shards: Sequence[Shard], task: Callable[[Shard], int], workers: int | None) -> Generator[int]:
     workers = min(len(shards), _available_processors() if workers is None else workers)
-    if workers == 0:
-        yield from map(task, shards)
-        return
-    pool = ProcessPoolExecutor(workers, initializer=_follow_parent)
+    bar = ProgressBar(remaining, file=sys.stderr)
+    pool = ProcessPoolExecutor(workers, initializer=_follow_parent) if workers else None
     try:
-        for future in as_completed([pool.submit(task, shard) for shard in shards]):
-            yield future.result()
+        if pool is None:
+            for shard in shards:
+                bar.update(task(shard))
+        else:
+            for future in as_completed([pool.submit(task, shard) for shard in shards]):
+                bar.update(future.result())
     except BrokenProcessPool as error:
         raise ConversionError(
             'a worker process was killed, perhaps for want of memory; the same command, perhaps with fewer '
             '--workers, goes on from there'
         ) from error
     finally:
-        # After an interrupt, shards that are being read are finished; the rest waits for the next run.
-        pool.shutdown(cancel_futures=True)
+        if (
+            pool
+        ):  # after an interrupt, shards that are being read are finished; the rest waits for the next run
+            pool.shutdown(cancel_futures=True)
+        sys.stderr.write('\n')
 
 
 def _follow_parent() -> None:
     """Workers leave interrupts to their parent, and end with it even if it is killed."""
+
+    def follow(parent: multiprocessing.process.BaseProcess) -> None:
+        parent.join()
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
-
-
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
+    Thread(target=follow, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
 def _available_processors() -> int:
@@ -208,16 +203,9 @@ def _available_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _annotations(shards: Sequence[Shard]) -> Iterator[dict[str, Any]]:
-    for shard in shards:
-        clips = shard.load_index()['clips']
-        for clip, keypoint in zip(clips, shard.load_keypoints([c['shape'] for c in clips]), strict=True):
-            known = {key: clip[key] for key in ('frame_dir', 'label', 'subject') if clip.get(key) is not None}
-            yield dict(known, total_frames=keypoint.shape[1], keypoint=keypoint)
-
-
 def _describe_faults(malformed: Sequence[Mapping[str, Any]]) -> str:
+    more = len(malformed) - SHOWN
     lines = [f'{plural(len(malformed), "malformed raw file")} (--on-error skip leaves them out):']
     lines += [f'{fault["path"]}: {fault["reason"]}' for fault in malformed[:SHOWN]]
-    more = len(malformed) - SHOWN
-    return '\n  '.join([*lines, *([f'... and {more} more'] if more > 0 else [])])
+    lines += [f'... and {more} more'] * (more > 0)
+    return '\n  '.join(lines)

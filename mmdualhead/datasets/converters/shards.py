@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +30,7 @@ MOST_SHARDS = 200
 FEWEST_CLIPS = 16
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(NamedTuple):
     """Some of the recordings, and where their clips are kept until all are there.
 
     Args:
@@ -41,12 +39,12 @@ class Shard:
     """
 
     stem: Path
-    recordings: tuple[Recording, ...]
+    recordings: Sequence[Recording]
 
     @property
     def is_done(self) -> bool:
         """Whether an earlier run (or this one) finished it, and all of it is still there."""
-        return self._path('.json').exists() and self._path('.bin').exists()
+        return all(self.stem.with_suffix(suffix).exists() for suffix in ('.bin', '.json'))
 
     def save(self, keypoints: Sequence[np.ndarray], index: dict[str, Any]) -> None:
         """Keep the clips' numbers and everything else about them.
@@ -55,26 +53,26 @@ class Shard:
             keypoints: (M, T, V, C) float32 each.
             index: plain data; its ``clips`` have a ``shape`` each, in the order of the keypoints.
         """
-        with atomic_write(self._path('.bin')) as file:
+        with atomic_write(self.stem.with_suffix('.bin')) as file:
             for keypoint in keypoints:
                 file.write(np.ascontiguousarray(keypoint, np.float32).data)
-        with atomic_write(self._path('.json')) as file:
+        with atomic_write(self.stem.with_suffix('.json')) as file:
             file.write(json.dumps(index).encode())
 
     def load_index(self) -> dict[str, Any]:
         """What :meth:`save` was given as index."""
-        return json.loads(self._path('.json').read_bytes())
+        return json.loads(self.stem.with_suffix('.json').read_bytes())
 
-    def load_keypoints(self, shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """The keypoints, mapped rather than read: only what is looked at comes into memory."""
-        if not shapes:
-            return []
-        flat = np.asarray(np.memmap(self._path('.bin'), np.float32, 'c'))
-        ends = np.cumsum([np.prod(shape) for shape in shapes])
-        return [piece.reshape(shape) for piece, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-
-    def _path(self, suffix: str) -> Path:
-        return self.stem.with_name(self.stem.name + suffix)
+    def annotations(self) -> Iterator[dict[str, Any]]:
+        """The clips as annotations; keypoints are mapped: only what is looked at comes into memory."""
+        clips = self.load_index()['clips']
+        if not clips:
+            return
+        flat = np.asarray(np.memmap(self.stem.with_suffix('.bin'), np.float32, 'c'))
+        ends = np.cumsum([np.prod(clip['shape']) for clip in clips])
+        for clip, numbers in zip(clips, np.split(flat, ends[:-1]), strict=True):
+            known = {key: clip[key] for key in ('frame_dir', 'label', 'subject') if clip[key] is not None}
+            yield dict(known, total_frames=clip['shape'][1], keypoint=numbers.reshape(clip['shape']))
 
 
 def plan_shards(
@@ -92,13 +90,12 @@ def plan_shards(
     """
     how = [FORMAT, [_describe(step) for step in steps]]
     size = max(FEWEST_CLIPS, -(-len(recordings) // MOST_SHARDS))
-    groups = [tuple(recordings[i : i + size]) for i in range(0, len(recordings), size)]
-    return [Shard(directory / _key(how, group), group) for group in groups]
-
-
-def _key(how: list[Any], recordings: Sequence[Recording]) -> str:
-    content = [*how, [_state(recording) for recording in recordings]]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:24]
+    shards = []
+    for start in range(0, len(recordings), size):
+        group = recordings[start : start + size]
+        content = json.dumps([*how, [_state(recording) for recording in group]])
+        shards.append(Shard(directory / hashlib.sha256(content.encode()).hexdigest()[:24], group))
+    return shards
 
 
 def _state(recording: Recording) -> list[Any]:
@@ -111,8 +108,6 @@ def _state(recording: Recording) -> list[Any]:
 
 
 def _describe(step: Callable[..., Any] | None) -> str:
-    if step is None:
-        return 'none'
     if isinstance(step, partial):
         return f'{_describe(step.func)} {step.args} {sorted(step.keywords.items())}'
-    return f'{step.__module__}.{step.__qualname__}'
+    return f'{step.__module__}.{step.__qualname__}' if step else 'none'
