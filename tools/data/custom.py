@@ -8,5 +8,4 @@ if __name__ == '__main__':
     parser.add_argument('--layout', required=True, help='name of a joint layout, or a JSON file defining one')
     parser.add_argument('--name', default='custom', help='what to call the data set')
     parser.add_argument('--classes', help='text file with the name of a class in each line')
-    args = parser.parse_args()
-    cli.run(args, custom.scan, labels=args.labels, layout=args.layout, name=args.name, classes=args.classes)
+    cli.run(parser, custom.scan)

@@ -3,5 +3,4 @@
 from mmdualhead.datasets.converters import cli, kinetics
 
 if __name__ == '__main__':
-    args = cli.make_parser(__doc__).parse_args()
-    cli.run(args, kinetics.scan)
+    cli.run(cli.make_parser(__doc__), kinetics.scan)

@@ -6,10 +6,10 @@ if __name__ == '__main__':
     parser = cli.make_parser(__doc__)
     parser.add_argument(
         '--keep-noisy',
+        dest='leave_out',
         action='store_const',
         const=frozenset(),
         default=msr_action3d.NOISY,
         help='convert the ten clips, too, that papers leave out',
     )
-    args = parser.parse_args()
-    cli.run(args, msr_action3d.scan, leave_out=args.keep_noisy)
+    cli.run(parser, msr_action3d.scan)

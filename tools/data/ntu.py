@@ -6,5 +6,4 @@ if __name__ == '__main__':
     parser = cli.make_parser(__doc__)
     parser.add_argument('--dataset', type=int, choices=sorted(ntu.PROTOCOLS), default=60)
     parser.add_argument('--missing', help='published list of the clips with missing skeletons')
-    args = parser.parse_args()
-    cli.run(args, ntu.scan, dataset=args.dataset, missing=args.missing)
+    cli.run(parser, ntu.scan)

@@ -3,5 +3,4 @@
 from mmdualhead.datasets.converters import cli, nw_ucla
 
 if __name__ == '__main__':
-    args = cli.make_parser(__doc__).parse_args()
-    cli.run(args, nw_ucla.scan)
+    cli.run(cli.make_parser(__doc__), nw_ucla.scan)

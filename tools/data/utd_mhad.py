@@ -3,5 +3,4 @@
 from mmdualhead.datasets.converters import cli, utd_mhad
 
 if __name__ == '__main__':
-    args = cli.make_parser(__doc__).parse_args()
-    cli.run(args, utd_mhad.scan)
+    cli.run(cli.make_parser(__doc__), utd_mhad.scan)

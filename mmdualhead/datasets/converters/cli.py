@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,10 @@ STORE_SUFFIX = '.store'
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """SRC, OUT and the options that every converter has.
+    """SRC, OUT and the options that every converter has; a tool may add options of its own.
 
     Args:
         description: says what is converted; a tool's docstring.
-
-    Returns:
-        The parser, to which a tool may add options of its own.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='directory of the raw files')
@@ -63,30 +60,30 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def run(args: argparse.Namespace, scan: Callable[..., RawDataset], **options: Any) -> None:
+def run(
+    parser: argparse.ArgumentParser, scan: Callable[..., RawDataset], argv: Sequence[str] | None = None
+) -> None:
     """Convert and print the summary; what is wrong with the raw files ends in one sentence and status 1.
 
     Args:
-        args: parsed by :func:`make_parser`'s parser.
-        scan: finds the raw files; called with the source directory.
-        options: the tool's own, handed to ``scan``.
+        parser: :func:`make_parser`'s.
+        scan: finds the raw files; called with the source directory and, by name, with the options that the
+            tool added to the parser.
+        argv: the arguments, by default the program's.
     """
+    options = vars(parser.parse_args(argv))
+    shared = ('src', 'out', 'store', 'normalize', 'workers', 'on_error')
+    src, out, store, normalize, workers, on_error = (options.pop(name) for name in shared)
     try:
-        write = _choose_writer(Path(args.out), args.store)
-        dataset = scan(args.src, **options)
-        summary = convert(
-            dataset,
-            args.out,
-            write=write,
-            normalize=make_normalizer(dataset.meta['layout']) if args.normalize else None,
-            workers=args.workers,
-            skip_malformed=args.on_error == 'skip',
-        )
+        write = _choose_writer(Path(out), store)
+        dataset = scan(src, **options)
+        normalizer = make_normalizer(dataset.meta['layout']) if normalize else None
+        skip = on_error == 'skip'
+        print(convert(dataset, out, write=write, normalize=normalizer, workers=workers, skip_malformed=skip))
     except (ConversionError, OSError) as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-        sys.exit(f'stopped; the same command goes on from {args.out}{SHARDS_SUFFIX}')
-    print(summary)
+        sys.exit(f'stopped; the same command goes on from {out}{SHARDS_SUFFIX}')
 
 
 def _choose_writer(out: Path, store: bool) -> Write:
@@ -103,14 +100,7 @@ def _choose_writer(out: Path, store: bool) -> Write:
 
 
 def make_normalizer(layout: Any) -> Normalize:
-    """What ``--normalize`` applies to each clip.
-
-    Args:
-        layout: name or definition of the skeleton.
-
-    Raises:
-        ConversionError: the layout has no depth.
-    """
+    """What ``--normalize`` applies to each clip of a layout, which needs depth."""
     skeleton = get_skeleton(layout)
     if skeleton.up is None:
         raise ConversionError(

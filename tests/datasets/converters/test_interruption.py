@@ -35,7 +35,7 @@ def scan(src):
 
 if __name__ == '__main__':
     src, out, pids = map(Path, sys.argv[1:])
-    cli.run(cli.make_parser('').parse_args([str(src), str(out), '--workers', '2']), scan)
+    cli.run(cli.make_parser(''), scan, [str(src), str(out), '--workers', '2'])
 """
 
 
