@@ -42,15 +42,7 @@ MOST_DIGITS = 6
 
 
 class LabeledClip(NamedTuple):
-    """One line of the label table.
-
-    Args:
-        line: its number in the file, for messages.
-        clip: path of the clip's file, relative to the directory of the recordings.
-        label: class index or class name.
-        splits: one or several.
-        subject: who performs; None if the table has no such column.
-    """
+    """One line of the label table: its number, the clip's file, its class as an index or a name, ..."""
 
     line: int
     clip: str
@@ -90,9 +82,9 @@ def scan(
     """
     labels = Path(labels)
     files = list_files(src)
-    definition = read_layout(layout)
+    definition = _read_layout(layout)
     rows = read_table(labels)
-    indices, names = number_classes(labels, rows, None if classes is None else read_classes(Path(classes)))
+    indices, names = _number_classes(labels, rows, classes and _read_classes(Path(classes)))
     recordings = [
         Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits)
         for row, index in zip(rows, indices, strict=True)
@@ -108,12 +100,6 @@ def scan(
 
 
 def _read_text(path: Path) -> str:
-    """The contents of a text file.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is a pipe, a folder, or not text.
-    """
     check_regular(path)
     text = path.read_text(encoding='utf-8-sig')
     if '\0' in text:
@@ -121,37 +107,8 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def read_classes(path: Path) -> list[str]:
-    """The class names in a file, one per line; empty lines at its end don't count.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        ConversionError: it is not text, or a line is empty or there twice.
-    """
-    try:
-        lines = [line.strip() for line in _read_text(path).rstrip().splitlines()]
-    except ValueError as error:
-        raise ConversionError(f'{path}: not a list of class names ({error})') from error
-    first: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line:
-            raise ConversionError(f'{path}, line {number}: no name of a class')
-        if first.setdefault(line, number) != number:
-            raise ConversionError(f'{path}, line {number}: class {line} stands in line {first[line]}, too')
-        if line.isdecimal() and int(line) != number - 1:
-            raise ConversionError(
-                f'{path}, line {number}: class {number - 1} is named {line}, another number'
-            )
-    return lines
-
-
-def read_layout(layout: str) -> str | dict[str, Any]:
-    """A layout's name as it is, or the definition out of a JSON file.
-
-    Raises:
-        FileNotFoundError: neither a known name nor a file.
-        ConversionError: the file is not JSON, or the definition contradicts itself.
-    """
+def _read_layout(layout: str) -> str | dict[str, Any]:
+    """A layout's name as it is, or the definition out of a JSON file."""
     if layout in SKELETONS:
         return layout
     if not Path(layout).exists():
@@ -162,6 +119,26 @@ def read_layout(layout: str) -> str | dict[str, Any]:
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConversionError(f'layout {layout}: {error}') from error
     return definition
+
+
+def _read_classes(path: Path) -> list[str]:
+    """The class names in a file, one per line; empty lines at its end don't count."""
+    try:
+        names = [line.strip() for line in _read_text(path).rstrip().splitlines()]
+    except ValueError as error:
+        raise ConversionError(f'{path}: not a list of class names ({error})') from error
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if not name:
+            fault = 'no name of a class'
+        elif first.setdefault(name, index) != index:
+            fault = f'class {name} stands in line {first[name] + 1}, too'
+        elif name.isdecimal() and int(name) != index:
+            fault = f'class {index} is named {name}, another number'
+        else:
+            continue
+        raise ConversionError(f'{path}, line {index + 1}: {fault}')
+    return names
 
 
 def read_table(path: Path) -> list[LabeledClip]:
@@ -178,29 +155,25 @@ def read_table(path: Path) -> list[LabeledClip]:
     except (ValueError, csv.Error) as error:
         raise ConversionError(f'{path}: not a CSV table ({error})') from error
     columns = list(reader.fieldnames or ())
-    missing = [column for column in COLUMNS if column not in columns]
-    if missing:
+    if missing := [column for column in COLUMNS if column not in columns]:
         raise ConversionError(
             f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
             f'subject, found {",".join(columns)}'
         )
-    doubled = [name for name, count in Counter(columns).items() if count > 1]
-    if doubled:
+    if doubled := [name for name, count in Counter(columns).items() if count > 1]:
         raise ConversionError(f'{path}: the heading line has {", ".join(doubled)} twice')
     if not lines:
         raise ConversionError(f'{path}: no line below the heading')
-    rows = []
-    first: dict[str, int] = {}
+    rows: dict[str, LabeledClip] = {}
     for number, line in lines:
         try:
             row = _parse_line(number, line)
+            first = rows.setdefault(_clip_name(row.clip), row)
+            if first is not row:
+                raise ValueError(f'clip {row.clip} stands in line {first.line}, too')
         except ValueError as error:
             raise ConversionError(f'{path}, line {number}: {error}') from error
-        if first.setdefault(_clip_name(row.clip), number) != number:
-            other = first[_clip_name(row.clip)]
-            raise ConversionError(f'{path}, line {number}: clip {row.clip} stands in line {other}, too')
-        rows.append(row)
-    return rows
+    return list(rows.values())
 
 
 def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
@@ -208,12 +181,10 @@ def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
     if None in line:
         raise ValueError(f'more fields than the heading line has; {comma}')
     fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, 'subject')}
-    empty = [column for column in COLUMNS if not fields[column]]
-    if empty:
+    if empty := [column for column in COLUMNS if not fields[column]]:
         raise ValueError(f'no {", ".join(empty)}')
     splits = tuple(dict.fromkeys(fields['split'].split()))
-    wrong = [split for split in splits if not re.fullmatch(SPLIT, split)]
-    if wrong:
+    if wrong := [split for split in splits if not re.fullmatch(SPLIT, split)]:
         raise ValueError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
@@ -225,17 +196,10 @@ def _clip_name(path: str) -> str:
     return Path(path).as_posix().removesuffix(Path(path).suffix)
 
 
-def number_classes(
+def _number_classes(
     path: Path, rows: Sequence[LabeledClip], classes: Sequence[str] | None
 ) -> tuple[list[int], list[str] | None]:
-    """The class index of each line, and the classes' names.
-
-    Returns:
-        (indices, names); the names are None where the table has indices and no names were given.
-
-    Raises:
-        ConversionError: a class that is not among those given, or names and indices mixed.
-    """
+    """The class index of each line, and the classes' names, if they are known."""
     if classes is None:
         numeric = [row.label.isdecimal() and len(row.label) <= MOST_DIGITS for row in rows]
         if all(numeric):
@@ -273,13 +237,11 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     Raises:
         MalformedRecording: the file is of another kind, or its contents are of another shape.
     """
-    reader = READERS.get(recording.path.suffix)
-    if reader is None:
-        raise MalformedRecording(
-            f'files end with {", ".join(READERS)}, this one with {recording.path.suffix!r}'
-        )
+    suffix = recording.path.suffix
+    if suffix not in READERS:
+        raise MalformedRecording(f'files end with {", ".join(READERS)}, this one with {suffix!r}')
     try:
-        numbers = reader(recording.path, num_joints)
+        numbers = READERS[suffix](recording.path, num_joints)
     except ValueError as error:
         raise MalformedRecording(str(error)) from error
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):

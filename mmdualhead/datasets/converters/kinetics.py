@@ -68,7 +68,7 @@ def scan(src: str | Path) -> RawDataset:
         folder = path.with_name(f'kinetics_{split}')
         if not folder.is_dir():
             raise FileNotFoundError(f'{folder}: no such directory, while {path.name} is there')
-        entries = read_labels(path)
+        entries = _read_labels(path)
         for clip, (label, name, has_skeleton) in sorted(entries.items()):
             if names.setdefault(label, name) != name:
                 raise ConversionError(f'{path}, clip {clip}: class {label} is {names[label]!r} and {name!r}')
@@ -91,12 +91,8 @@ def scan(src: str | Path) -> RawDataset:
     )
 
 
-def read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
-    """Label, class name and whether there is a skeleton, by clip.
-
-    Raises:
-        ConversionError: the file is not JSON of this form.
-    """
+def _read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
+    """Label, class name and whether there is a skeleton, by clip."""
     try:
         entries = read_json(path)
     except MalformedRecording as error:
@@ -188,20 +184,17 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _frame_index(frame: Any, position: int) -> int:
-    index = frame.get('frame_index') if isinstance(frame, dict) else None
-    if type(index) is not int or not 0 <= index < MAX_INDEX or not isinstance(frame.get('skeleton'), list):
-        raise MalformedRecording(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
-    return index
+    match frame:
+        case {'frame_index': index, 'skeleton': list()} if type(index) is int and 0 <= index < MAX_INDEX:
+            return index
+    raise MalformedRecording(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
 
 
 def _person_numbers(person: Any, index: int) -> list[Any]:
-    fields = person if isinstance(person, dict) else {}
-    pose, score = fields.get('pose'), fields.get('score')
-    if not (isinstance(pose, list) and isinstance(score, list)):
-        pose = score = []
-    if (len(pose), len(score)) != (2 * NUM_JOINTS, NUM_JOINTS):
-        raise MalformedRecording(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
-    return pose + score
+    match person:
+        case {'pose': list(pose), 'score': list(score)} if len(pose) == 2 * len(score) == 2 * NUM_JOINTS:
+            return pose + score
+    raise MalformedRecording(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
 
 
 def _arrange(frames: np.ndarray, persons: np.ndarray) -> np.ndarray:

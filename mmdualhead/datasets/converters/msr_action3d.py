@@ -15,28 +15,25 @@ from .recording import (
     RawDataset,
     Recording,
     as_float32,
-    check_number,
     compare_total,
     drop_lost_frames,
     find_files,
 )
 
 CLASSES = (
-    *('high arm wave', 'horizontal arm wave', 'hammer', 'hand catch', 'forward punch', 'high throw'),
     *(
+        'high arm wave',
+        'horizontal arm wave',
+        'hammer',
+        'hand catch',
+        'forward punch',
+        'high throw',
         'draw x',
-        'draw tick',
-        'draw circle',
-        'hand clap',
-        'two hand wave',
-        'side boxing',
-        'bend',
-        'forward kick',
     ),
+    *('draw tick', 'draw circle', 'hand clap', 'two hand wave', 'side boxing', 'bend', 'forward kick'),
     *('side kick', 'jogging', 'tennis swing', 'tennis serve', 'golf swing', 'pick up and throw'),
 )
-NUM_SUBJECTS = 10
-NUM_TRIALS = 3
+NUMBERS = dict(action=range(1, 21), subject=range(1, 11), trial=range(1, 4))
 PUBLISHED = 567
 NUM_JOINTS = 20
 ROW_FIELDS = 4
@@ -75,26 +72,24 @@ def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
         FileNotFoundError: there are none.
         ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found, notes = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt')
-    recordings = [_recording(path, *match.groups()) for path, match in found]
+    found, notes = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt', NUMBERS)
+    recordings = [
+        Recording(name, path, int(action) - 1, subject, _splits(int(action), int(subject)))
+        for path, (name, action, subject, _) in found
+    ]
+    noisy = [recording.name for recording in recordings if recording.name in leave_out]
     return RawDataset(
         meta=dict(dataset='msr_action3d', layout='kinect_v1', classes=list(CLASSES)),
         recordings=[recording for recording in recordings if recording.name not in leave_out],
         read=read_recording,
-        left_out={
-            r.name: 'missing or wrong skeletons, as papers say' for r in recordings if r.name in leave_out
-        },
+        left_out=dict.fromkeys(noisy, 'missing or wrong skeletons, as papers say'),
         notes=[*notes, *compare_total('MSR-Action3D', len(found), PUBLISHED)],
     )
 
 
-def _recording(path: Path, name: str, action: str, subject: str, trial: str) -> Recording:
-    label = check_number('action', int(action), len(CLASSES), path)
-    check_number('subject', int(subject), NUM_SUBJECTS, path)
-    check_number('trial', int(trial), NUM_TRIALS, path)
-    role = 'train' if int(subject) % 2 else 'val'
-    sets = [f'{name}_' for name, actions in ACTION_SETS.items() if int(action) in actions]
-    return Recording(name, path, label, subject, tuple(f'{prefix}xsub_{role}' for prefix in ('', *sets)))
+def _splits(action: int, subject: int) -> tuple[str, ...]:
+    sets = [f'{name}_' for name, actions in ACTION_SETS.items() if action in actions]
+    return tuple(f'{prefix}xsub_{"train" if subject % 2 else "val"}' for prefix in ('', *sets))
 
 
 def read_recording(recording: Recording) -> Clip:

@@ -6,8 +6,8 @@ M persons, T frames, V = 25 joints, C = 3 channels.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
@@ -18,7 +18,6 @@ from .recording import (
     EmptyRecording,
     RawDataset,
     Recording,
-    check_number,
     compare_total,
     find_files,
 )
@@ -27,9 +26,11 @@ CLASSES = tuple(Path(__file__).with_name('ntu120_classes.txt').read_text().split
 """The names of the actions A1 to A120; NTU RGB+D 60 has the first sixty."""
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
-NUMBERS = ('set-up', 'camera', 'subject', 'replication', 'action')
-LAST = (32, 3, 106, 2, 120)
-"""What the numbers of a name are, and the largest of each in NTU RGB+D 120."""
+NUMBERS = {
+    **{'set-up': range(1, 33), 'camera': range(1, 4), 'subject': range(1, 107)},
+    **{'replication': range(1, 3), 'action': range(1, 121)},
+}
+"""What the numbers of a name are, and which of them there are in NTU RGB+D 120."""
 
 XSUB60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 XSUB120 = XSUB60 | {
@@ -38,8 +39,7 @@ XSUB120 = XSUB60 | {
 }
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(NamedTuple):
     """Which clips a data set consists of and which of them train.
 
     Args:
@@ -82,21 +82,23 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
             clips.
     """
     protocol = PROTOCOLS[dataset]
-    listed = frozenset() if missing is None else read_missing(missing)
+    listed = frozenset() if missing is None else _read_missing(missing)
     recordings, left_out, others = [], {}, 0
-    found, notes = find_files(src, rf'{NAME}\.skeleton')
-    for path, match in found:
-        setup, camera, subject, _, action = numbers = tuple(map(int, match.groups()))
-        for what, number, last in zip(NUMBERS, numbers, LAST, strict=True):
-            check_number(what, number, last, path)
+    found, notes = find_files(src, rf'({NAME})\.skeleton', NUMBERS)
+    for path, (name, *numbers) in found:
+        setup, camera, subject, _, action = map(int, numbers)
         if setup > protocol.setups or subject > protocol.subjects or action > protocol.actions:
-            left_out[path.stem] = f'not part of NTU RGB+D {dataset}'
+            left_out[name] = f'not part of NTU RGB+D {dataset}'
             others += 1
-        elif path.stem in listed:
-            left_out[path.stem] = 'in the list of missing skeletons'
+        elif name in listed:
+            left_out[name] = 'in the list of missing skeletons'
         else:
-            splits = _splits(protocol, setup, camera, subject)
-            recordings.append(Recording(path.stem, path, action - 1, str(subject), splits))
+            trains = {
+                'xsub': subject in protocol.train_subjects,
+                protocol.other: camera in (2, 3) if protocol.other == 'xview' else setup % 2 == 0,
+            }
+            splits = tuple(f'{split}_{"train" if train else "val"}' for split, train in trains.items())
+            recordings.append(Recording(name, path, action - 1, str(subject), splits))
     return RawDataset(
         meta=dict(dataset=f'ntu{dataset}', layout='nturgb+d', classes=list(CLASSES[: protocol.actions])),
         recordings=recordings,
@@ -106,21 +108,8 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
     )
 
 
-def _splits(protocol: Protocol, setup: int, camera: int, subject: int) -> tuple[str, str]:
-    other_trains = camera in (2, 3) if protocol.other == 'xview' else setup % 2 == 0
-    return (
-        'xsub_train' if subject in protocol.train_subjects else 'xsub_val',
-        f'{protocol.other}_{"train" if other_trains else "val"}',
-    )
-
-
-def read_missing(path: str | Path) -> frozenset[str]:
-    """The clip names in a published list; its heading lines, which are sentences, are passed over.
-
-    Raises:
-        FileNotFoundError: the list does not exist.
-        ConversionError: it names no clips.
-    """
+def _read_missing(path: str | Path) -> frozenset[str]:
+    """The clip names in a published list; its heading lines, which are sentences, are passed over."""
     lines = (line.strip() for line in Path(path).read_text().splitlines())
     names = frozenset(name for line in lines if re.fullmatch(NAME, name := line.removesuffix('.skeleton')))
     if not names:

@@ -1,11 +1,11 @@
 """Reads NTU RGB+D's ``.skeleton`` text files: who was tracked where, frame by frame.
 
-T frames, B bodies over all frames, V = 25 joints.
+F frames in which a body is, V = 25 joints.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ MOST_DIGITS = 6
 JOINT_STATES = {b'0', b'1', b'2'}
 
 
-@dataclass(frozen=True)
-class Track:
+class Track(NamedTuple):
     """One body as long as the camera took it for the same one.
 
     Args:
@@ -55,18 +54,21 @@ def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
     """
     tokens = content.split()
     num_frames = _parse_count(tokens, 0, 'the number of frames')
-    cursor, bodies, frames, blocks = 1, [], [], []
+    cursor = 1
+    bodies: dict[bytes, dict[int, list[list[float]]]] = {}
     for frame in range(num_frames):
         count = _parse_count(tokens, cursor, f'frame {frame}: the number of bodies')
         cursor += 1
         for _ in range(count):
-            blocks.append(_check_joints(tokens, cursor + BODY_FIELDS, frame))
-            bodies.append(tokens[cursor])
-            frames.append(frame)
+            axes = _parse_joints(tokens, cursor + BODY_FIELDS, frame)
+            seen = bodies.setdefault(tokens[cursor], {})
+            if frame in seen:
+                raise MalformedRecording(f'frame {frame}: body {_show(tokens[cursor])} occurs twice')
+            seen[frame] = axes
             cursor += BODY_FIELDS + JOINTS_SIZE
     if cursor < len(tokens):
         raise MalformedRecording(f'{len(tokens) - cursor} fields after the last of {num_frames} frames')
-    return num_frames, _group(bodies, np.array(frames, int), _parse_joints(blocks, frames))
+    return num_frames, [_make_track(seen) for seen in bodies.values()]
 
 
 def _parse_count(tokens: list[bytes], position: int, what: str) -> int:
@@ -77,48 +79,29 @@ def _parse_count(tokens: list[bytes], position: int, what: str) -> int:
     return int(tokens[position])
 
 
-def _check_joints(tokens: list[bytes], start: int, frame: int) -> list[bytes]:
-    """The fields of one body's joints, after checking that they are where they should be."""
+def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[list[float]]:
+    """x, y and z of one body's joints, after checking that the fields are where they should be."""
     if start + JOINTS_SIZE > len(tokens):
         raise MalformedRecording(f'the file ends within a body of frame {frame}')
     if tokens[start - 1] != b'25':
         raise MalformedRecording(f'frame {frame}: {_show(tokens[start - 1])} joints, expected {NUM_JOINTS}')
-    block = tokens[start : start + JOINTS_SIZE]
-    states = set(block[JOINT_FIELDS - 1 :: JOINT_FIELDS])
-    if not states <= JOINT_STATES:
-        odd = _show(min(states - JOINT_STATES))
+    fields = tokens[start : start + JOINTS_SIZE]
+    if odd := set(fields[JOINT_FIELDS - 1 :: JOINT_FIELDS]) - JOINT_STATES:
         raise MalformedRecording(
-            f'frame {frame}: a joint ends with {odd}, expected its tracking state 0 to 2'
+            f'frame {frame}: a joint ends with {_show(min(odd))}, expected its tracking state 0 to 2'
         )
-    return block
+    try:
+        return [list(map(float, fields[axis::JOINT_FIELDS])) for axis in range(3)]
+    except ValueError as error:
+        raise MalformedRecording(f'frame {frame}: {error}') from error
 
 
-def _parse_joints(blocks: list[list[bytes]], frames: list[int]) -> np.ndarray:
-    """(B, V, 3) numbers from B blocks of fields."""
-    numbers = np.empty((len(blocks), 3, NUM_JOINTS))
-    for row, (block, frame) in enumerate(zip(blocks, frames, strict=True)):
-        for axis in range(3):
-            try:
-                numbers[row, axis] = list(map(float, block[axis::JOINT_FIELDS]))
-            except ValueError as error:
-                raise MalformedRecording(f'frame {frame}: {error}') from error
-    numbers = as_float32(numbers)
-    wrong = ~np.isfinite(numbers).all(axis=(1, 2))
-    if wrong.any():
-        raise MalformedRecording(f'frame {frames[wrong.argmax()]}: a coordinate is not a finite number')
-    return numbers.transpose(0, 2, 1)
-
-
-def _group(bodies: list[bytes], frames: np.ndarray, joints: np.ndarray) -> list[Track]:
-    rows: dict[bytes, list[int]] = {}
-    for row, body in enumerate(bodies):
-        rows.setdefault(body, []).append(row)
-    tracks = [Track(frames[own], joints[own]) for own in rows.values()]
-    for body, track in zip(rows, tracks, strict=True):
-        twice = np.flatnonzero(np.diff(track.frames) == 0)
-        if len(twice):
-            raise MalformedRecording(f'frame {track.frames[twice[0]]}: body {_show(body)} occurs twice')
-    return tracks
+def _make_track(seen: dict[int, list[list[float]]]) -> Track:
+    frames, joints = np.array(list(seen)), as_float32(np.array(list(seen.values()))).transpose(0, 2, 1)
+    lost = ~np.isfinite(joints).all(axis=(1, 2))
+    if lost.any():
+        raise MalformedRecording(f'frame {frames[lost.argmax()]}: a coordinate is not a finite number')
+    return Track(frames, joints)
 
 
 def _show(token: bytes) -> str:

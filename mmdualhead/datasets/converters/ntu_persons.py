@@ -79,45 +79,29 @@ def select_persons(tracks: list[Track]) -> np.ndarray:
         (M, T, V, 3) float32 with M of 1 or 2; persons are zero where they are not tracked, and frames
         without any of them are left out.
     """
-    tracks = _renumber_frames(tracks)
+    # Without the frames in which nobody is, tracks before and after them touch.
+    used = np.unique(np.concatenate([track.frames for track in tracks]))
+    tracks = [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
     if len(tracks) > 1:
-        tracks = _drop_short(tracks)
+        tracks = [track for track in tracks if len(track.frames) > NOISE_FRAMES] or tracks
     if len(tracks) > 1:
         tracks = _sort_by_motion(tracks)
-    num_frames = 1 + max(track.frames[-1] for track in tracks)
-    persons = np.zeros((2, num_frames, NUM_JOINTS, 3), np.float32)
+    persons = np.zeros((2, len(used), NUM_JOINTS, 3), np.float32)
     for person, track in _assign(tracks):
         persons[person, track.frames] = track.joints
     persons = persons[persons.any(axis=(1, 2, 3))]
     return persons[:, persons.any(axis=(0, 2, 3))]
 
 
-def _renumber_frames(tracks: list[Track]) -> list[Track]:
-    """Leave out the frames without anybody, so that tracks before and after them touch."""
-    used = np.unique(np.concatenate([track.frames for track in tracks]))
-    return [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
-
-
-def _drop_short(tracks: list[Track]) -> list[Track]:
-    return [track for track in tracks if len(track.frames) > NOISE_FRAMES] or tracks
-
-
 def _sort_by_motion(tracks: list[Track]) -> list[Track]:
     """Drop tracks of implausible spread, but not the last one; the most motion first."""
-    kept: list[tuple[float, Track]] = []
-    for i, track in enumerate(tracks):
-        plausible = _plausible_frames(track.joints)
-        is_last = not kept and i == len(tracks) - 1
+    kept = []
+    for track in tracks:
+        width, height, _ = np.ptp(track.joints, axis=1).T
+        plausible = width <= SPREAD_RATIO * height
         if 1 - plausible.mean() < SPREAD_FRAMES:
             kept.append((min(motion(track.joints), motion(track.joints[plausible])), track))
-        elif is_last:
-            kept.append((motion(track.joints), track))
-    return [track for _, track in sorted(kept, key=lambda item: -item[0])]
-
-
-def _plausible_frames(joints: np.ndarray) -> np.ndarray:
-    width, height, _ = np.ptp(joints, axis=1).T
-    return width <= SPREAD_RATIO * height
+    return [track for _, track in sorted(kept, key=lambda item: -item[0])] or tracks[-1:]
 
 
 def motion(joints: np.ndarray) -> float:

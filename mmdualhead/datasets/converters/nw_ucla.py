@@ -13,12 +13,10 @@ import numpy as np
 
 from .recording import (
     Clip,
-    ConversionError,
     MalformedRecording,
     RawDataset,
     Recording,
     as_float32,
-    check_number,
     compare_total,
     drop_lost_frames,
     find_files,
@@ -32,9 +30,8 @@ CLASSES = (
 # The label, 0-based, of each action number in the names of the files; the numbers have gaps.
 LABELS = {action: label for label, action in enumerate((1, 2, 3, 4, 5, 6, 8, 9, 11, 12))}
 NAME = r'(a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d))'
-NUM_SUBJECTS = 10
+NUMBERS = dict(action=LABELS, subject=range(1, 11), repetition=range(100), view=range(1, 4))
 PUBLISHED = 1484
-NUM_VIEWS = 3
 TRAIN_VIEWS = (1, 2)
 NUM_JOINTS = 20
 
@@ -52,22 +49,23 @@ def scan(src: str | Path) -> RawDataset:
         FileNotFoundError: there are none.
         ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found, notes = find_files(src, rf'{NAME}\.json')
+    found, notes = find_files(src, rf'{NAME}\.json', NUMBERS)
+    recordings = [
+        Recording(
+            name,
+            path,
+            LABELS[int(action)],
+            subject,
+            ('xview_train' if int(view) in TRAIN_VIEWS else 'xview_val',),
+        )
+        for path, (name, action, subject, _, view) in found
+    ]
     return RawDataset(
         meta=dict(dataset='nw_ucla', layout='kinect_v1', classes=list(CLASSES)),
-        recordings=[_recording(path, *match.groups()) for path, match in found],
+        recordings=recordings,
         read=read_recording,
         notes=[*notes, *compare_total('NW-UCLA', len(found), PUBLISHED)],
     )
-
-
-def _recording(path: Path, name: str, action: str, subject: str, _: str, view: str) -> Recording:
-    if int(action) not in LABELS:
-        raise ConversionError(f'{path}: the name says action {int(action)}, expected one of {tuple(LABELS)}')
-    check_number('subject', int(subject), NUM_SUBJECTS, path)
-    check_number('view', int(view), NUM_VIEWS, path)
-    split = 'xview_train' if int(view) in TRAIN_VIEWS else 'xview_val'
-    return Recording(name, path, LABELS[int(action)], subject, (split,))
 
 
 def read_recording(recording: Recording) -> Clip:

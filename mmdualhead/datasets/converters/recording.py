@@ -10,7 +10,7 @@ import re
 import tarfile
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,42 +105,44 @@ def check_folder(src: str | Path) -> Path:
         raise FileNotFoundError(f'{src}: no such directory')
     folder = src.with_name(src.name.split('.')[0])
     if src.is_file() and zipfile.is_zipfile(src):
-        raise ConversionError(f'{src} is a zip archive: unzip {src} -d {folder}, and name {folder} instead')
-    if src.is_file() and tarfile.is_tarfile(src):
-        raise ConversionError(
-            f'{src} is a tar archive: mkdir {folder} && tar -xf {src} -C {folder}, and name {folder} instead'
-        )
-    raise ConversionError(f'{src} is not a directory; name the one of the raw files')
+        kind, unpack = 'zip', f'unzip {src} -d {folder}'
+    elif src.is_file() and tarfile.is_tarfile(src):
+        kind, unpack = 'tar', f'mkdir {folder} && tar -xf {src} -C {folder}'
+    else:
+        raise ConversionError(f'{src} is not a directory; name the one of the raw files')
+    raise ConversionError(f'{src} is a {kind} archive: {unpack}, and name {folder} instead')
 
 
 def list_files(src: str | Path) -> list[Path]:
     """All files below a directory, links included, sorted by name; those of unfinished conversions left out.
 
     Raises:
-        FileNotFoundError: the directory does not exist.
-        ConversionError: it is a file.
+        FileNotFoundError, ConversionError: as :func:`check_folder`.
     """
     src = check_folder(src)
     files = (path for path in src.rglob('*') if path.is_symlink() or not path.is_dir())
-    raw = (
-        path for path in files if not any(p.suffix == SHARDS_SUFFIX for p in path.relative_to(src).parents)
-    )
+    raw = (f for f in files if not any(p.suffix == SHARDS_SUFFIX for p in f.relative_to(src).parents))
     return sorted(raw, key=lambda path: path.name)
 
 
-def find_files(src: str | Path, pattern: str) -> tuple[list[tuple[Path, re.Match[str]]], list[str]]:
+def find_files(
+    src: str | Path, pattern: str, numbers: Mapping[str, Collection[int]]
+) -> tuple[list[tuple[Path, tuple[str, ...]]], list[str]]:
     """The files below a directory whose names match, sorted by name.
 
     Args:
         src: the directory, searched with its subdirectories.
-        pattern: regular expression for the whole file name.
+        pattern: regular expression for the whole file name; its first group is the clip's name, the others
+            are the numbers in it.
+        numbers: what each of these is, and the values that it may have.
 
     Returns:
-        Pairs of path and match, and a note for each kind of files that were passed over.
+        Pairs of the path and the pattern's groups, and a note for each kind of files that were passed over.
 
     Raises:
         FileNotFoundError: there is no such directory, or no such file in it.
-        ConversionError: two files have the same name, or SRC is an archive or another file.
+        ConversionError: two files have the same name, a number in a name is not in the data set, or SRC is an
+            archive or another file.
     """
     found, passed = [], defaultdict(list)
     for path in list_files(src):
@@ -150,7 +152,7 @@ def find_files(src: str | Path, pattern: str) -> tuple[list[tuple[Path, re.Match
         elif path.is_dir():
             passed['links to directories'].append(path.name)
         elif match:
-            found.append((path, match))
+            found.append((path, match.groups()))
         elif re.fullmatch(pattern, path.name, re.IGNORECASE):
             passed['upper and lower case exchanged'].append(path.name)
         else:
@@ -162,12 +164,12 @@ def find_files(src: str | Path, pattern: str) -> tuple[list[tuple[Path, re.Match
     if not found:
         raise FileNotFoundError(f'{src}: no file name matches {pattern}; {"; ".join(notes) or "it is empty"}')
     check_unique([path for path, _ in found])
+    for path, (_, *named) in found:
+        for (what, allowed), number in zip(numbers.items(), named, strict=True):
+            if int(number) not in allowed:
+                expected = f'1..{max(allowed)}' if isinstance(allowed, range) else f'one of {tuple(allowed)}'
+                raise ConversionError(f'{path}: the name says {what} {int(number)}, expected {expected}')
     return found, notes
-
-
-def compare_total(what: str, found: int, published: int) -> list[str]:
-    """A note where the number of clips is not the published one."""
-    return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
 
 
 def check_unique(paths: Sequence[Path]) -> None:
@@ -182,15 +184,9 @@ def check_unique(paths: Sequence[Path]) -> None:
         raise ConversionError(f'{len(twice)} file names occur twice, the first: {first} and {second}')
 
 
-def check_number(what: str, number: int, last: int, path: Path) -> int:
-    """The 0-based index of a 1-based number in a file name.
-
-    Raises:
-        ConversionError: the number is outside 1..last.
-    """
-    if not 1 <= number <= last:
-        raise ConversionError(f'{path}: the name says {what} {number}, expected 1..{last}')
-    return number - 1
+def compare_total(what: str, found: int, published: int) -> list[str]:
+    """A note where the number of clips is not the published one."""
+    return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
 
 
 def read_json(path: Path) -> Any:

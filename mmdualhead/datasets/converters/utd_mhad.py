@@ -14,7 +14,6 @@ from .recording import (
     RawDataset,
     Recording,
     as_float32,
-    check_number,
     compare_total,
     find_files,
 )
@@ -25,8 +24,7 @@ CLASSES = (
     *('baseball swing', 'tennis swing', 'arm curl', 'tennis serve', 'push', 'knock', 'catch'),
     *('pick up and throw', 'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat'),
 )
-NUM_SUBJECTS = 8
-NUM_TRIALS = 4
+NUMBERS = dict(action=range(1, 28), subject=range(1, 9), trial=range(1, 5))
 PUBLISHED = 861
 
 # For each joint of kinect_v1 its row in the files, which begin with head, shoulder center, spine, hip center.
@@ -46,24 +44,16 @@ def scan(src: str | Path) -> RawDataset:
         FileNotFoundError: there are none.
         ConversionError: a name is given twice, or a number in it is not in the data set.
     """
-    found, notes = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat')
+    found, notes = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat', NUMBERS)
+    recordings = [
+        Recording(name, path, int(action) - 1, subject, ('xsub_train' if int(subject) % 2 else 'xsub_val',))
+        for path, (name, action, subject, _) in found
+    ]
     return RawDataset(
         meta=dict(dataset='utd_mhad', layout='kinect_v1', classes=list(CLASSES)),
-        recordings=[_recording(path, *match.groups()) for path, match in found],
+        recordings=recordings,
         read=read_recording,
         notes=[*notes, *compare_total('UTD-MHAD', len(found), PUBLISHED)],
-    )
-
-
-def _recording(path: Path, name: str, action: str, subject: str, trial: str) -> Recording:
-    check_number('subject', int(subject), NUM_SUBJECTS, path)
-    check_number('trial', int(trial), NUM_TRIALS, path)
-    return Recording(
-        name=name,
-        path=path,
-        label=check_number('action', int(action), len(CLASSES), path),
-        subject=subject,
-        splits=('xsub_train' if int(subject) % 2 else 'xsub_val',),
     )
 
 

@@ -17,7 +17,7 @@ from mmengine.config import Config
 
 from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
-from mmdualhead.datasets.converters.custom import read_classes, read_recording, read_table, scan
+from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
 from mmdualhead.skeletons import get_skeleton
 
 from .raw_files import standing
@@ -306,10 +306,13 @@ def test_a_subject_in_train_and_val_is_noted(tmp_path: Path, layout: str) -> Non
 @pytest.mark.fault(
     'list of classes with a name twice, an empty line, numbers in another order', '-', 'refused'
 )
-def test_lists_of_classes_that_would_be_misread(tmp_path: Path, content: str, complaint: str) -> None:
+def test_lists_of_classes_that_would_be_misread(
+    tmp_path: Path, layout: str, content: str, complaint: str
+) -> None:
     (tmp_path / 'classes.txt').write_text(content)
+    table = write_table(tmp_path, 'a.npy,wave,train')
     with pytest.raises(ConversionError, match=rf'classes\.txt.*{complaint}'):
-        read_classes(tmp_path / 'classes.txt')
+        scan(tmp_path, table, layout, classes=tmp_path / 'classes.txt')
 
 
 @pytest.mark.fault('2-D clips in a 3-D layout', '-', 'converted; posture is not judged')

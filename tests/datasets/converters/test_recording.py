@@ -14,8 +14,8 @@ PATTERN = r'(a\d)\.txt'
 
 
 def names(src: Path) -> tuple[list[str], list[str]]:
-    found, notes = find_files(src, PATTERN)
-    return [match[1] for _, match in found], notes
+    found, notes = find_files(src, PATTERN, {})
+    return [name for _, (name,) in found], notes
 
 
 @pytest.mark.fault(
