@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any
 
@@ -46,7 +47,7 @@ class Skeleton:
     pairs: tuple[Pair, ...] = ()
     up: Pair | None = None
     across: Pair | None = None
-    edges: tuple[Pair, ...] = field(default=())
+    edges: tuple[Pair, ...] = ()
     flat: bool = False
     meaning: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -76,12 +77,13 @@ class Skeleton:
         return tuple(image.get(joint, joint) for joint in range(self.num_joints))
 
     def _check_indices(self) -> None:
-        named: dict[str, tuple[tuple[int, ...], ...]]
+        center = None if self.center is None else (self.center,)
+        single = {'up': self.up, 'across': self.across, 'center': center}
+        named: dict[str, Sequence[tuple[int, ...]]]
         named = {'bones': self.bones, 'pairs': self.pairs, 'edges': self.edges}
-        named |= {'up': (self.up,) if self.up else (), 'across': (self.across,) if self.across else ()}
-        named |= {'center': () if self.center is None else ((self.center,),)}
+        named |= {what: [joints] for what, joints in single.items() if joints}
         for what, tuples in named.items():
-            wrong = [t for t in tuples if not all(0 <= j < self.num_joints for j in t)]
+            wrong = [joints for joints in tuples if not all(0 <= j < self.num_joints for j in joints)]
             if wrong:
                 raise ValueError(
                     f'skeleton {self.name!r}: {what} {wrong} name joints outside 0..{self.num_joints - 1}'
@@ -99,13 +101,12 @@ class Skeleton:
                 f'skeleton {self.name!r}: every joint but one needs exactly one parent in bones; '
                 f'joints without a parent: {roots}, bones: {list(self.bones)}'
             )
-        parents = self.parents
-        for joint in range(self.num_joints):
-            seen = joint
-            for _ in range(self.num_joints):
-                seen = parents[seen]
-            if seen != roots[0]:
-                raise ValueError(f'skeleton {self.name!r}: bones form a cycle at joint {joint}')
+        try:
+            TopologicalSorter({child: [parent] for child, parent in self.bones}).prepare()
+        except CycleError as error:
+            raise ValueError(
+                f'skeleton {self.name!r}: bones form a cycle at joint {error.args[1][0]}'
+            ) from error
         return roots[0]
 
 
@@ -150,27 +151,32 @@ def _define(
     bones: str,
     *,
     center: str | None = None,
-    up: tuple[str, str] | None = None,
-    across: tuple[str, str] | None = None,
+    up: str | None = None,
     edges: str | None = None,
-    **more: Any,
+    flat: bool = False,
+    meaning: Mapping[str, str] | None = None,
 ) -> Skeleton:
-    """A layout by the names of its joints; the pairs of left and right follow from the names.
+    """A layout by the names of its joints, from which pairs and, but for flat ones, shoulders follow.
 
     Args:
         name: of the layout.
-        joints: in the order of the recordings: ``'neck; left: hip, knee; both: eye'``, in which ``both``
-            stands for the left one and then the right one.
+        joints: in the order of the recordings: ``'neck; left, right: hip, knee; both: eye, ear'``, all of the
+            left and then all of the right, or, with ``both``, the left and the right one of each.
         bones: chains from the root outwards, ``'neck > * hip > * knee; neck > * eye'``, in which ``*`` stands
             for either side.
-        center, up, across: as in :class:`Skeleton`, by names.
+        center: as in :class:`Skeleton`, by name.
+        up: the joint below the center.
         edges: chains as well.
-        more: further fields.
+        flat, meaning: as in :class:`Skeleton`.
     """
-    index = {joint: i for i, joint in enumerate(_list_joints(joints))}
-
-    def pair(names: tuple[str, str] | None) -> Pair | None:
-        return names and (index[names[0]], index[names[1]])
+    listed: list[str] = []
+    for group in joints.split('; '):
+        sides, _, own = group.rpartition(': ')
+        if sides == 'both':
+            listed += [f'{side} {joint}' for joint in own.split(', ') for side in ('left', 'right')]
+        else:
+            listed += [f'{side} {joint}'.strip() for side in sides.split(', ') for joint in own.split(', ')]
+    index = {joint: i for i, joint in enumerate(listed)}
 
     def links(chains: str) -> tuple[Pair, ...]:
         sided = [chain.replace('*', side) for chain in chains.split('; ') for side in ('left', 'right')]
@@ -179,74 +185,59 @@ def _define(
 
     return Skeleton(
         name=name,
-        joints=tuple(index),
+        joints=tuple(listed),
         bones=links(bones),
         center=index[center] if center else None,
         pairs=tuple((i, index[j.replace('left', 'right')]) for j, i in index.items() if 'left' in j),
-        up=pair(up),
-        across=pair(across),
+        up=(index[up], index[center]) if up and center else None,
+        across=None if flat else (index['right shoulder'], index['left shoulder']),
         edges=links(edges) if edges else (),
-        **more,
+        flat=flat,
+        meaning=meaning or {},
     )
 
 
-def _list_joints(text: str) -> list[str]:
-    names = []
-    for group in text.split('; '):
-        side, _, own = group.rpartition(': ')
-        sides = {'': [''], 'both': ['left ', 'right ']}.get(side, [f'{side} '])
-        names += [prefix + name for name in own.split(', ') for prefix in sides]
-    return names
-
-
-_SHOULDERS = ('right shoulder', 'left shoulder')
-
 NTU = _define(
     'nturgb+d',
-    'spine base, spine mid, neck, head; left: shoulder, elbow, wrist, hand; '
-    'right: shoulder, elbow, wrist, hand; left: hip, knee, ankle, foot; right: hip, knee, ankle, foot; '
-    'spine shoulder; left: hand tip, thumb; right: hand tip, thumb',
+    'spine base, spine mid, neck, head; left, right: shoulder, elbow, wrist, hand; '
+    'left, right: hip, knee, ankle, foot; spine shoulder; left, right: hand tip, thumb',
     # As the authors: the hand tips hang on the thumbs, the thumbs on the hands (MMAction2's graph differs).
     'spine shoulder > * shoulder > * elbow > * wrist > * hand > * thumb > * hand tip; '
     'spine shoulder > spine mid > spine base > * hip > * knee > * ankle > * foot; '
     'spine shoulder > neck > head',
     center='spine mid',
-    up=('spine base', 'spine mid'),
-    across=_SHOULDERS,
+    up='spine base',
     meaning={'spine base': 'pelvis', 'spine mid': 'spine', 'spine shoulder': 'shoulder center'},
 )
 
 KINECT_V1 = _define(
     'kinect_v1',
-    'hip center, spine, shoulder center, head; left: shoulder, elbow, wrist, hand; '
-    'right: shoulder, elbow, wrist, hand; left: hip, knee, ankle, foot; right: hip, knee, ankle, foot',
+    'hip center, spine, shoulder center, head; '
+    'left, right: shoulder, elbow, wrist, hand; left, right: hip, knee, ankle, foot',
     'shoulder center > head; shoulder center > * shoulder > * elbow > * wrist > * hand; '
     'shoulder center > spine > hip center > * hip > * knee > * ankle > * foot',
     center='spine',
-    up=('hip center', 'spine'),
-    across=_SHOULDERS,
+    up='hip center',
     meaning={'hip center': 'pelvis'},
 )
 
 KINECT_AZURE = _define(
     'kinect_azure',
-    'pelvis, spine navel, spine chest, neck; left: clavicle, shoulder, elbow, wrist, hand, hand tip, thumb; '
-    'right: clavicle, shoulder, elbow, wrist, hand, hand tip, thumb; '
-    'left: hip, knee, ankle, foot; right: hip, knee, ankle, foot; head, nose; '
-    'left: eye, ear; right: eye, ear',
+    'pelvis, spine navel, spine chest, neck; '
+    'left, right: clavicle, shoulder, elbow, wrist, hand, hand tip, thumb; '
+    'left, right: hip, knee, ankle, foot; head, nose; left, right: eye, ear',
     'pelvis > spine navel > spine chest > neck > head > nose; head > * eye; head > * ear; * wrist > * thumb; '
     'spine chest > * clavicle > * shoulder > * elbow > * wrist > * hand > * hand tip; '
     'pelvis > * hip > * knee > * ankle > * foot',
     center='spine navel',
-    up=('pelvis', 'spine navel'),
-    across=_SHOULDERS,
+    up='pelvis',
     meaning={'spine navel': 'spine', 'spine chest': 'chest'},
 )
 
 OPENPOSE = _define(
     'openpose',
-    'nose, neck; right: shoulder, elbow, wrist; left: shoulder, elbow, wrist; '
-    'right: hip, knee, ankle; left: hip, knee, ankle; right: eye; left: eye; right: ear; left: ear',
+    'nose, neck; right, left: shoulder, elbow, wrist; right, left: hip, knee, ankle; right, left: eye; '
+    'right, left: ear',
     'nose > neck > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle; '
     'nose > * eye > * ear',
     center='neck',
@@ -256,9 +247,8 @@ OPENPOSE = _define(
 
 OPENPOSE_25 = _define(
     'openpose_25',
-    'nose, neck; right: shoulder, elbow, wrist; left: shoulder, elbow, wrist; mid hip; '
-    'right: hip, knee, ankle; left: hip, knee, ankle; right: eye; left: eye; right: ear; left: ear; '
-    'left: big toe, small toe, heel; right: big toe, small toe, heel',
+    'nose, neck; right, left: shoulder, elbow, wrist; mid hip; right, left: hip, knee, ankle; '
+    'right, left: eye; right, left: ear; left, right: big toe, small toe, heel',
     'mid hip > neck > nose > * eye > * ear; neck > * shoulder > * elbow > * wrist; '
     'mid hip > * hip > * knee > * ankle > * heel; * ankle > * big toe > * small toe',
     center='neck',
@@ -289,23 +279,20 @@ HALPE = _define(
 
 MEDIAPIPE = _define(
     'mediapipe',
-    'nose; left: eye inner, eye, eye outer; right: eye inner, eye, eye outer; both: ear, mouth, shoulder, '
-    'elbow, wrist, pinky, index, thumb, hip, knee, ankle, heel, foot index',
+    'nose; left, right: eye inner, eye, eye outer; both: ear, mouth, shoulder, elbow, wrist, pinky, index, '
+    'thumb, hip, knee, ankle, heel, foot index',
     'nose > * eye inner > * eye > * eye outer > * ear; nose > * mouth; * wrist > * index; * wrist > * thumb; '
     'nose > * shoulder > * elbow > * wrist > * pinky; * ankle > * foot index; '
     '* shoulder > * hip > * knee > * ankle > * heel',
-    across=_SHOULDERS,
 )
 
 HUMAN36M = _define(
     'h36m',
-    'pelvis; right: hip, knee, ankle; left: hip, knee, ankle; spine, thorax, neck, head; '
-    'left: shoulder, elbow, wrist; right: shoulder, elbow, wrist',
+    'pelvis; right, left: hip, knee, ankle; spine, thorax, neck, head; left, right: shoulder, elbow, wrist',
     'pelvis > * hip > * knee > * ankle; pelvis > spine > thorax > neck > head; '
     'thorax > * shoulder > * elbow > * wrist',
     center='spine',
-    up=('pelvis', 'spine'),
-    across=_SHOULDERS,
+    up='pelvis',
     meaning={'thorax': 'shoulder center', 'head': 'head top'},
 )
 
@@ -316,8 +303,7 @@ SMPL = _define(
     'pelvis > * hip > * knee > * ankle > * foot; pelvis > spine 1 > spine 2 > spine 3 > neck > head; '
     'spine 3 > * collar > * shoulder > * elbow > * wrist > * hand',
     center='spine 2',
-    up=('pelvis', 'spine 2'),
-    across=_SHOULDERS,
+    up='pelvis',
     meaning={
         **{'spine 1': 'lumbar spine', 'spine 2': 'spine', 'spine 3': 'chest'},
         **{'left collar': 'left clavicle', 'right collar': 'right clavicle'},
@@ -333,7 +319,6 @@ ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}
 
 # Where a joint lies, between which others, for layouts that lack it; the first that can be had counts. One
 # joint for another is near enough: the toes are where the Kinect sees the foot.
-_SIDES = ('left', 'right')
 BETWEEN: dict[str, tuple[tuple[str, ...], ...]] = {
     'pelvis': (('left hip', 'right hip'),),
     'shoulder center': (('left shoulder', 'right shoulder'),),
@@ -342,13 +327,14 @@ BETWEEN: dict[str, tuple[tuple[str, ...], ...]] = {
     'chest': (('spine', 'shoulder center'),),
     'head': (('left ear', 'right ear'), ('neck', 'head top')),
     'neck': (('shoulder center', 'head'),),
-    **{f'{side} clavicle': (('shoulder center', f'{side} shoulder'),) for side in _SIDES},
-    **{f'{side} hand': ((f'{side} wrist', f'{side} index', f'{side} pinky'),) for side in _SIDES},
-    **{f'{side} hand tip': ((f'{side} index', f'{side} pinky'),) for side in _SIDES},
-    **{
-        f'{side} foot': ((f'{side} big toe', f'{side} small toe'), (f'{side} foot index',)) for side in _SIDES
-    },
 }
+for _side in ('left', 'right'):
+    BETWEEN |= {
+        f'{_side} clavicle': (('shoulder center', f'{_side} shoulder'),),
+        f'{_side} hand': ((f'{_side} wrist', f'{_side} index', f'{_side} pinky'),),
+        f'{_side} hand tip': ((f'{_side} index', f'{_side} pinky'),),
+        f'{_side} foot': ((f'{_side} big toe', f'{_side} small toe'), (f'{_side} foot index',)),
+    }
 
 
 def convert_layout(
@@ -400,24 +386,21 @@ def conversion(source: Skeleton, target: Skeleton) -> tuple[np.ndarray, list[str
     Returns:
         (V', V) weights, whose rows sum to 1, and the names of the joints that can't be had, whose rows are 0.
     """
-    known = {
-        source.meaning.get(joint, joint): row
-        for joint, row in zip(source.joints, np.eye(source.num_joints), strict=True)
-    }
-    rows = [_find(target.meaning.get(joint, joint), known) for joint in target.joints]
-    lacking = [joint for joint, row in zip(target.joints, rows, strict=True) if row is None]
-    return np.array([np.zeros(source.num_joints) if row is None else row for row in rows]), lacking
+    known = dict(zip(_places(source), np.eye(source.num_joints), strict=True))
+    weights = np.array([_find(place, known) for place in _places(target)])
+    return weights, [joint for joint, row in zip(target.joints, weights, strict=True) if not row.any()]
 
 
-def _find(joint: str, known: Mapping[str, np.ndarray], above: tuple[str, ...] = ()) -> np.ndarray | None:
-    """The weights of a joint by its anatomical name; ``above`` are those that are being sought."""
-    if joint in known:
-        return known[joint]
-    if joint in above:
-        return None
-    for others in BETWEEN.get(joint, ()):
-        rows = [_find(other, known, (*above, joint)) for other in others]
-        found = [row for row in rows if row is not None]
-        if len(found) == len(rows):
-            return np.mean(found, axis=0)
-    return None
+def _places(skeleton: Skeleton) -> list[str]:
+    return [skeleton.meaning.get(joint, joint) for joint in skeleton.joints]
+
+
+def _find(place: str, known: Mapping[str, np.ndarray], sought: tuple[str, ...] = ()) -> np.ndarray:
+    """The weights of a place; zeros if it can't be had without those that are being sought."""
+    if place in known:
+        return known[place]
+    for others in BETWEEN.get(place, ()) if place not in sought else ():
+        rows = [_find(other, known, (*sought, place)) for other in others]
+        if all(row.any() for row in rows):
+            return np.mean(rows, axis=0)
+    return np.zeros_like(next(iter(known.values())))

@@ -84,7 +84,7 @@ def scan(
     files = list_files(src)
     definition = _read_layout(layout)
     rows = read_table(labels)
-    indices, names = _number_classes(labels, rows, classes and _read_classes(Path(classes)))
+    indices, names = _number_classes(labels, rows, None if classes is None else _read_classes(Path(classes)))
     recordings = [
         Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits)
         for row, index in zip(rows, indices, strict=True)
