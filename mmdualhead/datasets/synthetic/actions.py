@@ -7,7 +7,7 @@ moves quickly, and about which axis: what a fine head at full frame rate is for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from mmdualhead.datasets.synthetic.kinematics import SEGMENT_JOINTS, Angles, Pos
 Key = tuple[float, Pose]
 
 
-@dataclass(frozen=True)
-class Swing:
+class Swing(NamedTuple):
     """A sinusoid on top of the poses: ``center + amplitude * sin(2 pi (f t + phase))``.
 
     Args:
@@ -33,8 +32,7 @@ class Swing:
     phase: float = 0.0
 
 
-@dataclass(frozen=True)
-class Action:
+class Action(NamedTuple):
     """One class.
 
     Args:

@@ -11,9 +11,8 @@ away from the camera, x to the right of a person who faces it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,8 +39,7 @@ LOOSENESS = _per_joint(3.0, hand=12.0, tip=12.0, thumb=12.0, foot=12.0)
 """Degrees by which a segment's angles differ from clip to clip; hands and feet are never held twice alike."""
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """What stays the same in all clips of one person.
 
     Args:
@@ -58,7 +56,7 @@ class Subject:
 
     @classmethod
     def draw(cls, rng: np.random.RandomState) -> Subject:
-        """A body of 1.5 to 1.9 m, its limbs up to 6% longer or shorter than usual, alike on both sides."""
+        """A person of 1.5 to 1.9 m, with limbs up to 6% longer or shorter than usual, alike on both sides."""
         limbs = rng.uniform(0.94, 1.06, NTU.num_joints)
         limbs[[right for _, right in NTU.pairs]] = limbs[[left for left, _ in NTU.pairs]]
         return cls(
@@ -99,12 +97,9 @@ def perform(action: Action, subject: Subject, frames: int, rng: np.random.Random
 def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) -> np.ndarray:
     """Nobody stands still: a slow sinusoid on every angle, (T, V, 3)."""
     shape = (NTU.num_joints, 3)
-    frequency, phase, amplitude = (
-        rng.uniform(0.2, 0.8, shape),
-        rng.random_sample(shape),
-        rng.random_sample(shape),
-    )
-    return degrees * amplitude * np.sin(2.0 * np.pi * (time[:, None, None] * frequency + phase))
+    frequency, phase = rng.uniform(0.2, 0.8, shape), rng.random_sample(shape)
+    amplitude = degrees * rng.random_sample(shape)
+    return amplitude * np.sin(2.0 * np.pi * (time[:, None, None] * frequency + phase))
 
 
 def stage(action: Action, actors: list[Subject], frames: int, rng: np.random.RandomState) -> np.ndarray:
@@ -173,33 +168,21 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
     """
     if subjects < 2 or repetitions < 1:
         raise ValueError(f'need subjects >= 2 and repetitions >= 1, got {subjects} and {repetitions}')
-    names = ('xsub_train', 'xsub_val', 'xview_train', 'xview_val')
-    annotations: list[dict[str, Any]] = []
-    split: dict[str, list[str]] = {name: [] for name in names}
-    for subject, camera, annotation in _clips(subjects, repetitions, seed):
-        annotations.append(annotation)
-        name = annotation['frame_dir']
+    cast = [Subject.draw(np.random.RandomState([seed, index])) for index in range(subjects)]
+    split: dict[str, list[str]] = {'xsub_train': [], 'xsub_val': [], 'xview_train': [], 'xview_val': []}
+    annotations = []
+    for index in product(range(subjects), range(len(CAMERA_YAWS)), range(repetitions), range(len(ACTIONS))):
+        subject, camera, repetition, label = index
+        rng = np.random.RandomState([seed, 1 + subject, camera, repetition, label])  # each clip's own stream
+        actors = [cast[subject], cast[(subject + 2) % subjects]]
+        frames = int(rng.randint(30, 61))
+        keypoint = _quantize(film(stage(ACTIONS[label], actors, frames, rng), camera, rng))
+        name = f'S001C{camera + 1:03}P{subject + 1:03}R{repetition + 1:03}A{label + 1:03}'
+        annotations.append(dict(frame_dir=name, label=label, total_frames=frames, keypoint=keypoint))
         split['xsub_train' if subject % 2 == 0 else 'xsub_val'].append(name)
         split['xview_val' if camera == 0 else 'xview_train'].append(name)
     meta = dict(dataset='synthetic', layout=NTU.name, classes=list(CLASSES), normalized=False)
     return dict(split=split, annotations=annotations, meta=meta)
-
-
-def _clips(subjects: int, repetitions: int, seed: int) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Subject, camera and annotation of every clip; each has a random stream of its own."""
-    cast = [Subject.draw(np.random.RandomState([seed, index])) for index in range(subjects)]
-    for index in np.ndindex(subjects, len(CAMERA_YAWS), repetitions, len(ACTIONS)):
-        subject, camera, repetition, label = (int(i) for i in index)
-        rng = np.random.RandomState([seed, 1 + subject, camera, repetition, label])
-        actors = [cast[subject], cast[(subject + 2) % subjects]]
-        frames = int(rng.randint(30, 61))
-        scene = film(stage(ACTIONS[label], actors, frames, rng), camera, rng)
-        name = f'S001C{camera + 1:03}P{subject + 1:03}R{repetition + 1:03}A{label + 1:03}'
-        yield (
-            subject,
-            camera,
-            dict(frame_dir=name, label=label, total_frames=frames, keypoint=_quantize(scene)),
-        )
 
 
 def _quantize(positions: np.ndarray, steps: int = 10_000) -> np.ndarray:

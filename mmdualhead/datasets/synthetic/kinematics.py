@@ -10,7 +10,7 @@ on either side.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,8 +20,7 @@ Angles = tuple[float, float, float]
 Pose = Mapping[str, Angles]
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """One rigid part of the body.
 
     Args:
@@ -66,8 +65,8 @@ def _segments() -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-SEGMENTS: tuple[Segment, ...] = _segments()
-SEGMENT_JOINTS: dict[str, int] = {segment.name: segment.joint for segment in SEGMENTS}
+SEGMENTS = _segments()
+SEGMENT_JOINTS = {segment.name: segment.joint for segment in SEGMENTS}
 
 # Twist and abduction turn the other way on the left, so that one set of angles serves both sides.
 _MIRROR = np.ones((NTU.num_joints, 3))
@@ -86,8 +85,7 @@ def pose_angles(pose: Pose) -> np.ndarray:
     """
     angles = np.zeros((NTU.num_joints, 3))
     for name, value in pose.items():
-        sides = [name] if name in SEGMENT_JOINTS else [f'left {name}', f'right {name}']
-        for side in sides:
+        for side in [name] if name in SEGMENT_JOINTS else [f'left {name}', f'right {name}']:
             angles[SEGMENT_JOINTS[side]] = value
     return angles
 
@@ -145,8 +143,10 @@ def plant_feet(positions: np.ndarray, softness: float = 0.02) -> np.ndarray:
     Returns:
         Positions (T, V, 3) with the floor at y = 0 and the first frame's pelvis above x = z = 0.
     """
-    ankles = positions[:, [NTU.joints.index('left ankle'), NTU.joints.index('right ankle')]]
-    feet = positions[:, [NTU.joints.index(f'{side} foot') for side in ('left', 'right')]]
+    ankles, feet = (
+        positions[:, [NTU.joints.index(f'{side} {part}') for side in ('left', 'right')]]
+        for part in ('ankle', 'foot')
+    )
     left = 1.0 / (1.0 + np.exp((ankles[:-1, 0, 1] - ankles[:-1, 1, 1]) / softness))
     slide = np.diff(ankles, axis=0)
     step = left[:, None] * slide[:, 0] + (1.0 - left)[:, None] * slide[:, 1]
