@@ -21,15 +21,8 @@ from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import check_regular
 
-from .recording import (
-    Clip,
-    ConversionError,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    as_float32,
-    list_files,
-)
+from .files import list_files
+from .recording import Clip, ConversionError, MalformedRecording, RawDataset, Recording, as_float32
 
 COLUMNS = ('clip', 'label', 'split')
 SPLIT = r'([\w.-]+_)?(train|val|test)'

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .files import check_folder, check_unique, compare_total, read_json
 from .recording import (
     Clip,
     ConversionError,
@@ -19,10 +20,6 @@ from .recording import (
     RawDataset,
     Recording,
     as_float32,
-    check_folder,
-    check_unique,
-    compare_total,
-    read_json,
 )
 
 CLASSES = tuple(Path(__file__).with_name('kinetics400_classes.txt').read_text().splitlines())

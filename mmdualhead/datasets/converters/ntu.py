@@ -9,18 +9,10 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from .files import compare_total, find_files
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
-from .recording import (
-    LOST_FRAMES,
-    Clip,
-    ConversionError,
-    EmptyRecording,
-    RawDataset,
-    Recording,
-    compare_total,
-    find_files,
-)
+from .recording import LOST_FRAMES, Clip, ConversionError, EmptyRecording, RawDataset, Recording
 
 CLASSES = tuple(Path(__file__).with_name('ntu120_classes.txt').read_text().splitlines())
 """The names of the actions A1 to A120; NTU RGB+D 60 has the first sixty."""

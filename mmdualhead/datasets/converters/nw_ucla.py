@@ -11,17 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .recording import (
-    Clip,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    as_float32,
-    compare_total,
-    drop_lost_frames,
-    find_files,
-    read_json,
-)
+from .files import compare_total, find_files, read_json
+from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = (
     *('pick up with one hand', 'pick up with two hands', 'drop trash', 'walk around', 'sit down'),
@@ -32,7 +23,7 @@ LABELS = {action: label for label, action in enumerate((1, 2, 3, 4, 5, 6, 8, 9, 
 NAME = r'(a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d))'
 NUMBERS = dict(action=LABELS, subject=range(1, 11), repetition=range(100), view=range(1, 4))
 PUBLISHED = 1484
-TRAIN_VIEWS = (1, 2)
+SPLITS = {1: 'xview_train', 2: 'xview_train', 3: 'xview_val'}
 NUM_JOINTS = 20
 
 
@@ -51,13 +42,7 @@ def scan(src: str | Path) -> RawDataset:
     """
     found, notes = find_files(src, rf'{NAME}\.json', NUMBERS)
     recordings = [
-        Recording(
-            name,
-            path,
-            LABELS[int(action)],
-            subject,
-            ('xview_train' if int(view) in TRAIN_VIEWS else 'xview_val',),
-        )
+        Recording(name, path, LABELS[int(action)], subject, (SPLITS[int(view)],))
         for path, (name, action, subject, _, view) in found
     ]
     return RawDataset(

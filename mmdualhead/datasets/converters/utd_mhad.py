@@ -7,16 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .files import compare_total, find_files
 from .mat_file import read_array
-from .recording import (
-    Clip,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    as_float32,
-    compare_total,
-    find_files,
-)
+from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32
 
 CLASSES = (
     *('swipe left', 'swipe right', 'wave', 'clap', 'throw', 'arm cross', 'basketball shoot', 'draw x'),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead.datasets.converters import ConversionError
-from mmdualhead.datasets.converters.recording import find_files, list_files
+from mmdualhead.datasets.converters.files import find_files, list_files
 
 PATTERN = r'(a\d)\.txt'
 
