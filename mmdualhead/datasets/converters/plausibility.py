@@ -7,7 +7,7 @@ T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,19 +21,12 @@ UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
 
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
-
-class Posture(NamedTuple):
-    """What the first person of a clip looks like.
-
-    Args:
-        upright: from hip to head is mostly +y.
-        sided: left is on the left of where the feet point, in right-handed axes.
-        metric: the length from hip to head could be meters.
-    """
-
-    upright: bool
-    sided: bool
-    metric: bool
+# What a clip should be, and what the summary says if most are not.
+DOUBTS = {
+    'y is up': 'y does not point up',
+    'left is left': 'left and right look exchanged, or the axes left-handed',
+    'lengths are meters': 'lengths do not look like meters',
+}
 
 
 class Axes(NamedTuple):
@@ -78,7 +71,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
     return Axes(person, f'{"+" if mean[axis] > 0 else "-"}{"xyz"[axis]}', length, units[0] if units else None)
 
 
-def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
+def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
     """Judge the first person that is there, over all frames in which it is.
 
     Args:
@@ -86,7 +79,9 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
         skeleton: its layout.
 
     Returns:
-        The judgment; None where :func:`find_axes` has none, or the layout does not name ankles and feet.
+        Which of :data:`DOUBTS` hold: from hip to head is mostly +y; left is on the left of where the feet
+        point, in right-handed axes; from hip to head could be meters. None where :func:`find_axes` has none,
+        or the layout does not name ankles and feet.
     """
     axes = find_axes(keypoint, skeleton)
     if not (axes and skeleton.up and skeleton.across and set(FEET) <= set(skeleton.joints)):
@@ -98,26 +93,19 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> Posture | None:
     up = joints[:, skeleton.joints.index('head')] - joints[:, skeleton.up[0]]
     across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
     ahead = legs[1] - legs[0] + legs[3] - legs[2]
-    return Posture(
-        upright=axes.up == '+y',
-        # Right = ahead x up in right-handed axes, and `across` goes from right to left.
-        sided=bool((np.cross(ahead, up) * across).sum(axis=1).mean() < 0),
-        metric=axes.unit == 'm',
-    )
+    # Right = ahead x up in right-handed axes, and `across` goes from right to left.
+    sided = bool((np.cross(ahead, up) * across).sum(axis=1).mean() < 0)
+    return {'y is up': axes.up == '+y', 'left is left': sided, 'lengths are meters': axes.unit == 'm'}
 
 
-def describe_postures(postures: Sequence[Posture]) -> list[str]:
+def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[str]:
     """Sentences for the summary: the counts, and a warning for each that most clips fail."""
     if not postures:
         return []
-    upright, sided, metric = (sum(column) for column in zip(*postures, strict=True))
-    lines = [
-        f'posture: y is up in {upright}, left is left in {sided}, lengths are meters in {metric} '
-        f'of {len(postures)} clips'
+    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
+    held = ', '.join(f'{what} in {count}' for what, count in counts.items())
+    failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
+    return [
+        f'posture: {held} of {len(postures)} clips',
+        *(f'WARNING: in most clips {doubt}' for doubt in failed),
     ]
-    doubts = (
-        (upright, 'y does not point up'),
-        (sided, 'left and right look exchanged, or the axes left-handed'),
-        (metric, 'lengths do not look like meters'),
-    )
-    return lines + [f'WARNING: in most clips {doubt}' for count, doubt in doubts if 2 * count < len(postures)]

@@ -23,7 +23,7 @@ from mmdualhead.utils.files import atomic_write
 
 from .recording import Recording
 
-FORMAT = 2
+FORMAT = 3
 
 # Every shard that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
 MOST_SHARDS = 200

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmdualhead.utils.text import and_more
 
-from .plausibility import Posture, describe_postures
+from .plausibility import describe_postures
 from .recording import RawDataset
 
 
@@ -74,7 +74,7 @@ class Summary:
             counts = [count for clip in self.clips if (count := clip['counts'].get(what))]
             if counts:
                 yield f'{what}: {sum(counts)} in {len(counts)} clips'
-        yield from describe_postures([Posture(*clip['posture']) for clip in self.clips if clip['posture']])
+        yield from describe_postures([clip['posture'] for clip in self.clips if clip['posture']])
         yield from self.dataset.notes
         yield from self._describe_left_out()
 
