@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from mmdualhead.datasets.converters import kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
+from pathlib import Path
 
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
-    'ntu60': ntu.CLASSES[:60],
-    'ntu120': ntu.CLASSES,
-    'kinetics': kinetics.CLASSES,
-    'utd_mhad': utd_mhad.CLASSES,
-    'nw_ucla': nw_ucla.CLASSES,
-    'msr_action3d': msr_action3d.CLASSES,
+    path.stem: tuple(path.read_text(encoding='utf-8').splitlines())
+    for path in Path(__file__).with_name('classes').glob('*.txt')
 }
+"""By data set, in the order of the labels; NTU RGB+D 60 has the first sixty of 120."""
+
+CLASS_NAMES['ntu60'] = CLASS_NAMES['ntu120'][:60]
 
 
 def class_names(dataset: str, number: int) -> tuple[str, ...] | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.class_names import CLASS_NAMES
+
 from .files import check_folder, check_unique, compare_total, read_json
 from .recording import (
     Clip,
@@ -22,8 +24,7 @@ from .recording import (
     as_float32,
 )
 
-CLASSES = tuple(Path(__file__).with_name('kinetics400_classes.txt').read_text().splitlines())
-"""The names of Kinetics-400's classes, in the order of the label indices."""
+CLASSES = CLASS_NAMES['kinetics']
 
 NAME = r'[\w-]+'
 NUM_JOINTS = 18

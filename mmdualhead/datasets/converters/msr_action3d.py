@@ -9,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdualhead.datasets.class_names import CLASS_NAMES
+
 from .files import compare_total, find_files
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
 
-CLASSES = (
-    *('high arm wave', 'horizontal arm wave', 'hammer', 'hand catch', 'forward punch', 'high throw'),
-    *('draw x', 'draw tick', 'draw circle', 'hand clap', 'two hand wave', 'side boxing', 'bend'),
-    *('forward kick', 'side kick', 'jogging', 'tennis swing', 'tennis serve', 'golf swing'),
-    'pick up and throw',
-)
+CLASSES = CLASS_NAMES['msr_action3d']
 NUMBERS = dict(action=range(1, 21), subject=range(1, 11), trial=range(1, 4))
 PUBLISHED = 567
 NUM_JOINTS = 20

@@ -9,13 +9,12 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from mmdualhead.datasets.class_names import CLASS_NAMES
+
 from .files import compare_total, find_files
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
 from .recording import LOST_FRAMES, Clip, ConversionError, EmptyRecording, RawDataset, Recording
-
-CLASSES = tuple(Path(__file__).with_name('ntu120_classes.txt').read_text().splitlines())
-"""The names of the actions A1 to A120; NTU RGB+D 60 has the first sixty."""
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
 NUMBERS = {
@@ -92,7 +91,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
             splits = tuple(f'{split}_{"train" if train else "val"}' for split, train in trains.items())
             recordings.append(Recording(name, path, action - 1, str(subject), splits))
     return RawDataset(
-        meta=dict(dataset=f'ntu{dataset}', layout='nturgb+d', classes=list(CLASSES[: protocol.actions])),
+        meta=dict(dataset=f'ntu{dataset}', layout='nturgb+d', classes=list(CLASS_NAMES[f'ntu{dataset}'])),
         recordings=recordings,
         read=read_recording,
         left_out=left_out,

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.class_names import CLASS_NAMES
+
 from .files import compare_total, find_files, read_json
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
 
-CLASSES = (
-    *('pick up with one hand', 'pick up with two hands', 'drop trash', 'walk around', 'sit down'),
-    *('stand up', 'donning', 'doffing', 'throw', 'carry'),
-)
+CLASSES = CLASS_NAMES['nw_ucla']
 # The label, 0-based, of each action number in the names of the files; the numbers have gaps.
 LABELS = {action: label for label, action in enumerate((1, 2, 3, 4, 5, 6, 8, 9, 11, 12))}
 NAME = r'(a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d))'

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdualhead.datasets.class_names import CLASS_NAMES
+
 from .files import compare_total, find_files
 from .mat_file import read_array
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32
 
-CLASSES = (
-    *('swipe left', 'swipe right', 'wave', 'clap', 'throw', 'arm cross', 'basketball shoot', 'draw x'),
-    *('draw circle clockwise', 'draw circle counter-clockwise', 'draw triangle', 'bowling', 'boxing'),
-    *('baseball swing', 'tennis swing', 'arm curl', 'tennis serve', 'push', 'knock', 'catch'),
-    *('pick up and throw', 'jog', 'walk', 'sit to stand', 'stand to sit', 'lunge', 'squat'),
-)
+CLASSES = CLASS_NAMES['utd_mhad']
 NUMBERS = dict(action=range(1, 28), subject=range(1, 9), trial=range(1, 5))
 PUBLISHED = 861
 
