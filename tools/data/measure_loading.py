@@ -11,8 +11,6 @@ Files are made in FOLDER and deleted again. Results are Markdown tables; docs/da
 import argparse
 import json
 import logging
-import pickle
-import shutil
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -62,27 +61,17 @@ def ntu_like(number: int) -> Iterator[dict]:
 
 def write(path: Path, clips: Iterator[dict], number: int, normalize: bool = False) -> Path:
     """A pickle or, if the name says so, a store."""
-    from mmdualhead.datasets import StoreWriter
+    from mmdualhead.datasets import write_store
+    from mmdualhead.datasets.converters import write_pickle
     from mmdualhead.datasets.transforms.normalize import normalize_clip
     from mmdualhead.skeletons import NTU
 
-    names = [f'clip{index:07d}' for index in range(number)]
-    meta = dict(normalized=normalize)
     if normalize:
         clips = ({**clip, 'keypoint': normalize_clip(clip['keypoint'], NTU).keypoint} for clip in clips)
-    if path.suffix == '.store':
-        with StoreWriter(path, meta) as writer:
-            for clip in clips:
-                writer.add(clip)
-            writer.close(dict(train=names))
-    else:
-        with path.open('wb') as file:
-            pickle.dump(dict(split=dict(train=names), annotations=list(clips), meta=meta), file, protocol=4)
+    split = dict(train=[f'clip{index:07d}' for index in range(number)])
+    data = dict(split=split, annotations=clips, meta=dict(normalized=normalize))
+    (write_store if path.suffix == '.store' else write_pickle)(path, data)
     return path
-
-
-def delete(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def table(rows: list[dict]) -> None:
@@ -145,37 +134,37 @@ def scale(folder: Path) -> None:
         for path, kind in ((files[0], 'PoseDataset'), (files[0], 'ours'), (files[1], 'ours')):
             command = [sys.executable, __file__, 'scale', str(folder), '--first-batch', str(path), kind]
             of = json.loads(subprocess.check_output(command).splitlines()[-1])
+            owner = 'MMAction2' if kind == 'PoseDataset' else 'ours'
+            seconds = {'built (s)': of['built'], 'first batch (s)': of['first']}
+            megabytes = {'own memory': of['RssAnon'], 'mapped files': of['RssFile'], 'peak': of['VmHWM']}
             rows.append(
-                {
-                    'clips': f'{number:,}',
-                    'data set': f'{"MMAction2" if kind == "PoseDataset" else "ours"}, {path.suffix[1:]}',
-                    'built (s)': f'{of["built"]:.2f}',
-                    'first batch (s)': f'{of["first"]:.2f}',
-                    'own memory (MB)': f'{of["RssAnon"]:.0f}',
-                    'mapped files (MB)': f'{of["RssFile"]:.0f}',
-                    'peak (MB)': f'{of["VmHWM"]:.0f}',
-                }
+                {'clips': f'{number:,}', 'data set': f'{owner}, {path.suffix[1:]}'}
+                | {name: f'{value:.2f}' for name, value in seconds.items()}
+                | {f'{name} (MB)': f'{value:.0f}' for name, value in megabytes.items()}
             )
             print(*rows[-1].values(), file=sys.stderr, flush=True)
-        for path in files:
-            delete(path)
     table(rows)
 
 
-def timed(function: Callable) -> float:
-    """Processor seconds, which other processes on the machine hardly change."""
-    start = time.process_time()
-    function()
-    return time.process_time() - start
-
-
-def interleaved(candidates: dict[str, Callable], repeats: int) -> dict[str, float]:
-    """The median processor seconds of each, measured in turns so that noise hits all alike."""
+def interleaved(candidates: dict[str, Callable], repeats: int = 5) -> dict[str, float]:
+    """The median processor seconds of each, which other processes hardly change, measured in turns."""
     times = {name: [] for name in candidates}
     for _ in range(repeats + 1):
         for name, function in candidates.items():
-            times[name].append(timed(function))
+            start = time.process_time()
+            function()
+            times[name].append(time.process_time() - start)
     return {name: statistics.median(measured[1:]) for name, measured in times.items()}
+
+
+def epoch(dataset: object) -> list:
+    """The batches of a data set, loaded in this process."""
+    import torch
+    from mmengine.dataset import pseudo_collate
+    from torch.utils.data import DataLoader
+
+    np.random.seed(0)
+    return [torch.stack(batch['inputs']) for batch in DataLoader(dataset, 64, collate_fn=pseudo_collate)]
 
 
 def unpickling(folder: Path) -> None:
@@ -187,39 +176,30 @@ def unpickling(folder: Path) -> None:
 
     path = write(folder / 'gigabyte.pkl', ntu_like(32_000), 32_000)
     build = dict(ann_file=str(path), pipeline=[dict(type='SkeletonStream', stream=STREAM)], **SPLIT)
-    of = interleaved(
-        {
-            'mmengine.load': lambda: mmengine.load(path),
-            'load_annotations': lambda: load_annotations(path),
-            "MMAction2's data set": lambda: PoseDataset(str(path), [], **SPLIT),
-            'our data set without checks': lambda: SkeletonDataset(check=False, **build),
-            'our data set': lambda: SkeletonDataset(num_classes=60, **build),
-        },
-        repeats=5,
-    )
+    ways = {
+        'mmengine.load': lambda: mmengine.load(path),
+        'load_annotations': lambda: load_annotations(path),
+        "MMAction2's data set": lambda: PoseDataset(str(path), [], **SPLIT),
+        'our data set without checks': lambda: SkeletonDataset(check=False, **build),
+        'our data set': lambda: SkeletonDataset(num_classes=60, **build),
+    }
     print(f'{path.stat().st_size / 1e9:.2f} GB, 32,000 clips\n')
-    table([{'what': name, 'seconds': f'{seconds:.2f}'} for name, seconds in of.items()])
-    delete(path)
+    table([{'what': name, 'seconds': f'{seconds:.2f}'} for name, seconds in interleaved(ways).items()])
 
 
 def pipelines(length: str) -> dict[str, list[dict]]:
     """MMAction2's steps and ours, for a protocol."""
-    pack = [dict(type='PackActionInputs')]
-    sampled = length == 'sampled 100'
-    feature = dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM])
-    theirs = [dict(type='PreNormalize3D'), feature]
+    theirs = [dict(type='PreNormalize3D'), dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM])]
     ours = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream', stream=STREAM)]
-    if sampled:
-        theirs += [dict(type='UniformSampleFrames', clip_len=100), dict(type='PoseDecode')]
+    if length == 'sampled 100':
+        theirs += [dict(type='UniformSampleFrames', clip_len=100)]
         ours += [dict(type='UniformSampleClips', clip_len=100)]
     else:
         theirs.insert(1, dict(type='PadTo', length=300))
         ours.insert(1, dict(type='ReplayPad', length=300))
-        theirs += [dict(type='PoseDecode')]
-    return {
-        'MMAction2': [*theirs, dict(type='FormatGCNInput'), *pack],
-        'ours': [*ours, dict(type='FormatSkeletonInput'), *pack],
-    }
+    theirs += [dict(type='PoseDecode'), dict(type='FormatGCNInput'), dict(type='PackActionInputs')]
+    ours += [dict(type='FormatSkeletonInput'), dict(type='PackActionInputs')]
+    return {'MMAction2': theirs, 'ours': ours}
 
 
 def pipeline(folder: Path) -> None:
@@ -227,24 +207,15 @@ def pipeline(folder: Path) -> None:
     import torch
     from mmaction.datasets import PoseDataset
     from mmaction.utils import register_all_modules
-    from mmengine.dataset import pseudo_collate
-    from torch.utils.data import DataLoader
 
     from mmdualhead.datasets import SkeletonDataset
 
     register_all_modules()
     torch.set_num_threads(1)
-    number = 512
+    rows, number = [], 512
     raw = write(folder / 'raw.pkl', ntu_like(number), number)
     store = write(folder / 'raw.store', ntu_like(number), number)
     ready = write(folder / 'ready.store', ntu_like(number), number, normalize=True)
-
-    def epoch(dataset: object) -> list:
-        np.random.seed(0)
-        loader = DataLoader(dataset, 64, collate_fn=pseudo_collate)
-        return [torch.stack(batch['inputs']) for batch in loader]
-
-    rows = []
     for protocol in ('sampled 100', 'replayed to 300'):
         steps = pipelines(protocol)
         make = partial(SkeletonDataset, pipeline=steps['ours'], **SPLIT)
@@ -257,14 +228,12 @@ def pipeline(folder: Path) -> None:
         expected = epoch(sets['MMAction2, pickle'])
         for name in ('ours, pickle', 'ours, store'):
             assert all(map(torch.equal, epoch(sets[name]), expected)), f'{name} differs from MMAction2'
-        of = interleaved({name: lambda data=data: epoch(data) for name, data in sets.items()}, repeats=5)
+        of = interleaved({name: partial(epoch, data) for name, data in sets.items()})
         for name, seconds in of.items():
             ratio = of['MMAction2, pickle'] / seconds
             row = {'protocol': protocol, 'data set': name, 'clips/s': f'{number / seconds:,.0f}'}
             rows.append(row | {'ms/clip': f'{1e3 * seconds / number:.2f}', 'ratio': f'{ratio:.1f}'})
     table(rows)
-    for path in (raw, store, ready):
-        delete(path)
 
 
 def like(config: Mapping, number: int) -> Iterator[dict]:
@@ -289,9 +258,7 @@ def protocols(folder: Path) -> None:
     import torch
     from mmaction.registry import DATASETS
     from mmengine.config import Config
-    from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
-    from torch.utils.data import DataLoader
 
     from mmdualhead.datasets.pipelines import with_stream
 
@@ -306,15 +273,9 @@ def protocols(folder: Path) -> None:
         for role in ('train', 'test'):
             dataset = config[f'{role}_dataloader'].dataset | changes[role]['dataset']
             sets[role] = DATASETS.build({**dataset, 'ann_file': str(file), **SPLIT})
-
-        def epoch(dataset: object) -> None:
-            for batch in DataLoader(dataset, 64, collate_fn=pseudo_collate):
-                torch.stack(batch['inputs'])
-
-        of = interleaved({role: partial(epoch, data) for role, data in sets.items()}, repeats=5)
+        of = interleaved({role: partial(epoch, data) for role, data in sets.items()})
         rates = {f'{role}, clips/s': f'{number / seconds:,.0f}' for role, seconds in of.items()}
         rows.append({'configs': name, 'data set': config.train_dataloader.dataset.type, **rates})
-        delete(file)
     table(rows)
 
 
@@ -334,4 +295,5 @@ if __name__ == '__main__':
         print(json.dumps(first_batch(*args.first_batch)))
     else:
         args.folder.mkdir(parents=True, exist_ok=True)
-        globals()[args.what](args.folder)
+        with TemporaryDirectory(dir=args.folder) as folder:
+            globals()[args.what](Path(folder))

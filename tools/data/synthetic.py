@@ -9,8 +9,7 @@ import sys
 from mmdualhead.datasets.converters.writers import write_pickle
 from mmdualhead.datasets.synthetic import dataset as synthetic
 
-
-def parse_args() -> argparse.Namespace:
+if __name__ == '__main__':
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -18,19 +17,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--subjects', type=int, default=synthetic.SUBJECTS, help='default: %(default)s')
     parser.add_argument('--repetitions', type=int, default=synthetic.REPETITIONS, help='default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='default: %(default)s')
-    return parser.parse_args()
-
-
-def main() -> None:
-    args = parse_args()
-    dataset = synthetic.generate(subjects=args.subjects, repetitions=args.repetitions, seed=args.seed)
-    write_pickle(args.out, dataset)
-    sizes = ', '.join(f'{name} {len(clips)}' for name, clips in dataset['split'].items())
-    print(f'{args.out}: {len(dataset["annotations"])} clips of {len(synthetic.CLASSES)} actions ({sizes})')
-
-
-if __name__ == '__main__':
+    options = vars(parser.parse_args())
+    out = options.pop('out')
     try:
-        main()
+        dataset = synthetic.generate(**options)
+        write_pickle(out, dataset)
     except (ValueError, OSError) as error:
         sys.exit(f'error: {error}')
+    sizes = ', '.join(f'{name} {len(clips)}' for name, clips in dataset['split'].items())
+    print(f'{out}: {len(dataset["annotations"])} clips of {len(synthetic.CLASSES)} actions ({sizes})')
