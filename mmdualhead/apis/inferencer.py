@@ -21,7 +21,8 @@ from mmengine.model import BaseModel
 
 from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.attended import recorded
-from mmdualhead.apis.recordings import Item, Recorded, RecordingError, find_recordings
+from mmdualhead.apis.readers import Recorded
+from mmdualhead.apis.recordings import Item, RecordingError, find_recordings
 from mmdualhead.apis.suitable import suit
 from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
 from mmdualhead.datasets.pipelines import step_name

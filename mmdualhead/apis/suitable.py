@@ -10,14 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.recordings import Recorded
+from mmdualhead.apis.readers import Recorded
 from mmdualhead.apis.trained import TrainedModel
-from mmdualhead.datasets.converters.plausibility import find_axes
+from mmdualhead.datasets.converters.plausibility import UNIT_SIZES, find_axes
 from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skeleton
-
-UNITS = {'m': 1.0, 'cm': 0.01, 'mm': 0.001}
-"""In meters."""
 
 
 def suit(
@@ -45,72 +42,61 @@ def suit(
     Raises:
         ValueError: it can't be answered; names the field, and the person and the joint where there is one.
     """
-    ownerless = recording.layout is None and not recording.annotated
-    recording = replace(recording, keypoint=_as_float(recording.keypoint))
-    if ownerless and img_shape is not None:
-        recording = replace(recording, img_shape=img_shape)
-    if not all(recording.keypoint.shape[:2]):
-        missing = 'no frames' if not recording.keypoint.shape[1] else 'nobody'
-        raise ValueError(f'keypoint: {missing}, shape {recording.keypoint.shape}')
-    recording = _with_score(recording, model.skeleton)
-    recording = _in_layout(recording, recording.layout or layout, model.skeleton)
-    keypoint = recording.keypoint
+    if unit is not None and unit not in UNIT_SIZES:
+        raise ValueError(f'unit: {unit!r} is none of {", ".join(UNIT_SIZES)}')
     steps = {step_name(step) for step in model.steps}
-    channels = keypoint.shape[3]
-    if channels != 3 and steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}:
-        raise ValueError(f'keypoint: {channels} coordinates a joint, the model takes x, y, z')
-    if channels not in (2, 3):
-        raise ValueError(f'keypoint: {channels} coordinates a joint, expected 2 or 3')
-    _check_finite(keypoint, model.skeleton, 'keypoint')
-    if recording.keypoint_score is not None:
-        score = _as_float(np.asarray(recording.keypoint_score))
+    takes_pixels = 'PreNormalize2D' in steps
+    ownerless = recording.layout is None and not recording.annotated
+    if not ownerless or img_shape is None:
+        img_shape = recording.img_shape
+    given = get_skeleton(recording.layout or layout or model.skeleton)
+    keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
+
+    if not all(keypoint.shape[:2]):
+        missing = 'no frames' if not keypoint.shape[1] else 'nobody'
+        raise ValueError(f'keypoint: {missing}, shape {keypoint.shape}')
+    # Joints in pixels with their confidences, as pose estimators give them.
+    if img_shape is not None and not recording.annotated and model.skeleton.flat and keypoint.shape[3] == 3:
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+    _check_axes(keypoint, given, needs_depth=bool(steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}))
+    _check_finite(keypoint, given, 'keypoint')
+    if score is not None:
+        score = _as_float(np.asarray(score))
         if score.shape != keypoint.shape[:3]:
-            raise ValueError(
-                f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint'
-            )
-        _check_finite(score[..., None], model.skeleton, 'keypoint_score')
-        recording = replace(recording, keypoint_score=score)
-    if not keypoint.any():
-        raise ValueError(f'keypoint: nobody, all coordinates of {keypoint.shape[1]} frames are zero')
-    _check_persons(recording, model, most_active)
-    if unit is not None and unit not in UNITS:
-        raise ValueError(f'unit: {unit!r} is none of {", ".join(UNITS)}')
+            shape = keypoint.shape[:3]
+            raise ValueError(f'keypoint_score: shape {score.shape}, expected the {shape} of keypoint')
+        _check_finite(score[..., None], given, 'keypoint_score')
+    if (given.joints, given.bones) != (model.skeleton.joints, model.skeleton.bones):
+        keypoint = convert_layout(keypoint, given, model.skeleton)
+        score = None if score is None else convert_layout(score[..., None], given, model.skeleton)[..., 0]
+    _check_persons(keypoint, None if most_active or recording.annotated else model.num_person)
     # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
-    if 'PreNormalize2D' in steps and recording.img_shape is None and not recording.annotated:
+    if takes_pixels and img_shape is None and not recording.annotated:
         raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
-    if ownerless and channels == 3:
-        recording = _in_meters(recording, model.skeleton, unit)
-    return recording if 'PreNormalize2D' in steps else _centered_picture(recording)
+
+    if ownerless and keypoint.shape[3] == 3:
+        keypoint = _in_meters(keypoint, model.skeleton, unit)
+    if not (takes_pixels or img_shape is None or score is None or recording.annotated):
+        keypoint, score = _centered_picture(keypoint, score, img_shape), None
+    return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape)
 
 
 def _as_float(numbers: np.ndarray) -> np.ndarray:
     return numbers if numbers.dtype in (np.float32, np.float64) else numbers.astype(np.float32)
 
 
-def _with_score(recording: Recorded, skeleton: Skeleton) -> Recorded:
-    """Joints in pixels and their confidences apart, as pose estimators give them."""
-    joints = recording.keypoint
-    if recording.img_shape is None or recording.annotated or not skeleton.flat or joints.shape[3] != 3:
-        return recording
-    return replace(recording, keypoint=joints[..., :2], keypoint_score=joints[..., 2])
-
-
-def _in_layout(recording: Recorded, layout: Any, wanted: Skeleton) -> Recorded:
-    given = wanted if layout is None else get_skeleton(layout)
-    joints = recording.keypoint.shape[2]
+def _check_axes(keypoint: np.ndarray, given: Skeleton, needs_depth: bool) -> None:
+    joints, channels = keypoint.shape[2:]
     if joints != given.num_joints:
         fitting = [repr(name) for name, skeleton in SKELETONS.items() if skeleton.num_joints == joints]
         advice = f'; with layout={" or ".join(fitting)} it is converted' if fitting else ''
         raise ValueError(
             f'keypoint: {joints} joints, the layout {given.name!r} has {given.num_joints}{advice}'
         )
-    if (given.joints, given.bones) == (wanted.joints, wanted.bones):
-        return recording
-    keypoint = convert_layout(recording.keypoint, given, wanted)
-    score = recording.keypoint_score
-    if score is not None:
-        score = convert_layout(np.asarray(score)[..., None], given, wanted)[..., 0]
-    return replace(recording, keypoint=keypoint, keypoint_score=score)
+    if needs_depth and channels != 3:
+        raise ValueError(f'keypoint: {channels} coordinates a joint, the model takes x, y, z')
+    if channels not in (2, 3):
+        raise ValueError(f'keypoint: {channels} coordinates a joint, expected 2 or 3')
 
 
 def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
@@ -125,37 +111,35 @@ def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
     )
 
 
-def _check_persons(recording: Recorded, model: TrainedModel, most_active: bool) -> None:
-    there = np.flatnonzero(recording.keypoint.any((1, 2, 3)))
-    if model.num_person is None or len(there) <= model.num_person or most_active or recording.annotated:
-        return
-    raise ValueError(
-        f'keypoint: {len(there)} persons ({", ".join(map(str, there))}), the model takes {model.num_person}; '
-        'leave some out, or say most_active=True'
-    )
+def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
+    persons = np.flatnonzero(keypoint.any((1, 2, 3)))
+    if not len(persons):
+        raise ValueError(f'keypoint: nobody, all coordinates of {keypoint.shape[1]} frames are zero')
+    if most is not None and len(persons) > most:
+        raise ValueError(
+            f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}), the model takes {most}; '
+            'leave some out, or say most_active=True'
+        )
 
 
-def _in_meters(recording: Recorded, skeleton: Skeleton, unit: str | None) -> Recorded:
+def _in_meters(keypoint: np.ndarray, skeleton: Skeleton, unit: str | None) -> np.ndarray:
     if unit is not None:
-        return replace(recording, keypoint=recording.keypoint * UNITS[unit])
-    axes = find_axes(recording.keypoint, skeleton)
+        return keypoint / UNIT_SIZES[unit]
+    axes = find_axes(keypoint, skeleton)
     if axes is not None and axes.unit != 'm':
         looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
         raise ValueError(
             f'keypoint: person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}; say '
             f"unit='cm' or 'mm', or 'm' to take the numbers as they are"
         )
-    return recording
+    return keypoint
 
 
-def _centered_picture(recording: Recorded) -> Recorded:
+def _centered_picture(keypoint: np.ndarray, score: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
     """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
 
     ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is.
     """
-    if recording.img_shape is None or recording.keypoint_score is None or recording.annotated:
-        return recording
-    height, width = recording.img_shape
-    score = recording.keypoint_score[..., None]
-    keypoint = np.concatenate([recording.keypoint / (width, height) - 0.5, score], -1).astype(np.float32)
-    return replace(recording, keypoint=keypoint * (score > 0), keypoint_score=None)
+    height, width = img_shape
+    centered = np.concatenate([keypoint / (width, height) - 0.5, score[..., None]], -1)
+    return centered.astype(np.float32) * (score[..., None] > 0)

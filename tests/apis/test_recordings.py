@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.apis import recordings
+from mmdualhead.apis import readers
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.datasets.annotations.store import StoreWriter
+from mmdualhead.datasets.annotations.store import Store, StoreWriter
 from tests.datasets.converters.raw_files import (
     BODY_A,
     kinetics_frame,
@@ -94,13 +94,15 @@ class TestAnnotations:
         (one,) = read(tmp_path / 'x.pkl', split='val')
         assert (one.name, one.label, one.layout, one.annotated) == ('c2', 2, 'kinect_v1', True)
 
-    def test_store(self, tmp_path, content):
+    def test_store(self, tmp_path, content, monkeypatch):
         with StoreWriter(tmp_path / 'x.store', content['meta']) as writer:
             for clip in content['annotations']:
                 writer.add(clip)
             writer.close(content['split'])
         assert [one.label for one in read(tmp_path / 'x.store')] == [0, 1, 2]
         assert [one.name for one in read(tmp_path)] == ['c0', 'c1', 'c2']
+        monkeypatch.delattr(Store, '__getitem__')
+        assert len(find_recordings(tmp_path)) == 3, 'nothing is read before its turn'
 
     def test_one_annotation(self, content):
         (one,) = read(content['annotations'][1])
@@ -205,7 +207,7 @@ class TestBadFiles:
 
 
 def test_suffixes_are_those_that_the_docs_name():
-    assert set(recordings.SUFFIXES) == {
+    assert set(readers.SUFFIXES) == {
         *(
             '.skeleton',
             '.mat',

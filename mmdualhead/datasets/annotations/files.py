@@ -175,15 +175,15 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
         for other in counterparts(split, file.splits):
             twins = find_twins(file, clips, table, other, expected.multi_class)
             report.notes += [describe_twins(twins, other, len(clips))] if twins else []
-            shared = shared_subjects(_infos(clips), _infos(file.select(other)), split, other)
+            shared = shared_subjects(clip_infos(clips), clip_infos(file.select(other)), split, other)
             report.notes += [shared] if shared else []
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)
 
 
-def _infos(clips: Any) -> Iterable[Mapping[str, Any]]:
-    """Annotations, of a store without what is not in their JSON."""
+def clip_infos(clips: Any) -> Iterable[Mapping[str, Any]]:
+    """Selected annotations, of a store without what is not in their JSON."""
     return clips.infos() if isinstance(clips, StoreClips) else clips
 
 

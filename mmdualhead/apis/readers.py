@@ -1,0 +1,228 @@
+"""One recording, read: an array, an annotation, the poses of a video, or a file of any known kind.
+
+M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
+from mmdualhead.datasets.converters.files import read_json
+from mmdualhead.datasets.converters.recording import Clip, MalformedRecording
+from mmdualhead.datasets.converters.recording import Recording as RawFile
+from mmdualhead.skeletons import SKELETONS
+
+MOST_BYTES = 2 << 30
+"""A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One recording, read.
+
+    Args:
+        name: what messages and answers call it.
+        keypoint: (M, T, V, C).
+        source: the file it was read from.
+        keypoint_score: (M, T, V) confidences, where they stand apart.
+        img_shape: (height, width) of the picture that 2D joints are measured in, in pixels.
+        layout: name or definition of its layout; None where nobody says it.
+        label: the true class, as a name or, in an annotation file, as an index.
+        annotated: it is out of an annotation file, which says what the network is to see.
+        normalized: that was normalized already.
+    """
+
+    name: str
+    keypoint: np.ndarray
+    source: Path | None = None
+    keypoint_score: np.ndarray | None = None
+    img_shape: tuple[int, int] | None = None
+    layout: Any = None
+    label: str | int | None = None
+    annotated: bool = False
+    normalized: bool = False
+
+    def to_annotation(self) -> dict[str, Any]:
+        """What a data set gives to a pipeline."""
+        known = dict(
+            frame_dir=self.name,
+            label=self.label if isinstance(self.label, int) else -1,
+            keypoint=self.keypoint,
+            keypoint_score=self.keypoint_score,
+            img_shape=self.img_shape,
+            original_shape=self.img_shape,
+            total_frames=self.keypoint.shape[1],
+            start_index=0,
+            modality='Pose',
+            normalized=self.normalized,
+        )
+        return {key: value for key, value in known.items() if value is not None}
+
+
+def with_persons(array: Any) -> np.ndarray:
+    """(M, T, V, C) of an array that may lack M.
+
+    Raises:
+        ValueError: it has another number of axes, or holds something else than numbers.
+    """
+    keypoint = np.asarray(array)
+    if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
+        raise ValueError(
+            'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
+            f'{keypoint.dtype} {keypoint.shape}'
+        )
+    return keypoint if keypoint.ndim == 4 else keypoint[None]
+
+
+def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recorded:
+    """A clip of an annotation file.
+
+    Args:
+        clip: ``keypoint`` and, if they are known, ``keypoint_score``, ``img_shape`` and ``label``.
+        **known: other fields of the recording.
+
+    Raises:
+        ValueError: as :func:`with_persons`.
+    """
+    label, shape = clip.get('label'), clip.get('img_shape')
+    return Recorded(
+        keypoint=with_persons(clip['keypoint']),
+        keypoint_score=clip.get('keypoint_score'),
+        img_shape=None if shape is None else tuple(shape),
+        label=None if label is None else int(label),
+        annotated=True,
+        **known,
+    )
+
+
+def read_poses(frames: Sequence[Mapping[str, Any]], name: str, img_shape: tuple[int, int] | None) -> Recorded:
+    """The poses of a video, arranged as MMAction2's ``inference_skeleton`` does.
+
+    Args:
+        frames: of each ``keypoints`` (M, V, 2) in pixels and ``keypoint_scores`` (M, V), or 1; persons absent
+            from a frame are zero.
+        name: what to call it.
+        img_shape: (height, width) of the pictures.
+
+    Raises:
+        ValueError: there is no ``img_shape``, or something is of another shape.
+    """
+    if img_shape is None:
+        raise ValueError('img_shape: poses are in pixels, so the height and width of the picture are needed')
+    joints = [np.asarray(frame['keypoints'], np.float32) for frame in frames]
+    shapes = {one.shape[1:] for one in joints if one.size}
+    if len(shapes) != 1 or [shape[1:] for shape in shapes] != [(2,)]:
+        raise ValueError(f'keypoints: expected (M, V, 2) with one V in all frames, found {sorted(shapes)}')
+    keypoint = np.zeros((max(map(len, joints)), len(frames), *shapes.pop()), np.float32)
+    keypoint_score = np.zeros(keypoint.shape[:3], np.float32)
+    for t, (frame, one) in enumerate(zip(frames, joints, strict=True)):
+        score = np.asarray(frame.get('keypoint_scores', np.ones(one.shape[:2])))
+        if not one.size:
+            continue
+        if score.shape != one.shape[:2]:
+            raise ValueError(f'keypoint_scores: frame {t} has shape {score.shape}, its keypoints {one.shape}')
+        keypoint[: len(one), t], keypoint_score[: len(one), t] = one, score
+    return Recorded(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
+
+
+def read_file(path: Path) -> Recorded:
+    """One recording from a file, by one of :data:`READERS`.
+
+    Raises:
+        OSError: it can't be read.
+        ValueError: it is of another kind, is too large, or breaks its format.
+    """
+    reader = next((reader for end, reader in READERS.items() if path.name.endswith(end)), None)
+    if reader is None:
+        raise ValueError(f'files of recordings end with {", ".join(SUFFIXES)}, not with {path.suffix!r}')
+    check_size(path, MOST_BYTES, 'cut it into several recordings')
+    return replace(reader(path), source=path)
+
+
+def check_size(path: Path, most: int, advice: str) -> None:
+    """Refuse a file of more bytes.
+
+    Raises:
+        ValueError: it is larger; the message ends with the advice.
+    """
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f'the file has {size / 2**30:.1f} GiB, at most {most / 2**30:g} are read; {advice}')
+
+
+def _read_raw(
+    read: Callable[[RawFile], Clip], layout: str, dataset: str, action: str, path: Path
+) -> Recorded:
+    """A file of a known data set; ``action`` finds the number of its class in its name, from 1."""
+    named, classes = re.match(action, path.name), CLASS_NAMES[dataset]
+    clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else None))
+    label = classes[clip.label] if clip.label is not None and 0 <= clip.label < len(classes) else None
+    return Recorded(name=path.stem, keypoint=clip.keypoint, layout=layout, label=label)
+
+
+def _read_json(path: Path) -> Recorded:
+    """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``."""
+    content = read_json(path)
+    keys = set(content) if isinstance(content, dict) else set()
+    if 'skeletons' in keys:
+        action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
+        return _read_raw(nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', action, path)
+    if 'data' not in keys:
+        raise MalformedRecording(
+            f"expected 'skeletons' (NW-UCLA) or 'data' (Kinetics-Skeleton), found {sorted(keys)[:5]}"
+        )
+    index = content.get('label_index')
+    clip = kinetics.read_recording(RawFile(path.stem, path, index if isinstance(index, int) else None))
+    # What the converter does is what normalization is for.
+    label = content.get('label') or None
+    return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
+
+
+def _read_custom(path: Path) -> Recorded:
+    """An array of one's own; the number of joints of a table follows from its columns."""
+    joints = _joints_in_table(path) if path.suffix == '.csv' else 0
+    clip = custom.read_recording(RawFile(path.stem, path), num_joints=joints)
+    return Recorded(name=path.stem, keypoint=clip.keypoint)
+
+
+def _joints_in_table(path: Path) -> int:
+    """The number of joints for which a table has columns; that of a known layout, in 3D or else 2D."""
+    with path.open(encoding='utf-8-sig', errors='replace') as file:
+        columns = file.readline().count(',') + 1
+    counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
+    for channels in (3, 2):
+        if columns % channels == 0 and columns // channels in counts:
+            return columns // channels
+    raise MalformedRecording(
+        f'{columns} columns, expected x, y(, z) of each joint for {sorted(counts)} joints; save '
+        'other layouts as .npy'
+    )
+
+
+READERS: dict[str, Callable[[Path], Recorded]] = {
+    '.skeleton': partial(
+        _read_raw, ntu.read_recording, 'nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})'
+    ),
+    '.mat': partial(_read_raw, utd_mhad.read_recording, 'kinect_v1', 'utd_mhad', r'a(\d+)_s\d+_t\d+'),
+    '_skeleton3D.txt': partial(
+        _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
+    ),
+    '.json': _read_json,
+    **dict.fromkeys(custom.READERS, _read_custom),
+}
+"""What reads one recording, by the end of a file's name."""
+
+STORE = '.store'
+ANNOTATIONS = ('.pkl', '.pickle', STORE)
+"""How files of many recordings end."""
+
+SUFFIXES = (*READERS, *ANNOTATIONS)
