@@ -47,11 +47,8 @@ def join_tracks(tracks: list[Track]) -> list[Track]:
         chain = [i]
         while chain[-1] in following:
             chain.append(following[chain[-1]])
-        parts = [tracks[k] for k in chain]
-        frames, joints = (
-            np.concatenate(field) for field in zip(*((p.frames, p.joints) for p in parts), strict=True)
-        )
-        joined.append(Track(frames, joints))
+        frames, joints = zip(*(tracks[k] for k in chain), strict=True)
+        joined.append(Track(np.concatenate(frames), np.concatenate(joints)))
     return joined
 
 

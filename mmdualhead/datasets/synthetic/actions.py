@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.synthetic.kinematics import SEGMENT_JOINTS, Angles, Pose, pose_angles
+from mmdualhead.datasets.synthetic.kinematics import SEGMENTS, Angles, Pose, pose_angles
 
 Key = tuple[float, Pose]
 
@@ -66,8 +66,9 @@ class Action(NamedTuple):
         angles = np.zeros((len(cycles), 25, 3))
         for swing in self.swings:
             wave = np.sin(2.0 * np.pi * (cycles + swing.phase)) * strength
-            joint = SEGMENT_JOINTS[swing.segment]
-            angles[:, joint] += np.asarray(swing.center) + wave[:, None] * np.asarray(swing.amplitude)
+            angles[:, SEGMENTS[swing.segment].joint] += np.asarray(swing.center) + wave[:, None] * np.asarray(
+                swing.amplitude
+            )
         return angles
 
 

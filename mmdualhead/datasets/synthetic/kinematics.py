@@ -24,20 +24,18 @@ class Segment(NamedTuple):
     """One rigid part of the body.
 
     Args:
-        name: e.g. ``'right forearm'``.
         joint: the joint at its end.
         parent: the joint at its start.
         offset: start to end, in meters, when the body stands upright with hanging arms.
     """
 
-    name: str
     joint: int
     parent: int
     offset: Angles
 
 
-def _segments() -> tuple[Segment, ...]:
-    """The body, from the pelvis outward: a segment's parent always comes before it."""
+def _segments() -> dict[str, Segment]:
+    """The body by names such as ``'right forearm'``, each segment after its parent."""
     joint = NTU.joints.index
     trunk = (
         ('spine', 'spine mid', 'spine base', (0.0, 0.30, 0.0)),
@@ -57,16 +55,15 @@ def _segments() -> tuple[Segment, ...]:
         ('shank', 'ankle', 'knee', (0.0, -0.39, 0.0)),
         ('foot', 'foot', 'ankle', (0.0, -0.06, -0.13)),
     )
-    segments = [Segment(name, joint(end), joint(start), offset) for name, end, start, offset in trunk]
+    segments = {name: Segment(joint(end), joint(start), offset) for name, end, start, offset in trunk}
     for side, sign in (('left', -1), ('right', 1)):
         for name, end, start, (x, y, z) in limbs:
             start = start if start in NTU.joints else f'{side} {start}'
-            segments.append(Segment(f'{side} {name}', joint(f'{side} {end}'), joint(start), (sign * x, y, z)))
-    return tuple(segments)
+            segments[f'{side} {name}'] = Segment(joint(f'{side} {end}'), joint(start), (sign * x, y, z))
+    return segments
 
 
 SEGMENTS = _segments()
-SEGMENT_JOINTS = {segment.name: segment.joint for segment in SEGMENTS}
 
 # Twist and abduction turn the other way on the left, so that one set of angles serves both sides.
 _MIRROR = np.ones((NTU.num_joints, 3))
@@ -85,15 +82,15 @@ def pose_angles(pose: Pose) -> np.ndarray:
     """
     angles = np.zeros((NTU.num_joints, 3))
     for name, value in pose.items():
-        for side in [name] if name in SEGMENT_JOINTS else [f'left {name}', f'right {name}']:
-            angles[SEGMENT_JOINTS[side]] = value
+        for side in [name] if name in SEGMENTS else [f'left {name}', f'right {name}']:
+            angles[SEGMENTS[side].joint] = value
     return angles
 
 
 def rest_offsets(scale: np.ndarray | float = 1.0) -> np.ndarray:
     """The segments' offsets (V, 3) by the joint at their end, times ``scale`` (V,) or one factor for all."""
     offsets = np.zeros((NTU.num_joints, 3))
-    for segment in SEGMENTS:
+    for segment in SEGMENTS.values():
         offsets[segment.joint] = segment.offset
     return offsets * np.reshape(scale, (-1, 1))
 
@@ -122,8 +119,7 @@ def forward_kinematics(angles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     local = rotations(angles * _MIRROR)
     turned, positions = np.empty_like(local), np.zeros_like(angles, dtype=np.float64)
     turned[:, 0] = np.eye(3)
-    for segment in SEGMENTS:
-        j, parent = segment.joint, segment.parent
+    for j, parent, _ in SEGMENTS.values():
         turned[:, j] = turned[:, parent] @ local[:, j]
         positions[:, j] = positions[:, parent] + turned[:, j] @ offsets[j]
     return positions

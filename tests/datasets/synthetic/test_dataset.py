@@ -111,9 +111,11 @@ def test_bones_are_constant_within_a_clip_up_to_noise_and_differ_between_subject
     lengths = []
     for annotation in clips_of(dataset, 'sit down'):
         person = seen(annotation['keypoint'][0])
-        lengths.append([np.linalg.norm(person[:, s.joint] - person[:, s.parent], axis=-1) for s in SEGMENTS])
+        lengths.append(
+            [np.linalg.norm(person[:, s.joint] - person[:, s.parent], axis=-1) for s in SEGMENTS.values()]
+        )
         assert max(np.std(length) for length in lengths[-1]) < 0.04
-    thigh = [s.name for s in SEGMENTS].index('left thigh')
+    thigh = list(SEGMENTS).index('left thigh')
     assert np.std([np.mean(length[thigh]) for length in lengths]) > 0.015
 
 
@@ -166,8 +168,7 @@ def test_half_of_the_classes_move_one_hand_or_foot_fast_and_little_else(label):
     speeds = []
     for action in (ACTIONS[label], ACTIONS[6 if label > 9 else 11]):
         positions = synthetic.perform(action, subject, 60, np.random.RandomState(0))
-        parents = {s.joint: s.parent for s in SEGMENTS}
-        bones = {s.name: positions[:, s.joint] - positions[:, parents[s.joint]] for s in SEGMENTS}
+        bones = {name: positions[:, s.joint] - positions[:, s.parent] for name, s in SEGMENTS.items()}
         speeds.append({name: np.linalg.norm(np.diff(b, axis=0), axis=-1).mean() for name, b in bones.items()})
     acting, other = speeds
     side = {'right': 'left', 'left': 'right'}[moving.split()[0]] if subject.left_handed else moving.split()[0]

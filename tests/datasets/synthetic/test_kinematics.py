@@ -20,7 +20,7 @@ def stand(pose=None, frames=1):
 
 
 def test_every_joint_but_the_pelvis_ends_one_segment():
-    assert sorted(s.joint for s in SEGMENTS) == list(range(1, NTU.num_joints))
+    assert sorted(s.joint for s in SEGMENTS.values()) == list(range(1, NTU.num_joints))
 
 
 def test_rotations_are_rotations():
@@ -32,7 +32,7 @@ def test_rotations_are_rotations():
 def test_bones_keep_their_length_whatever_the_angles():
     offsets = rest_offsets(np.random.RandomState(1).uniform(0.9, 1.1, NTU.num_joints))
     p = forward_kinematics(np.random.RandomState(2).uniform(-90, 90, (20, NTU.num_joints, 3)), offsets)
-    for s in SEGMENTS:
+    for s in SEGMENTS.values():
         length = np.linalg.norm(p[:, s.joint] - p[:, s.parent], axis=-1)
         np.testing.assert_allclose(length, np.linalg.norm(offsets[s.joint]))
 
