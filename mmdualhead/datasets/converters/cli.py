@@ -14,7 +14,7 @@ import numpy as np
 from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .recording import SHARDS_SUFFIX, ConversionError, MalformedRecording, RawDataset
+from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
 from .runner import Normalize, Write, convert
 from .writers import write_pickle
 
@@ -112,7 +112,4 @@ def make_normalizer(layout: Any) -> Normalize:
 def _normalize(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     from mmdualhead.datasets.transforms.normalize import normalize_clip
 
-    try:
-        return normalize_clip(keypoint, skeleton).keypoint
-    except ValueError as error:
-        raise MalformedRecording(str(error)) from error
+    return normalize_clip(keypoint, skeleton).keypoint

@@ -72,7 +72,7 @@ class RawDataset:
             the reader does what normalization is for, ``normalized=True``.
         recordings: the raw files to convert, in the order of the result.
         read: reads one of them; a module-level function (or a partial of one), so that worker processes
-            can have it. Raises :class:`MalformedRecording` or :class:`EmptyRecording`.
+            can have it. Raises :class:`EmptyRecording`, or another ValueError where the file is malformed.
         left_out: clips that the protocol leaves out, with the reason.
         notes: sentences for the summary.
     """

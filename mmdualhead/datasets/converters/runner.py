@@ -129,7 +129,7 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
             clip = _read(read, recording)
             check_clip(clip, skeleton.num_joints)
             keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
-        except MalformedRecording as error:
+        except ValueError as error:
             empty = isinstance(error, EmptyRecording)
             faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
             continue
@@ -152,8 +152,8 @@ def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
     """Read a clip; a pipe in a file's place would be waited for without end."""
     try:
         check_regular(recording.path)
-    except (OSError, ValueError) as error:
-        raise MalformedRecording(getattr(error, 'strerror', None) or str(error)) from error
+    except OSError as error:
+        raise MalformedRecording(str(error.strerror)) from error
     return read(recording)
 
 

@@ -208,3 +208,23 @@ def test_raw_files_through_the_tools(
     with pytest.raises(SystemExit, match=f'(?s)^error: .*{message}'):
         runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
     assert not (tmp_path / 'out.pkl').exists()
+
+
+def test_a_converter_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """The example of the documentation."""
+    text = (TOOLS.parents[1] / 'docs' / 'data.md').read_text()
+    (code,) = re.findall(r'^```python\n(# convert_mine.py\n.*?)^```', text, re.M | re.S)
+    (tmp_path / 'convert_mine.py').write_text(code)
+    (tmp_path / 'src').mkdir()
+    for name in ('a1_s1', 'a3_s9'):
+        np.savetxt(tmp_path / 'src' / f'{name}.txt', standing(20, 4).reshape(4, 60))
+    argv = ['convert_mine.py', str(tmp_path / 'src'), str(tmp_path / 'mine.pkl'), '--workers', '0']
+    monkeypatch.setattr(sys, 'argv', argv)
+    runpy.run_path(str(tmp_path / 'convert_mine.py'), run_name='__main__')
+    assert 'mine: 2 clips, 2 classes, 2 subjects' in capsys.readouterr().out
+    ((clip,), (other,)) = (open_annotations(tmp_path / 'mine.pkl').select(name) for name in ('train', 'val'))
+    np.testing.assert_allclose(clip['keypoint'], standing(20, 4)[None])
+    assert (clip['label'], other['label']) == (0, 2)
+    (tmp_path / 'src' / 'a1_s1.txt').write_text('1 2 3')
+    with pytest.raises(SystemExit, match=r'1 malformed raw file .*:\n .*a1_s1\.txt: cannot reshape'):
+        runpy.run_path(str(tmp_path / 'convert_mine.py'), run_name='__main__')
