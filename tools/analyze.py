@@ -6,8 +6,8 @@ python tools/analyze.py work_dirs/dualhead_ntu60_xsub_j --against work_dirs/msg3
 import argparse
 from pathlib import Path
 
-from mmdualhead.evaluation.error_report import make_report, read_class_names
-from mmdualhead.evaluation.readers import chosen_clips, read_scores
+from mmdualhead.evaluation.errors import ErrorReport
+from mmdualhead.evaluation.readers import chosen_clips, read_class_names, read_scores
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import write_text
 from mmdualhead.visualization import draw_errors
@@ -38,7 +38,7 @@ def main() -> None:
     clips = chosen_clips(args.ann_file, args.split, args.without_twins)
     classes = read_class_names(args.classes) if args.classes else None
     other = read_scores(args.against, clips) if args.against else None
-    report = make_report(read_scores(args.pred, clips), classes, other)
+    report = ErrorReport(read_scores(args.pred, clips), classes, other)
     table = args.out / 'errors.md'
     write_text(table, report.to_markdown())
     print(table)

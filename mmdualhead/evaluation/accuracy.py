@@ -55,7 +55,8 @@ def class_accuracy(ranks: np.ndarray, labels: np.ndarray, num_classes: int) -> n
     """
     clips = np.bincount(labels, minlength=num_classes)
     hits = np.bincount(labels[ranks == 0], minlength=num_classes)
-    return np.divide(hits, clips, out=np.full(num_classes, np.nan), where=clips > 0)
+    with np.errstate(invalid='ignore'):  # 0 / 0 for classes without clips
+        return hits / clips
 
 
 def mean_class_accuracy(ranks: np.ndarray, labels: np.ndarray) -> float:

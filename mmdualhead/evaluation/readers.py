@@ -149,6 +149,22 @@ def find_dump(work_dir: Path) -> Path:
     return max(dumps, key=lambda path: path.stat().st_mtime_ns)
 
 
+def read_class_names(path: str | Path) -> tuple[str, ...]:
+    """Class names from a text file, one per line, or from the ``meta`` of an annotation file of this package.
+
+    Raises:
+        ValueError: the annotation file names no classes.
+    """
+    path = Path(path)
+    if not path.is_dir() and path.suffix not in ('.pkl', '.pickle'):
+        lines = path.read_text(encoding='utf-8').splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    classes = open_annotations(path).meta.get('classes')
+    if not classes:
+        raise ValueError(f'{path} names no classes in its meta; give a text file of names, one per line')
+    return tuple(map(str, classes))
+
+
 def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
     """Recognize what was dumped by its form."""
     if isinstance(content, Mapping) and content:

@@ -1,6 +1,5 @@
 """Pictures."""
 
-from .error_pictures import draw_errors
-from .figures import draw_confusion, draw_gains, draw_reliability
+from .figures import draw_confusion, draw_errors, draw_gains, draw_reliability
 
 __all__ = ['draw_confusion', 'draw_errors', 'draw_gains', 'draw_reliability']

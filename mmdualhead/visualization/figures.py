@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.evaluation.analysis import Calibration
+from mmdualhead.evaluation.errors import Calibration, ErrorReport
 from mmdualhead.utils.files import atomic_write
 
 DPI = 110
@@ -43,6 +43,32 @@ def save_figure(figure: Any, path: str | Path) -> None:
     """Write a PNG whole or not at all."""
     with atomic_write(path) as file:
         figure.savefig(file, format='png')
+
+
+def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
+    """Draw the confusion matrix, the gains over each head and the other model, and the reliability diagram.
+
+    Args:
+        report: what to draw.
+        out_dir: the folder; it is made.
+
+    Returns:
+        The files: ``confusion.png``, ``gain_over_{HEAD,other}.png``, ``reliability.png``.
+
+    Raises:
+        ImportError: matplotlib is missing.
+    """
+    out_dir = Path(out_dir)
+    confusion, reliability = out_dir / 'confusion.png', out_dir / 'reliability.png'
+    numbered = [name if name == str(i) else f'{name}  {i}' for i, name in enumerate(report.classes)]
+    draw_confusion(report.matrix, numbered, confusion)
+    draw_reliability(report.calibrations, reliability)
+    files = [confusion, reliability]
+    for rival, gain in report.gains.items():
+        name = report.other.source if report.other and rival == 'other' else f'the {rival} head'
+        files.append(out_dir / f'gain_over_{rival}.png')
+        draw_gains(gain, report.classes, f'Fused score of {report.scores.source}\nagainst {name}', files[-1])
+    return files
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path) -> None:

@@ -8,8 +8,7 @@ import torch
 from mmengine.evaluator import DumpResults
 
 from mmdualhead.datasets.annotations.store import write_store
-from mmdualhead.evaluation.error_report import read_class_names
-from mmdualhead.evaluation.readers import chosen_clips, find_dump, read_clips, read_scores
+from mmdualhead.evaluation.readers import chosen_clips, find_dump, read_class_names, read_clips, read_scores
 from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from mmdualhead.utils.pickles import UnsafePickleError
 
@@ -281,3 +280,14 @@ def test_scores_of_two_sizes_are_refused(tmp_path):
     (tmp_path / 'dump.pkl').write_bytes(pickle.dumps({'a': np.ones(2), 'b': np.ones(3)}))
     with pytest.raises(ValueError, match=r'found the shapes \[\(2,\), \(3,\)\]'):
         read_scores(tmp_path / 'dump.pkl')
+
+
+def test_class_names_come_from_text_or_annotations(tmp_path):
+    (tmp_path / 'names.txt').write_text('drink water\nsit down\n\n')
+    assert read_class_names(tmp_path / 'names.txt') == ('drink water', 'sit down')
+    content = dict(split={}, annotations=[], meta=dict(classes=['jog', 'walk']))
+    (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
+    assert read_class_names(tmp_path / 'ann.pkl') == ('jog', 'walk')
+    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
+    with pytest.raises(ValueError, match='names no classes'):
+        read_class_names(tmp_path / 'bare.pkl')

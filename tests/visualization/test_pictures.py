@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.error_report import make_report
+from mmdualhead.evaluation.errors import ErrorReport
 from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from mmdualhead.visualization import draw_confusion, draw_errors, draw_gains, figures
 
@@ -30,7 +30,7 @@ def make_model(source, seed):
 
 
 def test_every_picture_of_a_report_is_drawn(tmp_path):
-    report = make_report(make_model('one', 0), other=make_model('two', 1))
+    report = ErrorReport(make_model('one', 0), other=make_model('two', 1))
     files = draw_errors(report, tmp_path / 'errors')
     assert sorted(path.name for path in files) == [
         'confusion.png',

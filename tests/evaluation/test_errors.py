@@ -1,16 +1,14 @@
-import pickle
-
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.error_report import make_report, read_class_names
+from mmdualhead.evaluation.errors import ErrorReport, calibration, most_confused
 from mmdualhead.evaluation.scores import LabeledScores
 
 
 def test_tables_tell_heads_classes_and_confusions(make_scores):
     scores, other = make_scores(dual=True, skill=1.0), make_scores(source='rival', seed=9, skill=1.0)
     order = np.random.default_rng(0).permutation(60)
-    text = make_report(scores, [f'class {i}' for i in range(6)], other.select(order)).to_markdown()
+    text = ErrorReport(scores, [f'class {i}' for i in range(6)], other.select(order)).to_markdown()
     lines = text.splitlines()
     top1 = np.mean(scores.fused.argmax(axis=1) == scores.labels)
     assert any(line.startswith(f'| fused | {100 * top1:.2f} |') for line in lines)
@@ -27,23 +25,12 @@ def test_tables_tell_heads_classes_and_confusions(make_scores):
 
 def test_class_names_must_be_one_a_class(make_scores):
     with pytest.raises(ValueError, match='2 class names for the 6 classes'):
-        make_report(make_scores(), ['a', 'b'])
+        ErrorReport(make_scores(), ['a', 'b'])
 
 
 def test_models_must_have_scored_the_same_clips(make_scores):
     with pytest.raises(ValueError, match='1 clip: clip000'):
-        make_report(make_scores(), other=make_scores(source='rival').select(range(1, 60)))
-
-
-def test_class_names_come_from_text_or_annotations(tmp_path):
-    (tmp_path / 'names.txt').write_text('drink water\nsit down\n\n')
-    assert read_class_names(tmp_path / 'names.txt') == ('drink water', 'sit down')
-    content = dict(split={}, annotations=[], meta=dict(classes=['jog', 'walk']))
-    (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
-    assert read_class_names(tmp_path / 'ann.pkl') == ('jog', 'walk')
-    (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
-    with pytest.raises(ValueError, match='names no classes'):
-        read_class_names(tmp_path / 'bare.pkl')
+        ErrorReport(make_scores(), other=make_scores(source='rival').select(range(1, 60)))
 
 
 def test_the_whole_report_of_a_few_clips():
@@ -53,7 +40,7 @@ def test_the_whole_report_of_a_few_clips():
     wrong = right[[2, 1, 2, 3]]
     names = tuple('abcd')
     scores = LabeledScores(source='m_j', names=names, labels=labels, heads={'fused': wrong})
-    assert make_report(scores, ['sit', '*stand*', 'run']).to_markdown() == (
+    assert ErrorReport(scores, ['sit', '*stand*', 'run']).to_markdown() == (
         '# Errors of m_j\n\n4 clips.\n'
         'Accuracies and errors in %, gains of the fused score in percentage points.\n'
         '\n## Scores\n\n'
@@ -68,13 +55,60 @@ def test_the_whole_report_of_a_few_clips():
         '| sit | 2 | 50.00 |\n| \\*stand\\* | 2 | 100.00 |\n| run | 0 | - |\n'
     )
     other = LabeledScores(source='other', names=names, labels=labels, heads={'fused': right})
-    text = make_report(scores, other=other).to_markdown()
+    text = ErrorReport(scores, other=other).to_markdown()
     assert '| other | 100.00 | 100.00 | 100.00 | 20.00 |' in text
     assert '| 0 | 2 | 50.00 | 100.00 | -50.00 |' in text
     assert '| 2 | 0 | - | - | - |' in text
 
 
 def test_of_many_confusions_twenty_are_listed(make_scores):
-    text = make_report(make_scores(clips=600, skill=0.0)).to_markdown()
+    text = ErrorReport(make_scores(clips=600, skill=0.0)).to_markdown()
     confusions = text.split('## Classes confused most')[1].split('## Classes\n')[0]
     assert confusions.count('\n| ') == 22
+
+
+def test_gains_are_differences_of_class_accuracy(make_scores):
+    scores, other = make_scores(dual=True, skill=1.0), make_scores(seed=3, skill=0.5)
+    result = ErrorReport(scores, other=other).gains
+    assert list(result) == ['coarse', 'fine', 'other']
+    for label in range(6):
+        clips = scores.labels == label
+        fused = np.mean(scores.fused[clips].argmax(axis=1) == label)
+        assert result['coarse'][label] == pytest.approx(
+            fused - np.mean(scores.heads['coarse'][clips].argmax(axis=1) == label)
+        )
+        assert result['other'][label] == pytest.approx(
+            fused - np.mean(other.fused[clips].argmax(axis=1) == label)
+        )
+    assert ErrorReport(other).gains == {}
+
+
+def test_classes_without_clips_have_no_gain(make_scores):
+    scores = make_scores(dual=True)
+    some = scores.select(np.flatnonzero(scores.labels != 2))
+    assert np.isnan(ErrorReport(some).gains['fine']).tolist() == [False, False, True, False, False, False]
+
+
+def test_most_confused_is_by_share_of_the_true_class():
+    matrix = np.array([[90, 10, 0], [2, 2, 0], [1, 0, 9]])
+    assert most_confused(matrix, top=2) == [(1, 0, 2, 0.5), (0, 1, 10, 0.1)]
+    assert most_confused(np.diag([3, 4]), top=5) == []
+
+
+def test_calibration_error_of_a_known_case():
+    """Half of the clips 90% sure and always right, half 60% sure and right every other time."""
+    scores = np.array([[0.9, 0.1]] * 4 + [[0.6, 0.4]] * 4)
+    labels = np.array([0, 0, 0, 0, 0, 1, 0, 1])
+    bins = calibration(scores, labels, bins=10)
+    assert bins.ece == pytest.approx(0.5 * 0.1 + 0.5 * 0.1)
+    assert bins.clips.sum() == 8
+    filled = bins.clips > 0
+    assert bins.confidence[filled] == pytest.approx([0.6, 0.9])
+    assert bins.accuracy[filled] == pytest.approx([0.5, 1.0])
+    assert np.isnan(bins.accuracy[~filled]).all()
+
+
+def test_confidence_of_exactly_one_falls_into_the_last_bin():
+    bins = calibration(np.array([[1.0, 0.0]]), np.array([0]))
+    assert bins.clips[-1] == 1
+    assert bins.ece == 0
