@@ -8,10 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmdualhead.apis.answer import scored_answers
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.predict import complain
 from mmdualhead.apis.recordings import find_recordings
-from mmdualhead.apis.scored import scored_answers
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.visualization.drawings import draw_animation, draw_strip
 from mmdualhead.visualization.pages import write_pages
@@ -52,8 +52,7 @@ def main() -> None:
     else:
         inferencer = SkeletonInferencer(args.model)
         items = find_recordings(args.recordings, split=args.split)[:: args.every]
-        batches = inferencer.preprocess(items, args.batch_size, on_error='skip')
-        answers = [answer for batch in batches for answer in inferencer.forward(batch)]
+        answers = list(inferencer.iterate(items, args.batch_size, on_error='skip'))
         left_out = inferencer.left_out
     complain(left_out, len(answers) + len(left_out))
     if not answers:

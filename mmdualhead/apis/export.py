@@ -21,9 +21,8 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmdualhead.apis.attended import recorded
 from mmdualhead.apis.exported import ExportedNetwork
-from mmdualhead.apis.inferencer import run_steps
+from mmdualhead.apis.forward import recorded, run_steps
 from mmdualhead.apis.trained import TrainedModel, load_trained
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import fuse
@@ -257,7 +256,7 @@ def behind_pipeline(
         )
         for keypoint in joints
     ]
-    packed = [run_steps(model.steps, annotation)[0] for annotation in annotations]
+    packed = [run_steps(model.steps, annotation).packed for annotation in annotations]
     if network.plan.raw:
         return packed, (joints, frames)
     samples = np.concatenate([one['inputs'] for one in packed])

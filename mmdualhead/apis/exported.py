@@ -14,7 +14,7 @@ import torch
 from mmaction.models import GCNHead
 from torch import Tensor, nn
 
-from mmdualhead.apis.attended import Masks, recorded
+from mmdualhead.apis.forward import Masks, recorded
 from mmdualhead.apis.trained import ModelError, TrainedModel
 from mmdualhead.datasets.pipelines import GEN_SKE_FEATS, STREAM_STEPS, step_name
 from mmdualhead.datasets.transforms.normalize import PRESENT, TINY, X_AXIS, Z_AXIS

@@ -6,50 +6,36 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from mmaction.structures import ActionDataSample
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.model import BaseModel
+from rich.console import Console
+from rich.progress import track
 
 from mmdualhead.apis.answer import Answer
-from mmdualhead.apis.attended import recorded
+from mmdualhead.apis.forward import Look, Prepared, look, run_steps
 from mmdualhead.apis.readers import Recorded
 from mmdualhead.apis.recordings import Item, RecordingError, find_recordings
 from mmdualhead.apis.suitable import suit
 from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
-from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.fusion import parse_weights
-from mmdualhead.evaluation.scores import FUSED, head_scores
-from mmdualhead.models.ops import standard_operations
+from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
-
-SMALL = 1 << 16
-"""Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
 
 ON_ERROR = ('raise', 'skip')
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A recording on its way into the networks.
-
-    Args:
-        recording: as it was read, in the layout of the models.
-        packed: for each model what its pipeline made of it.
-        frames: for each model (S, T') the frames it sees; None where its pipeline does not say.
-    """
+class Ready(NamedTuple):
+    """A recording in the layout of the models, and what the pipeline of each made of it."""
 
     recording: Recorded
-    packed: Sequence[Mapping[str, Any]]
-    frames: Sequence[np.ndarray | None]
+    prepared: Sequence[Prepared]
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -90,10 +76,10 @@ class SkeletonInferencer(BaseInferencer):
         show_progress: bool = False,
     ) -> None:
         # Not MMEngine's, which executes the config in a checkpoint.
-        models, files = (one if isinstance(one, list | tuple) else [one] for one in (model, weights))
+        models, files = (list(one) if isinstance(one, list | tuple) else [one] for one in (model, weights))
         size = max(len(models), len(files))
-        models, files = (list(one) * size if len(one) == 1 else list(one) for one in (models, files))
-        if not len(models) == len(files) == size:
+        models, files = (one * size if len(one) == 1 else one for one in (models, files))
+        if len(models) != len(files):
             raise ModelError(f'{len(models)} models and {len(files)} weights: expected as many of both')
         self.models = [load_trained(*pair, device) for pair in zip(models, files, strict=True)]
         self.shares = _shares(self.models, stream_weights)
@@ -111,7 +97,7 @@ class SkeletonInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
         """The test pipeline of the first model, from an annotation to what its network takes."""
-        return lambda annotation: run_steps(self.models[0].steps, annotation)[0]
+        return lambda annotation: run_steps(self.models[0].steps, annotation).packed
 
     def __call__(
         self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
@@ -146,23 +132,16 @@ class SkeletonInferencer(BaseInferencer):
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
         items = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
-        batches: Iterable[list[Prepared]] = self.preprocess(items, batch_size, **kwargs)
+        batches: Iterable[list[Ready]] = self.preprocess(items, batch_size, **kwargs)
         if self.show_progress:
-            from rich.console import Console
-            from rich.progress import track
-
-            console = Console(stderr=True)
-            batches = track(batches, 'Recordings', -(-len(items) // batch_size), console=console)
+            count = -(-len(items) // batch_size)
+            batches = track(batches, 'Recordings', count, console=Console(stderr=True))
         for batch in batches:
             yield from self.forward(batch)
 
     def preprocess(
-        self,
-        inputs: Sequence[Item],
-        batch_size: int = 1,
-        on_error: str = 'raise',
-        **options: Any,
-    ) -> Iterator[list[Prepared]]:
+        self, inputs: Sequence[Item], batch_size: int = 1, on_error: str = 'raise', **options: Any
+    ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`."""
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
@@ -180,7 +159,7 @@ class SkeletonInferencer(BaseInferencer):
         if batch:
             yield batch
 
-    def prepare(self, item: Item, **options: Any) -> Prepared:
+    def prepare(self, item: Item, **options: Any) -> Ready:
         """Read a recording, check it, and run the pipelines of the models.
 
         Args:
@@ -193,7 +172,9 @@ class SkeletonInferencer(BaseInferencer):
         """
         try:
             recording = suit(item.read(), self.models[0], **options)
-            runs = [run_steps(model.steps, annotation_of(recording)) for model in self.models]
+            return Ready(
+                recording, [run_steps(model.steps, recording.to_annotation()) for model in self.models]
+            )
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
@@ -201,46 +182,44 @@ class SkeletonInferencer(BaseInferencer):
             raise RecordingError(named) from error
         except MemoryError as error:
             raise RecordingError(f'{item.name}: it does not fit into memory') from error
-        packed, frames = zip(*runs, strict=True)
-        return Prepared(recording, packed, frames)
 
-    @torch.no_grad()
-    def forward(self, inputs: Sequence[Prepared], **_: Any) -> list[Answer]:
+    def forward(self, inputs: Sequence[Ready], **_: Any) -> list[Answer]:
         """The answers for a batch."""
-        looks = []
-        for i, model in enumerate(self.models):
-            shapes = {one.packed[i]['inputs'].shape for one in inputs}
-            # Pipelines that keep a clip's length give batches that can't be stacked.
-            groups = [inputs] if len(shapes) == 1 else [[one] for one in inputs]
-            looks.append([look for group in groups for look in _look(model, i, group)])
+        looks = [look(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)]
         return [
             self._answer(one, per_model)
             for one, per_model in zip(inputs, zip(*looks, strict=True), strict=True)
         ]
 
-    def _answer(self, prepared: Prepared, looks: Sequence[Look]) -> Answer:
-        recording, first = prepared.recording, self.models[0]
-        shared = [head for head in looks[0].scores if all(head in look.scores for look in looks)]
+    def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
+        recording = ready.recording
+        shared = [head for head in looks[0].scores if all(head in one.scores for one in looks)]
         label = recording.label
         if isinstance(label, str):
             label = self.classes.index(label) if label in self.classes else None
         keypoint = recording.keypoint
         if recording.keypoint_score is not None:
             keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
-        streams = [model.stream for model in self.models]
         return Answer(
             name=recording.name,
             source=recording.source,
-            scores={head: _mix([look.scores[head] for look in looks], self.shares) for head in shared},
+            scores={head: self._mean([one.scores[head] for one in looks]) for head in shared},
             classes=self.classes,
             keypoint=np.asarray(keypoint, np.float32),
-            skeleton=first.skeleton,
-            when=_mix_all([look.when for look in looks], self.shares),
-            where=_mix_all([look.where for look in looks], self.shares),
-            frames=prepared.frames[0],
-            streams={stream: look.scores for stream, look in zip(streams, looks, strict=True)},
+            skeleton=self.models[0].skeleton,
+            when=self._mean([one.when for one in looks]),
+            where=self._mean([one.where for one in looks]),
+            frames=ready.prepared[0].frames,
+            streams={model.stream: one.scores for model, one in zip(self.models, looks, strict=True)},
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
         )
+
+    def _mean(self, values: Sequence[Any]) -> Any:
+        """The weighted mean over models, or over those that don't have NaN; None where one has nothing."""
+        if any(value is None for value in values):
+            return None
+        known = np.ma.masked_invalid(np.stack(values))
+        return np.ma.filled(np.ma.average(known, axis=0, weights=self.shares), np.nan).astype(np.float32)
 
     def visualize(
         self,
@@ -275,15 +254,6 @@ class SkeletonInferencer(BaseInferencer):
         return dict(predictions=predictions, visualization=visualization, left_out=dict(self.left_out))
 
 
-@dataclass(frozen=True)
-class Look:
-    """What one model says of one recording: scores by head, and its attentions; see ``Answer``."""
-
-    scores: Mapping[str, np.ndarray]
-    when: np.ndarray | None
-    where: np.ndarray | None
-
-
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:
     """The share of each model in the fused scores, after checking that the models fit together."""
     first = models[0]
@@ -302,105 +272,6 @@ def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> n
     tokens = [weights] if isinstance(weights, str) else [str(weight) for weight in weights]
     numbers = np.array(parse_weights(tokens, len(models)))
     return numbers / numbers.sum()
-
-
-def annotation_of(recording: Recorded) -> dict[str, Any]:
-    """What a data set gives to a pipeline."""
-    annotation = dict(
-        frame_dir=recording.name,
-        label=recording.label if isinstance(recording.label, int) else -1,
-        keypoint=recording.keypoint,
-        total_frames=recording.keypoint.shape[1],
-        start_index=0,
-        modality='Pose',
-        normalized=recording.normalized,
-    )
-    if recording.keypoint_score is not None:
-        annotation['keypoint_score'] = recording.keypoint_score
-    if recording.img_shape is not None:
-        annotation |= dict(img_shape=recording.img_shape, original_shape=recording.img_shape)
-    return annotation
-
-
-def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Run a pipeline, and follow which frames of the recording it hands on.
-
-    Returns:
-        What the pipeline gives, and (S, T') the frames; None where a step does not say.
-    """
-    results, samples = annotation, 1
-    seen: np.ndarray | None = np.arange(annotation['total_frames'])
-    for step in steps:
-        results = step(results)
-        if results is None:
-            raise ValueError(f'{step_name(step)} drops it')
-        seen = _follow(step, results, seen)
-        samples = results.get('num_clips') or samples
-    return results, None if seen is None else seen.reshape(samples, -1)
-
-
-def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
-    """The frames that are left after a step."""
-    name = step_name(step)
-    if seen is None or name == 'PreNormalize3D':
-        return None
-    if name == 'NormalizeSkeleton3D':
-        return seen[results.pop('kept_frames')] if 'kept_frames' in results else seen
-    if name == 'ReplayPad':
-        return seen[np.arange(step.length) % len(seen)]
-    samples = name in ('PoseDecode', 'TemporalCropResize', 'UniformSampleClips')
-    return seen[results['frame_inds']] if samples else seen
-
-
-def _look(model: TrainedModel, position: int, batch: Sequence[Prepared]) -> list[Look]:
-    """One model's answers for recordings whose inputs have one shape."""
-    packed = [one.packed[position] for one in batch]
-    inputs = torch.stack([one['inputs'] for one in packed]).numpy()
-    operations = standard_operations() if inputs.size <= SMALL else nullcontext()
-    with recorded(model.network) as masks, operations:
-        samples = cast(BaseModel, model.network).test_step(pseudo_collate(packed))
-    present = np.any(inputs, axis=(3, 4, 5))
-    when, where = masks.when(present, inputs.shape[3]), masks.where(present)
-    return [
-        Look(
-            scores=_scores(sample, list(getattr(model.network, 'heads', ()))),
-            when=None if when is None else _over_frames(when[n], one.frames[position], one.recording),
-            where=None if where is None else where[n].astype(np.float32),
-        )
-        for n, (one, sample) in enumerate(zip(batch, samples, strict=True))
-    ]
-
-
-def _scores(sample: ActionDataSample, heads: Sequence[str]) -> dict[str, np.ndarray]:
-    """(K,) by head, the fused score first, then those of the network in its order."""
-    scores = head_scores(sample)
-    return {head: scores[head].detach().cpu().float().numpy() for head in (FUSED, *heads)}
-
-
-def _over_frames(when: np.ndarray, frames: np.ndarray | None, recording: Recorded) -> np.ndarray | None:
-    """(T,) the mean weight of each frame of the recording, NaN where it was not seen, from (S, T')."""
-    if frames is None:
-        return None
-    length = recording.keypoint.shape[1]
-    seen = np.bincount(frames.ravel(), minlength=length)
-    total = np.bincount(frames.ravel(), when.ravel(), length)
-    with np.errstate(invalid='ignore'):
-        return (total / seen).astype(np.float32)
-
-
-def _mix_all(values: Sequence[np.ndarray | None], shares: np.ndarray) -> np.ndarray | None:
-    """The weighted mean over models; None where one of them has none."""
-    known = [value for value in values if value is not None]
-    return _mix(known, shares) if len(known) == len(values) else None
-
-
-def _mix(values: Sequence[np.ndarray], shares: np.ndarray) -> np.ndarray:
-    """The weighted mean over models; of entries that only some models have, over these."""
-    stacked, weights = np.stack(values), shares.reshape(-1, *[1] * values[0].ndim)
-    known = ~np.isnan(stacked)
-    with np.errstate(invalid='ignore'):
-        mixed = np.where(known, stacked * weights, 0).sum(0) / (known * weights).sum(0)
-    return mixed.astype(values[0].dtype)
 
 
 def _data_sample(answer: Answer) -> ActionDataSample:

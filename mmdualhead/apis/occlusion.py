@@ -67,10 +67,8 @@ def occlude(
     starts = range(0, recorded.keypoint.shape[1], span)
     changed += [without_frames(recorded.keypoint, start, start + span) for start in starts]
     items = [Item(recorded.name, partial(replace, recorded, keypoint=keypoint)) for keypoint in changed]
-    batches = inferencer.preprocess(items, batch_size)
-    answers = [answer for batch in batches for answer in inferencer.forward(batch)]
-    whole = answers[0]
-    drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers[1:]])
+    whole, *answers = inferencer.iterate(items, batch_size)
+    drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])
     joints = whole.skeleton.num_joints
     return Occlusion(whole, drops[:joints], np.repeat(drops[joints:], span)[: recorded.keypoint.shape[1]])
 

@@ -1,0 +1,151 @@
+"""One model on recordings: what its pipeline makes of them, its scores, and what it attended to.
+
+N recordings, S samples of each, M persons, T frames of a recording and T' of a sample, V joints, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.dataset import pseudo_collate
+from torch import Tensor, nn
+
+from mmdualhead.apis.trained import TrainedModel
+from mmdualhead.datasets.pipelines import step_name
+from mmdualhead.evaluation.scores import FUSED, head_scores
+from mmdualhead.models.attention import SpatialAttention, TemporalAttention
+from mmdualhead.models.ops import standard_operations
+
+SMALL = 1 << 16
+"""Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
+
+
+class Prepared(NamedTuple):
+    """A recording behind the pipeline of a model.
+
+    Args:
+        packed: what the pipeline gives.
+        length: T.
+        frames: (S, T') the frames of the recording in each sample; None where a step does not say.
+    """
+
+    packed: dict[str, Any]
+    length: int
+    frames: np.ndarray | None
+
+
+class Look(NamedTuple):
+    """What a model says of a recording: (K,) scores by head, and its attentions as in ``Answer``."""
+
+    scores: Mapping[str, np.ndarray]
+    when: np.ndarray | None
+    where: np.ndarray | None
+
+
+def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> Prepared:
+    """Run a pipeline, and follow which frames of the recording it hands on.
+
+    Raises:
+        ValueError: a step drops the recording.
+    """
+    results, samples, length = annotation, 1, annotation['total_frames']
+    seen: np.ndarray | None = np.arange(length)
+    for step in steps:
+        results = step(results)
+        if results is None:
+            raise ValueError(f'{step_name(step)} drops it')
+        seen = _follow(step, results, seen)
+        samples = results.get('num_clips') or samples
+    return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
+
+
+def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
+    """The frames that are left after a step."""
+    name = step_name(step)
+    if seen is None or name == 'PreNormalize3D':
+        return None
+    if name == 'NormalizeSkeleton3D':
+        return seen[results.pop('kept_frames')] if 'kept_frames' in results else seen
+    if name == 'ReplayPad':
+        return seen[np.arange(step.length) % len(seen)]
+    samples = name in ('PoseDecode', 'TemporalCropResize', 'UniformSampleClips')
+    return seen[results['frame_inds']] if samples else seen
+
+
+@torch.no_grad()
+def look(model: TrainedModel, batch: Sequence[Prepared]) -> list[Look]:
+    """What a model says of recordings that are behind its pipeline."""
+    if len({one.packed['inputs'].shape for one in batch}) > 1:
+        # Pipelines that keep a clip's length give batches that can't be stacked.
+        return [found for one in batch for found in look(model, [one])]
+    packed = [one.packed for one in batch]
+    inputs = torch.stack([one['inputs'] for one in packed]).numpy()
+    operations = standard_operations() if inputs.size <= SMALL else nullcontext()
+    with recorded(model.network) as masks, operations:
+        samples = model.network.test_step(pseudo_collate(packed))
+    present = np.any(inputs, axis=(3, 4, 5))
+    when, where = masks.when(present, inputs.shape[3]), masks.where(present)
+    heads = (FUSED, *getattr(model.network, 'heads', ()))
+    return [
+        Look(
+            {head: head_scores(sample)[head].detach().cpu().float().numpy() for head in heads},
+            None if when is None or one.frames is None else _over_frames(when[n], one.frames, one.length),
+            None if where is None else where[n].astype(np.float32),
+        )
+        for n, (one, sample) in enumerate(zip(batch, samples, strict=True))
+    ]
+
+
+def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
+    """(T,) the mean weight of each frame of the recording, NaN where it was not seen, from (S, T')."""
+    seen = np.bincount(frames.ravel(), minlength=length)
+    total = np.bincount(frames.ravel(), when.ravel(), length)
+    with np.errstate(invalid='ignore'):
+        return (total / seen).astype(np.float32)
+
+
+@dataclass
+class Masks:
+    """The masks of all blocks in one pass: each (N * S * M, 1, T' or V)."""
+
+    temporal: list[Tensor] = field(default_factory=list)
+    spatial: list[Tensor] = field(default_factory=list)
+
+    def when(self, present: np.ndarray, frames: int) -> np.ndarray | None:
+        """(N, S, T'): the mean over blocks and over the persons present (N, S, M); None without attention."""
+        return _mean([F.interpolate(mask, size=frames, mode='linear') for mask in self.temporal], present)
+
+    def where(self, present: np.ndarray) -> np.ndarray | None:
+        """(N, V): the mean over blocks, samples and the persons present."""
+        mean = _mean(self.spatial, present)
+        return None if mean is None else mean.mean(1)
+
+
+def _mean(masks: list[Tensor], present: np.ndarray) -> np.ndarray | None:
+    if not masks:
+        return None
+    mean = torch.stack([mask.squeeze(1).float() for mask in masks]).mean(0).cpu().numpy()
+    weights = present / np.maximum(present.sum(-1, keepdims=True), 1)
+    return np.einsum('nsm,nsmx->nsx', weights, mean.reshape(*present.shape, -1))
+
+
+@contextmanager
+def recorded(network: nn.Module) -> Iterator[Masks]:
+    """Record the masks of a network's temporal and spatial attentions while it runs."""
+    masks = Masks()
+
+    def record(module: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
+        taken = masks.temporal if isinstance(module, TemporalAttention) else masks.spatial
+        taken.append(module.mask(inputs[1]).detach())
+
+    with ExitStack() as hooks:
+        for module in network.modules():
+            if isinstance(module, TemporalAttention | SpatialAttention):
+                hooks.callback(module.register_forward_pre_hook(record).remove)
+        yield masks
