@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.predict import complain, predict, to_table
+from mmdualhead.apis.predict import complain, to_table, write_csv
 from mmdualhead.skeletons import ALIASES, SKELETONS
 from mmdualhead.utils.command import make_parser, run_main
 
@@ -55,21 +55,22 @@ def main() -> None:
     )
     for model in inferencer.models:
         sys.stderr.write(f'model: {model.describe()}\n')
-    result = predict(
-        inferencer,
+    result = inferencer(
         args.recordings,
-        json_out=args.json,
-        csv_out=args.csv,
-        view=args.view,
-        top=args.top,
+        batch_size=args.batch_size,
+        on_error='skip',
         layout=args.layout,
         unit=args.unit,
         img_shape=args.img_shape and tuple(args.img_shape),
         split=args.split,
         most_active=args.most_active,
-        batch_size=args.batch_size,
+        vis_out_dir=args.view,
+        pred_out_file=args.json,
+        top=args.top,
     )
     answers, left_out = result['predictions'], result['left_out']
+    if args.csv is not None:
+        write_csv(answers, args.csv, args.top)
     print(to_table(answers, args.top))
     if result['visualization'] is not None:
         sys.stderr.write(f'pages: {result["visualization"]}\n')

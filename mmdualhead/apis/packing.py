@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import Tensor
 
-from mmdualhead.cli import find_configs
+from mmdualhead.apis.trained import digest, load_trained
+from mmdualhead.program import find_configs
 from mmdualhead.utils.files import atomic_write, write_text
 
 KEPT = ('default_scope', 'model', 'test_pipeline')
@@ -98,15 +97,13 @@ def read_sums(folder: str | Path) -> dict[str, str]:
 
 def _packed(source: Any, accuracy: float | None) -> tuple[bytes, dict[str, Any]]:
     """A file's content, and what it says of itself."""
-    from mmdualhead.apis.trained import load_trained
-
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
     model = load_trained(source, device='cpu')
-    weights = {}
-    for name, value in model.network.state_dict().items():
-        value = value.detach().cpu()
-        weights[name] = value.half() if value.is_floating_point() else value
+    weights = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in model.network.state_dict().items()
+    }
     config = Config({key: model.config[key] for key in KEPT if key in model.config})
     known = model.meta.get('dataset_meta') or {}
     meta = dict(
@@ -122,12 +119,3 @@ def _packed(source: Any, accuracy: float | None) -> tuple[bytes, dict[str, Any]]
     file = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=weights), file)
     return file.getvalue(), meta
-
-
-def digest(weights: Mapping[str, Tensor]) -> str:
-    """The SHA-256 of weights: of names, types, shapes and bytes."""
-    hashed = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        hashed.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
-        hashed.update(value.contiguous().numpy().tobytes())
-    return hashed.hexdigest()

@@ -5,8 +5,9 @@ K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmdualhead.apis.answer import name_classes
-from mmdualhead.apis.packing import digest
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
@@ -60,15 +60,15 @@ class TrainedModel:
     skeleton: Skeleton
     stream: str
     num_person: int | None
-    meta: Mapping[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any]
 
     def describe(self) -> str:
         """One line to read: file, data set and stream, and what it reaches, as far as they are known."""
-        known = [str(self.source), f'{len(self.classes)} classes', f'layout {self.skeleton.name}']
-        known += [f'stream {self.stream}']
+        known = (
+            f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
+        )
         accuracy = self.meta.get('accuracy')
-        known += [f'top-1 {100 * accuracy:.1f} % on its test part'] if accuracy else []
-        return ', '.join(known)
+        return known + (f', top-1 {100 * accuracy:.1f} % on its test part' if accuracy else '')
 
 
 def load_trained(
@@ -95,23 +95,20 @@ def load_trained(
         UnreadableCheckpointError: the checkpoint is damaged, or asks for code to be run.
     """
     config, path = _locate(model, weights)
-    checkpoint = load_from_local(path, map_location='cpu')
+    checkpoint = load_from_local(path)
     meta = checkpoint.get('meta') or {}
     if config is None:
-        config = config_inside(path, meta)
-        check_types(path, config)
-    device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-    network = build_network(path, config, checkpoint).to(device)
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        steps = [TRANSFORMS.build(step) for step in steps_of(path, config)]
+        config = _config_inside(path, meta)
+    network = _build_network(path, config, checkpoint)
+    steps = _build_steps(path, config)
     number = (config['model'].get('cls_head') or {}).get('num_classes')
     if not isinstance(number, int):
         raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
-    skeleton, stream = _skeleton(path, steps, config), stream_of(steps)
+    skeleton, stream = _skeleton(path, steps, config['model']), _stream(steps)
     _check_meta(path, meta, number, skeleton, stream)
     return TrainedModel(
         source=path,
-        network=network,
+        network=network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')),
         config=config,
         steps=steps,
         classes=name_classes(_known_names(meta, config, number), number),
@@ -124,37 +121,31 @@ def load_trained(
 
 def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, Path]:
     """The config, None where it is the checkpoint's own, and the checkpoint."""
-    if isinstance(model, Mapping | Config):
-        return ConfigDict(getattr(model, '_cfg_dict', model)), _need_weights('a config', weights)
     if model is None:
         return None, Path(weights or PACKAGED)
-    path = Path(model).expanduser()
-    if path.suffix == '.py' and not path.is_file():
-        raise FileNotFoundError(f'the config {path} does not exist')
-    if path.is_dir():
-        return None, Path(weights or checkpoint_in(path))
-    if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
-        if weights is not None:
-            raise ModelError(f'{path} has weights of its own; {weights} would need a config')
-        return None, path
-    config = path if path.is_file() else find_config(str(model))
-    if config is None:
-        raise FileNotFoundError(f'{model}: neither a file, a work dir nor the name of a config')
-    return Config.fromfile(config)._cfg_dict, _need_weights(f'the config {model}', weights)
-
-
-def _need_weights(what: str, weights: str | Path | None) -> Path:
+    if isinstance(model, Mapping | Config):
+        named, config = 'a config', ConfigDict(getattr(model, '_cfg_dict', model))
+    else:
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return None, Path(weights or _last_checkpoint(path))
+        if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
+            if weights is not None:
+                raise ModelError(f'{path} has weights of its own; {weights} would need a config')
+            return None, path
+        if path.suffix == '.py' and not path.is_file():
+            raise FileNotFoundError(f'the config {path} does not exist')
+        file = path if path.is_file() else find_config(str(model))
+        if file is None:
+            raise FileNotFoundError(f'{model}: neither a file, a work dir nor the name of a config')
+        named, config = f'the config {model}', Config.fromfile(file)._cfg_dict
     if weights is None:
-        raise ModelError(f'{what} says how a model is built, not what it learned: give weights, too')
-    return Path(weights)
+        raise ModelError(f'{named} says how a model is built, not what it learned: give weights, too')
+    return config, Path(weights)
 
 
-def checkpoint_in(work_dir: Path) -> Path:
-    """The checkpoint that a work dir ended with.
-
-    Raises:
-        FileNotFoundError: it holds no whole one.
-    """
+def _last_checkpoint(work_dir: Path) -> Path:
+    """The checkpoint that a work dir ended with."""
     found, passed_over = find_resumable(work_dir)
     others = sorted(work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime)
     if found is None and not others:
@@ -162,50 +153,32 @@ def checkpoint_in(work_dir: Path) -> Path:
     return found or others[-1]
 
 
-def config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
-    """The config that a checkpoint carries, read without executing it.
+def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
+    """The config that a checkpoint carries, read without executing it, if all its types are registered.
 
-    Raises:
-        ModelError: it carries none, or one that is not a config.
+    MMEngine's registries import and call whatever a dotted ``type`` names.
     """
     try:
         config = saved_config(meta)
     except SyntaxError as error:
-        raise ModelError(f'{path}: the config in it is no Python text ({error})') from None
+        raise ModelError(f'{path}: the config in it is no Python text ({error})') from error
     if not config and not meta.get('cfg'):
         raise ModelError(f'{path} carries no config; name the config that it was trained with, too')
     if not isinstance(config.get('model'), Mapping):
         raise ModelError(f'{path}: the config in it says no model')
-    return ConfigDict(config)
-
-
-def check_types(path: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a config out of a file that names what is not registered.
-
-    MMEngine's registries import and call whatever a dotted ``type`` names.
-
-    Raises:
-        ModelError: a ``type`` of the model or of its test pipeline is none of the registered ones.
-    """
     for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
         known = registered(registry)
         for place, kind in leaves([(part, config.get(part))]):
-            if not place.endswith('.type'):
-                continue
-            scope, _, name = kind.rpartition('.') if isinstance(kind, str) else ('', '', '')
-            if scope not in ('', SCOPE) or name not in known:
+            if place.endswith('.type') and str(kind).removeprefix(f'{SCOPE}.') not in known:
                 raise ModelError(
                     f'{path}: the config in it asks for {kind!r}, which is not registered; import the module '
                     'that registers it first, or name the config as a file'
                 )
+    return ConfigDict(config)
 
 
-def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
-    """The network of a config with the weights of a checkpoint, in evaluation mode.
-
-    Raises:
-        ModelError: the config builds no network, or the weights don't fit it; says what is amiss.
-    """
+def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
+    """The network of a config with the weights of a checkpoint, in evaluation mode."""
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
             network = MODELS.build(ConfigDict(config['model']))
@@ -227,24 +200,32 @@ def build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str
     return network.eval()
 
 
-def steps_of(path: Path, config: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut.
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """The SHA-256 of weights: of names, types, shapes and bytes."""
+    hashed = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        hashed.update(f'{name} {value.dtype} {tuple(value.shape)}\n'.encode())
+        hashed.update(value.contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
-    Raises:
-        ModelError: the config says none.
-    """
+
+def _build_steps(path: Path, config: Mapping[str, Any]) -> list[Any]:
+    """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut."""
     steps = config.get('test_pipeline')
     if not steps:
         raise ModelError(f'{path}: its config has no test_pipeline, which says how to prepare a clip')
-    return [
-        dict(type='ReplayPad', length=step['length'])
-        if step_name(step) == 'PadTo' and step.get('mode', 'loop') == 'loop'
-        else step
-        for step in steps
-    ]
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        return [
+            TRANSFORMS.build(
+                dict(type='ReplayPad', length=step['length'])
+                if step_name(step) == 'PadTo' and step.get('mode', 'loop') == 'loop'
+                else step
+            )
+            for step in steps
+        ]
 
 
-def stream_of(steps: Sequence[Any]) -> str:
+def _stream(steps: Sequence[Any]) -> str:
     """What stream built steps form; joints where no step says it."""
     for step in steps:
         if step_name(step) == 'SkeletonStream':
@@ -254,12 +235,10 @@ def stream_of(steps: Sequence[Any]) -> str:
     return 'j'
 
 
-def _skeleton(path: Path, steps: Sequence[Callable], config: Mapping[str, Any]) -> Skeleton:
+def _skeleton(path: Path, steps: Sequence[Any], model: Mapping[str, Any]) -> Skeleton:
     """The layout that the steps take, or else the model's graph."""
-    for step in steps:
-        if (skeleton := step_skeleton(step)) is not None:
-            return skeleton
-    model = config['model']
+    if skeleton := next(filter(None, map(step_skeleton, steps)), None):
+        return skeleton
     graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
     if graph.get('layout') is None:
         raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')

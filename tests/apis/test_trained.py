@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.packing import digest, pack
-from mmdualhead.apis.trained import ModelError, load_trained
+from mmdualhead.apis.packing import pack
+from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
 from mmdualhead.engine.config_check import meta_of
