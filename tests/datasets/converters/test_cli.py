@@ -40,16 +40,6 @@ def test_prints_the_summary(src: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert 'utd_mhad: 2 clips, 1 classes, 2 subjects' in capsys.readouterr().out
 
 
-def test_store_and_pickle_hold_the_same(src: Path, tmp_path: Path) -> None:
-    run(src, tmp_path / 'out.pkl')
-    run(src, tmp_path / 'out.store', '--store')
-    pickled, stored = (open_annotations(tmp_path / name) for name in ('out.pkl', 'out.store'))
-    assert pickled.meta == stored.meta
-    for split in ('xsub_train', 'xsub_val'):
-        (one,), (other,) = pickled.select(split), stored.select(split)
-        np.testing.assert_array_equal(one['keypoint'], other['keypoint'])
-
-
 def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -> None:
     run(src, tmp_path / 'raw.pkl')
     run(src, tmp_path / 'out.pkl', '--normalize')

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def read(path: Path, num_joints: int = 3) -> np.ndarray:
     return read_recording(Recording(path.stem, path, 0), num_joints=num_joints).keypoint
 
 
-def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str) -> None:
+def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str, converted: Callable) -> None:
     src = tmp_path / 'src'
     (src / 'day1').mkdir(parents=True)
     one, pair, flat = standing(3, 5), standing(3, 12, 1).reshape(2, 6, 3, 3), standing(3, 4, 2)[..., :2]
@@ -66,33 +66,24 @@ def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str) -> None:
         *('plain.csv,wave,val,', 'headed.csv,clap,val,bob'),
         heading='clip,label,split,subject',
     )
-    summary = convert(scan(src, table, layout, name='mine'), tmp_path / 'out.pkl', workers=0)
-
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    clips = {a['frame_dir']: a for a in result['annotations']}
-    np.testing.assert_array_equal(clips['one']['keypoint'], one[None])
-    np.testing.assert_array_equal(clips['day1/pair']['keypoint'], pair)
-    np.testing.assert_array_equal(clips['plain']['keypoint'], one[None])
-    np.testing.assert_array_equal(clips['headed']['keypoint'], flat[None])
-    assert {name: clip['label'] for name, clip in clips.items()} == {
-        'one': 2,
-        'day1/pair': 1,
-        'plain': 2,
-        'headed': 0,
-    }
-    assert result['split'] == {
+    result = converted(scan(src, table, layout, name='mine'))
+    expected = {'one': one[None], 'day1/pair': pair, 'plain': one[None], 'headed': flat[None]}
+    for name, clip in result.clips.items():
+        np.testing.assert_array_equal(clip['keypoint'], expected[name])
+    assert result.labels == {'one': 2, 'day1/pair': 1, 'plain': 2, 'headed': 0}
+    assert result.split == {
         'fold2_val': ['day1/pair'],
         'train': ['one', 'day1/pair'],
         'val': ['plain', 'headed'],
     }
-    assert result['meta'] == {
+    assert result.meta == {
         'dataset': 'mine',
         'layout': LAYOUT,
         'classes': ['clap', 'push', 'wave'],
         'normalized': False,
         'left_out': {'stray': 'not in the label table'},
     }
-    assert '4 clips, 3 classes, 2 subjects' in str(summary)
+    assert '4 clips, 3 classes, 2 subjects' in result.summary
 
 
 def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: str) -> None:
@@ -316,14 +307,13 @@ def test_lists_of_classes_that_would_be_misread(
 
 
 @pytest.mark.fault('2-D clips in a 3-D layout', '-', 'converted; posture is not judged')
-def test_flat_clips_of_a_layout_with_depth(tmp_path: Path) -> None:
+def test_flat_clips_of_a_layout_with_depth(tmp_path: Path, converted: Callable) -> None:
     for name in 'ab':
         np.save(tmp_path / f'{name}.npy', standing(25, 5)[..., :2])
     table = write_table(tmp_path, 'a.npy,1,train', 'b.npy,0,val')
-    summary = convert(scan(tmp_path, table, 'nturgb+d'), tmp_path / 'out.pkl', workers=0)
-    assert 'posture' not in str(summary)
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    assert result['annotations'][0]['keypoint'].shape == (1, 5, 25, 2)
+    result = converted(scan(tmp_path, table, 'nturgb+d'))
+    assert 'posture' not in result.summary
+    assert result.clips['a']['keypoint'].shape == (1, 5, 25, 2)
 
 
 def test_an_absent_clip_is_malformed(tmp_path: Path, layout: str) -> None:

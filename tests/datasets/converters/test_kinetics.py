@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def read(tmp_path: Path, data: Any, **other: Any) -> np.ndarray:
     return read_recording(Recording('a', tmp_path / 'a.json', 7)).keypoint
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     one, two = person(1), person(2, 0.4)
     train = {'b': (3, [kinetics_frame(i, one) for i in (1, 2, 3)]), 'a': (399, [kinetics_frame(1, one, two)])}
     unseen = {'c': {'has_skeleton': False, 'label': 'class 5', 'label_index': 5}}
@@ -47,22 +47,15 @@ def test_round_trip(tmp_path: Path) -> None:
         tmp_path, 'val', {'d': (3, [kinetics_frame(0, two)]), 'e': (3, [{'frame_index': 1, 'skeleton': []}])}
     )
     (tmp_path / 'kinetics_val' / 'stray.json').write_text('{}')
-    convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
-
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    clips = {a['frame_dir']: a for a in result['annotations']}
-    assert result['split'] == {'train': ['a', 'b'], 'val': ['d']}
-    assert {name: clip['label'] for name, clip in clips.items()} == {'a': 399, 'b': 3, 'd': 3}
-    np.testing.assert_array_equal(clips['a']['keypoint'], centered(one, two)[:, None])
-    np.testing.assert_array_equal(clips['b']['keypoint'], centered(one, one, one)[None])
-    meta = result['meta']
+    result = converted(scan(tmp_path))
+    assert result.split == {'train': ['a', 'b'], 'val': ['d']}
+    assert result.labels == {'a': 399, 'b': 3, 'd': 3}
+    np.testing.assert_array_equal(result.clips['a']['keypoint'], centered(one, two)[:, None])
+    np.testing.assert_array_equal(result.clips['b']['keypoint'], centered(one, one, one)[None])
+    meta = result.meta
     assert (meta['layout'], meta['normalized'], len(meta['classes'])) == ('openpose', True, 400)
-    assert [meta['classes'][i] for i in (2, 3, 5, 399)] == [
-        'answering questions',
-        'class 3',
-        'class 5',
-        'class 399',
-    ]
+    named = {2: 'answering questions', 3: 'class 3', 5: 'class 5', 399: 'class 399'}
+    assert {label: meta['classes'][label] for label in named} == named
     assert open_annotations(tmp_path / 'out.pkl').meta == meta
     assert meta['left_out'] == {
         'c': 'no skeleton, says the label file',

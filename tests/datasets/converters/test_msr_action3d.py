@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
+from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording
 from mmdualhead.datasets.converters.msr_action3d import ACTION_SETS, NOISY, read_recording, scan
 from mmdualhead.skeletons import KINECT_V1
 
@@ -29,7 +29,7 @@ def test_puts_the_rows_into_the_order_of_kinect_v1(tmp_path: Path) -> None:
     assert [FILE_ROWS[int(row)] for row in keypoint[0, 0, :, 0]] == list(KINECT_V1.joints)
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     known = {}
     for name in ('a01_s01_e01', 'a20_s10_e03', 'a06_s03_e02', 'a13_s09_e01'):
         known[name] = standing(20, 6 + len(known), seed=len(known))
@@ -39,21 +39,12 @@ def test_round_trip(tmp_path: Path) -> None:
     write_msr(tmp_path / 'a06_s03_e02_skeleton3D.txt', lost)
     write_msr(tmp_path / 'a13_s09_e01_skeleton3D.txt', np.zeros((4, 20, 3)))
     write_msr(tmp_path / 'a13_s09_e02_skeleton3D.txt', known['a01_s01_e01'])
-    summary = convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
-
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    clips = {a['frame_dir']: a for a in result['annotations']}
-    assert {name: clip['label'] for name, clip in clips.items()} == {
-        'a01_s01_e01': 0,
-        'a06_s03_e02': 5,
-        'a20_s10_e03': 19,
-    }
-    for name in ('a01_s01_e01', 'a20_s10_e03'):
-        np.testing.assert_array_equal(clips[name]['keypoint'], known[name][None])
-    np.testing.assert_array_equal(
-        clips['a06_s03_e02']['keypoint'][0], np.delete(known['a06_s03_e02'], [2, 5], 0)
-    )
-    assert result['split'] == {
+    result = converted(scan(tmp_path))
+    assert result.labels == {'a01_s01_e01': 0, 'a06_s03_e02': 5, 'a20_s10_e03': 19}
+    expected = {**known, 'a06_s03_e02': np.delete(known['a06_s03_e02'], [2, 5], 0)}
+    for name, clip in result.clips.items():
+        np.testing.assert_array_equal(clip['keypoint'][0], expected[name])
+    assert result.split == {
         'as1_xsub_val': ['a20_s10_e03'],
         'as1_xsub_train': ['a06_s03_e02'],
         'as2_xsub_train': ['a01_s01_e01'],
@@ -62,9 +53,9 @@ def test_round_trip(tmp_path: Path) -> None:
         'xsub_train': ['a01_s01_e01', 'a06_s03_e02'],
         'xsub_val': ['a20_s10_e03'],
     }
-    assert 'frames without anybody dropped: 2 in 1 clips' in str(summary)
-    assert 'MSR-Action3D has 567 clips as published, found 5' in str(summary)
-    assert set(result['meta']['left_out']) == {'a13_s09_e01', 'a13_s09_e02'}
+    assert 'frames without anybody dropped: 2 in 1 clips' in result.summary
+    assert 'MSR-Action3D has 567 clips as published, found 5' in result.summary
+    assert set(result.meta['left_out']) == {'a13_s09_e01', 'a13_s09_e02'}
 
 
 def test_keeps_noisy_clips_on_demand(tmp_path: Path) -> None:

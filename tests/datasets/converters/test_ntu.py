@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import pickle
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError, Recording, convert
+from mmdualhead.datasets.converters import ConversionError, Recording
 from mmdualhead.datasets.converters.ntu import read_recording, scan
 
 from .raw_files import BODY_A, BODY_B, ntu_frames, standing, write_ntu
@@ -26,36 +26,30 @@ def write_names(src: Path, *names: str) -> None:
         write_ntu(src / f'{name}.skeleton', ntu_frames({BODY_A: (0, standing(25, 3))}, 3))
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     one, two = standing(25, 20, seed=1), standing(25, 14, seed=2, at=1.0)
     write_ntu(tmp_path / 'S001C001P001R001A001.skeleton', ntu_frames({BODY_A: (3, one)}, 30))
     write_ntu(
         tmp_path / 'S001C002P003R001A060.skeleton', ntu_frames({BODY_A: (0, one), BODY_B: (6, two)}, 20)
     )
     write_ntu(tmp_path / 'S001C003P003R001A002.skeleton', [{}, {}])
-    summary = convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
-
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    single, pair = result['annotations']
-    np.testing.assert_array_equal(single['keypoint'], one[None])
-    assert (single['frame_dir'], single['label']) == ('S001C001P001R001A001', 0)
-    assert (pair['frame_dir'], pair['label'], pair['keypoint'].shape) == (
-        'S001C002P003R001A060',
-        59,
-        (2, 20, 25, 3),
-    )
-    persons = sorted(pair['keypoint'], key=lambda person: person[0].any())
+    result = converted(scan(tmp_path))
+    assert result.labels == {'S001C001P001R001A001': 0, 'S001C002P003R001A060': 59}
+    single, pair = (clip['keypoint'] for clip in result.clips.values())
+    np.testing.assert_array_equal(single, one[None])
+    assert pair.shape == (2, 20, 25, 3)
+    persons = sorted(pair, key=lambda person: person[0].any())
     np.testing.assert_array_equal(persons[0][6:], two)
     np.testing.assert_array_equal(persons[1], one)
-    assert result['split'] == {
-        'xsub_train': [single['frame_dir']],
-        'xsub_val': [pair['frame_dir']],
-        'xview_train': [pair['frame_dir']],
-        'xview_val': [single['frame_dir']],
+    assert result.split == {
+        'xsub_train': ['S001C001P001R001A001'],
+        'xsub_val': ['S001C002P003R001A060'],
+        'xview_train': ['S001C002P003R001A060'],
+        'xview_val': ['S001C001P001R001A001'],
     }
-    assert result['meta']['left_out'] == {'S001C003P003R001A002': 'nobody in any of 2 frames'}
-    assert 'frames without anybody dropped: 10 in 1 clips' in str(summary)
-    assert 'joined' not in str(summary)
+    assert result.meta['left_out'] == {'S001C003P003R001A002': 'nobody in any of 2 frames'}
+    assert 'frames without anybody dropped: 10 in 1 clips' in result.summary
+    assert 'joined' not in result.summary
 
 
 def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
@@ -125,20 +119,19 @@ def test_subjects_that_train() -> None:
 @pytest.mark.fault(
     "a person's number changes all the time", '-', 'tracks are joined by place and time, and counted'
 )
-def test_renumbered_persons(tmp_path: Path) -> None:
+def test_renumbered_persons(tmp_path: Path, converted: Callable) -> None:
     """The whole way: one alone, and one of two, both renumbered every seven frames."""
     walk, other = standing(25, 60, seed=1), standing(25, 60, seed=2, at=1.5)
     pieces = {f'7205759403793{k:04d}': (7 * k, walk[7 * k : 7 * k + 7]) for k in range(9)}
     write_ntu(tmp_path / 'S001C001P001R001A001.skeleton', ntu_frames(pieces, 64))
     write_ntu(tmp_path / 'S001C001P001R001A060.skeleton', ntu_frames({**pieces, BODY_A: (0, other)}, 60))
-    summary = convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
-
-    alone, pair = (a['keypoint'] for a in pickle.loads((tmp_path / 'out.pkl').read_bytes())['annotations'])
+    result = converted(scan(tmp_path))
+    alone, pair = (clip['keypoint'] for clip in result.clips.values())
     np.testing.assert_array_equal(alone, walk[None])
     persons = sorted(pair, key=lambda person: person[0, 0, 0])
     np.testing.assert_array_equal(persons, np.stack([walk, other]))
-    assert 'frames without anybody dropped: 4 in 1 clips' in str(summary)
-    assert 'tracks of one person whose number changed joined: 16 in 2 clips' in str(summary)
+    assert 'frames without anybody dropped: 4 in 1 clips' in result.summary
+    assert 'tracks of one person whose number changed joined: 16 in 2 clips' in result.summary
 
 
 def test_dropped_bodies_are_not_nobody(tmp_path: Path) -> None:

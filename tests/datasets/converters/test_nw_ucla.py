@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +17,21 @@ from mmdualhead.datasets.converters.recording import LOST_FRAMES
 from .raw_files import standing, write_ucla
 
 
-def test_round_trip(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     """The action numbers in the names have gaps, the labels have not; one frame is a clip."""
     known = {'a01_s01_e00_v01': 1, 'a12_s10_e05_v02': 10, 'a08_s03_e04_v03': 7}
     joints = {name: standing(20, 1 + 2 * i, seed=i) for i, name in enumerate(known)}
     for name, label in known.items():
         write_ucla(tmp_path / f'{name}.json', label, joints[name])
-    convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
-
-    result = pickle.loads((tmp_path / 'out.pkl').read_bytes())
-    assert result['split'] == {
+    result = converted(scan(tmp_path))
+    assert result.split == {
         'xview_train': ['a01_s01_e00_v01', 'a12_s10_e05_v02'],
         'xview_val': ['a08_s03_e04_v03'],
     }
-    for annotation in result['annotations']:
-        name = annotation['frame_dir']
-        assert annotation['label'] == known[name] - 1
-        np.testing.assert_array_equal(annotation['keypoint'], joints[name][None])
-    assert len(result['meta']['classes']) == 10
+    assert result.labels == {name: label - 1 for name, label in known.items()}
+    for name, clip in result.clips.items():
+        np.testing.assert_array_equal(clip['keypoint'], joints[name][None])
+    assert len(result.meta['classes']) == 10
 
 
 def test_drops_lost_frames_and_keeps_lost_joints(tmp_path: Path) -> None:
