@@ -8,32 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from dataclasses import replace
 
 import numpy as np
+from scipy.special import softmax
 
 from mmdualhead.utils.text import clips_named
 
-from .accuracy import accuracies, true_class_ranks
 from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, common_labels
 
 SUM_TOLERANCE = 0.02
-
-
-@dataclass(frozen=True)
-class Fusion:
-    """What one combination of streams reaches.
-
-    Args:
-        streams: the positions of its streams.
-        weights: one per stream.
-        metrics: ``top1``, ``top5``, ``mean_class`` as fractions.
-    """
-
-    streams: tuple[int, ...]
-    weights: tuple[float, ...]
-    metrics: dict[str, float]
 
 
 def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
@@ -81,8 +65,7 @@ def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
 def _to_probabilities(values: np.ndarray) -> tuple[np.ndarray, str]:
     sums = values.sum(axis=1, keepdims=True, dtype=np.float64)
     if values.min() < 0 or np.ptp(sums) > SUM_TOLERANCE * abs(sums.mean()):
-        exponentials = np.exp(values - values.max(axis=1, keepdims=True), dtype=np.float64)
-        return exponentials / exponentials.sum(axis=1, keepdims=True), 'softmax'
+        return softmax(values.astype(np.float64), axis=1), 'softmax'
     if abs(sums.mean() - 1) <= SUM_TOLERANCE:
         return values, 'as they are'
     return values / sums, 'normalized'
@@ -140,20 +123,3 @@ def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledS
     mixed = {head: np.tensordot(shares, [stream.heads[head] for stream in streams], axes=1) for head in heads}
     source = ' + '.join(stream.source for stream in streams)
     return LabeledScores(source=source, names=streams[0].names, labels=streams[0].labels, heads=mixed)
-
-
-def evaluate_fusions(streams: Sequence[LabeledScores], weights: Sequence[float]) -> list[Fusion]:
-    """Each stream alone, every pair, and all of them, with the streams' weights.
-
-    A pair whose weights are both 0 is left out.
-    """
-    count = len(streams)
-    sets = [*((i,) for i in range(count)), *combinations(range(count), 2), tuple(range(count))]
-    sets = [s for s in dict.fromkeys(sets) if len(s) == 1 or any(weights[i] for i in s)]
-    fusions = []
-    for members in sets:
-        chosen = tuple(weights[i] for i in members) if len(members) > 1 else (1.0,)
-        fused = fuse([streams[i] for i in members], chosen)
-        ranks = true_class_ranks(fused.fused, fused.labels)
-        fusions.append(Fusion(members, chosen, accuracies(ranks, fused.labels)))
-    return fusions

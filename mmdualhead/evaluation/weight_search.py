@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from itertools import combinations, pairwise
 from math import comb
+from pathlib import Path
 
 import numpy as np
 
@@ -20,51 +21,50 @@ SEARCH_STEPS = 10
 SEARCH_LIMIT = 3003
 
 
-def hold_out(scores: LabeledScores, fraction: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Part the clips in two, every class in proportion, by a hash of their names.
-
-    The same names and seed give the same parts in any order of clips.
+def hold_out(scores: LabeledScores, part: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Part the clips in two.
 
     Args:
         scores: labeled scores.
-        fraction: share of each class that is held out, above 0 and below 1.
-        seed: another seed, another part.
+        part: what is held out: a fraction above 0 and below 1, which takes that share of each class by a hash
+            of the clips' names, whatever their order; or a text file of clip names, one per line.
+        seed: another seed, another part, if it is a fraction.
 
     Returns:
         The rows held out and the rows that remain.
 
     Raises:
-        ValueError: the fraction is not between 0 and 1, or leaves one of the parts empty.
+        FileNotFoundError: ``part`` is neither a number nor a file.
+        ValueError: the fraction is not between 0 and 1, a name is not a clip of the scores, or one of the
+            parts is empty.
     """
+    try:
+        fraction = float(part)
+    except ValueError:
+        held = _named(scores, Path(part).read_text(encoding='utf-8').split('\n'))
+    else:
+        held = _share_of_each_class(scores, fraction, seed)
+    rest = np.setdiff1d(np.arange(len(scores.names)), held)
+    if not len(held) or not len(rest):
+        raise ValueError(f'{len(held)} of {len(scores.names)} clips are held out: one part is empty')
+    return held, rest
+
+
+def _named(scores: LabeledScores, lines: Sequence[str]) -> np.ndarray:
+    names = {line.strip() for line in lines if line.strip()}
+    unknown = sorted(names - set(scores.names))
+    if unknown:
+        raise ValueError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
+    return np.flatnonzero([name in names for name in scores.names])
+
+
+def _share_of_each_class(scores: LabeledScores, fraction: float, seed: int) -> np.ndarray:
     if not 0 < fraction < 1:
         raise ValueError(f'the part held out must be between 0 and 1, not {fraction}')
     digests = [sha1(f'{seed} {name}'.encode()).hexdigest() for name in scores.names]
-    order = sorted(range(len(digests)), key=digests.__getitem__)
-    by_class: dict[int, list[int]] = {}
-    for row in order:
-        by_class.setdefault(int(scores.labels[row]), []).append(row)
-    held = [row for rows in by_class.values() for row in rows[: round(fraction * len(rows))]]
-    return _part(scores, np.array(sorted(held), dtype=np.int64))
-
-
-def hold_out_names(scores: LabeledScores, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`hold_out`, with the clips held out named.
-
-    Raises:
-        ValueError: a name is not a clip of the scores, or one of the parts is empty.
-    """
-    row_of = {name: row for row, name in enumerate(scores.names)}
-    unknown = [name for name in names if name not in row_of]
-    if unknown:
-        raise ValueError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
-    return _part(scores, np.array(sorted({row_of[name] for name in names}), dtype=np.int64))
-
-
-def _part(scores: LabeledScores, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rest = np.setdiff1d(np.arange(len(scores.names)), held)
-    if not held.size or not rest.size:
-        raise ValueError(f'{held.size} of {len(scores.names)} clips are held out: one part is empty')
-    return held, rest
+    order = np.argsort(digests)
+    by_class = (order[scores.labels[order] == label] for label in np.unique(scores.labels))
+    return np.sort(np.concatenate([rows[: round(fraction * len(rows))] for rows in by_class]))
 
 
 def search_weights(streams: Sequence[LabeledScores], steps: int = SEARCH_STEPS) -> tuple[float, ...]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.fusion import evaluate_fusions, fuse, join, parse_weights, to_probabilities
+from mmdualhead.evaluation.fusion import fuse, join, parse_weights, to_probabilities
 from mmdualhead.evaluation.scores import Scores
 
 
@@ -58,33 +58,6 @@ def test_fused_score_is_the_weighted_mean_of_probabilities(make_scores):
 
 def test_heads_are_fused_only_where_every_stream_has_them(make_scores):
     assert list(fuse([make_scores(dual=True), make_scores()], (1, 1)).heads) == ['fused']
-
-
-def test_every_stream_every_pair_and_all_are_evaluated(make_scores):
-    streams = [make_scores(seed=seed, skill=1.0) for seed in range(4)]
-    fusions = evaluate_fusions(streams, (2, 2, 1, 1))
-    assert [f.streams for f in fusions[:4]] == [(0,), (1,), (2,), (3,)]
-    assert len({f.streams for f in fusions[4:10]}) == 6
-    assert fusions[-1].streams == (0, 1, 2, 3)
-    pair = next(f for f in fusions if f.streams == (1, 2))
-    assert pair.weights == (2, 1)
-    right = (2 * streams[1].fused + streams[2].fused).argmax(axis=1) == streams[1].labels
-    assert pair.metrics['top1'] == pytest.approx(right.mean())
-
-
-def test_a_weight_of_zero_leaves_a_stream_out(make_scores):
-    streams = [make_scores(seed=seed, skill=1.0) for seed in range(3)]
-    assert parse_weights(['1:0:2'], 3) == (1, 0, 2)
-    np.testing.assert_array_equal(fuse(streams[:2], (1, 0)).fused, streams[0].fused)
-    fusions = {f.streams: f.metrics for f in evaluate_fusions(streams, (1, 0, 2))}
-    assert fusions[0, 1] == fusions[(0,)]
-    assert fusions[0, 1, 2] == fusions[0, 2]
-    assert (0, 1) not in {f.streams for f in evaluate_fusions(streams, (0, 0, 2))}
-
-
-def test_one_stream_alone_is_its_own_fusion(make_scores):
-    fusions = evaluate_fusions([make_scores()], (1,))
-    assert [f.streams for f in fusions] == [(0,)]
 
 
 def test_missing_clips_are_named_with_the_file_that_lacks_them(make_scores):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.evaluation.fusion import fuse
-from mmdualhead.evaluation.weight_search import hold_out, hold_out_names, search_weights
+from mmdualhead.evaluation.weight_search import hold_out, search_weights
 
 
 def top1(scores):
@@ -11,7 +11,7 @@ def top1(scores):
 
 def test_parts_are_disjoint_whole_and_even_over_classes(make_scores):
     scores = make_scores(clips=120)
-    held, rest = hold_out(scores, 0.3)
+    held, rest = hold_out(scores, '0.3')
     assert sorted([*held, *rest]) == list(range(120))
     assert np.bincount(scores.labels[held]).tolist() == [6] * 6
 
@@ -19,25 +19,32 @@ def test_parts_are_disjoint_whole_and_even_over_classes(make_scores):
 def test_parts_follow_names_not_order(make_scores):
     scores = make_scores(clips=120)
     other = scores.select(np.random.default_rng(0).permutation(120))
-    names = [set(s.select(hold_out(s, 0.3)[0]).names) for s in (scores, other)]
+    names = [set(s.select(hold_out(s, '0.3')[0]).names) for s in (scores, other)]
     assert names[0] == names[1]
-    assert names[0] != set(scores.select(hold_out(scores, 0.3, seed=1)[0]).names)
+    assert names[0] != set(scores.select(hold_out(scores, '0.3', seed=1)[0]).names)
 
 
-def test_named_clips_are_held_out(make_scores):
-    scores = make_scores(clips=4)
-    held, rest = hold_out_names(scores, ['clip002', 'clip000'])
-    assert (held.tolist(), rest.tolist()) == ([0, 2], [1, 3])
-    with pytest.raises(ValueError, match='1 clip: nobody'):
-        hold_out_names(scores, ['nobody'])
-    with pytest.raises(ValueError, match='one part is empty'):
-        hold_out_names(scores, scores.names)
+def test_named_clips_are_held_out(make_scores, tmp_path):
+    scores, file = make_scores(clips=4), tmp_path / 'names.txt'
+
+    def held_out(*names):
+        file.write_text('\n'.join(names))
+        return [rows.tolist() for rows in hold_out(scores, str(file))]
+
+    assert held_out('clip002', '', ' clip000 ', 'clip002') == [[0, 2], [1, 3]]
+    with pytest.raises(ValueError, match='to be held out, but not in model, 1 clip: nobody'):
+        held_out('nobody')
+    for names in ((), scores.names):
+        with pytest.raises(ValueError, match=f'{len(names)} of 4 clips are held out: one part is empty'):
+            held_out(*names)
 
 
-@pytest.mark.parametrize('fraction', [0, 1, 1.5, -0.1])
+@pytest.mark.parametrize('fraction', ['0', '1', '1.5', '-0.1', 'nan'])
 def test_fraction_must_leave_two_parts(make_scores, fraction):
     with pytest.raises(ValueError, match='between 0 and 1'):
         hold_out(make_scores(), fraction)
+    with pytest.raises(ValueError, match='0 of 60 clips are held out: one part is empty'):
+        hold_out(make_scores(), '0.01')
 
 
 def test_found_weights_are_the_best_of_the_grid(make_scores):
