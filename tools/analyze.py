@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmdualhead.evaluation.errors import ErrorReport
-from mmdualhead.evaluation.readers import chosen_clips, read_class_names, read_scores
+from mmdualhead.evaluation.readers import add_clip_options, chosen_clips, read_class_names, read_scores
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import write_text
 from mmdualhead.visualization import draw_errors
@@ -20,13 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--classes', metavar='FILE', help='class names, one per line, or an annotation file that has them'
     )
-    parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
-    parser.add_argument('--split', help='the split of --ann-file that was tested')
-    parser.add_argument(
-        '--without-twins',
-        action='store_true',
-        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
-    )
+    add_clip_options(parser)
     parser.add_argument(
         '--out', type=Path, default=Path('errors'), help='folder of errors.md and the pictures'
     )

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from mmdualhead.evaluation.ensemble import ensemble
-from mmdualhead.evaluation.readers import chosen_clips
+from mmdualhead.evaluation.readers import add_clip_options, chosen_clips
 from mmdualhead.evaluation.scores import save_scores
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import write_text
@@ -27,13 +27,7 @@ def parse_args() -> argparse.Namespace:
         help='search the weights on this part of the clips (a fraction or a file of names), report the rest',
     )
     parser.add_argument('--seed', type=int, default=0, help='which fraction --search holds out')
-    parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
-    parser.add_argument('--split', help='the split of --ann-file that was tested')
-    parser.add_argument(
-        '--without-twins',
-        action='store_true',
-        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
-    )
+    add_clip_options(parser)
     parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
     parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')
     parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for tools/analyze.py')

@@ -35,9 +35,8 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     """
     if list(tokens) == ['equal']:
         return (1.0,) * streams
-    numbers = [number for token in tokens for number in token.split(':')]
     try:
-        weights = tuple(float(number) for number in numbers)
+        weights = tuple(map(float, ':'.join(tokens).split(':')))
     except ValueError:
         raise ValueError(
             f'weights {" ".join(tokens)}: neither numbers nor a ratio such as 2:2:1:1 nor equal'

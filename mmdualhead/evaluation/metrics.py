@@ -22,34 +22,18 @@ DUMP_NAME = 'scores.npz'
 
 
 class ScoreMetric(BaseMetric):
-    """Collects the scores of each clip; a subclass says in ``compute`` what becomes of them.
-
-    Args:
-        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
-        prefix: stands before the names of the metrics.
-    """
-
-    def __init__(self, collect_device: str = 'cpu', prefix: str | None = None) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    """Collects name, label and scores of each clip; a subclass computes something of them."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:  # noqa: ARG002
-        """Keep name, label and scores of a batch's clips.
+        """Keep a batch's clips.
 
         Raises:
             ValueError: a score is NaN or infinite, or a label is not a class; the clip is named.
         """
         for sample in data_samples:
             clip = _read_sample(sample, index=len(self.results))
-            _to_scores([clip], source='model output')
+            _to_scores([clip])
             self.results.append(clip)
-
-    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Join the clips of all processes and hand them to ``compute``."""
-        return self.compute(_to_scores(results, source='model output'))
-
-    def compute(self, scores: LabeledScores) -> dict[str, float]:
-        """The metrics of the whole set."""
-        raise NotImplementedError
 
 
 @METRICS.register_module()
@@ -74,9 +58,9 @@ class DualHeadMetric(ScoreMetric):
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk)
 
-    def compute(self, scores: LabeledScores) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Accuracies as fractions."""
-        metrics = {}
+        metrics, scores = {}, _to_scores(results)
         for head, rank in ranks_by_head(scores.heads, scores.labels).items():
             prefix = '' if head == FUSED else f'{head}_'
             for name, value in accuracies(rank, scores.labels, self.topk).items():
@@ -114,18 +98,14 @@ class DumpScores(ScoreMetric):
             )
         super().process(data_batch, data_samples)
 
-    def compute(self, scores: LabeledScores) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Write the file; there is nothing to measure."""
-        path = Path(self.out_file) if self.out_file else _log_folder() / DUMP_NAME
-        save_scores(scores, path)
-        print_log(f'Scores of {len(scores.names)} clips are in {path}', logger='current')
+        # Outside a run there is no log, and the file goes to the current folder.
+        log = MMLogger.get_current_instance().log_file or ''
+        path = self.out_file or Path(log).parent / DUMP_NAME
+        save_scores(_to_scores(results), path)
+        print_log(f'Scores of {len(results)} clips are in {path}', logger='current')
         return {}
-
-
-def _log_folder() -> Path:
-    """Where the current run keeps its log; the current folder outside a run."""
-    log = MMLogger.get_current_instance().log_file
-    return Path(log).parent if log else Path()
 
 
 def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -138,10 +118,10 @@ def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {'name': str(name), 'label': int(label.item()), 'heads': heads}
 
 
-def _to_scores(clips: Sequence[Mapping[str, Any]], source: str) -> LabeledScores:
+def _to_scores(clips: Sequence[Mapping[str, Any]]) -> LabeledScores:
     heads = {head: np.stack([clip['heads'][head] for clip in clips]) for head in clips[0]['heads']}
     return LabeledScores(
-        source=source,
+        source='model output',
         names=tuple(clip['name'] for clip in clips),
         labels=np.array([clip['label'] for clip in clips]),
         heads=heads,

@@ -5,6 +5,7 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a f
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,6 @@ from mmdualhead.utils.pickles import load_score_pickle
 from mmdualhead.utils.text import clips_named
 
 from .scores import (
-    FUSED,
     Clips,
     LabeledScores,
     Scores,
@@ -57,8 +57,19 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     raise ValueError(f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)')
 
 
+def add_clip_options(parser: ArgumentParser) -> None:
+    """The options of a command line that :func:`chosen_clips` takes."""
+    parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
+    parser.add_argument('--split', help='the split of --ann-file that was tested')
+    parser.add_argument(
+        '--without-twins',
+        action='store_true',
+        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
+    )
+
+
 def chosen_clips(ann_file: str | Path | None, split: str | None, without_twins: bool) -> Clips | None:
-    """What the options of a command line say about the clips; None where they say nothing.
+    """What the options of a command line (:func:`add_clip_options`) say of the clips; None if nothing.
 
     Args:
         ann_file: see :func:`read_clips`.
@@ -166,51 +177,45 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
 
 
 def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
-    """Recognize what was dumped by its form."""
-    if isinstance(content, Mapping) and content:
-        return _parse_by_name(source, content)
-    if isinstance(content, np.ndarray) and content.ndim == 2:
-        content = list(content)
-    if isinstance(content, Sequence) and content and all(isinstance(item, Mapping) for item in content):
-        return _parse_samples(source, content, clips)
-    if isinstance(content, Sequence) and content and all(isinstance(item, np.ndarray) for item in content):
-        names = _names_from(clips, source, content)
-        return Scores(source=source, names=names, heads={FUSED: _stack(source, content)})
-    raise ValueError(
-        f'{source} is not a dump of scores: neither a list of data samples with pred_score (DumpResults), '
-        'nor a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
-    )
-
-
-def _parse_by_name(source: str, content: Mapping[str, Any]) -> Scores:
-    """The authors' score pickles: ``{name: scores}`` or ``{name: (scores, label)}``."""
-    values = list(content.values())
-    labels = None
-    if all(isinstance(value, Sequence) and len(value) == 2 and np.ndim(value[1]) == 0 for value in values):
-        labels = np.array([int(value[1]) for value in values])
-        values = [value[0] for value in values]
-    names = tuple(map(_strip_suffix, content))
-    scores = Scores(source=source, names=names, heads={FUSED: _stack(source, values)})
-    return scores if labels is None else scores.with_labels(labels)
-
-
-def _parse_samples(source: str, content: Sequence[Mapping[str, Any]], clips: Clips | None) -> Scores:
-    """mmengine's DumpResults: a list of data samples as dicts."""
-    keys = set.intersection(*(set(item) for item in content))
+    samples = _to_samples(content)
+    if not samples:
+        raise ValueError(
+            f'{source} is not a dump of scores: neither a list of data samples with pred_score '
+            '(DumpResults), nor a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
+        )
+    keys = set.intersection(*map(set, samples))
     if 'pred_score' not in keys:
         raise ValueError(f'{source} holds data samples without pred_score, only {sorted(keys)}')
     if 'frame_dir' in keys:
-        names = tuple(str(item['frame_dir']) for item in content)
+        names = tuple(str(sample['frame_dir']) for sample in samples)
     else:
-        names = _names_from(clips, source, content)
-    labels = None
-    if 'gt_label' in keys:
-        labels = np.array([int(np.asarray(item['gt_label']).item()) for item in content])
-    common = [{key: value for key, value in item.items() if key in keys} for item in content]
-    by_clip = [head_scores(sample) for sample in common]
-    heads = {head: _stack(source, [scores[head] for scores in by_clip]) for head in by_clip[0]}
+        names = _names_from(clips, source, samples)
+    key_of = head_scores({key: key for key in samples[0] if key in keys})
+    heads = {head: _stack(source, [sample[key] for sample in samples]) for head, key in key_of.items()}
     scores = Scores(source=source, names=names, heads=heads)
-    return scores if labels is None else scores.with_labels(labels)
+    if 'gt_label' not in keys:
+        return scores
+    return scores.with_labels(np.array([int(np.asarray(sample['gt_label']).item()) for sample in samples]))
+
+
+def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:
+    """A dump in the form of mmengine's ``DumpResults``, a list of data samples as dicts; empty if it is none.
+
+    The authors dump ``{name: scores}`` or ``{name: (scores, label)}``, pyskl a list of scores.
+    """
+    if isinstance(content, Mapping):
+        samples = [{'frame_dir': _strip_suffix(name), 'pred_score': value} for name, value in content.items()]
+        if all(isinstance(v, Sequence) and len(v) == 2 and np.ndim(v[1]) == 0 for v in content.values()):
+            for sample in samples:
+                sample['pred_score'], sample['gt_label'] = sample['pred_score']
+        return samples
+    if isinstance(content, np.ndarray) and content.ndim == 2:
+        content = list(content)
+    if not isinstance(content, Sequence):
+        return []
+    if all(isinstance(item, np.ndarray) for item in content):
+        return [{'pred_score': item} for item in content]
+    return content if all(isinstance(item, Mapping) for item in content) else []
 
 
 def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:

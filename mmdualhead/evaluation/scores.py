@@ -81,15 +81,14 @@ class Scores:
 
     def select(self: AnyScores, rows: Sequence[int] | np.ndarray) -> AnyScores:
         """The clips of these rows, in their order."""
-        return replace(self, **self._fields_of(np.asarray(rows, dtype=np.int64)))
+        rows = np.asarray(rows, dtype=np.int64)
+        fields: dict[str, Any] = {'labels': self.labels[rows]} if isinstance(self, LabeledScores) else {}
+        fields['heads'] = {head: scores[rows] for head, scores in self.heads.items()}
+        return replace(self, names=tuple(self.names[row] for row in rows), **fields)
 
     def with_labels(self, labels: np.ndarray) -> LabeledScores:
         """The same scores and the true classes (N,)."""
         return LabeledScores(source=self.source, names=self.names, labels=labels, heads=self.heads)
-
-    def _fields_of(self, rows: np.ndarray) -> dict[str, Any]:
-        heads = {head: scores[rows] for head, scores in self.heads.items()}
-        return dict(names=tuple(self.names[row] for row in rows), heads=heads)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +112,6 @@ class LabeledScores(Scores):
         if bad.size:
             listed = clips_named(f'{self.names[i]} (label {self.labels[i]})' for i in bad)
             raise ValueError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
-
-    def _fields_of(self, rows: np.ndarray) -> dict[str, Any]:
-        return dict(super()._fields_of(rows), labels=self.labels[rows])
 
 
 def save_scores(scores: LabeledScores, path: str | Path) -> None:
