@@ -1,15 +1,15 @@
-"""The tables of the paper as rows of experiments.
+"""The tables of the paper: which trainings make a row, and the published figures.
 
-An experiment is a config of a benchmark, changed or not by a file of ``configs/ablations``; a row is one
-experiment in one stream, or several streams fused with equal weights.
+A training is a config of a benchmark, changed or not by a leaf of ``configs/ablations``, which says what is
+changed. A row is one training of one stream, or several streams fused with equal weights.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.config import Config
 
@@ -17,64 +17,72 @@ EMBEDDED = 'quickstart'
 ABLATED_ON = 'ntu60_xsub'
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(NamedTuple):
     """One training.
 
     Args:
-        model: first part of the config's name, such as ``dualhead``.
-        stream: j, b, jm or bm.
-        change: the last part of an ablation's file name; empty for the model of the paper.
+        config: its config.
+        ablation: the leaf that changes it; None for the model of the paper.
     """
 
-    model: str
-    stream: str = 'j'
-    change: str = ''
-
-    def name(self, benchmark: str) -> str:
-        """What its work dir is called."""
-        stem = self.config(benchmark).removesuffix('.py')
-        return f'{stem}_{self.change}' if self.change else stem
-
-    def config(self, benchmark: str) -> str:
-        """The file in ``configs/``; the embedded data's are called ``quickstart_j.py`` and so on."""
-        if benchmark == EMBEDDED and self.model == 'dualhead':
-            return f'{EMBEDDED}_{self.stream}.py'
-        return f'{self.model}_{benchmark}_{self.stream}.py'
+    config: Path
+    ablation: Path | None = None
 
     @property
-    def ablation(self) -> str | None:
-        """The file in ``configs/`` that holds the change."""
-        if not self.change:
-            return None
-        return f'ablations/{self.model}_{ABLATED_ON}_{self.stream}_{self.change}.py'
+    def name(self) -> str:
+        """What its work dir is called."""
+        change = self.ablation.stem.rpartition('_')[2] if self.ablation else ''
+        return '_'.join(filter(None, (self.config.stem, change)))
 
-    def load(self, benchmark: str, configs: Path) -> Config:
-        """The config on a benchmark: the ablation's file with that benchmark's config as its base."""
-        base = configs / self.config(benchmark)
+    def missing(self, configs: Path) -> list[str]:
+        """The files it needs that are not in the folder of the configs."""
+        return [str(path.relative_to(configs)) for path in self if path and not path.is_file()]
+
+    def load(self) -> Config:
+        """The config, or the ablation's leaf over this config instead of its own base."""
         if self.ablation is None:
-            return Config.fromfile(base)
-        text = (configs / self.ablation).read_text(encoding='utf-8')
-        return Config.fromstring(re.sub('^_base_ = .*', f'_base_ = {str(base.resolve())!r}', text), '.py')
+            return Config.fromfile(self.config)
+        text = self.ablation.read_text(encoding='utf-8')
+        base = f'_base_ = {str(self.config.resolve())!r}'
+        return Config.fromstring(re.sub('^_base_ = .*', lambda _: base, text), '.py')
 
 
-@dataclass(frozen=True)
-class TableRow:
+class Row(NamedTuple):
     """One line of a table.
 
     Args:
         label: its first cell.
-        experiments: one, or the streams to fuse.
         paper: top-1 accuracy in the paper, in %, by benchmark.
+        model: first part of its configs' names.
+        streams: j, b, jm or bm; several are fused.
+        change: last part of the name of an ablation's leaf; empty for the model of the paper.
     """
 
     label: str
-    experiments: tuple[Experiment, ...]
-    paper: Mapping[str, float] = field(default_factory=dict)
+    paper: Mapping[str, float]
+    model: str = 'dualhead'
+    streams: tuple[str, ...] = ('j',)
+    change: str = ''
+
+    def experiments(self, benchmark: str, configs: Path) -> list[Experiment]:
+        """Its trainings on a benchmark; the embedded data's configs are called ``quickstart_j.py`` and so on.
+
+        Args:
+            benchmark: such as ``ntu60_xsub``.
+            configs: the folder of the configs.
+        """
+        embedded = benchmark == EMBEDDED and self.model == 'dualhead'
+        prefix = EMBEDDED if embedded else f'{self.model}_{benchmark}'
+        leaf = f'ablations/{self.model}_{ABLATED_ON}_{{}}_{self.change}.py'
+        return [
+            Experiment(
+                configs / f'{prefix}_{stream}.py', configs / leaf.format(stream) if self.change else None
+            )
+            for stream in self.streams
+        ]
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table of the paper.
 
     Args:
@@ -84,7 +92,7 @@ class Table:
     """
 
     title: str
-    rows: tuple[TableRow, ...]
+    rows: tuple[Row, ...]
     paper_on: str | None = None
 
 
@@ -101,38 +109,30 @@ def get_table(key: str) -> Table:
     return TABLES[name]
 
 
-def missing_configs(row: TableRow, benchmark: str, configs: Path) -> list[str]:
-    """The configs a row needs that are not in the folder."""
-    names = [name for one in row.experiments for name in (one.config(benchmark), one.ablation)]
-    return [name for name in names if name is not None and not (configs / name).is_file()]
-
-
-def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]]) -> tuple[TableRow, ...]:
-    """Four streams and the paper's two fusions of one model; ``paper`` by label, then benchmark."""
+def _stream_rows(model: str, title: str, paper: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    """Four streams and the paper's two fusions of one model; its figures by label."""
     streams = {'Js': 'j', 'Bs': 'b', 'JMs': 'jm', 'BMs': 'bm', '2s': 'j b', '4s': 'j b jm bm'}
-    return tuple(
-        TableRow(
-            f'{label} {title}',
-            tuple(Experiment(model, stream) for stream in names.split()),
-            paper.get(label, {}),
-        )
+    return [
+        Row(f'{label} {title}', paper.get(label, {}), model, tuple(names.split()))
         for label, names in streams.items()
-    )
+    ]
 
 
-def _ablation(label: str, paper: float, change: str = '') -> TableRow:
+def _on_ntu(title: str, *rows: Row) -> Table:
+    return Table(title, rows, ABLATED_ON)
+
+
+def _ablation(label: str, paper: float, change: str = '') -> Row:
     """The joint stream of DualHead-Net with parts of its model changed."""
-    return TableRow(label, (Experiment('dualhead', 'j', change),), {ABLATED_ON: paper})
-
-
-_BENCHMARKS = ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics')
+    return Row(label, {ABLATED_ON: paper}, change=change)
 
 
 def _on_all(*figures: float) -> dict[str, float]:
-    return dict(zip(_BENCHMARKS, figures, strict=True))
+    benchmarks = ('ntu60_xsub', 'ntu60_xview', 'ntu120_xsub', 'ntu120_xset', 'kinetics')
+    return dict(zip(benchmarks, figures, strict=True))
 
 
-_BASELINE = TableRow('MS-G3D', (Experiment('msg3d'),), {ABLATED_ON: 89.4})
+_BASELINE = Row('MS-G3D', {ABLATED_ON: 89.4}, 'msg3d')
 _FULL = 90.3
 
 TABLES = {
@@ -156,62 +156,39 @@ TABLES = {
             ),
         ),
     ),
-    'incremental': Table(
+    'incremental': _on_ntu(
         'dual head and attentions, one after another',
-        (
-            _BASELINE,
-            _ablation('dual head', 89.9, 'no-attention'),
-            _ablation('+ temporal attention', 90.2, 'temporal-only'),
-            _ablation('+ spatial attention (DualHead-Net)', _FULL),
-        ),
-        ABLATED_ON,
+        _BASELINE,
+        _ablation('dual head', 89.9, 'no-attention'),
+        _ablation('+ temporal attention', 90.2, 'temporal-only'),
+        _ablation('+ spatial attention (DualHead-Net)', _FULL),
     ),
-    'fine-channels': Table(
+    'fine-channels': _on_ntu(
         'channel reduction of the fine head',
-        (
-            _BASELINE,
-            _ablation('no reduction', 90.5, 'fine-full'),
-            _ablation('channels to 1/2 (DualHead-Net)', _FULL),
-            _ablation('channels to 1/4', 89.7, 'fine-quarter'),
-        ),
-        ABLATED_ON,
+        _BASELINE,
+        _ablation('no reduction', 90.5, 'fine-full'),
+        _ablation('channels to 1/2 (DualHead-Net)', _FULL),
+        _ablation('channels to 1/4', 89.7, 'fine-quarter'),
     ),
-    'coarse-g3d': Table(
+    'coarse-g3d': _on_ntu(
         'G3D pathways of the coarse head',
-        (
-            _ablation('without G3D', 90.0, 'coarse-no-g3d'),
-            _ablation('one G3D (DualHead-Net)', _FULL),
-            _ablation('two G3D', 90.0, 'coarse-two-g3d'),
-        ),
-        ABLATED_ON,
+        _ablation('without G3D', 90.0, 'coarse-no-g3d'),
+        _ablation('one G3D (DualHead-Net)', _FULL),
+        _ablation('two G3D', 90.0, 'coarse-two-g3d'),
     ),
-    'subsampling': Table(
+    'subsampling': _on_ntu(
         'temporal subsampling of the coarse head',
-        (
-            _ablation('all frames', 89.8, 'subsample-1'),
-            _ablation('1/2 of the frames (DualHead-Net)', _FULL),
-            _ablation('1/4 of the frames', 90.1, 'subsample-4'),
-        ),
-        ABLATED_ON,
+        _ablation('all frames', 89.8, 'subsample-1'),
+        _ablation('1/2 of the frames (DualHead-Net)', _FULL),
+        _ablation('1/4 of the frames', 90.1, 'subsample-4'),
     ),
-    'attention': Table(
+    'attention': _on_ntu(
         'cross-head against self-learned attention',
-        (
-            _ablation('cross-head, both (DualHead-Net)', _FULL),
-            _ablation('temporal self-learned', 90.0, 'self-temporal'),
-            _ablation('spatial self-learned', 90.1, 'self-spatial'),
-        ),
-        ABLATED_ON,
+        _ablation('cross-head, both (DualHead-Net)', _FULL),
+        _ablation('temporal self-learned', 90.0, 'self-temporal'),
+        _ablation('spatial self-learned', 90.1, 'self-spatial'),
     ),
 }
 
-NUMBERS = {
-    '1': 'streams',
-    '2': 'streams',
-    '3': 'streams',
-    '4': 'incremental',
-    '5': 'fine-channels',
-    '6': 'coarse-g3d',
-    '7': 'subsampling',
-    '8': 'attention',
-}
+NUMBERS = dict(zip('12345678', ('streams', 'streams', *TABLES), strict=True))
+"""Names by number; the first three tables compare streams."""

@@ -6,21 +6,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.benchmark import counts
 from mmdualhead.apis.benchmark.candidates import make_network
+from mmdualhead.apis.benchmark.counts import count_parameters
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
 from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import escape_markdown, markdown_table
 
-from .paper_tables import Experiment, Table, TableRow, get_table, missing_configs
+from .paper_tables import Experiment, Row, get_table
 
 METRICS = {'top1': 'top-1 %', 'top5': 'top-5 %', 'mean_class': 'mean class %'}
 Launch = Callable[[Sequence[str], Path], int]
@@ -95,29 +94,18 @@ class Reproduction:
     def __post_init__(self) -> None:
         self.seeds = tuple(dict.fromkeys(self.seeds))
         self.failed: list[str] = []
+        self._counted: dict[Path, int] = {}
+        self.content = get_table(self.table)
+        self.out_file = self.work_dir / f'table{self.table}_{self.benchmark}.md'
+        self.rows = [row for row in self.content.rows if not self._missing(row)]
         if not self.rows:
             needed = ', '.join(self._missing(*self.content.rows))
             raise FileNotFoundError(f'{self.configs} has no config for table {self.table}: {needed}')
 
-    @property
-    def content(self) -> Table:
-        """The table."""
-        return get_table(self.table)
-
-    @property
-    def rows(self) -> list[TableRow]:
-        """The rows whose configs exist."""
-        return [row for row in self.content.rows if not self._missing(row)]
-
-    @property
-    def out_file(self) -> Path:
-        """The Markdown table."""
-        return self.work_dir / f'table{self.table}_{self.benchmark}.md'
-
     def runs(self) -> list[Run]:
         """All runs, each once, seed by seed, so that a table with one seed is whole first."""
-        by_name = {e.name(self.benchmark): e for row in self.rows for e in row.experiments}
-        return [self._run(experiment, seed) for seed in self.seeds for experiment in by_name.values()]
+        every = [run for seed in self.seeds for row in self.rows for run in self._runs_of(row, seed)]
+        return list(dict.fromkeys(every))
 
     def reproduce(self) -> bool:
         """Make what is missing, and write the table after every run.
@@ -137,12 +125,8 @@ class Reproduction:
                 self.say(f'{name}: done before')
             elif not self._make(run, name):
                 self.failed.append(str(run.work_dir))
-            self.write_table()
+            write_text(self.out_file, self.to_markdown())
         return not self.failed
-
-    def write_table(self) -> None:
-        """Write the Markdown table of all runs there are."""
-        write_text(self.out_file, self.to_markdown())
 
     def to_markdown(self) -> str:
         """The table: mean ± sample standard deviation over seeds, in %."""
@@ -174,33 +158,41 @@ class Reproduction:
             remarks.append(f'Missing in {self.configs.name}/: {", ".join(self._missing(*left_out))}.')
         return remarks
 
-    def _missing(self, *rows: TableRow) -> list[str]:
-        names = (name for row in rows for name in missing_configs(row, self.benchmark, self.configs))
-        return list(dict.fromkeys(names))
+    def _missing(self, *rows: Row) -> list[str]:
+        experiments = [one for row in rows for one in row.experiments(self.benchmark, self.configs)]
+        return list(dict.fromkeys(name for one in experiments for name in one.missing(self.configs)))
 
-    def _run(self, experiment: Experiment, seed: int) -> Run:
-        return Run(experiment, seed, self.work_dir / experiment.name(self.benchmark) / f'seed{seed}')
+    def _runs_of(self, row: Row, seed: int) -> list[Run]:
+        experiments = row.experiments(self.benchmark, self.configs)
+        return [Run(one, seed, self.work_dir / one.name / f'seed{seed}') for one in experiments]
 
-    def _results(self, row: TableRow) -> Iterator[dict[str, float]]:
+    def _results(self, row: Row) -> Iterator[dict[str, float]]:
         """The metrics of each seed whose runs are all there."""
         for seed in self.seeds:
-            runs = [self._run(experiment, seed) for experiment in row.experiments]
+            runs = self._runs_of(row, seed)
             if all(run.dumps for run in runs):
                 streams = join([read_scores(max(run.dumps)) for run in runs])
                 fused = fuse(streams, [1.0] * len(streams))
                 yield accuracies(true_class_ranks(fused.fused, fused.labels), fused.labels)
 
-    def _parameters(self, row: TableRow) -> str:
+    def _parameters(self, row: Row) -> str:
         """The parameters of one stream's model, in millions; of a run that has been configured."""
-        config = self._run(row.experiments[0], self.seeds[0]).config
-        return f'{count_parameters(config) / 1e6:.2f}M' if config.is_file() else ''
+        config = self._runs_of(row, self.seeds[0])[0].config
+        if not config.is_file():
+            return ''
+        if config not in self._counted:
+            self._counted[config] = count_parameters(make_network(str(config), {}))
+        return f'{self._counted[config] / 1e6:.2f}M'
 
     def _write_config(self, run: Run) -> None:
         """Complete the config of a run, or make sure that the run was begun with the same."""
-        config = run.experiment.load(self.benchmark, self.configs)
+        config = run.experiment.load()
         config.merge_from_dict(dict(self.options))
         config.randomness = dict(config.get('randomness') or {}, seed=run.seed)
-        config.test_evaluator = _with_dump(config.test_evaluator)
+        evaluators = config.test_evaluator
+        evaluators = list(evaluators) if isinstance(evaluators, Sequence) else [evaluators]
+        kept = [one for one in evaluators if one['type'] != 'DumpScores']
+        config.test_evaluator = [*kept, dict(type='DumpScores')]  # beside the log
         if not run.config.exists():
             run.work_dir.mkdir(parents=True, exist_ok=True)
             write_text(run.config, config.pretty_text)
@@ -221,24 +213,13 @@ class Reproduction:
 
     def _step(self, run: Run, tool: str, arguments: list[str]) -> bool:
         log = run.work_dir / f'{tool}.log'
-        command = [
-            *mmaction_tool(tool, self.gpus),
-            str(run.config),
-            *arguments,
-            '--work-dir',
-            str(run.work_dir),
-        ]
-        status = self.launch([*command, '--launcher', 'pytorch' if self.gpus > 1 else 'none'], log)
+        command = [*mmaction_tool(tool, self.gpus), str(run.config), *arguments]
+        command += ['--work-dir', str(run.work_dir), '--launcher', 'pytorch' if self.gpus > 1 else 'none']
+        status = self.launch(command, log)
         made = run.checkpoint if tool == 'train' else run.dumps
         if status or not made:
             self.say(f'failed with exit status {status}: {_last_line(log)} (all of it: {log})')
         return not status and bool(made)
-
-
-def _with_dump(evaluator: Any) -> list:
-    """A test evaluator that dumps scores beside its log."""
-    evaluators = list(evaluator) if isinstance(evaluator, Sequence) else [evaluator]
-    return [*(e for e in evaluators if e['type'] != 'DumpScores'), dict(type='DumpScores')]
 
 
 def _last_line(log: Path) -> str:
@@ -252,12 +233,6 @@ def mean_and_deviation(values: Sequence[float]) -> str:
         return '-'
     deviation = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
     return f'{np.mean(values):.2f}{deviation}'
-
-
-@cache
-def count_parameters(config: Path) -> int:
-    """Parameters of the model that a config describes."""
-    return counts.count_parameters(make_network(str(config), {}))
 
 
 def mmaction_tool(name: str, gpus: int = 1) -> list[str]:
