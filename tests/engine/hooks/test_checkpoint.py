@@ -7,7 +7,6 @@ from mmengine.hooks import Hook
 
 from mmdualhead.engine import checkpoints
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.hooks.checkpoint import AtomicCheckpointHook
 from tests.conftest import file_size_limit
 
 
@@ -86,7 +85,7 @@ def test_what_was_to_be_removed_is_removed_after_a_kill(make_runner, tmp_path):
     """Dies after the second epoch's file is whole and before the first one's goes."""
     keep_one = {'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1, 'max_keep_ckpts': 1}}
     with (
-        mock.patch.object(AtomicCheckpointHook, '_remove', side_effect=KeyboardInterrupt),
+        mock.patch.object(checkpoints.AtomicBackend, 'remove', side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         make_runner(epochs=2, hooks=keep_one).train()
