@@ -219,7 +219,8 @@ def check_config_of(arguments: list[str]) -> None:
     """Refuse the config of a command line, as its options change it, if it can't be meant."""
     from mmengine.config import Config, DictAction
 
-    from mmdualhead.engine.config_check import check_config
+    from mmdualhead.engine.config_check import config_faults
+    from mmdualhead.engine.findings import tell
 
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('config', nargs='?')
@@ -228,7 +229,8 @@ def check_config_of(arguments: list[str]) -> None:
     if known.config and Path(known.config).is_file():
         config = Config.fromfile(known.config)
         config.merge_from_dict(known.cfg_options)
-        check_config(config._cfg_dict)
+        if config.get('runner_type') != 'DataCheckRunner':  # which begins with this
+            tell(config_faults(config._cfg_dict))
 
 
 def with_config(arguments: list[str]) -> list[str]:

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
+from mmdualhead.engine.checkpoint_meta import saved_config
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
-from mmdualhead.engine.config_check import leaves, saved_config
+from mmdualhead.engine.config_check import leaves
 from mmdualhead.engine.config_parts import registered
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton

@@ -312,14 +312,19 @@ class Match(NamedTuple):
         )
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network within what distributes it or averages over a clip's augmentations."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
 def match(model: nn.Module, checkpoint: Mapping[str, Any]) -> Match:
     """Compare the weights of a checkpoint with those of a model.
 
     As for mmengine, batch norms may lack ``num_batches_tracked``.
     """
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    wanted, given = model.state_dict(), weights_of(checkpoint)
+    wanted, given = unwrapped(model).state_dict(), weights_of(checkpoint)
     shapes = {name: tuple(getattr(given[name], 'shape', ())) for name in wanted if name in given}
     misshaped = [name for name, shape in shapes.items() if shape != tuple(wanted[name].shape)]
     return Match(

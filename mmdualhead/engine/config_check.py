@@ -1,8 +1,7 @@
-"""What can be wrong with a config although every program accepts it."""
+"""Is the config meant? What can be wrong with it although every program accepts it."""
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -14,9 +13,9 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmdualhead.datasets.annotations.splits import protocol_and_role
-from mmdualhead.datasets.pipelines import step_name
-from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.checkpoint_meta import dataset_of, differences, network_input
 from mmdualhead.engine.config_parts import closest, unknown_arguments
+from mmdualhead.engine.findings import Fault, Note
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
@@ -36,42 +35,60 @@ OLD_KEYS = {
 }
 """Keys of MMAction 0.x and PYSKL, and what MMAction2 has in their place."""
 
-KEPT = (
-    *('model', 'test_pipeline', 'train_cfg', 'default_scope'),
-    *('train_dataloader', 'test_dataloader'),
-)
-"""The keys of a config that checkpoints keep as plain values."""
-
-INPUT_STEPS = ('Normalize', 'Stream', 'SkeFeat', 'JointToBone', 'ToMotion')
-"""Parts of the names of the pipeline steps that decide what the numbers of a clip mean."""
-
 STREAM_KEYS = ('stream', 'JointToBone', 'ToMotion')
-"""Parts of the keys of :func:`network_input` that say which stream enters the network."""
+"""Parts of the keys of a network's input that say which stream it is."""
 
 
-def check_config(config: Mapping[str, Any]) -> None:
-    """Refuse a config that can't be meant, before anything is built by it.
+def config_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
+    """What can't be meant: another argument or type than there is, a head for other features, two streams."""
+    yield from map(Fault, unknown_arguments(config))
+    given = ((config.get('model') or {}).get('cls_head') or {}).get('in_channels')
+    channels = None if given is None else _feature_channels(config['model'])
+    if channels not in (None, given):
+        yield Fault(f'model.cls_head.in_channels is {given}, but the features have {channels} channels')
+    yield from (found for found in _loader_conflicts(config) if isinstance(found, Fault))
 
-    Raises:
-        RunError: a part has an argument or a type that there is not, the loaders are of different streams, or
-            the head takes other features than there are.
+
+def config_notes(config: Mapping[str, Any]) -> Iterator[Note]:
+    """What is seldom meant: keys that nothing reads, loaders of other normalization or of the same clips."""
+    for key, meant in misspelt_keys(config).items():
+        yield Note(f'the config has {key!r}, which nothing reads. Is {meant!r} meant?')
+    yield from (found for found in _loader_conflicts(config) if isinstance(found, Note))
+
+
+def input_notes(
+    trained: Mapping[str, Any], running: Mapping[str, Any], loader: str = 'test_dataloader'
+) -> Iterator[Note]:
+    """What a checkpoint was trained on by its config, if the running one gives it something else.
+
+    Args:
+        trained: the checkpoint's config.
+        running: the running one.
+        loader: the data loader that the network gets its clips from.
     """
-    streams = [
-        f'training and evaluation are of different streams: {line}' for line in loader_conflicts(config)[0]
-    ]
-    faults = [*unknown_arguments(config), *head_faults(config), *streams]
-    if faults:
-        raise RunError('\n  '.join(['the config is wrong:', *faults] if faults[1:] else faults))
+    before, now = network_input(trained, 'train_dataloader'), network_input(running, loader)
+    if before and before != now:
+        found = '; '.join(differences(before, now))
+        yield Note(f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: {found}')
 
 
-def head_faults(config: Mapping[str, Any]) -> list[str]:
-    """Another number of channels in the head than its features have."""
-    model = config.get('model') or {}
-    given = (model.get('cls_head') or {}).get('in_channels')
-    features = None if given is None else _feature_channels(model)
-    if features in (None, given):
-        return []
-    return [f'model.cls_head.in_channels is {given}, but the features have {features} channels']
+def split_notes(trained: Mapping[str, Any], running: Mapping[str, Any]) -> Iterator[Note]:
+    """Why a test is not one: its split is of another protocol than the checkpoint's training.
+
+    Its clips may have been trained on, as are most of NTU's X-view test clips under X-sub.
+
+    Args:
+        trained: the checkpoint's config.
+        running: the running one.
+    """
+    before, now = _clips(trained, 'train_dataloader')[1], _clips(running, 'test_dataloader')[1]
+    if not before or not now:
+        return
+    if now == before or protocol_and_role(before)[0] != protocol_and_role(now)[0]:
+        yield Note(
+            'THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was trained on split '
+            f'{before!r}, now evaluated on {now!r}, which may hold clips of its training'
+        )
 
 
 def _feature_channels(model: Mapping[str, Any]) -> Any:
@@ -91,62 +108,27 @@ def _feature_channels(model: Mapping[str, Any]) -> Any:
         return None
 
 
-def loader_conflicts(config: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What the data loaders of one config contradict each other in.
-
-    Returns:
-        Faults, which no one can mean: another stream in training than in evaluation. And warnings:
-        another normalization, or clips that are trained on and evaluated on, too.
-    """
-    faults: list[str] = []
-    warnings: list[str] = []
+def _loader_conflicts(config: Mapping[str, Any]) -> Iterator[Fault | Note]:
+    """What the data loaders of one config contradict each other in."""
     train = network_input(config, 'train_dataloader')
+    clips = _clips(config, 'train_dataloader')
     for loader in ('val_dataloader', 'test_dataloader'):
         evaluated = network_input(config, loader)
         if not train or not evaluated:
             continue
         for line in differences(train, evaluated, ('train_dataloader has', f'{loader} has')):
-            is_stream = any(key in line.partition(':')[0] for key in STREAM_KEYS)
-            (faults if is_stream else warnings).append(line)
-        clips = [_clips_of(config, name) for name in ('train_dataloader', loader)]
-        if clips[0][1] and clips[0] == clips[1]:
-            warnings.append(f'train_dataloader and {loader} have the same clips, split {clips[0][1]!r}')
-    return faults, warnings
+            if any(key in line.partition(':')[0] for key in STREAM_KEYS):
+                yield Fault(f'training and evaluation are of different streams: {line}')
+            else:
+                yield Note(f'the data loaders of the config: {line}')
+        if clips[1] and clips == _clips(config, loader):
+            yield Note(f'train_dataloader and {loader} have the same clips, split {clips[1]!r}')
 
 
-def foreign_split(trained: Mapping[str, Any], running: Mapping[str, Any], loader: str) -> str:
-    """Why a test is not one: its split belongs to another protocol than the checkpoint was trained on.
-
-    Its clips may have been trained on, as are most of NTU's X-view test clips under X-sub.
-
-    Args:
-        trained: the checkpoint's config.
-        running: the running one.
-        loader: the data loader that is evaluated.
-
-    Returns:
-        One line; empty if nothing is wrong or nothing is known.
-    """
-    before, now = _clips_of(trained, 'train_dataloader')[1], _clips_of(running, loader)[1]
-    if not before or not now:
-        return ''
-    if now != before and protocol_and_role(before)[0] == protocol_and_role(now)[0]:
-        return ''
-    return f'trained on split {before!r}, now evaluated on {now!r}, which may hold clips of its training'
-
-
-def _clips_of(config: Mapping[str, Any], loader: str) -> tuple[Any, Any]:
+def _clips(config: Mapping[str, Any], loader: str) -> tuple[Any, Any]:
     """The annotation file and the split of a data loader."""
-    dataset = _dataset_of(config, loader)
+    dataset = dataset_of(config, loader)
     return dataset.get('ann_file'), dataset.get('split')
-
-
-def _dataset_of(config: Mapping[str, Any], loader: str) -> Mapping[str, Any]:
-    """The data set of a data loader, within RepeatDataset and the like."""
-    dataset = config.get(loader)
-    while isinstance(dataset, Mapping) and isinstance(dataset.get('dataset'), Mapping):
-        dataset = dataset['dataset']
-    return dataset if isinstance(dataset, Mapping) else {}
 
 
 def misspelt_keys(config: Mapping[str, Any]) -> dict[str, str]:
@@ -159,26 +141,23 @@ def misspelt_keys(config: Mapping[str, Any]) -> dict[str, str]:
         The key that was probably meant, for each such one.
     """
     known = {*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS} - {'self'}
-    values = [(key, config[key]) for key in config if key in known]
+    read = list(leaves((key, config[key]) for key in config if key in known))
     found = {}
     for key in config:
-        if key in known:
-            continue
-        meant = OLD_KEYS.get(key) or closest(key, known) or _overruled(key, config[key], values)
-        if meant:
-            found[key] = meant
-    return found
+        if key not in known:
+            found[key] = OLD_KEYS.get(key) or closest(key, known) or _overruled(key, config[key], read)
+    return {key: meant for key, meant in found.items() if meant}
 
 
-def _overruled(key: str, value: Any, values: list[tuple[str, Any]]) -> str:
+def _overruled(key: str, value: Any, read: Iterable[tuple[str, Any]]) -> str:
     """Where arguments of this name stand, if none of them has the value; else empty."""
     phase, _, last = key.rpartition('_')
-    same = [
-        (path, found)
-        for path, found in leaves(values)
+    same = {
+        path: found
+        for path, found in read
         if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
-    ]
-    return '' if any(found == value for _, found in same) else ' or '.join(path for path, _ in same[:3])
+    }
+    return '' if value in same.values() else ' or '.join(list(same)[:3])
 
 
 def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -189,126 +168,3 @@ def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield from leaves((f'{path}.{key}', inner) for key, inner in value.items())
         elif isinstance(value, list | tuple):
             yield from leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
-
-
-def meta_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What checkpoints say of their training in ``meta``, as plain values that need no parsing.
-
-    Returns:
-        ``network_input``: the steps that decide what the numbers of a clip mean, among them ``stream``
-        with its ``layout`` and ``normalization``, see :func:`network_input`. ``plain_config``: the
-        config's :data:`KEPT` keys.
-    """
-    return {
-        'network_input': network_input(config, 'train_dataloader'),
-        'plain_config': {key: _plain(config[key]) for key in KEPT if key in config},
-    }
-
-
-def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that a checkpoint was trained by: as plain values, or, in an older one, read from its text.
-
-    Returns:
-        The keys of :data:`KEPT`, or more; none if the checkpoint has no config.
-
-    Raises:
-        SyntaxError: the text is not Python.
-    """
-    if isinstance(meta.get('plain_config'), Mapping):
-        return dict(meta['plain_config'])
-    return parse_config(meta.get('cfg') or '')
-
-
-def parse_config(text: str) -> dict[str, Any]:
-    """Read the text of a dumped config without executing it.
-
-    Returns:
-        The top-level keys whose values are plain: literals, lists, tuples and dicts of such.
-
-    Raises:
-        SyntaxError: it is not Python text.
-    """
-    plain = {}
-    for statement in ast.parse(text).body:
-        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-            try:
-                plain[statement.targets[0].id] = _evaluate(statement.value)
-            except ValueError:
-                continue
-    return plain
-
-
-def _evaluate(node: ast.AST) -> Any:
-    """The value of a literal, in which ``dict(key=value)`` may stand for a dict."""
-    match node:
-        case ast.Call(func=ast.Name(id='dict'), args=[]):
-            return {keyword.arg: _evaluate(keyword.value) for keyword in node.keywords if keyword.arg}
-        case ast.Dict():
-            pairs = zip(node.keys, node.values, strict=True)
-            return {_evaluate(key): _evaluate(value) for key, value in pairs if key}
-        case ast.List() | ast.Tuple():
-            return [_evaluate(element) for element in node.elts]
-        case _:
-            return ast.literal_eval(node)
-
-
-def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
-    """What a config says about the meaning of the numbers that enter the network.
-
-    Args:
-        config: the config.
-        loader: the data loader to look at, for example ``'test_dataloader'``.
-
-    Returns:
-        The pipeline steps that normalize or form a stream, by name, with their arguments. Steps of ours and
-        of MMAction2 that do the same have one name: ``stream`` and ``normalization``.
-    """
-    dataset = _dataset_of(config, loader)
-    steps = [
-        (step_name(dict(step)), step)
-        for step in dataset.get('pipeline') or ()
-        if isinstance(step, Mapping) and 'type' in step
-    ]
-    return dict(
-        _meaning(name, _plain({key: value for key, value in step.items() if key != 'type'}))
-        for name, step in steps
-        if any(part in name for part in INPUT_STEPS)
-    )
-
-
-def _meaning(name: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The name of what a step does, and its arguments, the same for equal steps of ours and of MMAction2."""
-    layout = said.get('layout', said.get('dataset', 'nturgb+d'))
-    match name:
-        case 'SkeletonStream':
-            return 'stream', {'layout': layout, 'stream': said.get('stream')}
-        case 'GenSkeFeat':
-            return 'stream', {'layout': layout, 'stream': '+'.join(said.get('feats', ['j']))}
-        case 'NormalizeSkeleton3D':
-            return 'normalization', {'layout': layout, **said}
-        case 'PreNormalize3D' if not said:
-            return 'normalization', {'layout': layout}
-    return name, said
-
-
-def _plain(value: Any) -> Any:
-    """A value in the form that a dumped and parsed config has it; a class or a function by its name."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, str | int | float | None) else getattr(value, '__name__', str(value))
-
-
-def differences(
-    trained: Mapping[str, Any],
-    running: Mapping[str, Any],
-    words: tuple[str, str] = ('trained with', 'now'),
-) -> list[str]:
-    """What two results of :func:`network_input` differ in, one line each."""
-    lines = []
-    for key in dict.fromkeys([*trained, *running]):
-        before, now = (found.get(key, 'absent') for found in (trained, running))
-        if before != now:
-            lines.append(f'{key}: {words[0]} {before!r}, {words[1]} {now!r}')
-    return lines

@@ -1,4 +1,4 @@
-"""What the data of a run contradict: its network, its other loaders, or the checkpoint it starts from.
+"""Do the data of a run fit its network, each other, and those that its checkpoint was trained on?
 
 Some clips of each loader are taken through their pipeline and looked at as the network gets them. Classes and
 names are compared for all clips. S samples of a clip, M persons, T frames, V joints, C channels.
@@ -10,18 +10,18 @@ import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mmdualhead.datasets.annotations.checks import SHOWN, clip_name
 from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts
 from mmdualhead.datasets.pipelines import step_skeleton
-from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.checkpoints import RunError, unwrapped
+from mmdualhead.engine.findings import Fault, Note
 from mmdualhead.engine.loaders import seed_all
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
@@ -38,13 +38,6 @@ AXES = {'num_person': 'person', 'joints': 'joint', 'in_channels': 'channel'}
 
 OTHER_UNIT, OTHER_SCALE = 8.0, 3.0
 """Ratios of coordinates that are a fault, and that are worth a warning."""
-
-
-class Problems(NamedTuple):
-    """What was found: faults, which no one can mean, and warnings."""
-
-    faults: list[str]
-    warnings: list[str]
 
 
 class LoaderData:
@@ -110,6 +103,11 @@ class LoaderData:
         return found
 
     @property
+    def splits(self) -> list[str]:
+        """The names of the splits."""
+        return sorted({str(split) for _, split in self.source})
+
+    @property
     def source(self) -> list[tuple[Any, Any]]:
         """The file and the split of each data set."""
         return [(part.ann_file, getattr(part, 'split', None)) for part in self.sets]
@@ -137,50 +135,46 @@ def undisturbed_random() -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-def check_network(config: Mapping[str, Any], model: nn.Module, data: LoaderData) -> Problems:
+def check_network(config: Mapping[str, Any], model: nn.Module, data: LoaderData) -> Iterator[Fault | Note]:
     """Compare what a loader gives with what the network takes: classes, layout, persons, joints, channels."""
-    problems = Problems([], [])
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    _check_classes(problems, getattr(getattr(model, 'cls_head', None), 'num_classes', None), data)
-    _check_layout(problems, config.get('model') or {}, data)
-    _check_shape(problems, getattr(model, 'backbone', None), data)
-    return problems
+    model = unwrapped(model)
+    yield from _check_classes(getattr(getattr(model, 'cls_head', None), 'num_classes', None), data)
+    yield from _check_layout(config.get('model') or {}, data)
+    yield from _check_shape(getattr(model, 'backbone', None), data)
 
 
-def _check_classes(problems: Problems, classes: int | None, data: LoaderData) -> None:
+def _check_classes(classes: int | None, data: LoaderData) -> Iterator[Fault | Note]:
     if classes is None:
         return
     model = f'model.cls_head.num_classes={classes}'
-    if data.facts:
-        wrong = np.flatnonzero((data.facts.labels < 0) | (data.facts.labels >= classes))
-        if len(wrong):
-            files = ', '.join(dict.fromkeys(str(file) for file, _ in data.source))
-            problems.faults.append(
-                f'{files}, clip {data.clip_name(wrong[0])}: label {data.facts.labels[wrong[0]]}, expected '
-                f'0..{classes - 1}, since {model}'
-            )
+    labels = data.facts.labels if data.facts else np.empty(0)
+    for row in np.flatnonzero((labels < 0) | (labels >= classes))[:1]:
+        files = ', '.join(dict.fromkeys(str(part.ann_file) for part in data.sets))
+        yield Fault(
+            f'{files}, clip {data.clip_name(row)}: label {labels[row]}, expected 0..{classes - 1}, since '
+            f'{model}'
+        )
     for part in data.sets:
         named = part.metainfo.get('classes')
         if named and len(named) != classes:
-            problems.warnings.append(f'{part.ann_file} is of {len(named)} classes, but {model}')
+            yield Note(f'{part.ann_file} is of {len(named)} classes, but {model}')
 
 
-def _check_layout(problems: Problems, model: Mapping[str, Any], data: LoaderData) -> None:
+def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Fault | Note]:
     graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg')
     if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
         return
     layout = graph.get('layout', 'nturgb+d')
     wanted = _find_skeleton(layout)
-    for skeleton in data.skeletons:
-        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+    for skeleton in data.skeletons if wanted else ():
+        if (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
             continue
         line = (
             f'the graph of the model is of layout {wanted.name!r} ({wanted.num_joints} joints), the data '
             f'of {data.name} of layout {skeleton.name!r} ({skeleton.num_joints} joints)'
         )
         may_be_meant = isinstance(layout, Mapping) and skeleton.num_joints == wanted.num_joints
-        (problems.warnings if may_be_meant else problems.faults).append(line)
+        yield Note(line) if may_be_meant else Fault(line)
 
 
 def _find_skeleton(layout: Any) -> Skeleton | None:
@@ -193,11 +187,11 @@ def _find_skeleton(layout: Any) -> Skeleton | None:
         return None
 
 
-def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderData) -> None:
+def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Fault | Note]:
     taken = _input_shape(backbone)
     for x in data.inputs:
         if 0 in x.shape:
-            problems.faults.append(f'{data.name}: the pipeline gives clips without frames, shape {x.shape}')
+            yield Fault(f'{data.name}: the pipeline gives clips without frames, shape {x.shape}')
             return
         found = (x.shape[1], x.shape[3], x.shape[4])
         wrong = [
@@ -206,11 +200,10 @@ def _check_shape(problems: Problems, backbone: nn.Module | None, data: LoaderDat
             if wanted not in (None, size)
         ]
         if wrong:
-            problems.faults.append(f'{data.name}: {", ".join(wrong)}')
+            yield Fault(f'{data.name}: {", ".join(wrong)}')
             return
-    most = data.facts.persons.max(initial=0) if data.facts else 0
-    if data.inputs and most == 1 < data.inputs[0].shape[1]:
-        problems.warnings.append(
+    if data.inputs and data.facts and data.facts.persons.max() == 1 < data.inputs[0].shape[1]:
+        yield Note(
             f'{data.name}: no clip has a second person, so num_person=1 in pipeline and backbone is enough'
         )
 
@@ -227,33 +220,32 @@ def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, in
     return persons, joints, channels
 
 
-def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Problems:
+def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Fault | Note]:
     """Compare the data that a run trains on with those that it is evaluated on: clips, and units."""
-    problems = Problems([], [])
     if train.facts and evaluated.facts and train.source != evaluated.source:
         shared = np.flatnonzero(np.isin(evaluated.facts.keys, train.facts.keys))
         if len(shared):
             names = ', '.join(evaluated.clip_name(int(row)) for row in shared[:SHOWN])
-            problems.warnings.append(
-                f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} of {evaluated.name} are '
-                f'trained on, too: {names}{", ..." if len(shared) > SHOWN else ""}'
+            yield Note(
+                f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} of {evaluated.name} '
+                f'are trained on, too: {names}{", ..." if len(shared) > SHOWN else ""}'
             )
-    _check_scale(problems, (train.name, train.scale), (evaluated.name, evaluated.scale))
-    return problems
+    yield from _check_scale((train.name, train.scale), evaluated)
 
 
-def _check_scale(problems: Problems, one: tuple[str, float], other: tuple[str, float]) -> None:
-    if not one[1] or not other[1]:
+def _check_scale(trained: tuple[str, float], data: LoaderData) -> Iterator[Fault | Note]:
+    name, scale = trained
+    if not scale or not data.scale:
         return
-    ratio = max(one[1], other[1]) / min(one[1], other[1])
     line = (
-        f'the coordinates of {other[0]} are {other[1] / one[1]:.3g} times as large as those of {one[0]} '
-        f'(root mean square {other[1]:.3g} and {one[1]:.3g})'
+        f'the coordinates of {data.name} are {data.scale / scale:.3g} times as large as those of {name} '
+        f'(root mean square {data.scale:.3g} and {scale:.3g})'
     )
+    ratio = max(scale, data.scale) / min(scale, data.scale)
     if ratio >= OTHER_UNIT:
-        problems.faults.append(f'{line}. Are they in another unit, or not normalized?')
+        yield Fault(f'{line}. Are they in another unit, or not normalized?')
     elif ratio >= OTHER_SCALE:
-        problems.warnings.append(line)
+        yield Note(line)
 
 
 def describe_training(data: LoaderData) -> dict[str, Any]:
@@ -265,35 +257,28 @@ def describe_training(data: LoaderData) -> dict[str, Any]:
     """
     keys = np.sort(data.facts.keys) if data.facts else np.empty(0, np.uint64)
     return dict(
-        splits=sorted({str(split) for _, split in data.source}),
-        clips=len(keys),
-        sample=[int(key) for key in keys[:REMEMBERED]],
-        scale=data.scale,
+        splits=data.splits, clips=len(keys), sample=[int(key) for key in keys[:REMEMBERED]], scale=data.scale
     )
 
 
-def check_against_training(trained: Mapping[str, Any], data: LoaderData) -> Problems:
+def check_against_training(trained: Any, data: LoaderData) -> Iterator[Fault | Note]:
     """Compare the data of an evaluation with those of :func:`describe_training`.
 
     The sample of the training is all of its clips up to some key. Of the evaluated clips up to that key the
     same share is in it as of all of them in the training.
     """
-    problems = Problems([], [])
     if not isinstance(trained, Mapping) or not {'splits', 'clips', 'sample', 'scale'} <= set(trained):
-        return problems
-    _check_scale(problems, ("the checkpoint's training", trained['scale']), (data.name, data.scale))
+        return
+    yield from _check_scale(("the checkpoint's training", trained['scale']), data)
     sample = np.array(trained['sample'], np.uint64)
     if not data.facts or not len(sample):
-        return problems
+        return
     keys = data.facts.keys
     is_whole = trained['clips'] <= len(sample)
     compared = keys if is_whole else keys[keys <= sample.max()]
-    shared = int(np.isin(compared, sample).sum())
-    if shared:
+    if shared := int(np.isin(compared, sample).sum()):
         count = f'{shared:,}' if is_whole else f'about {round(shared / len(compared) * len(keys)):,}'
-        problems.warnings.append(
-            f'{count} of {plural(len(keys), "clip")} of {data.name} (split '
-            f'{", ".join(sorted({str(split) for _, split in data.source}))}) were trained on, in split '
-            f'{", ".join(trained["splits"])}'
+        yield Note(
+            f'{count} of {plural(len(keys), "clip")} of {data.name} (split {", ".join(data.splits)}) '
+            f'were trained on, in split {", ".join(trained["splits"])}'
         )
-    return problems

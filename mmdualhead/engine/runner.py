@@ -15,7 +15,8 @@ from mmengine.runner import Runner
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_check import check_config
+from mmdualhead.engine.config_check import config_faults
+from mmdualhead.engine.findings import tell
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 
@@ -40,7 +41,7 @@ class DataCheckRunner(Runner):
         if training and testing:
             end(training)
         with faults_in_words():
-            check_config(cfg)
+            tell(config_faults(cfg))
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs

@@ -13,8 +13,8 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.packing import pack
 from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from mmdualhead.engine.checkpoint_meta import meta_of
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
-from mmdualhead.engine.config_check import meta_of
 from tests.apis.trained import CONFIGS, small_config
 
 

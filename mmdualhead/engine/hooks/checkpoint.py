@@ -12,8 +12,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
+from mmdualhead.engine.checkpoint_meta import meta_of
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_check import meta_of
 
 OUTDATED = 'outdated_ckpts'
 """Where the message hub, and so a checkpoint, holds the names of the files that go once it is whole."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from mmdualhead.engine.checkpoint_meta import saved_config
 from mmdualhead.engine.checkpoints import (
     RESUMABLE,
     RunError,
@@ -24,23 +26,16 @@ from mmdualhead.engine.checkpoints import (
     non_finite,
     weights_of,
 )
-from mmdualhead.engine.config_check import (
-    check_config,
-    differences,
-    foreign_split,
-    loader_conflicts,
-    misspelt_keys,
-    network_input,
-    saved_config,
-)
+from mmdualhead.engine.config_check import config_faults, config_notes, input_notes, split_notes
 from mmdualhead.engine.data_check import (
     LoaderData,
-    Problems,
     check_against_training,
     check_evaluation,
     check_network,
     describe_training,
 )
+from mmdualhead.engine.findings import Fault, Note, tell
+from mmdualhead.engine.runner import DataCheckRunner
 from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 from mmdualhead.utils.text import and_more
 
@@ -225,27 +220,21 @@ class ConfigCheckHook(Hook):
         self._trained: list[dict[str, Any]] = []
 
     def before_run(self, runner: Runner) -> None:
-        """Look at the config and at the data."""
-        for key, meant in misspelt_keys(runner.cfg).items():
-            _warn(runner, f'the config has {key!r}, which nothing reads. Is {meant!r} meant?')
-        check_config(runner.cfg)  # again, since not every runner is ours
-        for warning in loader_conflicts(runner.cfg)[1]:
-            _warn(runner, f'the data loaders of the config: {warning}')
-        _check_seed(runner)
-        self._check_data(runner)
-
-    def _check_data(self, runner: Runner) -> None:
-        """Compare the data of the loaders that were built since the last time with all else."""
+        """Look at the config, and at the data of the loaders that were built since the last time."""
+        tell(config_notes(runner.cfg), runner.logger.warning)
+        if not isinstance(runner, DataCheckRunner):  # which began with this
+            tell(config_faults(runner.cfg))
+        tell(_seed_faults(runner.cfg))
         loops = {'train': runner._train_loop, 'val': runner._val_loop, 'test': runner._test_loop}
         for phase, loop in loops.items():
             name = f'{phase}_dataloader'
             if name in self._data or not isinstance(loop, BaseLoop):
                 continue
             data = self._data[name] = LoaderData(name, loop.dataloader.dataset)
-            _tell(runner, check_network(runner.cfg, runner.model, data))
+            tell(check_network(runner.cfg, runner.model, data), partial(_warn_of_data, runner))
             train = self._data.get('train_dataloader', data)
             if train is not data:
-                _tell(runner, check_evaluation(train, data))
+                tell(check_evaluation(train, data), partial(_warn_of_data, runner))
 
     def before_save_checkpoint(self, _runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint remember what it was trained on, and what the one it began with was."""
@@ -259,50 +248,38 @@ class ConfigCheckHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the data and the config of the checkpoint's training with the running ones."""
-        self._trained = list((checkpoint.get('meta') or {}).get('trained_on') or ())
+        meta = checkpoint.get('meta') or {}
+        self._trained = list(meta.get('trained_on') or ())
         is_training = isinstance(runner._train_loop, BaseLoop)
-        foreign = [trained for trained in self._trained if trained != self._describe()]
-        for data in self._data.values():
-            for trained in foreign if data.name != 'train_dataloader' else ():
-                faults, warnings = check_against_training(trained, data)
+        described = self._describe()
+        for trained in self._trained:
+            for data in self._data.values():
+                if data.name == 'train_dataloader' or trained == described:
+                    continue
+                found = check_against_training(trained, data)
                 # Somebody who trains on may do so in other units.
-                _tell(runner, Problems([], faults + warnings) if is_training else Problems(faults, warnings))
+                tell(map(Note, found) if is_training else found, partial(_warn_of_data, runner))
         try:
-            config = saved_config(checkpoint.get('meta') or {})
-            trained = network_input(config, 'train_dataloader')
+            config = saved_config(meta)
+            loader = 'train_dataloader' if is_training else 'test_dataloader'
+            tell(input_notes(config, runner.cfg, loader), runner.logger.warning)
         except (SyntaxError, AttributeError, TypeError):
             runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')
             return
-        loader = 'train_dataloader' if is_training else 'test_dataloader'
-        found = differences(trained, network_input(runner.cfg, loader)) if trained else []
-        if found:
-            _warn(
-                runner,
-                f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT than this config gives it: {"; ".join(found)}',
-            )
-        if not (is_training or self._trained) and (leak := foreign_split(config, runner.cfg, loader)):
-            _warn(runner, f'THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was {leak}')
+        if not is_training and not self._trained:
+            tell(split_notes(config, runner.cfg), runner.logger.warning)
 
 
-def _tell(runner: Runner, problems: Problems) -> None:
-    """End with the faults, or warn."""
-    if problems.faults:
-        raise RunError('; '.join(problems.faults))
-    for warning in problems.warnings:
-        _warn(runner, f'CHECK THE DATA: {warning}')
+def _warn_of_data(runner: Runner, text: str) -> None:
+    runner.logger.warning(f'CHECK THE DATA: {text}')
 
 
-def _warn(runner: Runner, text: str) -> None:
-    """Log a text as a whole: of warnings with placeholders, MMEngine drops the second."""
-    runner.logger.warning(text)
-
-
-def _check_seed(runner: Runner) -> None:
+def _seed_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
     """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
     given = sys.argv[sys.argv.index('--seed') + 1 :][:1] if '--seed' in sys.argv else []
-    used = str((runner.cfg.get('randomness') or {}).get('seed'))
+    used = str((config.get('randomness') or {}).get('seed'))
     if given and given[0] != used:
-        raise RunError(
+        yield Fault(
             f"--seed {given[0]} has no effect, since the config's randomness.seed={used} wins; "
             f'give --cfg-options randomness.seed={given[0]} instead'
         )

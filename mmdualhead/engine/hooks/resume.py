@@ -7,11 +7,11 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from mmdualhead.engine.config_check import saved_config
+from mmdualhead.engine.checkpoint_meta import saved_config
+from mmdualhead.engine.checkpoints import unwrapped
 from mmdualhead.engine.loaders import EndlessBatches, NumberedBatches, make_resumable, seed_all
 
 
@@ -50,7 +50,7 @@ class ResumeHook(Hook):
         self._done = 0
         by_process = (self._meta or {}).get('buffers', ())
         if len(by_process) == get_world_size():
-            _unwrapped(runner.model).load_state_dict(by_process[get_rank()], strict=False)
+            unwrapped(runner.model).load_state_dict(by_process[get_rank()], strict=False)
         if self._meta is None or not isinstance(batches, NumberedBatches):
             return
         if self._meta.get('sampler_seed') is not None:
@@ -107,13 +107,9 @@ class ResumeHook(Hook):
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
     """The buffers that checkpoints hold, on the CPU: running statistics, mostly."""
-    model = _unwrapped(model)
+    model = unwrapped(model)
     saved = model.state_dict()
     return {name: saved[name].cpu() for name, _ in model.named_buffers() if name in saved}
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _end_workers(iterator: Any) -> None:
