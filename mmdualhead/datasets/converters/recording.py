@@ -85,7 +85,7 @@ class RawDataset:
 
 
 def as_float32(numbers: np.ndarray) -> np.ndarray:
-    """Numbers as they are stored; what is too large becomes infinite, which :func:`check_clip` refuses."""
+    """Numbers as they are stored; what is too large becomes infinite, which :func:`.convert` refuses."""
     with np.errstate(over='ignore'):
         return np.asarray(numbers).astype(np.float32)
 
@@ -94,27 +94,3 @@ def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
     """The frames of a clip (M, T, V, C) in which anything is not zero, and the count of those that went."""
     kept = keypoint.any(axis=(0, 2, 3))
     return keypoint[:, kept], {LOST_FRAMES: int((~kept).sum())}
-
-
-def check_clip(clip: Clip, num_joints: int) -> None:
-    """What every clip of every data set has to be.
-
-    Raises:
-        MalformedRecording: not (M, T, V, C) with the layout's V, without a class, or values that are not
-            finite.
-        EmptyRecording: no person, no frame, or nothing but zeros.
-    """
-    keypoint = clip.keypoint
-    if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:
-        raise MalformedRecording(f'expected (M, T, {num_joints}, C), found {keypoint.shape}')
-    if not keypoint.any():
-        raise EmptyRecording('nobody in any frame')
-    wrong = np.argwhere(~np.isfinite(keypoint))
-    if len(wrong):
-        person, frame, joint, _ = wrong[0]
-        raise MalformedRecording(
-            f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
-            f'joint {joint}'
-        )
-    if clip.label is None:
-        raise MalformedRecording('nothing tells its class')

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -20,29 +20,16 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
 from mmengine.utils import ProgressBar
 
-from mmdualhead.skeletons import get_skeleton
-from mmdualhead.utils.files import FolderLock, InUseError, check_regular, remove_partial_files
+from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
-from .plausibility import judge_posture
-from .recording import (
-    SHARDS_SUFFIX,
-    Clip,
-    ConversionError,
-    EmptyRecording,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    check_clip,
-)
-from .shards import Shard, plan_shards
+from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
+from .shards import Normalize, Shard, convert_shard, plan_shards
 from .summary import Summary
 from .writers import write_pickle
 
-Normalize = Callable[[np.ndarray], np.ndarray]
 Write = Callable[[Path, Mapping[str, Any]], None]
 
 
@@ -93,8 +80,9 @@ def convert(
         indices = [shard.load_index() for shard in shards]
         clips, faults = ([item for index in indices for item in index[key]] for key in ('clips', 'faults'))
         summary = Summary(out, dataset, clips, faults)
-        if summary.malformed and not skip_malformed:
-            raise ConversionError(_describe_faults(summary.malformed))
+        malformed = [fault for fault in faults if not fault['empty']]
+        if malformed and not skip_malformed:
+            raise ConversionError(_describe_faults(malformed))
         if not clips:
             raise ConversionError(f'no clip is left to write to {out}\n{summary}')
         meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': summary.left_out}
@@ -116,47 +104,6 @@ def _remove_unfinished(out: Path, shards_dir: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, layout: Any) -> int:
-    """Read the raw files of one shard and save it; malformed ones are noted in its index.
-
-    Returns:
-        The number of raw files.
-    """
-    skeleton = get_skeleton(layout)
-    keypoints, clips, faults = [], [], []
-    for recording in shard.recordings:
-        try:
-            clip = _read(read, recording)
-            check_clip(clip, skeleton.num_joints)
-            keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
-        except ValueError as error:
-            empty = isinstance(error, EmptyRecording)
-            faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
-            continue
-        keypoints.append(np.asarray(keypoint, dtype=np.float32))
-        clips.append(
-            dict(
-                frame_dir=recording.name,
-                label=clip.label,
-                subject=recording.subject,
-                shape=keypoint.shape,
-                counts=clip.counts,
-                posture=judge_posture(clip.keypoint, skeleton),
-            )
-        )
-    shard.save(keypoints, dict(clips=clips, faults=faults))
-    return len(shard.recordings)
-
-
-def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
-    """Read a clip; a pipe in a file's place would be waited for without end."""
-    try:
-        check_regular(recording.path)
-    except OSError as error:
-        raise MalformedRecording(str(error.strerror)) from error
-    return read(recording)
-
-
 def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, workers: int | None) -> None:
     """Do the task for each shard, in several processes; ``total`` raw files are in all shards."""
     if not shards:
@@ -168,21 +115,19 @@ def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, work
     bar = ProgressBar(remaining, file=sys.stderr)
     pool = ProcessPoolExecutor(workers, initializer=_follow_parent) if workers else None
     try:
-        if pool is None:
-            for shard in shards:
-                bar.update(task(shard))
-        else:
-            for future in as_completed([pool.submit(task, shard) for shard in shards]):
-                bar.update(future.result())
+        counts: Iterable[int] = map(task, shards)
+        if pool:
+            counts = (done.result() for done in as_completed([pool.submit(task, shard) for shard in shards]))
+        for count in counts:
+            bar.update(count)
     except BrokenProcessPool as error:
         raise ConversionError(
             'a worker process was killed, perhaps for want of memory; the same command, perhaps with fewer '
             '--workers, goes on from there'
         ) from error
     finally:
-        if (
-            pool
-        ):  # after an interrupt, shards that are being read are finished; the rest waits for the next run
+        # After an interrupt, shards that are being read are finished; the rest waits for the next run.
+        if pool:
             pool.shutdown(cancel_futures=True)
         sys.stderr.write('\n')
 

@@ -19,9 +19,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.utils.files import atomic_write
+from mmdualhead.skeletons import get_skeleton
+from mmdualhead.utils.files import atomic_write, check_regular
 
-from .recording import Recording
+from .plausibility import judge_posture
+from .recording import Clip, EmptyRecording, MalformedRecording, Recording
+
+Normalize = Callable[[np.ndarray], np.ndarray]
 
 FORMAT = 3
 
@@ -111,3 +115,62 @@ def _describe(step: Callable[..., Any] | None) -> str:
     if isinstance(step, partial):
         return f'{_describe(step.func)} {step.args} {sorted(step.keywords.items())}'
     return f'{step.__module__}.{step.__qualname__}' if step else 'none'
+
+
+def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, layout: Any) -> int:
+    """Read the raw files of one shard and save it; malformed ones are noted in its index.
+
+    Returns:
+        The number of raw files.
+    """
+    skeleton = get_skeleton(layout)
+    keypoints, clips, faults = [], [], []
+    for recording in shard.recordings:
+        try:
+            clip = _read(read, recording)
+            _check(clip, skeleton.num_joints)
+            keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
+        except ValueError as error:
+            empty = isinstance(error, EmptyRecording)
+            faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
+            continue
+        keypoints.append(np.asarray(keypoint, dtype=np.float32))
+        clips.append(
+            dict(
+                frame_dir=recording.name,
+                label=clip.label,
+                subject=recording.subject,
+                shape=keypoint.shape,
+                counts=clip.counts,
+                posture=judge_posture(clip.keypoint, skeleton),
+            )
+        )
+    shard.save(keypoints, dict(clips=clips, faults=faults))
+    return len(shard.recordings)
+
+
+def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
+    """Read a clip; a pipe in a file's place would be waited for without end."""
+    try:
+        check_regular(recording.path)
+    except OSError as error:
+        raise MalformedRecording(str(error.strerror)) from error
+    return read(recording)
+
+
+def _check(clip: Clip, num_joints: int) -> None:
+    """Refuse what no clip of any data set may be."""
+    keypoint = clip.keypoint
+    if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:
+        raise MalformedRecording(f'expected (M, T, {num_joints}, C), found {keypoint.shape}')
+    if not keypoint.any():
+        raise EmptyRecording('nobody in any frame')
+    wrong = np.argwhere(~np.isfinite(keypoint))
+    if len(wrong):
+        person, frame, joint, _ = wrong[0]
+        raise MalformedRecording(
+            f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
+            f'joint {joint}'
+        )
+    if clip.label is None:
+        raise MalformedRecording('nothing tells its class')

@@ -49,11 +49,6 @@ class Summary:
         reasons = {f['name']: f['reason'] if f['empty'] else f'malformed: {f["reason"]}' for f in self.faults}
         return {**self.dataset.left_out, **reasons}
 
-    @property
-    def malformed(self) -> list[Mapping[str, Any]]:
-        """The faults of raw files that break their format."""
-        return [fault for fault in self.faults if not fault['empty']]
-
     def __str__(self) -> str:
         return '\n  '.join(self._sentences())
 
