@@ -9,7 +9,7 @@ import math
 import numbers
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -56,6 +56,11 @@ class _Track:
     index: int
     """Of the last moment in the grid."""
 
+    @property
+    def first(self) -> int:
+        """Of the first moment in the grid."""
+        return self.index - len(self.grid) + 1
+
 
 @dataclass
 class _Group:
@@ -63,7 +68,7 @@ class _Group:
 
     scores: np.ndarray | None = None
     segment: Segment | None = None
-    hop: int = field(default=-1)
+    hop: int = -1
     seen: float = -math.inf
     """When it was last in sight, a pair: near each other."""
 
@@ -163,10 +168,14 @@ class StreamRecognizer:
         Raises:
             KeyError: one of them is not in sight.
         """
+        first, last = self._span(persons)
         tracks = [self._tracks[person] for person in persons]
-        last = min(track.index for track in tracks)
-        first = max(track.index - len(track.grid) + 1 for track in tracks)
-        return np.stack([_part(track, first, last) for track in tracks])
+        return np.array([list(one.grid)[first - one.first : last - one.first + 1] for one in tracks])
+
+    def _span(self, persons: Key) -> tuple[int, int]:
+        """The first and the last moment that all of them have."""
+        tracks = [self._tracks[person] for person in persons]
+        return max(track.first for track in tracks), min(track.index for track in tracks)
 
     def _checked(self, person: Hashable, value: Any) -> np.ndarray:
         try:
@@ -190,26 +199,20 @@ class StreamRecognizer:
         for person in [p for p, track in self._tracks.items() if time - track.time > self.patience]:
             del self._tracks[person]
         for key in [key for key, group in self._groups.items() if time - group.seen > self.patience]:
-            segment = self._groups.pop(key).segment
-            if segment:
+            if segment := self._groups.pop(key).segment:
                 yield replace(segment, ended=True)
 
     def _extend(self, person: Hashable, joints: np.ndarray, time: float) -> None:
         """Add the moments of the grid up to a frame, on the line from the frame before."""
-        track = self._tracks.get(person)
-        if track is None:
-            index = math.ceil(time * self.frame_rate - 1e-6) - 1
-            track = _Track(time, joints, deque(maxlen=self.frames), index)
-            self._tracks[person] = track
+        before = math.ceil(time * self.frame_rate - 1e-6) - 1
+        new = _Track(time, joints, deque(maxlen=self.frames), before)
+        track = self._tracks.setdefault(person, new)
         last = math.floor(time * self.frame_rate + 1e-6)
+        # Joints that are missing are zero; nothing lies between them and others.
+        both = np.asarray(track.joints.any(1) & joints.any(1))[:, None]
         for index in range(max(track.index + 1, last - self.frames + 1), last + 1):
-            passed = time - track.time
-            share = 1.0 if passed <= 0 else min(max((index / self.frame_rate - track.time) / passed, 0), 1)
-            # Joints that are missing are zero; nothing lies between them and others.
-            both = track.joints.any(1) & joints.any(1)
-            between = np.where(
-                np.asarray(both)[:, None], track.joints + share * (joints - track.joints), joints
-            )
+            share = np.interp(index / self.frame_rate, (track.time, time), (0, 1))
+            between = np.where(both, track.joints + share * (joints - track.joints), joints)
             track.grid.append(between.astype(np.float32))
         track.index = max(track.index, last)
         track.time, track.joints = time, joints
@@ -220,19 +223,17 @@ class StreamRecognizer:
         for key in self._keys():
             group = self._groups.setdefault(key, _Group())
             group.seen = self._time
-            hop = min(self._tracks[person].index for person in key) // self.hop
-            if hop <= group.hop:
-                continue
-            window = self.window(key)
-            if window.shape[1] == self.frames and window.any():
-                group.hop, due[key] = hop, window
+            first, last = self._span(key)
+            if last // self.hop > group.hop and last - first + 1 == self.frames:
+                window = self.window(key)
+                if window.any():
+                    group.hop, due[key] = last // self.hop, window
         if not due:
             return
         # What unit is plausible can't be told from two seconds: joints are taken as they are.
         answers = self.inferencer.iterate(list(due.values()), batch_size=len(due), unit='m')
         for key, answer in zip(due, answers, strict=True):
-            last = min(self._tracks[person].index for person in key)
-            middle = (last - (self.frames - 1) / 2) / self.frame_rate
+            middle = sum(self._span(key)) / 2 / self.frame_rate
             yield from self._label(key, answer, middle)
 
     def _keys(self) -> list[Key]:
@@ -242,14 +243,9 @@ class StreamRecognizer:
             center = self.model.skeleton.center
             for a, b in combinations(there, 2):
                 apart = self._tracks[a].joints[center] - self._tracks[b].joints[center]
-                if np.linalg.norm(apart) < self.pair_distance and self._overlap(a, b):
+                if np.linalg.norm(apart) < self.pair_distance:
                     keys.append((a, b))
         return keys
-
-    def _overlap(self, a: Hashable, b: Hashable) -> bool:
-        one, other = self._tracks[a], self._tracks[b]
-        first = max(track.index - len(track.grid) + 1 for track in (one, other))
-        return min(one.index, other.index) >= first
 
     def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
         """Smooth the scores of a window, and go on with a segment or change it."""
@@ -257,25 +253,18 @@ class StreamRecognizer:
         old = new if group.scores is None else group.scores
         group.scores = (1 - self.smoothing) * old + self.smoothing * new
         label, score = int(group.scores.argmax()), float(group.scores.max())
-        known = score >= self.threshold
-        segment = group.segment
-        if segment and known and segment.label == label:
-            group.segment = replace(segment, end=time, score=max(segment.score, score))
-            yield group.segment
-            return
-        if segment:
+        segment, known = group.segment, score >= self.threshold
+        if segment and not (known and segment.label == label):
             yield replace(segment, ended=True)
-        group.segment = None
-        if known:
+            segment = None
+        if segment:
+            segment = replace(segment, end=time, score=max(segment.score, score))
+        elif known:
             name = answer.classes[label]
-            group.segment = Segment(persons=key, label=label, name=name, begin=time, end=time, score=score)
-            yield group.segment
-
-
-def _part(track: _Track, first: int, last: int) -> np.ndarray:
-    """(T, V, C) the moments first to last."""
-    start = track.index - len(track.grid) + 1
-    return np.stack(list(track.grid))[first - start : last - start + 1]
+            segment = Segment(persons=key, label=label, name=name, begin=time, end=time, score=score)
+        group.segment = segment
+        if segment:
+            yield segment
 
 
 def calibrate(scores: LabeledScores, precision: float = 0.95) -> float:
