@@ -22,7 +22,7 @@ from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import check_regular
 
 from .files import list_files
-from .recording import Clip, ConversionError, MalformedRecording, RawDataset, Recording, as_float32
+from .recording import Clip, ConversionError, RawDataset, Recording, as_float32
 
 COLUMNS = ('clip', 'label', 'split')
 SPLIT = r'([\w.-]+_)?(train|val|test)'
@@ -228,22 +228,19 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
         The clip, (M, T, V, C).
 
     Raises:
-        MalformedRecording: the file is of another kind, or its contents are of another shape.
+        ValueError: the file is of another kind or damaged, or its contents are of another shape.
     """
     suffix = recording.path.suffix
     if suffix not in READERS:
-        raise MalformedRecording(f'files end with {", ".join(READERS)}, this one with {suffix!r}')
-    try:
-        numbers = READERS[suffix](recording.path, num_joints)
-    except ValueError as error:
-        raise MalformedRecording(str(error)) from error
+        raise ValueError(f'files end with {", ".join(READERS)}, this one with {suffix!r}')
+    numbers = READERS[suffix](recording.path, num_joints)
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):
-        raise MalformedRecording(
+        raise ValueError(
             f'expected numbers of shape (T, V, C) or (M, T, V, C), found {numbers.dtype} {numbers.shape}'
         )
     keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
     if keypoint.shape[3] not in CHANNELS:
-        raise MalformedRecording(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
+        raise ValueError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
     return Clip(keypoint, recording.label)
 
 
@@ -252,7 +249,7 @@ def _read_numpy(path: Path, _: int) -> np.ndarray:
     if isinstance(loaded, np.ndarray):
         return loaded
     if 'keypoint' not in loaded:
-        raise MalformedRecording(f"expected the key 'keypoint' in a .npz file, found {sorted(loaded)}")
+        raise ValueError(f"expected the key 'keypoint' in a .npz file, found {sorted(loaded)}")
     return loaded['keypoint']
 
 
@@ -265,7 +262,7 @@ def _read_csv(path: Path, num_joints: int) -> np.ndarray:
     allowed = [channels * num_joints for channels in CHANNELS]
     wrong = next((i for i, width in enumerate(widths) if width not in allowed or width != widths[0]), None)
     if wrong is not None:
-        raise MalformedRecording(
+        raise ValueError(
             f'frame {wrong}: {widths[wrong]} columns, expected {allowed[0]} or {allowed[1]} '
             f'({num_joints} joints of 2 or 3 coordinates), the same in all frames'
         )

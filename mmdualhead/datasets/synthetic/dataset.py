@@ -102,11 +102,10 @@ def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) ->
     return amplitude * np.sin(2.0 * np.pi * (time[:, None, None] * frequency + phase))
 
 
-def stage(action: Action, actors: list[Subject], frames: int, rng: np.random.RandomState) -> np.ndarray:
-    """Let the actors perform, two of them opposite each other, in the middle of the scene.
+def _stage(action: Action, actors: list[Subject], frames: int, rng: np.random.RandomState) -> np.ndarray:
+    """Let the actors perform, two of them opposite each other, in the middle of the scene: (M, T, V, 3).
 
-    Returns:
-        Positions (M, T, V, 3) on a floor at y = 0; a single person faces -z, two stand along the x axis.
+    The floor is at y = 0; a single person faces -z, two stand along the x axis.
     """
     if action.meet is None:
         return perform(action, actors[0], frames, rng)[None] @ _turn(rng.uniform(-15.0, 15.0))
@@ -125,16 +124,10 @@ def _turn(yaw: float, pitch: float = 0.0) -> np.ndarray:
     return (rotations(np.array([pitch, 0.0, 0.0])) @ rotations(np.array([0.0, yaw, 0.0]))).T
 
 
-def film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.ndarray:
-    """What the sensor makes of a scene: another view, misplaced and jittering joints, lost frames.
+def _film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.ndarray:
+    """What the sensor makes of a scene (M, T, V, 3): another view, misplaced and jittering joints, lost frames.
 
-    Args:
-        positions: (M, T, V, 3), the scene around the origin.
-        camera: index into :data:`CAMERA_YAWS`.
-        rng: the source of the camera's place and the sensor's faults.
-
-    Returns:
-        Positions (M, T, V, 3) in camera coordinates; lost frames are zero.
+    The result is in camera coordinates; lost frames are zero.
     """
     yaw, pitch = CAMERA_YAWS[camera] + rng.uniform(-8.0, 8.0), rng.uniform(-6.0, 6.0)
     place = (rng.uniform(-0.4, 0.4), -rng.uniform(0.8, 1.2), rng.uniform(2.5, 3.8))
@@ -176,7 +169,7 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
         rng = np.random.RandomState([seed, 1 + subject, camera, repetition, label])  # each clip's own stream
         actors = [cast[subject], cast[(subject + 2) % subjects]]
         frames = int(rng.randint(30, 61))
-        keypoint = _quantize(film(stage(ACTIONS[label], actors, frames, rng), camera, rng))
+        keypoint = _quantize(_film(_stage(ACTIONS[label], actors, frames, rng), camera, rng))
         name = f'S001C{camera + 1:03}P{subject + 1:03}R{repetition + 1:03}A{label + 1:03}'
         annotations.append(dict(frame_dir=name, label=label, total_frames=frames, keypoint=keypoint))
         split['xsub_train' if subject % 2 == 0 else 'xsub_val'].append(name)
