@@ -125,9 +125,9 @@ def _turn(yaw: float, pitch: float = 0.0) -> np.ndarray:
 
 
 def _film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.ndarray:
-    """What the sensor makes of a scene (M, T, V, 3): another view, misplaced and jittering joints, lost frames.
+    """What the sensor makes of a scene (M, T, V, 3): another view, misplaced and jittering joints.
 
-    The result is in camera coordinates; lost frames are zero.
+    The result is in camera coordinates; frames in which a person is lost are zero.
     """
     yaw, pitch = CAMERA_YAWS[camera] + rng.uniform(-8.0, 8.0), rng.uniform(-6.0, 6.0)
     place = (rng.uniform(-0.4, 0.4), -rng.uniform(0.8, 1.2), rng.uniform(2.5, 3.8))
