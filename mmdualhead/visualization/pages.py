@@ -9,6 +9,7 @@ import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,22 +49,17 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
         raise ValueError('an index page takes answers with the same classes, at least one')
     out_dir = Path(out_dir)
     write_text(out_dir / SCRIPT, _plotly_script())
+    script = f'<script src="{SCRIPT}"></script>'
     width = max(4, len(str(len(answers))))
     files = [f'clip_{i:0{width}}.html' for i in range(len(answers))]
-    for i, (answer, file) in enumerate(zip(answers, files, strict=True)):
-        around = dict(
-            previous=files[i - 1] if i else None,
-            next=files[i + 1] if i + 1 < len(files) else None,
-            index=INDEX,
-        )
-        data = {**clip_data(answer), 'frame_rate': frame_rate, **around}
-        write_text(out_dir / file, _page('clip', answer.name, data, f'<script src="{SCRIPT}"></script>'))
-    data = dict(
-        classes=answers[0].classes,
-        clips=[_row(answer, file) for answer, file in zip(answers, files, strict=True)],
-    )
-    page = _page('index', f'{len(answers)} clips', data, f'<script src="{SCRIPT}"></script>')
-    write_text(out_dir / INDEX, page)
+    around = zip([None, *files[:-1]], files, [*files[1:], None], strict=True)
+    for answer, (previous, file, following) in zip(answers, around, strict=True):
+        links = dict(previous=previous, next=following, index=INDEX)
+        data = {**clip_data(answer), 'frame_rate': frame_rate, **links}
+        write_text(out_dir / file, _page('clip', data, script))
+    rows = [_row(answer, file) for answer, file in zip(answers, files, strict=True)]
+    data = dict(name=f'{len(answers)} clips', classes=answers[0].classes, clips=rows)
+    write_text(out_dir / INDEX, _page('index', data, script))
     return out_dir / INDEX
 
 
@@ -75,7 +71,7 @@ def write_page(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE)
     """
     script = _plotly_script().replace('</script', '<\\/script')
     data = {**clip_data(answer), 'frame_rate': frame_rate}
-    write_text(path, _page('clip', answer.name, data, f'<script>{script}</script>'))
+    write_text(path, _page('clip', data, f'<script>{script}</script>'))
     return Path(path)
 
 
@@ -106,6 +102,7 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     Which axis is up is seen from the direction that the layout calls up, over all frames. Joints in 3D are
     turned, never mirrored: a right hand stays one.
     """
+    keypoint = np.asarray(keypoint)
     keypoint = keypoint[keypoint.any((1, 2, 3))]
     there = keypoint.any(-1)
     if is_flat(keypoint, skeleton):
@@ -115,7 +112,7 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         direction = np.array([0.0, 1.0, 0.0])
         if skeleton.up is not None:
             start, end = skeleton.up
-            both = np.asarray(there)[..., start] & np.asarray(there)[..., end]
+            both = there[..., start] & there[..., end]
             if both.any():
                 direction = (keypoint[both][:, end] - keypoint[both][:, start]).mean(0)
         axis = int(np.abs(direction).argmax())
@@ -123,7 +120,7 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         signs = np.array([1.0, 1.0, -1.0 if direction[axis] < 0 else 1.0])
         signs[0] = np.linalg.det(np.eye(3)[order]) * signs[2]
         shown = keypoint[..., order] * signs
-    return np.where(np.asarray(there)[..., None], shown, np.nan)
+    return np.where(there[..., None], shown, np.nan)
 
 
 def is_flat(keypoint: np.ndarray, skeleton: Skeleton) -> bool:
@@ -152,17 +149,22 @@ def _plain(values: np.ndarray | None) -> Any:
     return rounded.tolist()
 
 
-def _page(kind: str, title: str, data: dict[str, Any], plotly: str) -> str:
+def _page(kind: str, data: dict[str, Any], plotly: str) -> str:
     """A page out of its parts. Whatever is called by others is data: it is never read as HTML."""
-    template, style, program = (
-        (ASSETS / name).read_text(encoding='utf-8') for name in (f'{kind}.html', 'page.css', f'{kind}.js')
+    common, style, script, body, program = (
+        (ASSETS / name).read_text(encoding='utf-8')
+        for name in ('page.html', 'page.css', 'common.js', f'{kind}.html', f'{kind}.js')
     )
-    common = (ASSETS / 'common.js').read_text(encoding='utf-8')
     # Inside a script, only "<" could end it.
     content = json.dumps(data, separators=(',', ':'), allow_nan=False).replace('<', '\\u003c')
-    parts = dict(TITLE=html.escape(title), STYLE=style, PLOTLY=plotly, PROGRAM=common + program, DATA=content)
-    pieces = template.split('@@')
-    return ''.join(parts[piece] if i % 2 else piece for i, piece in enumerate(pieces))
+    return Template(common).substitute(
+        title=html.escape(data['name']),
+        style=style,
+        plotly=plotly,
+        body=body,
+        data=content,
+        program=script + program,
+    )
 
 
 def _plotly_script() -> str:

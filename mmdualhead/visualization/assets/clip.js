@@ -3,7 +3,6 @@ const frames = data.persons.length ? data.persons[0].length : 0;
 const state = { frame: 0, playing: false };
 window.viewer = state;
 
-byId('name').textContent = data.name;
 byId('label').textContent = `${data.label} (${(100 * data.confidence).toFixed(1)} %)`;
 byId('true').textContent = data.true === null ? 'not known' : data.true;
 if (data.true !== null) byId('label').className = data.true === data.label ? 'good' : 'bad';

@@ -1,6 +1,7 @@
 'use strict';
 const data = JSON.parse(document.getElementById('data').textContent);
 const byId = (id) => document.getElementById(id);
+byId('name').textContent = data.name;
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
 const config = { displayModeBar: false, responsive: true };
