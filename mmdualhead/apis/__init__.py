@@ -1,4 +1,20 @@
-"""What a user calls from Python."""
+"""What a user calls from Python.
+
+From a recording to an answer, in the order of the work:
+
+* ``inferencer``: :class:`SkeletonInferencer`, which leads through all of it;
+* ``recordings``: which recordings are in what the user names; ``readers``: one of them, read;
+* ``suitable``: whether a model can answer it, and its layout and units as the model has them;
+* ``trained``: a model from the disk; ``forward``: its pass over a recording;
+* ``answer``: what comes out; ``predict``: as a table and CSV.
+
+On top of it: ``streaming`` labels live streams, ``occlusion`` says what an answer depends on.
+
+Models as files: ``convert`` takes the authors' checkpoints, ``packing`` writes small files and releases,
+``export`` ONNX files (of the network in ``exported``), ``metafile`` the model index.
+
+The paper: ``paper_tables`` and ``reproduce`` its numbers, ``benchmark`` costs.
+"""
 
 from mmdualhead.models.fused import fuse
 

@@ -90,26 +90,29 @@ class Answer:
         """
         return dict(
             name=self.name,
-            source=None if self.source is None else str(self.source),
+            source=self.source and str(self.source),
             label=self.label,
             class_name=self.class_name,
             true_label=self.true_label,
             top=[guess._asdict() for guess in self.top(k)],
-            scores=_plain(self.scores),
-            streams={stream: _plain(scores) for stream, scores in self.streams.items()},
+            scores=_numbers(self.scores),
+            streams=_numbers(self.streams),
             when=_numbers(self.when),
             where=_numbers(self.where),
             joints=list(self.skeleton.joints),
-            frames=None if self.frames is None else self.frames.tolist(),
+            frames=_numbers(self.frames),
         )
 
 
-def _plain(scores: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
-    return {head: values.tolist() for head, values in scores.items()}
-
-
-def _numbers(values: np.ndarray | None) -> list[float | None] | None:
-    return None if values is None else [None if np.isnan(value) else float(value) for value in values]
+def _numbers(value: Any) -> Any:
+    """Arrays, whatever they are in, as lists; NaN becomes None."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        plain = value.astype(object)
+        plain[np.isnan(value)] = None
+        return plain.tolist()
+    return value
 
 
 def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
+from mmdualhead.visualization.pages import write_pages
 
 ON_ERROR = ('raise', 'skip')
 
@@ -172,9 +174,7 @@ class SkeletonInferencer(BaseInferencer):
         """
         try:
             recording = suit(item.read(), self.models[0], **options)
-            return Ready(
-                recording, [run_steps(model.steps, recording.to_annotation()) for model in self.models]
-            )
+            prepared = [run_steps(model.steps, recording.to_annotation()) for model in self.models]
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
@@ -182,14 +182,12 @@ class SkeletonInferencer(BaseInferencer):
             raise RecordingError(named) from error
         except MemoryError as error:
             raise RecordingError(f'{item.name}: it does not fit into memory') from error
+        return Ready(recording, prepared)
 
     def forward(self, inputs: Sequence[Ready], **_: Any) -> list[Answer]:
         """The answers for a batch."""
         looks = [look(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)]
-        return [
-            self._answer(one, per_model)
-            for one, per_model in zip(inputs, zip(*looks, strict=True), strict=True)
-        ]
+        return list(map(self._answer, inputs, zip(*looks, strict=True)))
 
     def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
         recording = ready.recording
@@ -227,16 +225,8 @@ class SkeletonInferencer(BaseInferencer):
         preds: Sequence[Answer],
         vis_out_dir: str | Path | None = None,
     ) -> Path | None:
-        """Write a page per recording and an index page; see :mod:`mmdualhead.visualization`.
-
-        Returns:
-            The index page; None without ``vis_out_dir``.
-        """
-        if vis_out_dir is None or not preds:
-            return None
-        from mmdualhead.visualization.pages import write_pages
-
-        return write_pages(preds, vis_out_dir)
+        """Write a page per recording, and return the index page; None without a directory."""
+        return write_pages(preds, vis_out_dir) if vis_out_dir is not None and preds else None
 
     def postprocess(
         self,
@@ -258,14 +248,9 @@ def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> n
     """The share of each model in the fused scores, after checking that the models fit together."""
     first = models[0]
     for model in models[1:]:
-        for what in ('classes', 'num_person'):
-            if getattr(model, what) != getattr(first, what):
+        for what in ('classes', 'num_person', 'skeleton.joints', 'skeleton.bones'):
+            if attrgetter(what)(model) != attrgetter(what)(first):
                 raise ModelError(f'{first.source} and {model.source} differ in their {what}')
-        if (model.skeleton.joints, model.skeleton.bones) != (first.skeleton.joints, first.skeleton.bones):
-            raise ModelError(
-                f'{first.source} takes the layout {first.skeleton.name!r}, {model.source} '
-                f'{model.skeleton.name!r}'
-            )
     streams = [model.stream for model in models]
     if len(set(streams)) < len(streams):
         raise ModelError(f'the models look at the streams {", ".join(streams)}; each stream may come once')

@@ -106,13 +106,16 @@ def load_trained(
     if not isinstance(number, int):
         raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
     skeleton, stream = _skeleton(path, steps, config['model']), _stream(steps)
-    _check_meta(path, meta, number, skeleton, stream)
+    said = {**meta, **(meta.get('dataset_meta') or {})}
+    _check_said(path, said, number, skeleton, stream)
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    named = said.get('classes') or class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
     return TrainedModel(
         source=path,
         network=network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')),
         config=config,
         steps=steps,
-        classes=name_classes(_known_names(meta, config, number), number),
+        classes=name_classes(named, number),
         skeleton=skeleton,
         stream=stream,
         num_person=next((step.num_person for step in steps if hasattr(step, 'num_person')), None),
@@ -246,31 +249,17 @@ def _skeleton(path: Path, steps: Sequence[Any], model: Mapping[str, Any]) -> Ske
     return get_skeleton(graph['layout'])
 
 
-def _check_meta(path: Path, meta: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str) -> None:
+def _check_said(path: Path, said: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str) -> None:
     """Refuse a checkpoint whose meta and config contradict each other: one of them is another model's."""
-    said = {**(meta.get('dataset_meta') or {}), **meta}
-    layout = said.get('layout')
+    layout, names = said.get('layout'), len(said.get('classes') or ())
     known = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else skeleton
-    names = len(said.get('classes') or ())
+    pairs = (
+        ('number of classes', max(names, number), number),  # some may be without a name
+        ('joints of the layout', known.num_joints, skeleton.num_joints),
+        ('stream', said.get('stream') or stream, stream),
+    )
     contradictions = [
-        f'{what} {there!r}, but the config in use {here!r}'
-        for what, there, here in (
-            ('number of classes', max(names, number), number),  # some may be without a name
-            ('joints of the layout', known.num_joints, skeleton.num_joints),
-            ('stream', said.get('stream') or stream, stream),
-        )
-        if there != here
+        f'{what} {there!r}, but the config in use {here!r}' for what, there, here in pairs if there != here
     ]
     if contradictions:
         raise ModelError(f'{path}: its meta says {"; ".join(contradictions)}')
-
-
-def _known_names(
-    meta: Mapping[str, Any], config: Mapping[str, Any], number: int
-) -> Sequence[str | None] | None:
-    """The names in the checkpoint, or else those of the data set that its config names."""
-    told = (meta.get('dataset_meta') or {}).get('classes') or meta.get('classes')
-    if told:
-        return told
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    return class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
