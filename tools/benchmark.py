@@ -10,15 +10,19 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import DictAction
+from mmengine.utils import import_modules_from_strings
 
 from mmdualhead.apis.benchmark import (
     CLOCKS,
     NETWORKS,
     PAPER_SHAPES,
     PRECISIONS,
+    Comparison,
     Settings,
     Shape,
     candidates_of,
@@ -26,21 +30,21 @@ from mmdualhead.apis.benchmark import (
     peak_memory,
     read_accuracies,
     run_suite,
+    to_dict,
     to_markdown,
     with_empty_persons,
-    write_json,
 )
+from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import write_text
 from mmdualhead.visualization.cost_picture import draw_costs
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN_EQUATIONS = 'tests.models.reference:ReferenceNetwork'
+PARITY = 'tests.models.parity'
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add = parser.add_argument
     add(
         'networks',
@@ -50,8 +54,8 @@ def parse_args() -> argparse.Namespace:
     add(
         '--suite',
         choices=['paper'],
-        help="all that is to be known of a card: the first network's answers against float64, then every "
-        'form at every precision, beside the plain equations; --json takes all of it',
+        help="all that is to be known of a card: the authors' numbers, the first network's answers against "
+        'float64, then every form at every precision, beside the plain equations; --json takes all of it',
     )
     add('--forms', nargs='+', metavar='NAME', help='only these, as the table calls them')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config')
@@ -79,47 +83,52 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path[:0] = [str(Path.cwd()), str(ROOT)]
     networks = args.networks or [*NETWORKS, *([PLAIN_EQUATIONS] if args.suite else [])]
     candidates = candidates_of(networks, ROOT / 'configs', args.cfg_options)
     if args.empty_persons is not None:
         candidates = with_empty_persons(candidates, args.empty_persons)
     if args.forms:
         candidates = [one for one in candidates if one.name in args.forms]
-    log = lambda line: print(line, file=sys.stderr)  # noqa: E731
-    every = [
-        Settings(
-            shape=Shape(*numbers),
-            threads=args.threads,
-            repeats=args.repeats,
-            warmup=args.warmup,
-            device=args.device,
-            precision=args.dtype,
-            clock=args.clock,
-            compile=args.compile,
-        )
-        for numbers in args.shape or (PAPER_SHAPES if args.suite else [(8, 2, 100, 25)])
+    shapes = [
+        Shape(*numbers) for numbers in args.shape or (PAPER_SHAPES if args.suite else [(8, 2, 100, 25)])
     ]
+    settings = Settings(
+        shape=shapes[0],
+        threads=args.threads,
+        repeats=args.repeats,
+        warmup=args.warmup,
+        device=args.device,
+        precision=args.dtype,
+        clock=args.clock,
+        compile=args.compile,
+    )
     if args.suite:
-        for report in run_suite(candidates, every[0], [one.shape for one in every], say=log):
-            write_text(args.json, json.dumps(report, indent=1) + '\n')
+        parity = import_modules_from_strings(PARITY).deviations_by_fixture
+        for report in run_suite(candidates, settings, shapes, parity=parity, say=log):
+            write_json(args.json, report)
         print(f'{args.json}: {report["seconds"]:.0f} s; answers {"right" if report["right"] else "WRONG"}')
         sys.exit(not report['right'])
-    comparisons = []
-    for settings in every:
+    comparisons: list[Comparison] = []
+    for shape in shapes:
         peak = None if args.skip_peak else peak_memory
-        comparisons.append(compare(candidates, settings, peak=peak, say=log))
+        comparisons.append(compare(candidates, replace(settings, shape=shape), peak=peak, say=log))
         print(to_markdown(comparisons[-1]), end='\n\n', flush=True)
         if args.json:
-            write_json(comparisons, args.json)
+            write_json(args.json, [to_dict(one) for one in comparisons])
         if args.markdown:
             write_text(args.markdown, '\n\n'.join(map(to_markdown, comparisons)) + '\n')
     if args.picture:
         draw_costs(comparisons[0], read_accuracies(args.accuracy, comparisons), args.picture)
 
 
+def log(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_text(path, json.dumps(content, indent=1) + '\n')
+
+
 if __name__ == '__main__':
-    try:
-        main()
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        sys.exit(f'error: {error}')
+    run_main(main)

@@ -2,90 +2,39 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from mmengine.runner.checkpoint import load_checkpoint
-from torch import nn
 
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors
 from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import PARITY, authors_shapes, fill, fixture_input
+from tests.models.parity import deviations
+from tests.models.reference import authors_shapes, fill
 
 TOLERANCE = 1e-9
 
 
 @pytest.fixture(scope='module', params=FIXTURES)
 def fixture(request, tmp_path_factory):
-    """Name, numbers, network with the authors' weights (through a file, as a user would), and input."""
+    """Name and network with the authors' weights, through a file, as a user would."""
     name = request.param
-    layout_frames = FIXTURES[name][4]
-    weights = fill(authors_shapes(name))
     file = tmp_path_factory.mktemp(name) / 'converted.pth'
-    torch.save({'state_dict': convert_authors(weights)[1], 'meta': {}}, file)
+    torch.save({'state_dict': convert_authors(fill(authors_shapes(name)))[1], 'meta': {}}, file)
     network = fixture_network(name)
     load_checkpoint(network, str(file), strict=True)
-    x = fixture_input(layout_frames, network.backbone.input_shape[1])
-    return name, np.load(PARITY / f'{name}.npz'), network.double(), x[:, None]
+    return name, network
 
 
-def logits(network: nn.Module, x: torch.Tensor) -> dict[str, torch.Tensor]:
-    if type(network).__name__ == 'RecognizerGCN':
-        return {'cls': network(x, mode='tensor', stage='head')}
-    (coarse, fine), rest = network(x, mode='tensor', stage='head')
-    assert rest == {}
-    return {'coarse': coarse, 'fine': fine}
-
-
-def assert_equal(found: torch.Tensor, expected: np.ndarray) -> None:
-    error = np.abs(found.detach().numpy() - expected).max() / np.abs(expected).max()
-    assert error < TOLERANCE
-
-
-def test_logits_in_eval_mode(fixture):
-    _, numbers, network, x = fixture
-    with torch.no_grad():
-        for head, scores in logits(network.eval(), x).items():
-            assert_equal(scores, numbers[f'eval_{head}'])
-
-
-def test_logits_losses_and_gradients_in_train_mode(fixture):
-    name, numbers, network, x = fixture
-    losses = []
-    for head, scores in logits(network.train(), x).items():
-        assert_equal(scores, numbers[f'train_{head}'])
-        losses.append(F.cross_entropy(scores, torch.from_numpy(numbers['labels'])))
-        assert_equal(losses[-1], numbers[f'train_loss_{head}'])
-    network.zero_grad()
-    sum(losses).backward()
-    published = dict(zip(numbers['grad_norm_keys'], numbers['grad_norm_values'], strict=True))
-    found = authors_gradient_norms(name, network)
-    assert found.keys() == published.keys()
-    # Biases and weights before a batch norm have gradients of zero, up to rounding.
-    floor = 1e-9 * max(published.values())
-    for key, norm in published.items():
-        assert found[key] == pytest.approx(norm, rel=TOLERANCE, abs=floor), key
-
-
-def authors_gradient_norms(name: str, network: nn.Module) -> dict[str, float]:
-    """Norms by the authors' keys: each entry of theirs is followed to its place by converting its number."""
-    shapes = authors_shapes(name)
-    keys = [key for key in shapes if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked'))]
-    numbered = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in shapes.items()}
-    numbered |= {key: torch.full(shapes[key], i + 1.0, dtype=torch.float64) for i, key in enumerate(keys)}
-    squares = torch.zeros(len(keys) + 1, dtype=torch.float64)
-    places = convert_authors(numbered)[1]
-    for ours, parameter in network.named_parameters():
-        squares.index_add_(0, places[ours].long().flatten(), parameter.grad.square().flatten())
-    return {key: squares[i + 1].sqrt().item() for i, key in enumerate(keys)}
+def test_logits_losses_and_gradients(fixture):
+    for key, deviation in deviations(*fixture).items():
+        assert deviation < TOLERANCE, key
 
 
 PARAMETERS = {'dualhead_ntu60': 3_015_253, 'dualhead_kinetics': 3_134_460, 'msg3d_ntu60': 3_194_595}
 
 
 def test_number_of_parameters(fixture):
-    name, _, network, _ = fixture
+    name, network = fixture
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name]
 
 

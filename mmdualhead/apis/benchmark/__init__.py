@@ -2,7 +2,7 @@
 
 from .candidates import NETWORKS, Candidate, candidates_of, with_empty_persons
 from .measure import CLOCKS, PRECISIONS, Comparison, Costs, Settings, Shape, compare, peak_memory
-from .report import read_accuracies, to_dict, to_markdown, write_json
+from .report import read_accuracies, to_dict, to_markdown
 from .suite import PAPER_SHAPES, run_suite
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     'to_dict',
     'to_markdown',
     'with_empty_persons',
-    'write_json',
 ]

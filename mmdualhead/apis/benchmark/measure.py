@@ -1,4 +1,4 @@
-"""Count, then time in turns, then measure peak memory, each network in a process of its own.
+"""Count, then time in turns, then measure peak memory.
 
 N clips, M persons, T frames, V joints, C coordinates.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -149,7 +150,7 @@ def compare(
     Args:
         candidates: the networks.
         settings: how they run.
-        peak: measures the peak memory, such as :func:`peak_memory`; None leaves it out.
+        peak: measures the peak memory, as :func:`peak_memory` does; None leaves it out.
         say: receives the lines that report progress.
 
     Raises:
@@ -163,15 +164,17 @@ def compare(
     trials = {one.name: Trial(one, settings) for one in candidates}
     say(f'{settings.shape}: counting')
     costs = {one.name: _count(one, trials[one.name], settings) for one in candidates}
+    rounds = (settings.repeats, settings.warmup, CLOCKS[settings.clock])
     for phase in (EVAL, TRAIN):
         say(f'{settings.shape}: timing {phase}, {settings.warmup} + {settings.repeats} rounds')
-        calls = {name: partial(trial.call, phase) for name, trial in trials.items() if phase in trial.phases}
-        for name, seconds in take_turns(calls, settings).items():
+        calls = {name: trial.calls[phase] for name, trial in trials.items() if phase in trial.calls}
+        for name, seconds in take_turns(calls, *rounds).items():
             costs[name].seconds[phase] = seconds
-    trials.clear()
-    for one in candidates if peak else ():
-        say(f'{settings.shape}: peak memory of {one.name}')
-        costs[one.name].peaks = peak(one, settings) if peak else {}
+    if peak:
+        del trials, calls  # what they hold of a GPU's memory is no part of the peaks
+        for one in candidates:
+            say(f'{settings.shape}: peak memory of {one.name}')
+            costs[one.name].peaks = peak(one, settings)
     return Comparison(machine, settings, list(costs.values()))
 
 
@@ -181,18 +184,26 @@ class Trial:
     Args:
         candidate: the network and its kind of input.
         settings: how it runs.
+
+    Attributes:
+        calls: what runs each phase of the candidate once.
     """
 
     def __init__(self, candidate: Candidate, settings: Settings) -> None:
         self.settings = settings
-        self.phases = candidate.phases
-        self.network = candidate.make().to(settings.device).train(TRAIN in candidate.phases)
+        self.network = candidate.make().to(settings.device)
         x = make_clips(settings.shape, candidate.channels, candidate.empty_persons)
         self.clips = x.to(settings.device)
         self.labels = torch.zeros(len(x), dtype=torch.long, device=settings.device)
-        self._optimizer: torch.optim.Optimizer | None = None
+        # Training comes second: it needs more memory, so that the peak of the first does not hide its own.
+        calls: dict[str, Callable[[], object]] = {EVAL: self.infer, TRAIN: self.step}
+        self.calls = {phase: call for phase, call in calls.items() if phase in candidate.phases}
         self._run: Callable = self.network
         self._mode = settings.compile or candidate.compile
+
+    @cached_property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.network.parameters(), **SGD)
 
     def compile(self) -> None:
         """Run by torch.compile from now on, if that is asked for."""
@@ -214,37 +225,40 @@ class Trial:
 
     def step(self) -> None:
         """Forward, backward, SGD."""
-        if self._optimizer is None:
-            self._optimizer = torch.optim.SGD(self.network.parameters(), **SGD)
         self._optimizer.zero_grad(set_to_none=True)
         self.loss().backward()
         self._optimizer.step()
-
-    def call(self, phase: str) -> None:
-        """Run a phase once."""
-        if phase == TRAIN:
-            self.step()
-        else:
-            self.infer()
 
 
 def make_clips(shape: Shape, channels: int, empty_persons: float = 0.0) -> Tensor:
     """Random clips (N, M, T, V, C), whose last persons are absent, as many as the given share of all."""
     x = torch.randn(*shape, channels)
-    last_first = x.flip(1).transpose(0, 1).reshape(-1, *x.shape[2:])
-    last_first[: round(empty_persons * len(last_first))] = 0
-    return last_first.view(x.shape[1], x.shape[0], *x.shape[2:]).transpose(0, 1).flip(1).contiguous()
+    order = torch.arange(shape.clips * shape.persons).view(shape.persons, -1).flip(0).T
+    x[order < round(empty_persons * order.numel())] = 0
+    return x
 
 
-def take_turns(calls: Mapping[str, Callable[[], object]], settings: Settings) -> dict[str, list[float]]:
+def take_turns(
+    calls: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warmup: int,
+    clock: Callable[[], float] = wall_clock,
+) -> dict[str, list[float]]:
     """Time calls in rounds, each once per round (A B C A B C ...), so that noise hits all alike.
+
+    PyTorch's ``Timer`` times one call at a time, and runs it twice more before each measurement.
+
+    Args:
+        calls: by name.
+        repeats: timed rounds.
+        warmup: rounds before them.
+        clock: gives seconds.
 
     Returns:
         The seconds of all calls but those that ran out of the GPU's memory.
     """
-    clock = CLOCKS[settings.clock]
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for turn in range(settings.warmup + settings.repeats):
+    for _ in range(warmup + repeats):
         for name in list(seconds):
             start = clock()
             try:
@@ -252,10 +266,9 @@ def take_turns(calls: Mapping[str, Callable[[], object]], settings: Settings) ->
             except torch.cuda.OutOfMemoryError:
                 del seconds[name]
                 torch.cuda.empty_cache()
-                continue
-            if turn >= settings.warmup:
+            else:
                 seconds[name].append(clock() - start)
-    return seconds
+    return {name: samples[warmup:] for name, samples in seconds.items()}
 
 
 def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
@@ -278,25 +291,21 @@ def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
 def peak_memory(candidate: Candidate, settings: Settings) -> dict[str, int]:
     """Bytes that a network needs at most, weights and batch included, libraries not.
 
-    Measured in a process that runs nothing else, on the CPU by the operating system, on a GPU by PyTorch's
-    allocator.
+    On a GPU PyTorch's allocator counts them; on the CPU the system does, in a process that runs nothing else.
 
     Returns:
         The peak of each phase; a phase that did not fit is missing.
     """
+    if settings.on_cuda:
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(settings.device)
+        return _peaks(candidate, settings)
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:
             return pool.submit(_peaks, candidate, settings).result()
         except BrokenProcessPool:  # killed by the system for want of memory
             return {}
-
-
-def allocated_peak(candidate: Candidate, settings: Settings) -> dict[str, int]:
-    """The same in this process, by the GPU's allocator alone: without the seconds that a process takes."""
-    gc.collect()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(settings.device)
-    return _peaks(candidate, settings)
 
 
 def _peaks(candidate: Candidate, settings: Settings) -> dict[str, int]:
@@ -305,16 +314,14 @@ def _peaks(candidate: Candidate, settings: Settings) -> dict[str, int]:
     peaks: dict[str, int] = {}
     trial = Trial(candidate, settings)
     trial.compile()
-    for phase in (EVAL, TRAIN):  # training needs more, so that the peak of the first does not hide its own
-        if phase not in candidate.phases:
-            continue
-        try:
+    with suppress(torch.cuda.OutOfMemoryError):
+        for phase, call in trial.calls.items():
             for _ in range(PEAK_CALLS):
-                trial.call(phase)
-        except torch.cuda.OutOfMemoryError:
-            return peaks
-        peak = torch.cuda.max_memory_allocated(settings.device) if settings.on_cuda else _resident('VmHWM')
-        peaks[phase] = peak - before
+                call()
+            peak = (
+                torch.cuda.max_memory_allocated(settings.device) if settings.on_cuda else _resident('VmHWM')
+            )
+            peaks[phase] = peak - before
     return peaks
 
 
@@ -324,8 +331,7 @@ def _resident(field: str) -> int:
     Linux hands the peak that getrusage reports down from the parent process, so it is only the second choice.
     """
     if STATUS.exists():
-        line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
-        return 1024 * int(line.split()[1])
+        return 1024 * int(re.findall(rf'^{field}:\s*(\d+)', STATUS.read_text(), re.MULTILINE)[0])
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -349,8 +355,5 @@ def describe_machine(settings: Settings) -> dict[str, object]:
 
 def _cpu_name() -> str:
     info = Path('/proc/cpuinfo')
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith('model name'):
-                return line.split(':', 1)[1].strip()
-    return platform.processor() or platform.machine()
+    found = re.search(r'^model name\s*:\s*(.+)', info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()

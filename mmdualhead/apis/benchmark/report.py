@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import markdown_table
 
 from .candidates import EVAL, TRAIN
@@ -49,12 +48,6 @@ def to_dict(comparison: Comparison) -> dict[str, Any]:
     settings = {**asdict(comparison.settings), 'shape': comparison.settings.shape._asdict()}
     costs = [asdict(one) for one in comparison.costs]
     return dict(machine=comparison.machine, settings=settings, costs=costs)
-
-
-def write_json(comparisons: Sequence[Comparison], path: str | Path) -> None:
-    """A list of what :func:`to_dict` gives."""
-    content = [to_dict(one) for one in comparisons]
-    write_text(path, json.dumps(content, indent=1) + '\n')
 
 
 def read_accuracies(path: str | Path, comparisons: Sequence[Comparison]) -> dict[str, float]:

@@ -9,7 +9,6 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from statistics import median
 from typing import Any
 
@@ -20,7 +19,7 @@ from torch.utils.benchmark import Timer
 from mmdualhead.models.ops import standard_operations
 
 from .candidates import EVAL, TRAIN, Candidate
-from .measure import BF16, FLOAT32, TF32, Comparison, Settings, Shape, allocated_peak, compare, make_clips
+from .measure import BF16, FLOAT32, TF32, Comparison, Settings, Shape, compare, make_clips, peak_memory
 from .report import to_dict
 
 PAPER_SHAPES = (Shape(64, 2, 300, 25), Shape(64, 2, 100, 25))
@@ -48,6 +47,7 @@ def run_suite(
     settings: Settings,
     shapes: Sequence[Shape] = PAPER_SHAPES,
     *,
+    parity: Callable[[str], dict[str, float]],
     seconds: float = 570,
     say: Callable[[str], None] = print,
 ) -> Iterator[dict[str, Any]]:
@@ -57,65 +57,66 @@ def run_suite(
         candidates: the networks; the first one is checked and varied, the others stand beside it.
         settings: how they run; shape and precision are set here.
         shapes: the batches.
+        parity: the deviations from the authors' numbers in float64 on a device.
         seconds: what has not begun by then is left out, and named. The most important comes first.
         say: receives the lines that report progress.
 
     Yields:
-        The report so far, as JSON takes it, after each part: ``errors`` of the first network and whether all
-        are in ``tolerances``, ``parts`` as :func:`~mmdualhead.apis.benchmark.to_dict` gives them with what
-        follows from them (``ratios``), and ``left_out``.
+        The report so far, as JSON takes it, after each part: deviations from the authors' numbers
+        (``parity``), ``errors`` of the first network and whether all are in ``tolerances`` (``right``),
+        ``parts`` as :func:`~mmdualhead.apis.benchmark.to_dict` gives them with what follows from them
+        (``ratios``), and ``left_out``.
 
     Raises:
         ValueError: two candidates have one name, or one does not take a batch of the shape.
     """
     start = time.monotonic()
-    own = [one for one in candidates if one.network == candidates[0].network]
-    formulations = list(_formulations(own[0]))
+    plain = candidates[0]
+    formulations = [
+        plain,
+        replace(plain, form='standard operations', make=lambda: StandardOperations(plain.make())),
+        replace(plain, form='channels_last', make=lambda: plain.make().to(memory_format=torch.channels_last)),
+    ]
+    say("the authors' numbers")
+    deviations = parity(settings.device)
+    say('answers and gradients')
     errors = {one.name: _errors(one, settings) for one in formulations}
-    right = all(error <= TOLERANCES[kind] for found in errors.values() for kind, error in found.items())
+    compared = [('float64', deviation) for deviation in deviations.values()]
+    compared += [pair for found in errors.values() for pair in found.items()]
     report: dict[str, Any] = dict(
-        errors=errors, tolerances=TOLERANCES, right=right, seconds=0.0, parts=[], left_out=[]
+        parity=deviations,
+        errors=errors,
+        tolerances=TOLERANCES,
+        right=all(error <= TOLERANCES[kind] for kind, error in compared),  # NaN is not
+        seconds=0.0,
+        parts=[],
+        left_out=[],
     )
     yield report
 
-    variants = formulations[1:]
-    compiled = [replace(own[0], form=name, compile=mode) for name, mode in _compilers(settings)]
+    precisions = _precisions(settings)
     plan = [
-        (shape, precision, [*candidates, *variants])
-        for precision in _precisions(settings)
-        for shape in shapes
+        (shape, precision, [*candidates, *formulations[1:]]) for precision in precisions for shape in shapes
     ]
-    plan += [(shapes[-1], precision, [own[0], *compiled]) for precision in _precisions(settings) if compiled]
-    peak = allocated_peak if settings.on_cuda else None
+    if settings.on_cuda:
+        modes = {'compiled': 'default', 'CUDA graphs': 'reduce-overhead'}
+        compiled = [replace(plain, form=form, compile=mode) for form, mode in modes.items()]
+        plan += [(shapes[-1], precision, [plain, *compiled]) for precision in precisions]
     for shape, precision, entered in plan:
         if time.monotonic() - start > seconds:
             report['left_out'].append(f'{shape}, {precision}: {", ".join(one.name for one in entered)}')
             continue
-        say(f'{precision}')
-        part = compare(entered, replace(settings, shape=shape, precision=precision), peak=peak, say=say)
+        say(precision)
+        part = compare(
+            entered,
+            replace(settings, shape=shape, precision=precision),
+            peak=peak_memory if settings.on_cuda else None,
+            say=say,
+        )
         report['parts'].append(to_dict(part) | dict(ratios=_ratios(part)))
         report['seconds'] = time.monotonic() - start
         yield report
     yield report
-
-
-def _formulations(plain: Candidate) -> Iterator[Candidate]:
-    """The network with kernels of its own, by standard operations, and with weights in channels_last."""
-    yield plain
-    yield replace(plain, form='standard operations', make=partial(_standard, plain.make))
-    yield replace(plain, form='channels_last', make=partial(_channels_last, plain.make))
-
-
-def _standard(make: Callable[[], nn.Module]) -> nn.Module:
-    return StandardOperations(make())
-
-
-def _channels_last(make: Callable[[], nn.Module]) -> nn.Module:
-    return make().to(memory_format=torch.channels_last)
-
-
-def _compilers(settings: Settings) -> list[tuple[str, str]]:
-    return [('compiled', 'default'), ('CUDA graphs', 'reduce-overhead')] if settings.on_cuda else []
 
 
 def _precisions(settings: Settings) -> tuple[str, ...]:
@@ -127,32 +128,30 @@ def _errors(candidate: Candidate, settings: Settings) -> dict[str, float]:
     torch.manual_seed(0)
     network = candidate.make().double()
     x = make_clips(Shape(4, *settings.shape[1:]), candidate.channels, 0.25).double()
-    kinds = {'float64': torch.double} | {
-        precision: torch.float for precision in _precisions(settings) if precision in TOLERANCES
-    }
+    kinds = {'float64': torch.double, FLOAT32: torch.float} | (
+        {TF32: torch.float} if settings.on_cuda else {}
+    )
     expected = _answers(copy.deepcopy(network), x)  # a train pass moves running statistics
     errors = {}
     for kind, dtype in kinds.items():
         replace(settings, precision=TF32 if kind == TF32 else FLOAT32).apply()
         placed = copy.deepcopy(network).to(settings.device, dtype)
         found = _answers(placed, x.to(settings.device, dtype))
-        errors[kind] = max(
-            ((one - other).abs().max() / other.abs().max()).item()
-            for one, other in zip(found, expected, strict=True)
-        )
+        deviations = [
+            (one - other).abs().max() / other.abs().max() for one, other in zip(found, expected, strict=True)
+        ]
+        errors[kind] = torch.stack(deviations).max().item()  # NaN if one of them is
     return errors
 
 
-def _answers(network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _answers(network: nn.Module, x: Tensor) -> list[Tensor]:
     """Logits in eval and in train mode, and all gradients, each in one tensor on the CPU."""
     with torch.no_grad():
         evaluated = torch.cat(network.eval()(x), 1)
-    network = network.train()
-    trained = torch.cat(network(x), 1)
+    trained = torch.cat(network.train()(x), 1)
     grads = torch.autograd.grad(trained.sin().sum(), [p for p in network.parameters() if p.requires_grad])
     flat = torch.cat([grad.flatten() for grad in grads])
-    evaluated, trained, flat = (found.detach().double().cpu() for found in (evaluated, trained, flat))
-    return evaluated, trained, flat
+    return [found.detach().double().cpu() for found in (evaluated, trained, flat)]
 
 
 def _ratios(part: Comparison) -> dict[str, Any]:

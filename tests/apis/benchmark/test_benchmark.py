@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import runpy
 import sys
@@ -9,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -33,7 +35,8 @@ from mmdualhead.apis.benchmark.candidates import Logits
 from mmdualhead.apis.benchmark.measure import Trial, make_clips, take_turns
 from mmdualhead.models.fused import fuse
 from mmdualhead.visualization.cost_picture import draw_costs
-from tests.models.networks import build, small_dualhead_config
+from tests.models import parity
+from tests.models.networks import FIXTURES, build, small_dualhead_config
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = Settings(shape=Shape(4, 2, 12, 5), threads=1, repeats=3, warmup=0)
@@ -172,6 +175,15 @@ def test_peak_memory_is_that_of_the_phase_alone():
     assert 320 * MEGABYTE <= peaks['train'] < 500 * MEGABYTE
 
 
+def test_nothing_else_is_held_while_peaks_are_measured():
+    def peak(*_):
+        gc.collect()
+        return {'eval': sum(isinstance(one, Trial) for one in gc.get_objects())}
+
+    (costs,) = compare(tiny()[:1], SETTINGS, peak=peak, say=quiet).costs
+    assert costs.peaks == {'eval': 0}
+
+
 class TestCandidates:
     def test_the_networks_have_the_sizes_of_their_papers(self):
         plain = [one for one in candidates_of(list(NETWORKS), ROOT / 'configs') if not one.form]
@@ -253,12 +265,10 @@ def test_two_candidates_of_one_name():
 
 
 class TestTurns:
-    settings = replace(SETTINGS, repeats=2, warmup=1)
-
     def test_rounds_are_interleaved_and_warm_up_does_not_count(self):
         order = []
         calls = {name: partial(order.append, name) for name in 'ABC'}
-        seconds = take_turns(calls, self.settings)
+        seconds = take_turns(calls, repeats=2, warmup=1)
         assert ''.join(order) == 'ABCABCABC'
         assert [len(samples) for samples in seconds.values()] == [2, 2, 2]
 
@@ -266,11 +276,11 @@ class TestTurns:
         def too_large():
             raise torch.cuda.OutOfMemoryError
 
-        assert list(take_turns(dict(large=too_large, small=lambda: None), self.settings)) == ['small']
+        assert list(take_turns(dict(large=too_large, small=lambda: None), 2, 1)) == ['small']
 
     def test_other_errors_are_not_hidden(self):
         with pytest.raises(ZeroDivisionError):
-            take_turns(dict(wrong=lambda: 1 / 0), self.settings)
+            take_turns(dict(wrong=lambda: 1 / 0), 2, 1)
 
 
 def test_times_as_the_table_shows_them(result):
@@ -296,7 +306,8 @@ def test_the_program_says_what_is_wrong(monkeypatch):
 
 
 def test_the_suite(monkeypatch, tmp_path, capsys):
-    """On a CPU and small: the code that a card runs."""
+    """On a CPU and small: the code that a card runs; test_parity.py runs the other fixtures."""
+    monkeypatch.setattr(parity, 'FIXTURES', {'dualhead_kinetics': FIXTURES['dualhead_kinetics']})
     file = tmp_path / 'suite.json'
     options = ['--shape', *['2', '2', '12', '5'], '--repeats', '1', '--warmup', '0', '--threads', '1']
     command = ['benchmark.py', f'{__name__}:Small', '--suite', 'paper', '--json', str(file), *options]
@@ -306,6 +317,8 @@ def test_the_suite(monkeypatch, tmp_path, capsys):
     assert end.value.code == 0
     assert 'answers right' in capsys.readouterr().out
     report = json.loads(file.read_text())
+    assert report['parity'].keys() == {'dualhead_kinetics'}
+    assert 0 < report['parity']['dualhead_kinetics'] < 1e-9
     assert [part['settings']['precision'] for part in report['parts']] == ['float32', 'bf16']
     assert set(report['errors']) == {
         f'Small{form}' for form in ('', ', standard operations', ', channels_last')
@@ -316,10 +329,38 @@ def test_the_suite(monkeypatch, tmp_path, capsys):
     assert ratios['hours_of_the_papers_training'] > 0
 
 
-@pytest.mark.parametrize(('error', 'right'), [(1e-10, True), (1e-8, False), (float('nan'), False)])
-def test_a_suite_without_time_tells_whether_answers_are_right_and_what_it_left_out(error, right, monkeypatch):
+@pytest.mark.parametrize(
+    ('parity', 'error', 'right'),
+    [
+        (1e-10, 1e-10, True),
+        (1e-10, 1e-8, False),
+        (1e-8, 1e-10, False),
+        (1e-10, float('nan'), False),
+        (float('nan'), 1e-10, False),
+    ],
+)
+def test_a_suite_without_time_tells_whether_answers_are_right_and_what_it_left_out(
+    parity, error, right, monkeypatch
+):
     monkeypatch.setattr(suite, '_errors', lambda *_: {'float64': error, 'float32': 1e-4})
-    *_, report = run_suite(tiny(), SETTINGS, [SETTINGS.shape], seconds=0, say=quiet)
+    *_, report = run_suite(
+        tiny(), SETTINGS, [SETTINGS.shape], parity=lambda _: {'net': parity}, seconds=0, say=quiet
+    )
     assert report['right'] is right
     assert report['parts'] == []
     assert report['left_out'][0].startswith('(4, 2, 12, 5), float32: tiny, tiny, fused')
+
+
+class Broken(Small):
+    """Its logits in train mode are not numbers."""
+
+    def forward(self, x):
+        return tuple(logits + (float('nan') if self.training else 0) for logits in super().forward(x))
+
+
+def test_answers_that_are_not_numbers_are_not_right():
+    *_, report = run_suite(
+        [Candidate(network='broken', make=Broken)], SETTINGS, [], parity=lambda _: {}, say=quiet
+    )
+    assert all(np.isnan(found['float64']) for found in report['errors'].values())
+    assert report['right'] is False
