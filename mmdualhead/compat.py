@@ -1,4 +1,4 @@
-"""Repairs of the packages below, each applied only where its fault is present.
+"""Repairs of the packages below; each looks for its fault first, and says whether it was there.
 
 :func:`apply` runs when mmdualhead is imported, before MMAction2's models are. It touches nothing on disk.
 """
@@ -14,21 +14,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 logger = logging.getLogger('mmdualhead')
 
 DRN_PACKAGE = 'mmaction.models.localizers.drn'
 STATISTICS = ('min', 'max', 'current', 'mean')
 """The methods of mmengine's HistoryBuffer that its checkpoints refer to."""
-
-
-class Repair(NamedTuple):
-    """A repair, and how to tell that it is needed."""
-
-    fault: str
-    is_needed: Callable[[], bool]
-    repair: Callable[[], None]
 
 
 def apply() -> list[str]:
@@ -38,29 +30,23 @@ def apply() -> list[str]:
         The faults that were found and repaired.
     """
     repaired = []
-    for repair in REPAIRS:
-        if repair.is_needed():
-            repair.repair()
-            repaired.append(repair.fault)
-            logger.debug('repaired: %s', repair.fault)
+    for fault, repair in REPAIRS.items():
+        if repair():
+            repaired.append(fault)
+            logger.debug('repaired: %s', fault)
     return repaired
 
 
-def lacks_drn() -> bool:
-    """Whether MMAction2 was installed without ``localizers/drn``, which its own models import.
+def add_drn() -> bool:
+    """Stand in for ``localizers/drn``, which MMAction2's own models import and its wheel of 1.2.0 lacks.
 
-    The wheel of 1.2.0 is (https://github.com/open-mmlab/mmaction2/issues/2714).
+    See https://github.com/open-mmlab/mmaction2/issues/2714. The stand-in's DRN says that it is missing.
     """
-    if DRN_PACKAGE in sys.modules:
-        return False
     package = find_spec('mmaction')
-    folders = package.submodule_search_locations if package else None
+    folders = (package.submodule_search_locations if package else None) or ()
     relative = Path(*DRN_PACKAGE.split('.')[1:], 'drn.py')
-    return not any((Path(folder) / relative).is_file() for folder in folders or ())
-
-
-def add_drn() -> None:
-    """Put a stand-in for ``localizers/drn`` among the loaded modules; its DRN says that it is missing."""
+    if DRN_PACKAGE in sys.modules or any((Path(folder) / relative).is_file() for folder in folders):
+        return False
 
     class DRN:  # MMAction2's name
         """Stands in for MMAction2's dense regression network, which its wheel lacks."""
@@ -70,16 +56,19 @@ def add_drn() -> None:
                 'this installation of mmaction2 lacks DRN; install mmaction2 from source to use it'
             )
 
-    package, module = ModuleType(DRN_PACKAGE), ModuleType(f'{DRN_PACKAGE}.drn')
-    package.__path__ = []
-    vars(package)['drn'], vars(module)['DRN'] = module, DRN
-    sys.modules.update({package.__name__: package, module.__name__: module})
+    outer, inner = ModuleType(DRN_PACKAGE), ModuleType(f'{DRN_PACKAGE}.drn')
+    outer.__path__ = []
+    vars(outer)['drn'], vars(inner)['DRN'] = inner, DRN
+    sys.modules.update({outer.__name__: outer, inner.__name__: inner})
+    return True
 
 
-def refuses_own_checkpoints() -> bool:
-    """Whether torch.load refuses the message hub that mmengine writes into checkpoints.
+def allow_own_checkpoints() -> bool:
+    """Allow torch.load the classes that mmengine's message hub consists of; ``weights_only`` stays on.
 
-    torch >= 2.6 with mmengine 0.10 does (https://github.com/open-mmlab/mmengine/issues/1655).
+    torch >= 2.6 refuses the message hub that mmengine 0.10 writes into checkpoints
+    (https://github.com/open-mmlab/mmengine/issues/1655). The pickles call ``getattr`` for the methods of
+    HistoryBuffer. What they get is :func:`statistics_method`.
     """
     import numpy as np
     import torch
@@ -90,20 +79,9 @@ def refuses_own_checkpoints() -> bool:
     file.seek(0)
     try:
         torch.load(file)
+        return False
     except UnpicklingError:
-        return True
-    return False
-
-
-def allow_own_checkpoints() -> None:
-    """Allow torch.load the classes that mmengine's message hub consists of; ``weights_only`` stays on.
-
-    The pickles call ``getattr`` for the methods of HistoryBuffer. What they get is :func:`statistics_method`.
-    """
-    import numpy as np
-    import torch
-    from mmengine.logging import HistoryBuffer
-
+        pass
     reconstruct, scalar = np.ndarray.__reduce__(np.zeros(1))[0], np.float64(0).__reduce__()[0]
     numbers = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_)
     torch.serialization.add_safe_globals(
@@ -118,6 +96,7 @@ def allow_own_checkpoints() -> None:
             *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
     )
+    return True
 
 
 def statistics_method(owner: type, name: str) -> Callable[..., Any]:
@@ -133,18 +112,16 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
     raise UnpicklingError(f'the checkpoint asks for {name!r} of {owner!r}, which no training writes; refused')
 
 
-def lacks_cuda() -> bool:
-    """Whether this torch is built without CUDA, which mmengine's distributed training takes for granted."""
-    import torch
+def distribute_without_cuda() -> bool:
+    """Let several processes train on the CPU, by gloo, where torch is built without CUDA.
 
-    is_repaired = torch.cuda.set_device.__module__ == __name__
-    return not is_repaired and not hasattr(torch._C, '_cuda_setDevice')
-
-
-def distribute_without_cuda() -> None:
-    """Let several processes train on the CPU, with the backend gloo: there is no device to choose or name."""
+    mmengine chooses and names a device then, too, of which there is none.
+    """
     import torch
     from mmengine.model import MMDistributedDataParallel
+
+    if torch.cuda.set_device.__module__ == __name__ or hasattr(torch._C, '_cuda_setDevice'):
+        return False
 
     def set_no_device(_device: Any) -> None:
         """There is none."""
@@ -157,21 +134,18 @@ def distribute_without_cuda() -> None:
 
     torch.cuda.set_device = set_no_device
     MMDistributedDataParallel.__init__ = init
+    return True
 
 
-def refuses_half_precision() -> bool:
-    """Whether mmengine refuses ``--amp`` here: it asks for a GPU, although PyTorch needs none."""
+def allow_half_precision() -> bool:
+    """Let ``--amp`` run on the CPU, to try there what is to run on a GPU, for which alone mmengine asks."""
+    import torch
     from mmengine.device import get_device
     from mmengine.optim.optimizer import amp_optimizer_wrapper
-
-    return get_device() == 'cpu' and isinstance(amp_optimizer_wrapper.GradScaler, type)
-
-
-def allow_half_precision() -> None:
-    """Let mmengine's AmpOptimWrapper run on the CPU, to try there what is to run on a GPU."""
-    import torch
-    from mmengine.optim.optimizer import amp_optimizer_wrapper
     from mmengine.runner import amp
+
+    if get_device() != 'cpu' or not isinstance(amp_optimizer_wrapper.GradScaler, type):
+        return False
 
     def autocast(
         _device: Any = None, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
@@ -181,21 +155,17 @@ def allow_half_precision() -> None:
     amp_optimizer_wrapper.is_cuda_available = lambda: True
     amp_optimizer_wrapper.GradScaler = partial(torch.amp.GradScaler, 'cpu')
     amp.autocast = autocast
+    return True
 
 
-def heads_refuse_bfloat16() -> bool:
-    """Whether MMAction2's heads give their scores to NumPy, which doesn't know bfloat16, as they are."""
-    from mmaction.models.heads import BaseHead
-
-    return not hasattr(BaseHead.loss_by_feat, '__wrapped__')
-
-
-def score_in_single_precision() -> None:
-    """Let MMAction2's heads compute loss and accuracy of bfloat16 scores in float32."""
+def score_in_single_precision() -> bool:
+    """Let MMAction2's heads, which use NumPy, compute loss and accuracy of bfloat16 scores in float32."""
     import torch
     from mmaction.models.heads import BaseHead
 
     original = BaseHead.loss_by_feat
+    if hasattr(original, '__wrapped__'):
+        return False
 
     @wraps(original)
     def loss_by_feat(self: Any, cls_scores: Any, *args: Any, **kwargs: Any) -> Any:
@@ -204,12 +174,13 @@ def score_in_single_precision() -> None:
         return original(self, cls_scores, *args, **kwargs)
 
     BaseHead.loss_by_feat = loss_by_feat
+    return True
 
 
-REPAIRS = (
-    Repair('mmaction2 lacks its module localizers/drn', lacks_drn, add_drn),
-    Repair("torch.load refuses mmengine's checkpoints", refuses_own_checkpoints, allow_own_checkpoints),
-    Repair('mmengine needs CUDA for distributed training', lacks_cuda, distribute_without_cuda),
-    Repair('mmengine refuses --amp without a GPU', refuses_half_precision, allow_half_precision),
-    Repair("mmaction2's heads refuse bfloat16", heads_refuse_bfloat16, score_in_single_precision),
-)
+REPAIRS: dict[str, Callable[[], bool]] = {
+    'mmaction2 lacks its module localizers/drn': add_drn,
+    "torch.load refuses mmengine's checkpoints": allow_own_checkpoints,
+    'mmengine needs CUDA for distributed training': distribute_without_cuda,
+    'mmengine refuses --amp without a GPU': allow_half_precision,
+    "mmaction2's heads refuse bfloat16": score_in_single_precision,
+}
