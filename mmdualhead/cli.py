@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import errno
 import runpy
 import shutil
 import sys
@@ -39,13 +38,6 @@ Tools of mmdualhead:
 On several GPUs: torchrun --nproc-per-node 4 -m mmdualhead train CONFIG --launcher pytorch"""
 
 COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'data')
-
-GROUP = 'data'
-"""The folder of tools whose names are two words: ``mmdualhead data ntu`` is tools/data/ntu.py."""
-
-
-DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-"""What the system says when a program can't write any more: no space, size limit, quota."""
 
 
 class UsageError(Exception):
@@ -78,26 +70,31 @@ def run_command(name: str, arguments: list[str]) -> int:
     Raises:
         UsageError: there is no such command, or not with these arguments.
     """
-    tools = find_tools()
+    tools, data_tools = find_tools(), find_tools('data')
     match name:
         case 'help' | '__help' | '_h':
-            listed = {**tools, **{f'{GROUP} {tool}': path for tool, path in find_tools(GROUP).items()}}
+            listed = {**tools, **{f'data {tool}': path for tool, path in data_tools.items()}}
             lines = (f'  {tool:<26} {summary(path)}' for tool, path in listed.items())
             print(USAGE.format(tools='\n'.join(lines)))
         case '__version':
             print(__version__)
         case 'train' | 'test':
-            run_trainer(name, arguments)
+            run_program(
+                mmaction_tools() / f'{name}.py', with_config(arguments, must_exist=True), checked=True
+            )
         case 'run':
-            run_mmaction(arguments)
+            run_program(find_mmaction_tool(arguments), with_config(arguments[1:]))
         case 'doctor':
             from mmdualhead.doctor import main as examine
 
             return examine()
         case 'configs':
             show_configs(arguments)
-        case 'data':
-            run_data_tool(arguments)
+        case 'data':  # these register what they need themselves
+            if not arguments or arguments[0] not in data_tools:
+                close = suggest(arguments[0], data_tools) if arguments else ''
+                raise UsageError(f'usage: mmdualhead data TOOL ...{close}; tools: {", ".join(data_tools)}')
+            run_alone(data_tools[arguments[0]], arguments[1:])
         case _ if name in tools:
             run_program(tools[name], with_config(arguments))
         case _:
@@ -111,71 +108,47 @@ def show_configs(arguments: list[str]) -> None:
     Raises:
         UsageError: no config matches, or the copy would overwrite something or can't be written.
     """
-    if arguments[:1] == ['--copy'] and len(arguments) == 2:
-        folder = Path(arguments[1])
-        if folder.exists():
-            raise UsageError(f'{folder} is there already; name a folder that is not')
-        try:
-            shutil.copytree(shipped('configs'), folder, ignore=shutil.ignore_patterns('__pycache__'))
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise UsageError(f'{folder} could not be written: {error}') from None
-        print(folder)
-    elif len(arguments) <= 1 and not ''.join(arguments).startswith('-'):
-        names = [name for name in find_configs() if ''.join(arguments) in name]
+    parser = argparse.ArgumentParser(
+        'mmdualhead configs', description='List the shipped configs, or copy them.'
+    )
+    parser.add_argument('pattern', nargs='?', default='', help='part of the names to list')
+    parser.add_argument('--copy', type=Path, metavar='FOLDER', help='where all are copied to instead')
+    options = parser.parse_args(arguments)
+    if options.copy is None:
+        names = [name for name in find_configs() if options.pattern in name]
         if not names:
-            raise UsageError(f'no shipped config contains {arguments[0]!r}')
+            raise UsageError(f'no shipped config contains {options.pattern!r}')
         print(*names, sep='\n')
-    else:
-        raise UsageError('usage: mmdualhead configs [PATTERN | --copy FOLDER]')
+        return
+    if options.copy.exists():
+        raise UsageError(f'{options.copy} is there already; name a folder that is not')
+    try:
+        shutil.copytree(shipped('configs'), options.copy, ignore=shutil.ignore_patterns('__pycache__'))
+    except OSError as error:
+        shutil.rmtree(options.copy, ignore_errors=True)
+        raise UsageError(f'{options.copy} could not be written: {error}') from None
+    print(options.copy)
 
 
-def run_trainer(name: str, arguments: list[str]) -> None:
-    """Run MMAction2's tools/train.py or tools/test.py.
+def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
+    """The arguments, with the first one, if it is the name of a shipped config, replaced by its path.
 
-    Raises:
-        UsageError: the config does not exist.
-    """
-    if arguments and not arguments[0].startswith('-') and not Path(arguments[0]).is_file():
-        config = find_config(arguments[0])
-        if config is None:
-            raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
-        arguments = [str(config), *arguments[1:]]
-    run_program(mmaction_tools() / f'{name}.py', arguments, checked=True)
-
-
-def run_mmaction(arguments: list[str]) -> None:
-    """Run any tool of MMAction2, with all of mmdualhead registered.
+    Args:
+        arguments: of a program.
+        must_exist: it is a config in any case, and no folder hides one.
 
     Raises:
-        UsageError: MMAction2 has no such tool, or several.
+        UsageError: it has to be a config and is not.
     """
-    folder = mmaction_tools()
-    tools = {path: path.relative_to(folder).with_suffix('') for path in sorted(folder.rglob('*.py'))}
-    names = {path.name for path in tools.values()} - {'__init__'}
     if not arguments or arguments[0].startswith('-'):
-        raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {", ".join(sorted(names))}')
-    wanted = Path(arguments[0]).with_suffix('').parts
-    found = [path for path, name in tools.items() if name.parts[-len(wanted) :] == wanted]
-    if len(found) > 1:
-        paths = ', '.join(tools[path].as_posix() for path in found)
-        raise UsageError(f'MMAction2 has several tools {arguments[0]!r}: {paths}')
-    if not found:
-        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{suggest(arguments[0], names)}')
-    run_program(found[0], with_config(arguments[1:]))
-
-
-def run_data_tool(arguments: list[str]) -> None:
-    """Run a tool of tools/data; these register what they need themselves.
-
-    Raises:
-        UsageError: the tool does not exist.
-    """
-    tools = find_tools(GROUP)
-    if not arguments or arguments[0] not in tools:
-        close = suggest(arguments[0], tools) if arguments else ''
-        raise UsageError(f'usage: mmdualhead {GROUP} TOOL ...{close}; tools: {", ".join(tools)}')
-    run_alone(tools[arguments[0]], arguments[1:])
+        return arguments
+    path = Path(arguments[0])
+    if path.is_file() or (path.exists() and not must_exist):
+        return arguments
+    config = find_config(arguments[0])
+    if config is None and must_exist:
+        raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
+    return [str(config or arguments[0]), *arguments[1:]]
 
 
 def run_program(program: Path, arguments: list[str], checked: bool = False) -> None:
@@ -197,15 +170,10 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     mmdualhead.register()
     from mmdualhead.engine.runner import faults_in_words
 
-    try:
-        with faults_in_words():
-            if checked:
-                check_config_of(arguments)
-            run_alone(program, arguments)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        sys.exit(f'error: {error}')
+    with faults_in_words():
+        if checked:
+            check_config_of(arguments)
+        run_alone(program, arguments)
 
 
 def run_alone(program: Path, arguments: Sequence[str]) -> None:
@@ -233,16 +201,8 @@ def check_config_of(arguments: list[str]) -> None:
             tell(config_faults(config._cfg_dict))
 
 
-def with_config(arguments: list[str]) -> list[str]:
-    """The arguments, with the first one, if it is the name of a shipped config, replaced by its path."""
-    if not arguments or Path(arguments[0]).exists():
-        return arguments
-    config = find_config(arguments[0])
-    return arguments if config is None else [str(config), *arguments[1:]]
-
-
 def find_tools(group: str = '') -> dict[str, Path]:
-    """The programs of tools/, or of a folder in it, by name."""
+    """The programs of tools/, or of a folder in it, by name: ``mmdualhead data ntu`` is tools/data/ntu.py."""
     return {path.stem: path for path in sorted((shipped('tools') / group).glob('*.py'))}
 
 
@@ -258,6 +218,27 @@ def mmaction_tools() -> Path:
     folder = Path(package.submodule_search_locations[0])
     inside = folder / '.mim' / 'tools'
     return inside if inside.is_dir() else folder.parent / 'tools'
+
+
+def find_mmaction_tool(arguments: list[str]) -> Path:
+    """The tool of MMAction2 that the first argument names, by its name or the end of its path.
+
+    Raises:
+        UsageError: MMAction2 has no such tool, or several.
+    """
+    folder = mmaction_tools()
+    tools = {path: path.relative_to(folder).with_suffix('') for path in sorted(folder.rglob('*.py'))}
+    names = {path.name for path in tools.values()} - {'__init__'}
+    if not arguments or arguments[0].startswith('-'):
+        raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {", ".join(sorted(names))}')
+    wanted = Path(arguments[0]).with_suffix('').parts
+    found = [path for path, name in tools.items() if name.parts[-len(wanted) :] == wanted]
+    if len(found) > 1:
+        paths = ', '.join(tools[path].as_posix() for path in found)
+        raise UsageError(f'MMAction2 has several tools {arguments[0]!r}: {paths}')
+    if not found:
+        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{suggest(arguments[0], names)}')
+    return found[0]
 
 
 def summary(program: Path) -> str:

@@ -6,12 +6,13 @@ is 0 if training works and 1 if it can't.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import metadata, util
 from typing import NamedTuple
 
@@ -114,31 +115,39 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
     """
     for name, supported in SUPPORTED.items():
         version = version_of(name)
-        fault = problem(name, version)
+        if problem(name, version) is None:
+            yield Inspected(name, str(version), str(supported))
+            continue
         remedy = pip('install', f'{name}{supported}')
         if name == 'mmcv':
             remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
-        verdict = ('BROKEN', remedy) if fault else ()
-        yield Inspected(name, version or 'not installed', str(supported), *verdict)
+        yield Inspected(name, version or 'not installed', str(supported), 'BROKEN', remedy)
 
 
-def look_at_mmcv(has: Callable[[str], bool] | None = None) -> Iterator[Inspected]:
-    """A finding if mmcv is there twice, one overwriting the other."""
-    if all(map(has or _is_distributed, MMCV_DISTRIBUTIONS)):
+def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected]:
+    """A finding if mmcv is there twice, one overwriting the other.
+
+    Args:
+        providers: the packages that have the module; by default the installed ones.
+    """
+    if providers is None:
+        providers = metadata.packages_distributions().get('mmcv', ())
+    if set(MMCV_DISTRIBUTIONS) <= set(providers):
         yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
 
 
-def look_at_mim(
-    has_module: Callable[[str], bool] = lambda name: util.find_spec(name) is not None,
-) -> Inspected:
-    """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does."""
-    install = pip('install', 'openmim==0.3.9', 'setuptools<81')
+def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspected:
+    """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does.
+
+    Args:
+        has_module: tells whether a module is there.
+    """
     if not has_module('mim'):
+        install = pip('install', 'openmim==0.3.9', 'setuptools<81')
         return Inspected('mim', 'not installed', 'for "mim train"', 'note', install)
     if not has_module('pkg_resources'):
-        return Inspected(
-            'mim', 'lacks pkg_resources', 'setuptools<81', 'BROKEN', pip('install', 'setuptools<81')
-        )
+        install = pip('install', 'setuptools<81')
+        return Inspected('mim', 'lacks pkg_resources', 'setuptools<81', 'BROKEN', install)
     return Inspected('mim', 'works', 'for "mim train"')
 
 
@@ -181,17 +190,11 @@ def _remedy(error: str, module: str) -> str:
 
 def _requirements() -> set[str]:
     """The names of the packages that those of OpenMMLab require."""
-    packages = filter(_is_distributed, ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS))
-    lines = [line for package in packages for line in metadata.requires(package) or ()]
+    lines: list[str] = []
+    for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            lines += metadata.requires(package) or ()
     return {name.group().lower() for line in lines if (name := re.match(r'[\w.-]+', line))}
-
-
-def _is_distributed(name: str) -> bool:
-    try:
-        metadata.distribution(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def examine() -> list[Inspected]:
@@ -210,19 +213,17 @@ def examine() -> list[Inspected]:
 
 def report(findings: Sequence[Inspected]) -> str:
     """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
-    rows: list[tuple[str, ...]] = [('what', 'found', 'supported', 'status')]
-    rows += [tuple(textwrap.shorten(cell, WIDTH) for cell in finding[:4]) for finding in findings]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
-    lines.insert(1, '  '.join('-' * width for width in widths))
+    rows = [('what', 'found', 'supported', 'status'), *(finding[:4] for finding in findings)]
+    rows = [tuple(textwrap.shorten(cell, WIDTH) for cell in row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, tuple('-' * width for width in widths))
+    lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     broken = [finding for finding in findings if finding.status == 'BROKEN']
     optional = [finding for finding in findings if finding.status == 'note']
     lines += [f'\n{f.subject}: {f.found}' for f in broken if len(f.found) > WIDTH]
     for heading, some in (('To fix it:', broken), ('If you want it:', optional)):
-        if any(finding.remedy for finding in some):
-            lines += ['', heading, *dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy)]
+        if remedies := dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy):
+            lines += ['', heading, *remedies]
     verdict = 'Training cannot work here.' if broken else 'Everything that training needs is here and works.'
     return '\n'.join([*lines, '', verdict])
 

@@ -82,8 +82,8 @@ class TestFindings:
         assert broken[0].remedy.startswith(sys.executable)
 
     def test_mmcv_twice(self):
-        assert list(doctor.look_at_mmcv(lambda name: name == 'mmcv')) == []
-        (finding,) = doctor.look_at_mmcv(lambda _: True)
+        assert list(doctor.look_at_mmcv(['mmcv'])) == []
+        (finding,) = doctor.look_at_mmcv(['mmcv-lite', 'mmcv'])
         assert finding.status == 'BROKEN'
         assert 'uninstall -y mmcv mmcv-lite' in finding.remedy
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import inspect
-import textwrap
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -63,13 +62,9 @@ BUILT_AS_THEY_ARE = (
 
 def closest(name: str, known: Iterable[str], likeness: float = LIKENESS) -> str | None:
     """The known name that was probably meant, upper and lower case and hyphens aside."""
-    plain = {_plain(one): one for one in known}
-    found = difflib.get_close_matches(_plain(name), plain, n=1, cutoff=likeness)
+    plain = {one.lower().replace('-', '_'): one for one in known}
+    found = difflib.get_close_matches(name.lower().replace('-', '_'), plain, n=1, cutoff=likeness)
     return plain[found[0]] if found else None
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace('-', '_')
 
 
 def unknown_arguments(config: Mapping[str, Any]) -> list[str]:
@@ -84,29 +79,25 @@ def unknown_arguments(config: Mapping[str, Any]) -> list[str]:
     Returns:
         One line each: where, the argument, and the name that was probably meant.
     """
-    return [
-        fault
-        for key, registry in TOP.items()
-        if isinstance(config.get(key), Mapping | list | tuple)
-        for fault in [
-            *_of_untyped(config[key], key),
-            *_of_parts(config[key], registry, key),
-        ]
-    ]
+    faults = _unknown_hooks(config.get('default_hooks') or {})
+    for key, registry in TOP.items():
+        part = config.get(key)
+        if key.endswith('_dataloader') and isinstance(part, Mapping):
+            known = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', 'batch_sampler'}
+            faults += _not_taken(part, known, key, 'a data loader')
+        faults += _of_parts(part, registry, key)
+    return faults
 
 
-def _of_untyped(part: Any, path: str) -> Iterator[str]:
-    """Unknown names in what MMEngine builds without being told a type."""
-    if not isinstance(part, Mapping):
-        return
-    if path.endswith('_dataloader'):
-        known = {*inspect.signature(DataLoader).parameters, 'num_batch_per_epoch', 'batch_sampler'}
-        yield from _not_taken(part, known, path, 'a data loader')
-    elif path == 'default_hooks':
-        known = {*HOOK_NAMES, *(name for name, hook in part.items() if hook is None or 'type' in hook)}
-        for name in sorted(part.keys() - known):
-            meant = closest(name, HOOK_NAMES, likeness=0.6)
-            yield f'{path}.{name}: there is no such hook' + (f'. Is {path}.{meant} meant?' if meant else '')
+def _unknown_hooks(hooks: Mapping[str, Any]) -> list[str]:
+    """Names of default hooks that have no type, nor are known to have one."""
+    known = {*HOOK_NAMES, *(name for name, hook in hooks.items() if hook is None or 'type' in hook)}
+    faults = []
+    for name in sorted(hooks.keys() - known):
+        meant = closest(name, HOOK_NAMES, likeness=0.6)
+        advice = f'. Is default_hooks.{meant} meant?' if meant else ''
+        faults.append(f'default_hooks.{name}: there is no such hook{advice}')
+    return faults
 
 
 def _of_parts(part: Any, registry: Registry, path: str) -> Iterator[str]:
@@ -138,10 +129,9 @@ def _of_part(part: Mapping[str, Any], registry: Registry, path: str) -> Iterator
     if kind is None:
         return
     known, is_open = known_arguments(kind)
-    if is_model and is_open:  # MMAction2's networks give such arguments to their blocks
-        return
-    taken = known | {'type', '_scope_'} | TAKEN_BEFORE.get(registry, set())
-    yield from _not_taken(part, taken, path, kind.__name__, is_built_as_it_is and not is_open)
+    if not (is_model and is_open):  # MMAction2's networks give such arguments to their blocks
+        taken = known | {'type', '_scope_'} | TAKEN_BEFORE.get(registry, set())
+        yield from _not_taken(part, taken, path, kind.__name__, is_built_as_it_is and not is_open)
 
 
 def _not_taken(
@@ -169,60 +159,25 @@ def known_arguments(kind: Callable[..., Any]) -> tuple[frozenset[str], bool]:
 
     ``**kwargs`` of a constructor that go to ``super().__init__`` stand for the arguments of the next class.
     """
-    if not isinstance(kind, type):
-        names, rest = _signature(kind)
-        return frozenset(names), bool(rest)
+    owners = kind.__mro__[:-1] if isinstance(kind, type) else ()
     known: set[str] = set()
-    for owner in kind.__mro__[:-1]:
-        init = vars(owner).get('__init__')
-        if init is None:
-            continue
-        names, rest = _signature(init)
-        known |= names - {'self'}
-        if not rest:
-            return frozenset(known), False
-        used = _used_by_name(init, rest)
-        if used is None:
+    for function in [vars(owner)['__init__'] for owner in owners if '__init__' in vars(owner)] or [kind]:
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except ValueError:  # not written in Python
             return frozenset(known), True
-        known |= used
-    return frozenset(known), False
+        known |= {one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+        rest = [one.name for one in parameters if one.kind is one.VAR_KEYWORD]
+        if not rest or not _goes_to_parent(function, rest[0]):
+            return frozenset(known - {'self'}), bool(rest)
+    return frozenset(known - {'self'}), False
 
 
-def _signature(function: Callable[..., Any]) -> tuple[set[str], str]:
-    """The named arguments of a function, and the name of its ``**kwargs``, empty without such."""
+def _goes_to_parent(init: Callable[..., Any], rest: str) -> bool:
+    """Whether a constructor does nothing with its ``**kwargs`` but to give them to ``super().__init__``."""
     try:
-        parameters = inspect.signature(function).parameters.values()
-    except ValueError:  # not written in Python
-        return set(), 'kwargs'
-    rest = [one.name for one in parameters if one.kind is inspect.Parameter.VAR_KEYWORD]
-    named = {one.name for one in parameters if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
-    return named, ''.join(rest)
-
-
-def _used_by_name(init: Callable[..., Any], rest: str) -> set[str] | None:
-    """The keys that a constructor itself uses of its ``**kwargs``; None if it does more with them.
-
-    That is, anything but to give them to ``super().__init__``.
-    """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(init))))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    keys: set[str] = set()
-    understood: set[ast.AST] = set()
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name('super')), attr='__init__')):
-                understood |= set(ast.walk(node))
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name() as owner, attr='get' | 'pop' | 'setdefault'),
-                args=[ast.Constant(str() as key), *_],
-            ) if _is_name(owner, rest):
-                keys.add(key)
-                understood.add(owner)
-    others = [node for node in ast.walk(tree) if _is_name(node, rest) and node not in understood]
-    return None if others else keys
-
-
-def _is_name(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
+        source = inspect.getsource(inspect.unwrap(init))
+    except (OSError, TypeError):
+        return False
+    uses = len(re.findall(rf'\b{rest}\b', source))
+    return uses == 2 and re.search(rf'super\(\)\.__init__\(.*\*\*{rest}\b', source, re.DOTALL) is not None

@@ -7,8 +7,8 @@ number of workers.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
+from itertools import count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -105,43 +105,24 @@ def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     )
 
 
-class EndlessBatches:
+def endless_batches(loader: DataLoader, done: int) -> Iterator[Any]:
     """The batches of an iteration-based training, from a later one on.
 
     Args:
         loader: of :func:`make_resumable`.
-        done: how many batches were trained on before. As many times, ``next`` gives None at no cost:
-            mmengine's loop skips batches by asking for them.
+        done: how many batches were trained on before. As many times, None is given at no cost: mmengine's
+            loop skips batches by asking for them.
     """
-
-    def __init__(self, loader: DataLoader, done: int) -> None:
-        self.loader = loader
-        self.iteration = done
-        self._nothing = done
-        batches: NumberedBatches = loader.batch_sampler
-        is_endless = isinstance(batches.sampler, InfiniteSampler)
-        self._epoch, self._skip = (0, done) if is_endless else divmod(done, batches.total)
-        self._iterator: Iterator[Any] | None = None
-
-    def _start(self) -> Iterator[Any]:
-        """The next pass; begun only when asked for, since mmengine's DistSamplerSeedHook sets an epoch."""
-        batches: NumberedBatches = self.loader.batch_sampler
+    yield from repeat(None, done)
+    batches: NumberedBatches = loader.batch_sampler
+    is_endless = isinstance(batches.sampler, InfiniteSampler)
+    first, skip = (0, done) if is_endless else divmod(done, batches.total)
+    for epoch in count(first):
+        # Now, and not before, since mmengine's DistSamplerSeedHook sets an epoch as well.
         if hasattr(batches.sampler, 'set_epoch'):
-            batches.sampler.set_epoch(self._epoch)
-        batches.begin(self.iteration, self._skip)
-        self._epoch, self._skip = self._epoch + 1, 0
-        return iter(self.loader)
-
-    def __iter__(self) -> EndlessBatches:
-        return self
-
-    def __next__(self) -> Sequence[Any] | None:
-        if self._nothing:
-            self._nothing -= 1
-            return None
-        batch = None if self._iterator is None else next(self._iterator, None)
-        if batch is None:
-            self._iterator = self._start()
-            batch = next(self._iterator)
-        self.iteration += 1
-        return batch
+            batches.sampler.set_epoch(epoch)
+        batches.begin(done, skip)
+        for batch in loader:
+            yield batch
+            done += 1
+        skip = 0

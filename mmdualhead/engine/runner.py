@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults
 from mmdualhead.engine.findings import tell
 from mmdualhead.utils.pickles import UnreadablePickleError
+
+DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+"""What the system says when a program can't write any more: no space, size limit, quota."""
 
 
 @RUNNERS.register_module()
@@ -36,11 +40,10 @@ class DataCheckRunner(Runner):
             SystemExit: files are missing, both of those that a training reads and those that a test reads; or
                 the config can't be meant.
         """
-        training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
-        testing = missing_files(cfg, 'test')
-        if training and testing:
-            end(training)
         with faults_in_words():
+            training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
+            if training and missing_files(cfg, 'test'):
+                raise RunError(training)
             tell(config_faults(cfg))
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
@@ -53,9 +56,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the training are missing or faulty.
         """
-        if missing := missing_files(self.cfg, 'train'):
-            end(missing)
-        with faults_in_words():
+        with faults_in_words(missing_files(self.cfg, 'train')):
             return super().train()
 
     def test(self) -> Any:
@@ -64,9 +65,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the test are missing or faulty.
         """
-        if missing := missing_files(self.cfg, 'test'):
-            end(missing)
-        with faults_in_words():
+        with faults_in_words(missing_files(self.cfg, 'test')):
             return super().test()
 
 
@@ -99,21 +98,24 @@ def datasets_of(config: Any) -> Iterator[Mapping[str, Any]]:
 
 
 @contextmanager
-def faults_in_words() -> Iterator[None]:
-    """Turn faults of the annotations and of the run into the end of the program."""
+def faults_in_words(missing: str = '') -> Iterator[None]:
+    """Turn faults of the annotations and the run, and a full disk, into an end with status 1.
+
+    Args:
+        missing: what is known to be missing; ends the program at once unless it is empty.
+    """
     try:
+        if missing:
+            raise RunError(missing)
         yield
     except (AnnotationError, UnreadablePickleError, RunError) as error:
-        end(str(first_cause(error)))
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """What was raised at first; MMEngine's registries raise it again, with their own words before it."""
-    while isinstance(error.__context__, type(error)):
-        error = error.__context__
-    return error
-
-
-def end(reason: str) -> None:
-    """End the program, with status 1."""
-    sys.exit(f'error: {reason}')
+        cause: BaseException = error
+        while isinstance(
+            cause.__context__, type(cause)
+        ):  # MMEngine's registries raise it again, in their words
+            cause = cause.__context__
+        sys.exit(f'error: {cause}')
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        sys.exit(f'error: {error}')

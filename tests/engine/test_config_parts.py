@@ -84,8 +84,7 @@ class Base:
 
 class Passes(Base):
     def __init__(self, c, **kwargs):
-        kwargs.setdefault('d', 2)
-        super().__init__(kwargs.pop('a'), **{**kwargs, 'b': c})
+        super().__init__(**{**kwargs, 'b': c})
 
 
 class Keeps(Base):
@@ -96,7 +95,7 @@ class Keeps(Base):
 
 def test_arguments_of_the_parent():
     assert known_arguments(Base) == ({'a', 'b'}, False)
-    assert known_arguments(Passes) == ({'a', 'b', 'c', 'd'}, False)
+    assert known_arguments(Passes) == ({'a', 'b', 'c'}, False)
     assert known_arguments(Keeps) == ({'c'}, True)
     assert known_arguments(MODELS.get('STGCN'))[1]  # its blocks take them
     assert known_arguments(TRANSFORMS.get('SkeletonStream')) == ({'layout', 'stream'}, False)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmdualhead.engine.checkpoint_meta import saved_config
 from mmdualhead.engine.checkpoints import unwrapped
-from mmdualhead.engine.loaders import EndlessBatches, NumberedBatches, make_resumable, seed_all
+from mmdualhead.engine.loaders import NumberedBatches, endless_batches, make_resumable, seed_all
 
 
 @HOOKS.register_module()
@@ -96,7 +96,7 @@ class ResumeHook(Hook):
             return
         if isinstance(loop, IterBasedTrainLoop):
             _end_workers(loop.dataloader_iterator)
-            loop.dataloader_iterator = EndlessBatches(loop.dataloader, loop.iter)
+            loop.dataloader_iterator = endless_batches(loop.dataloader, loop.iter)
         else:
             batches.begin(loop.iter, done)
 
