@@ -133,6 +133,8 @@ class SkeletonInferencer(BaseInferencer):
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
+        if batch_size < 1:
+            raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
         items = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         batches: Iterable[list[Ready]] = self.preprocess(items, batch_size, **kwargs)
         if self.show_progress:

@@ -137,9 +137,8 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
             if weights is not None:
                 raise ModelError(f'{path} has weights of its own; {weights} would need a config')
             return None, path
-        if path.suffix == '.py' and not path.is_file():
-            raise FileNotFoundError(f'the config {path} does not exist')
-        file = path if path.is_file() else find_config(str(model))
+        # Names have no folders: work_dirs/NAME is not the config NAME.
+        file = path if path.is_file() else find_config(path.name) if path.name == str(model) else None
         if file is None:
             raise FileNotFoundError(f'{model}: neither a file, a work dir nor the name of a config')
         named, config = f'the config {model}', Config.fromfile(file)._cfg_dict

@@ -207,6 +207,10 @@ class TestOtherInputs:
         result = inferencer([recording(1), recording(20000)])
         assert [len(answer.when) for answer in result['predictions']] == [1, 20000]
 
+    def test_batches_have_recordings(self, inferencer, recording):
+        with pytest.raises(ValueError, match='batch_size is 0, expected 1 or more'):
+            inferencer(recording(), batch_size=0)
+
     def test_bad_ones_can_be_left_out(self, inferencer, recording):
         bad = recording()
         bad[3, 4, 1] = np.nan

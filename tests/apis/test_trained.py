@@ -108,13 +108,20 @@ class TestRefused:
         with pytest.raises(UnreadableCheckpointError, match='damaged'):
             load_trained(tmp_path / 'x.pth')
 
-    @pytest.mark.parametrize('model', ['nothere.pth', 'nothere.py', 'no_such_config', '.'])
-    def test_what_is_not_there(self, tmp_path, model, monkeypatch):
+    @pytest.mark.parametrize(
+        ('model', 'message'),
+        [
+            ('nothere.pth', 'does not exist'),
+            ('nothere.py', 'nor the name of a config'),
+            ('no_such_config', 'nor the name of a config'),
+            ('work_dirs/dualhead_utd_mhad_j', 'neither a file, a work dir nor'),
+            ('.', 'holds no checkpoint'),
+        ],
+    )
+    def test_what_is_not_there(self, tmp_path, model, message, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(
-            FileNotFoundError, match=r'does not exist|nor the name of a config|holds no checkpoint'
-        ):
-            load_trained(model, None if model != 'no_such_config' else 'x.pth')
+        with pytest.raises(FileNotFoundError, match=message):
+            load_trained(model)
 
 
 class TestPacking:
