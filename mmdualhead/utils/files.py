@@ -49,7 +49,8 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if not path.exists() or path.is_file():
                 target = Path(os.path.realpath(path))
-                target.parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
+                    target.parent.mkdir(parents=True, exist_ok=True)
                 target = partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
             with target.open('wb') as file:
                 yield file

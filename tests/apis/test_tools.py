@@ -102,6 +102,7 @@ def command(inputs, monkeypatch):
         'fusion as JSON': ('ensemble', one, two, '--json', 'OUT'),
         'fusion as Markdown': ('ensemble', one, two, '--markdown', 'OUT'),
         'fused scores': ('ensemble', one, two, '--out', 'OUT'),
+        'layouts': ('draw_layouts', 'OUT'),
         'a small model': ('pack', inputs['checkpoint'], 'OUT'),
         'answers as JSON': (*predict, '--json', 'OUT'),
         'answers as CSV': (*predict, '--csv', 'OUT'),
@@ -116,6 +117,7 @@ FILES = {
     'fusion as JSON': 'out',
     'fusion as Markdown': 'out',
     'fused scores': 'out',
+    'layouts': 'out.png',
     'a small model': 'out.pth',
     'answers as JSON': 'out',
     'answers as CSV': 'out',
@@ -132,6 +134,15 @@ def test_a_folder_in_a_file_s_place_is_named(command, what, tmp_path):
     status, text = run(*command(what, out))
     assert (status, text.splitlines()[-1]) == (1, f'error: {out} could not be written: Is a directory')
     assert list(tmp_path.rglob('*')) == [out]
+
+
+@pytest.mark.parametrize('what', ['layouts', 'fused scores', 'fusion as JSON'])
+def test_a_file_in_the_way_is_named(command, what, tmp_path):
+    (tmp_path / 'file').write_text('mine')
+    out = tmp_path / 'file' / FILES[what]
+    status, text = run(*command(what, out))
+    assert (status, text.splitlines()[-1]) == (1, f'error: {out} could not be written: Not a directory')
+    assert (tmp_path / 'file').read_text() == 'mine'
 
 
 @pytest.mark.parametrize('what', FOLDERS)
