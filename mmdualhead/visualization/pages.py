@@ -102,9 +102,8 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     Which axis is up is seen from the direction that the layout calls up, over all frames. Joints in 3D are
     turned, never mirrored: a right hand stays one.
     """
-    keypoint = np.asarray(keypoint)
     keypoint = keypoint[keypoint.any((1, 2, 3))]
-    there = keypoint.any(-1)
+    there = np.asarray(keypoint.any(-1))
     if is_flat(keypoint, skeleton):
         # Pictures count rows from the top.
         shown = keypoint[..., :2] * (1, -1)
