@@ -3,24 +3,18 @@
 python tools/export.py work_dirs/dualhead_ntu60_xsub_j model.onnx
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 from mmdualhead.apis.export import export
+from mmdualhead.utils.command import make_parser, run_main
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument('source', help='a checkpoint or a work dir')
     parser.add_argument('target', type=Path, help='the file to write, .onnx')
     args = parser.parse_args()
-    try:
-        found = export(args.source, args.target)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        sys.exit(f'error: {error}')
+    found = export(args.source, args.target)
     print(f'{args.target}: {args.target.stat().st_size:,} bytes, {found["nodes"]} nodes, ', end='')
     print(f'outputs differ by {found["difference"]:.2g} at most')
     fused, file = 1e3 * found['torch'], 1e3 * found['file']
@@ -29,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    run_main(main)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import json
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
+from mmdualhead.apis.benchmark.measure import take_turns
 from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.forward import recorded, run_steps
 from mmdualhead.apis.trained import TrainedModel, load_trained
@@ -58,7 +58,7 @@ Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """The outputs for a batch."""
 
 
-class ExportError(RuntimeError):
+class ExportError(ValueError):
     """The network can't be written as a file, or the file does not answer what the model answers."""
 
 
@@ -279,18 +279,12 @@ def answers(
 
 
 @torch.no_grad()
-def latency(model: TrainedModel, network: ExportedNetwork, run: Run, repeats: int = 7) -> dict[str, float]:
+def latency(model: TrainedModel, network: ExportedNetwork, run: Run) -> dict[str, float]:
     """Median seconds for a recording of 100 frames, of the fused model and of the file, in turns."""
     packed, taken = behind_pipeline(model, network, *batch(network, 1, network.num_person, 100))
     fused, inputs = fuse(model.network), torch.stack([one['inputs'] for one in packed])
     calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):  # the first does not count
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(taken[1:])) for name, taken in seconds.items()}
+    return {name: float(np.median(taken)) for name, taken in take_turns(calls, repeats=7, warmup=1).items()}
 
 
 def batch(

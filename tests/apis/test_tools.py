@@ -7,6 +7,7 @@ import pickle
 import re
 import resource
 import runpy
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -82,11 +83,13 @@ def inputs(tmp_path_factory, recording, checkpoint):
     )
     (folder / 'clips.pkl').write_bytes(pickle.dumps(content))
     write_utd(folder / 'a1_s2_t1_skeleton.mat', recording(20))
+    (folder / 'accuracy.json').write_text('{"Small": 90.5}')
     return dict(
         dumps=(folder / 'one.npz', folder / 'two.npz'),
         clips=folder / 'clips.pkl',
         recording=folder / 'a1_s2_t1_skeleton.mat',
         checkpoint=checkpoint,
+        accuracy=folder / 'accuracy.json',
     )
 
 
@@ -97,6 +100,9 @@ def command(inputs, monkeypatch):
     one, two = inputs['dumps']
     predict = ('predict', inputs['recording'], '--model', inputs['checkpoint'])
     visualize = ('visualize', inputs['clips'], '--scores', one, '--split', 'val', '--every', 20)
+    small = 'tests.apis.benchmark.test_benchmark:Small'
+    once = ('--repeats', 1, '--warmup', 0, '--threads', 1, '--skip-peak')
+    benchmark = ('benchmark', small, '--shape', 1, 2, 4, 5, *once)
     commands = {
         'errors': ('analyze', one, '--classes', inputs['clips'], '--out', 'OUT'),
         'fusion as JSON': ('ensemble', one, two, '--json', 'OUT'),
@@ -108,6 +114,9 @@ def command(inputs, monkeypatch):
         'answers as CSV': (*predict, '--csv', 'OUT'),
         'pages of answers': (*predict, '--view', 'OUT'),
         'pages': (*visualize, '--out', 'OUT'),
+        'costs as JSON': (*benchmark, '--json', 'OUT'),
+        'costs as Markdown': (*benchmark, '--markdown', 'OUT'),
+        'costs as a picture': (*benchmark, '--accuracy', inputs['accuracy'], '--picture', 'OUT'),
         'a table': ('reproduce', '--table', '7', '--benchmark', 'utd_mhad', '--work-dir', 'OUT'),
     }
     return lambda what, out, *more: [out if part == 'OUT' else part for part in commands[what]] + list(more)
@@ -121,6 +130,9 @@ FILES = {
     'a small model': 'out.pth',
     'answers as JSON': 'out',
     'answers as CSV': 'out',
+    'costs as JSON': 'out',
+    'costs as Markdown': 'out',
+    'costs as a picture': 'out.png',
 }
 """What is written as one file, and names that it may have."""
 FOLDERS = ('errors', 'pages of answers', 'pages', 'a table')
@@ -175,6 +187,28 @@ def test_a_full_disk_leaves_no_part_of_a_file(command, what, tmp_path):
     error = f'error: {tmp_path / "out"}/.* could not be written: File too large'
     assert re.fullmatch(error, text.splitlines()[-1])
     assert [path for path in tmp_path.rglob('*') if path.is_file()] == []
+
+
+def test_a_list_of_configs_that_cannot_be_written(tmp_path):
+    """In a clone of four configs."""
+    root = TOOLS.parent
+    configs = [f'configs/stgcnpp_utd_mhad_{stream}.py' for stream in ('j', 'b', 'jm', 'bm')]
+    for name in ('tools/metafile.py', 'docs/results.md', *configs):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(root / name, tmp_path / name)
+    (tmp_path / 'configs' / '_base_').symlink_to(root / 'configs' / '_base_')
+    tool = tmp_path / 'tools' / 'metafile'
+    out, page = tmp_path / 'configs' / 'metafile.yml', tmp_path / 'docs' / 'model_zoo.md'
+    assert run(tool) == (0, '4 configs\n')
+    old = out.read_text()
+    limit = 2000  # mmengine copies each config, which is smaller
+    assert len(old) > limit
+    assert run(tool, bytes_per_file=limit) == (1, f'error: {out} could not be written: File too large\n')
+    assert out.read_text() == old
+    page.unlink()
+    page.mkdir()
+    assert run(tool) == (1, f'error: {page} could not be written: Is a directory\n')
+    assert not [*out.parent.glob('.*'), *page.parent.glob('.*')]
 
 
 @pytest.mark.fault(
