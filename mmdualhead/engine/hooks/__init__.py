@@ -1,9 +1,11 @@
 """Hooks that keep a run safe and its test fast, registered in mmaction's HOOKS."""
 
 from .checkpoint import AtomicCheckpointHook
-from .checks import ConfigCheckHook, FiniteCheckHook, LoadCheckHook
+from .config_check import ConfigCheckHook
+from .finite_check import FiniteCheckHook
 from .fuse import FuseHook
 from .interrupt import InterruptHook
+from .load_check import LoadCheckHook
 from .resume import ResumeHook
 from .show import ShowValidationHook
 

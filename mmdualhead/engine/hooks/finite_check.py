@@ -1,0 +1,97 @@
+"""Stopping at the first number that is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmaction.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmdualhead.engine.checkpoints import RunError, non_finite, weights_of
+from mmdualhead.utils.text import and_more
+
+SHOWN = 16
+"""How many clips an error message lists."""
+
+HUGE = 1e12
+"""Inputs from which on a network overflows."""
+
+
+class NonFiniteError(RunError):
+    """A NaN or an infinity where only numbers make sense."""
+
+
+@HOOKS.register_module()
+class FiniteCheckHook(Hook):
+    """Stops at the first loss, score or weight that is NaN or infinite.
+
+    Raises:
+        NonFiniteError: after the iteration whose loss or score is not finite, with the clips of its batch;
+            before a checkpoint with such weights would be written, and after one was read.
+    """
+
+    priority = 'HIGH'
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Check the losses."""
+        losses = outputs or {}
+        if bad := [f'{name} is {losses[name]:g}' for name in non_finite(losses)]:
+            rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
+            raise NonFiniteError(
+                f'{", ".join(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning '
+                f'rate {rate:g}. {_describe(data_batch)}'
+            )
+
+    def after_val_iter(
+        self, _runner: Runner, data_batch: Any = None, outputs: Sequence[Any] | None = None, **_: Any
+    ) -> None:
+        """Check the scores of the clips."""
+        scored = zip(_clips(data_batch), outputs or (), strict=False)
+        if bad := [clip for clip, sample in scored if non_finite(sample)]:
+            raise NonFiniteError(
+                f'the scores of {and_more(bad, SHOWN)} are not finite. {_describe(data_batch)}'
+            )
+
+    after_test_iter = after_val_iter
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights."""
+        if bad := non_finite(checkpoint['state_dict']):
+            raise NonFiniteError(
+                f'{len(bad)} weights are not finite after iteration {runner.iter}, {bad[0]} first; they '
+                f'are not saved'
+            )
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Check the weights."""
+        if bad := non_finite(weights_of(checkpoint)):
+            raise NonFiniteError(
+                f'{len(bad)} weights of the checkpoint {runner._load_from} are not finite, {bad[0]} first'
+            )
+
+
+def _clips(data_batch: Any) -> list[str]:
+    """The names of the clips of a batch; ``clip i of the batch`` where its data samples carry none."""
+    samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
+    metas = [getattr(sample, 'metainfo', {}) for sample in samples or ()]
+    return [str(meta.get('frame_dir', f'clip {i} of the batch')) for i, meta in enumerate(metas)]
+
+
+def _describe(data_batch: Any) -> str:
+    """The clips of a batch, only those at fault if their input shows it."""
+    clips = _clips(data_batch)
+    inputs = data_batch.get('inputs', ()) if isinstance(data_batch, Mapping) else ()
+    largest = {
+        clip: float(torch.as_tensor(x).abs().max()) for clip, x in zip(clips, inputs, strict=False) if len(x)
+    }
+    if bad := [clip for clip, size in largest.items() if not math.isfinite(size)]:
+        return f'The input of {and_more(bad, SHOWN)} is not finite.'
+    if bad := [f'{clip} ({size:.3g})' for clip, size in largest.items() if size > HUGE]:
+        return f'The input is finite, but huge, of {and_more(bad, SHOWN)}.'
+    return f'The inputs are finite. Clips of the batch: {and_more(clips, SHOWN)}.'

@@ -1,0 +1,104 @@
+"""What a run starts from: its work_dir and its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mmaction.registry import HOOKS
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+from mmdualhead.engine.checkpoints import RESUMABLE, RunError, drop_code, find_resumable, holds_run, match
+from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+
+
+@HOOKS.register_module()
+class LoadCheckHook(Hook):
+    """Checks what a run starts from.
+
+    * A checkpoint has to fit the model in full, by name and shape.
+    * ``--resume`` goes on from the newest whole checkpoint and says so loudly if there is none.
+    * A training that isn't resumed needs a work_dir without another one's checkpoints.
+    * One training at a time works in a work_dir; what killed ones left half written there is removed.
+
+    Args:
+        strict: False lets *training* start (``load_from``) from a checkpoint that fits in part, for
+            fine-tuning. Testing and resuming always demand a full match.
+
+    Raises:
+        RunError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
+            the work_dir is in use, or holds another run.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, strict: bool = True) -> None:
+        self.strict = strict
+        self._lock: FolderLock | None = None
+        self._has_begun = False
+
+    def before_run(self, runner: Runner) -> None:
+        """Take the work_dir and choose the checkpoint to resume from; a test may follow the training."""
+        if self._has_begun or not isinstance(runner._train_loop, BaseLoop):  # built when training starts
+            return
+        self._has_begun = True
+        if is_main_process():
+            self._take(runner)
+        if not runner._resume or runner._load_from is not None:
+            return
+        path, passed_over = find_resumable(runner.work_dir)
+        for reason in passed_over:
+            runner.logger.warning('%s; an older one is taken', reason)
+        if path is not None:
+            runner._load_from = str(path)
+            return
+        runner._resume = False  # or mmengine would say that it resumes from None
+        runner.logger.warning(
+            '\n%s\nNOTHING TO RESUME: %s holds no whole checkpoint. Training starts from scratch.\n%s',
+            *('*' * 80, runner.work_dir, '*' * 80),
+        )
+
+    def _take(self, runner: Runner) -> None:
+        lock = FolderLock(Path(runner.work_dir, 'training.lock'))
+        try:
+            lock.acquire()
+        except InUseError as error:
+            raise RunError(f'{error}, which trains there; choose another --work-dir') from None
+        self._lock = lock
+        if not runner._resume and holds_run(runner.work_dir):
+            raise RunError(
+                f'{runner.work_dir} holds the checkpoints of a run. Go on with it: --resume. Start another: '
+                f'choose another --work-dir, or remove them'
+            )
+        remove_partial_files(runner.work_dir)
+
+    def after_run(self, _runner: Runner) -> None:
+        """Leave the work_dir to others."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Compare the checkpoint with the model."""
+        drop_code(checkpoint)
+        missing = [key for key in RESUMABLE if key not in checkpoint]
+        if runner._resume and missing:
+            raise RunError(
+                f'{runner._load_from} is not a training to go on with, it lacks {", ".join(missing)}. To '
+                f'start one from its weights: --cfg-options load_from={runner._load_from}, without --resume'
+            )
+        fit = match(runner.model, checkpoint)
+        if fit.is_full:
+            return
+        # The train loop is built, from its config, when training starts.
+        is_training = isinstance(runner._train_loop, BaseLoop)
+        if is_training and not self.strict and not runner._resume and fit.matched:
+            runner.logger.warning('fine-tuning from a checkpoint that fits in part: %s', fit)
+            return
+        keys = '' if 'state_dict' in checkpoint else f' It has no state_dict, but {list(checkpoint)[:8]}.'
+        advice = ''
+        if is_training and not runner._resume:
+            advice = ' To fine-tune from it all the same: --cfg-options default_hooks.load_check.strict=False'
+        raise RunError(f'{runner._load_from} does not fit the model: {fit}.{keys}{advice}')
