@@ -213,10 +213,10 @@ def examine() -> list[Inspected]:
 
 def report(findings: Sequence[Inspected]) -> str:
     """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
-    rows = [('what', 'found', 'supported', 'status'), *(finding[:4] for finding in findings)]
-    rows = [tuple(textwrap.shorten(cell, WIDTH) for cell in row) for row in rows]
+    table = [('what', 'found', 'supported', 'status'), *(finding[:4] for finding in findings)]
+    rows = [[textwrap.shorten(cell, WIDTH) for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple('-' * width for width in widths))
+    rows.insert(1, ['-' * width for width in widths])
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
     broken = [finding for finding in findings if finding.status == 'BROKEN']
     optional = [finding for finding in findings if finding.status == 'note']

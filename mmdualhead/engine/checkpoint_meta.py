@@ -60,8 +60,8 @@ class _DictCalls(ast.NodeTransformer):
         self.generic_visit(node)
         match node:
             case ast.Call(func=ast.Name(id='dict'), args=[]):
-                keys = [keyword.arg and ast.Constant(keyword.arg) for keyword in node.keywords]
-                return ast.Dict(keys, [keyword.value for keyword in node.keywords])
+                named = [keyword for keyword in node.keywords if keyword.arg]
+                return ast.Dict([ast.Constant(one.arg) for one in named], [one.value for one in named])
         return node
 
 

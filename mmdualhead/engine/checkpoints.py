@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import torch
 from mmaction.apis import inference as mmaction_inference
@@ -89,11 +89,12 @@ def load_from_local(
         ) from None
     except PermissionError:
         raise
-    except (EOFError, OSError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, BadZipFile) as error:
         raise UnreadableCheckpointError(
             f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
-    _check_content(path, checkpoint)
+    if fault := _content_fault(checkpoint):
+        raise UnreadableCheckpointError(f'{path}{fault}')
     drop_code(checkpoint)
     return checkpoint
 
@@ -102,44 +103,35 @@ def _check_archive(path: Path) -> None:
     """Compare the checksums of a checkpoint that is a zip archive, as all since PyTorch 1.6 are.
 
     Raises:
-        ValueError: a bit has flipped, or something in it is compressed, which PyTorch never does.
+        BadZipFile, ValueError: a bit has flipped, or something is compressed, which PyTorch never does.
     """
-    if not zipfile.is_zipfile(path):
+    if not is_zipfile(path):
         return
-    with zipfile.ZipFile(path) as archive:
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+    with ZipFile(path) as archive:
+        if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
             raise ValueError('its contents are compressed')
-        try:
-            wrong = archive.testzip()
-        except zipfile.BadZipFile as error:
-            raise ValueError(str(error)) from None
-    if wrong is not None:
-        raise ValueError(f'the checksum of {wrong} in it is wrong')
+        if wrong := archive.testzip():
+            raise ValueError(f'the checksum of {wrong} in it is wrong')
 
 
-def _check_content(path: Path, checkpoint: Any) -> None:
-    """Refuse what has no weights by name, or a meta that those who read it could not."""
+def _content_fault(checkpoint: Any) -> str:
+    """Why this is no checkpoint: it has no weights by name, or a meta that those who read it could not."""
     if not isinstance(checkpoint, dict):
-        raise UnreadableCheckpointError(f'{path} holds a {type(checkpoint).__name__}, not a checkpoint')
+        return f' holds a {type(checkpoint).__name__}, not a checkpoint'
     weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, Mapping):
-        raise UnreadableCheckpointError(
-            f'{path} is not a checkpoint: its state_dict is a {type(weights).__name__}, not weights by name'
-        )
-    strange = [name for name in weights if not isinstance(name, str)]
-    if strange:
-        raise UnreadableCheckpointError(
-            f'{path} is not a checkpoint: weights have names, but it has the key {strange[0]!r}'
-        )
+        return f' is not a checkpoint: its state_dict is a {type(weights).__name__}, not weights by name'
+    for name in weights:
+        if not isinstance(name, str):
+            return f' is not a checkpoint: weights have names, but it has the key {name!r}'
     meta = checkpoint.get('meta') if 'state_dict' in checkpoint else None
     if not isinstance(meta, dict | None):
-        raise UnreadableCheckpointError(f'{path}: its meta is a {type(meta).__name__}, expected a dict')
+        return f': its meta is a {type(meta).__name__}, expected a dict'
     for key, kind in META.items():
         value = (meta or {}).get(key)
         if not isinstance(value, kind | None) or isinstance(value, bool):
-            raise UnreadableCheckpointError(
-                f'{path}: meta[{key!r}] in it is a {type(value).__name__}, expected a {kind.__name__}'
-            )
+            return f': meta[{key!r}] in it is a {type(value).__name__}, expected a {kind.__name__}'
+    return ''
 
 
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
@@ -395,7 +387,3 @@ class AtomicBackend(LocalBackend):
                 file.write(obj)
         except OSError as error:
             raise UnwritableError(error.strerror or str(error)) from error
-
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write a text file in the same way."""
-        self.put(obj.encode(encoding), filepath)

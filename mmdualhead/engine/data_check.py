@@ -166,8 +166,8 @@ def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Fault 
         return
     layout = graph.get('layout', 'nturgb+d')
     wanted = _find_skeleton(layout)
-    for skeleton in data.skeletons if wanted else ():
-        if (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+    for skeleton in data.skeletons:
+        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
             continue
         line = (
             f'the graph of the model is of layout {wanted.name!r} ({wanted.num_joints} joints), the data '

@@ -358,6 +358,6 @@ class TestAtomicBackend:
     def test_round_trip_makes_folders(self, tmp_path):
         path = tmp_path / 'a' / 'b.pth'
         AtomicBackend().put(b'new', path)
-        AtomicBackend().put_text('newer', path)
+        AtomicBackend().put(b'newer', path)
         assert path.read_text() == 'newer'
         assert [p.name for p in path.parent.iterdir()] == ['b.pth']

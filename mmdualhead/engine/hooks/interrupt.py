@@ -18,8 +18,8 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdualhead.engine.checkpoints import AtomicBackend
 from mmdualhead.engine.hooks.resume import buffers_of
+from mmdualhead.utils.files import write_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FILE = 'interrupted.pth'
@@ -85,26 +85,17 @@ class InterruptHook(Hook):
 
     def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came."""
-        number = self._agree()
-        if number:
-            self._save_and_stop(runner, number, {'epoch': runner.epoch, 'iter': runner.iter + 1})
+        self._stop_if_told(runner, {'epoch': runner.epoch, 'iter': runner.iter + 1})
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Remove a checkpoint that has been overtaken."""
-        pointer, file = Path(runner.work_dir, 'last_checkpoint'), Path(runner.work_dir, FILE)
-        if (
-            is_main_process()
-            and file.is_file()
-            and pointer.is_file()
-            and Path(pointer.read_text()).name != FILE
-        ):
-            file.unlink()
+        pointer = Path(runner.work_dir, 'last_checkpoint')
+        if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != FILE:
+            Path(runner.work_dir, FILE).unlink(missing_ok=True)
 
     def after_val_epoch(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came during the validation."""
-        number = self._agree()
-        if number:
-            self._save_and_stop(runner, number, {'epoch': runner.epoch, 'iter': runner.iter})
+        self._stop_if_told(runner, {'epoch': runner.epoch, 'iter': runner.iter})
 
     def after_train(self, _runner: Runner) -> None:
         """Leave the signals to others again."""
@@ -139,13 +130,16 @@ class InterruptHook(Hook):
         all_reduce(shared, 'max')
         return int(shared)
 
-    def _save_and_stop(self, runner: Runner, number: int, meta: dict[str, Any]) -> None:
+    def _stop_if_told(self, runner: Runner, meta: dict[str, Any]) -> None:
+        number = self._agree()
+        if not number:
+            return
         if get_world_size() > 1:  # the processes' running statistics differ until the epoch ends
             meta['buffers'] = all_gather_object(buffers_of(runner.model))
         runner.save_checkpoint(runner.work_dir, FILE, meta=meta, backend_args={'backend': 'atomic'})
         path = Path(runner.work_dir, FILE)
         if is_main_process():
-            AtomicBackend().put_text(str(path), Path(runner.work_dir, 'last_checkpoint'))
+            write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
         self._restore()
         self._received = None
         runner.logger.warning(
