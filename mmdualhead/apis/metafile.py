@@ -20,6 +20,7 @@ from mmdualhead.apis.packing import read_sums
 from mmdualhead.datasets.pipelines import STREAM_STEPS, step_name
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import write_text
+from mmdualhead.utils.tables import markdown_table
 
 HEADER = """\
 # Made by tools/metafile.py; do not edit.
@@ -247,7 +248,7 @@ def to_page(entries: list[dict[str, Any]]) -> str:
     for data in dict.fromkeys(entry['Metadata']['Training Data'] for entry in measured):
         rows = [_row(entry) for entry in measured if entry['Metadata']['Training Data'] == data]
         header = ['config', 'parameters', 'GMACs', 'top-1 %', 'weights', 'log']
-        sections.append(f'## {data}\n\n{_linked_table(header, rows)}\n')
+        sections.append(f'## {data}\n\n{markdown_table(header, rows, cell=str)}\n')
     groups: dict[tuple, list[str]] = {}
     for entry in entries:
         path, meta = entry['Config'].removeprefix('configs/').removesuffix('.py'), entry['Metadata']
@@ -259,7 +260,7 @@ def to_page(entries: list[dict[str, Any]]) -> str:
     for (stem, *rest), streams in groups.items():
         joined = f'_{{{",".join(stream[1:] for stream in streams)}}}' if len(streams) > 1 else streams[0]
         rows.append([f'`{stem}{joined}`', *rest])
-    table = _linked_table(['config', 'data', 'parameters', 'MACs', 'epochs'], rows)
+    table = markdown_table(['config', 'data', 'parameters', 'MACs', 'epochs'], rows, cell=str)
     sections.append(f'## All configs\n\n{table}\n')
     return PAGE + '\n'.join(sections)
 
@@ -272,9 +273,3 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
         cell = 'in the package'
     accuracy = entry['Results'][0]['Metrics']['Top 1 Accuracy']
     return [f'`{name}`', meta['Parameters'], meta['FLOPs'][:-1], f'{accuracy:.2f}', cell, f'[log]({log})']
-
-
-def _linked_table(header: list[str], rows: list[list[Any]]) -> str:
-    """A Markdown table of our own names and links, which are not to be escaped."""
-    lines = [header, ['---', *['---:'] * (len(header) - 1)], *rows]
-    return '\n'.join(f'| {" | ".join(map(str, line))} |' for line in lines)

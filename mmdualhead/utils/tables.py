@@ -14,20 +14,10 @@ SPECIAL = re.compile(r'[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])')
 def text_table(header: Cells, rows: Sequence[Cells]) -> str:
     """Aligned columns for a terminal; all but the first are flushed right."""
     cells = [[' '.join(str(cell).split()) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    align: list[Callable[..., str]] = [str.ljust, *[str.rjust] * (len(header) - 1)]
-    lines = [
-        '  '.join(a(cell, width) for a, cell, width in zip(align, row, widths, strict=True)).rstrip()
-        for row in (cells[0], ['-' * width for width in widths], *cells[1:])
-    ]
-    return '\n'.join(lines)
-
-
-def markdown_table(header: Cells, rows: Sequence[Cells]) -> str:
-    """A Markdown table; all columns but the first are flushed right. Cells stay text, whatever is in them."""
-    head, *body = [[escape_markdown(cell) for cell in row] for row in (header, *rows)]
-    lines = [head, ['---', *['---:'] * (len(header) - 1)], *body]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ['-' * width for width in (first, *others)])
+    lines = ['  '.join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in cells]
+    return '\n'.join(map(str.rstrip, lines))
 
 
 def escape_markdown(text: object) -> str:
@@ -35,6 +25,22 @@ def escape_markdown(text: object) -> str:
     one_line = ' '.join(str(text).split())
     escaped = SPECIAL.sub(r'\\\g<0>', one_line)
     return escaped.replace('&', '&amp;').replace('<', '&lt;')
+
+
+def markdown_table(
+    header: Cells, rows: Sequence[Cells], cell: Callable[[object], str] = escape_markdown
+) -> str:
+    """A Markdown table; all columns but the first are flushed right.
+
+    Args:
+        header: a cell per column.
+        rows: the cells of each row.
+        cell: what writes a cell; defaults to :func:`escape_markdown`, so that cells stay text, whatever is in
+            them. With ``str`` they are Markdown themselves.
+    """
+    head, *body = [[cell(value) for value in row] for row in (header, *rows)]
+    lines = [head, ['---', *['---:'] * (len(header) - 1)], *body]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
 
 def percent(fraction: float) -> str:

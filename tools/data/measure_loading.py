@@ -76,10 +76,9 @@ def write(path: Path, clips: Iterator[dict], number: int, normalize: bool = Fals
 
 def table(rows: list[dict]) -> None:
     """Print rows as Markdown."""
-    print('| ' + ' | '.join(rows[0]) + ' |')
-    print('|' + ' --- |' * len(rows[0]))
-    for row in rows:
-        print('| ' + ' | '.join(str(value) for value in row.values()) + ' |')
+    from mmdualhead.utils.tables import markdown_table
+
+    print(markdown_table(list(rows[0]), [list(row.values()) for row in rows], cell=str))
 
 
 def memory() -> dict[str, float]:
