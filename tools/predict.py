@@ -8,8 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmdualhead.apis.answer import complain, to_table, write_csv
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.predict import complain, to_table, write_csv
 from mmdualhead.skeletons import ALIASES, SKELETONS
 from mmdualhead.utils.command import make_parser, run_main
 

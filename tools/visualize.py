@@ -8,9 +8,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.answer import scored_answers
+from mmdualhead.apis.answer import complain, scored_answers
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.predict import complain
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.visualization.drawings import draw_animation, draw_strip

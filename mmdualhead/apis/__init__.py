@@ -6,7 +6,7 @@ From a recording to an answer, in the order of the work:
 * ``recordings``: which recordings are in what the user names; ``readers``: one of them, read;
 * ``suitable``: whether a model can answer it, and its layout and units as the model has them;
 * ``trained``: a model from the disk; ``forward``: its pass over a recording;
-* ``answer``: what comes out; ``predict``: as a table and CSV.
+* ``answer``: what comes out, as values, JSON, CSV and a table.
 
 On top of it: ``streaming`` labels live streams, ``occlusion`` says what an answer depends on.
 

@@ -1,10 +1,15 @@
-"""What is answered about one recording, by an inferencer or from dumped scores.
+"""What is answered about a recording, by an inferencer or from dumped scores, and how it is shown.
 
 M persons, T frames, V joints, C coordinates, K classes, S samples of T' frames each that the network saw.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +22,13 @@ from mmdualhead.evaluation.fusion import to_probabilities
 from mmdualhead.evaluation.readers import read_clips, read_scores
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton, get_skeleton
+from mmdualhead.utils.files import write_text
+
+WIDTH = 100
+"""Columns of the table where the terminal does not say."""
+
+MOST = 32
+"""Columns for the name of a recording."""
 
 
 class Guess(NamedTuple):
@@ -117,9 +129,55 @@ def _numbers(value: Any) -> Any:
 
 def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, ...]:
     """K names, of which those that are not known are made up."""
-    known = list(names or ())[:number]
-    known += [None] * (number - len(known))
-    return tuple(name or f'class {i}' for i, name in enumerate(known))
+    known = dict(enumerate(names or ()))
+    return tuple(known.get(i) or f'class {i}' for i in range(number))
+
+
+def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
+    """Write ``recording, rank, label, class, score, true_class``, a line per recording and rank."""
+    text = io.StringIO(newline='')
+    writer = csv.writer(text)
+    writer.writerow(['recording', 'rank', 'label', 'class', 'score', 'true_class'])
+    for answer in answers:
+        name = answer.source or answer.name
+        true = '' if answer.true_label is None else answer.classes[answer.true_label]
+        for rank, guess in enumerate(answer.top(top), 1):
+            writer.writerow([name, rank, guess.label, guess.name, f'{guess.score:.6f}', true])
+    write_text(path, text.getvalue())
+
+
+def to_table(answers: Sequence[Answer], top: int) -> str:
+    """A table to read: a line per recording, its best classes with their scores in per cent."""
+    if not answers:
+        return ''
+    names = [
+        answer.name if len(answer.name) <= MOST else f'...{answer.name[3 - MOST :]}' for answer in answers
+    ]
+    first = max(len('recording'), *map(len, names)) + 2
+    lines = [f'{"recording":{first}}best classes, %']
+    for name, answer in zip(names, answers, strict=True):
+        guesses = [f'{guess.name} {100 * guess.score:.1f}' for guess in answer.top(top)]
+        if answer.true_label not in (None, answer.label):
+            guesses.append(f'(is {answer.classes[answer.true_label]})')
+        # Lines break between classes, not within their names.
+        text = ', '.join(guess.replace(' ', '\xa0') for guess in guesses)
+        lines += textwrap.wrap(
+            text,
+            shutil.get_terminal_size((WIDTH, 0)).columns,
+            initial_indent=f'{name:{first}}',
+            subsequent_indent=' ' * first,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return '\n'.join(lines).replace('\xa0', ' ')
+
+
+def complain(left_out: Mapping[str, str], total: int) -> None:
+    """Name on standard error what was left out."""
+    for reason in left_out.values():
+        sys.stderr.write(f'left out: {reason}\n')
+    if left_out:
+        sys.stderr.write(f'{len(left_out)} of {total} recordings were left out\n')
 
 
 def scored_answers(
@@ -145,7 +203,7 @@ def scored_answers(
     skeleton = get_skeleton(layout)
     classes = name_classes(file.meta.get('classes'), scores.num_classes)
     rows = {name: row for row, name in enumerate(scores.names)}
-    clips = file.select(split) if split else file.select(next(iter(file.splits)))
+    clips = file.select(split or next(iter(file.splits)))
     return [
         Answer(
             name=clip['frame_dir'],

@@ -59,18 +59,17 @@ def occlude(
     items = find_recordings(recording)
     if len(items) != 1:
         raise ValueError(f'{len(items)} recordings, expected one')
-    recorded = inferencer.prepare(items[0]).recording
+    skeleton = inferencer.models[0].skeleton
     # It is in the model's form by now.
-    recorded = replace(recorded, annotated=True, layout=inferencer.models[0].skeleton)
-    changed = [recorded.keypoint]
-    changed += list(without_joints(recorded.keypoint, inferencer.models[0].skeleton))
-    starts = range(0, recorded.keypoint.shape[1], span)
-    changed += [without_frames(recorded.keypoint, start, start + span) for start in starts]
-    items = [Item(recorded.name, partial(replace, recorded, keypoint=keypoint)) for keypoint in changed]
+    recorded = replace(inferencer.prepare(items[0]).recording, annotated=True, layout=skeleton)
+    keypoint = recorded.keypoint
+    changed = [keypoint, *without_joints(keypoint, skeleton)]
+    changed += [without_frames(keypoint, at, at + span) for at in range(0, keypoint.shape[1], span)]
+    items = [Item(recorded.name, partial(replace, recorded, keypoint=one)) for one in changed]
     whole, *answers = inferencer.iterate(items, batch_size)
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])
-    joints = whole.skeleton.num_joints
-    return Occlusion(whole, drops[:joints], np.repeat(drops[joints:], span)[: recorded.keypoint.shape[1]])
+    joints, frames = np.split(drops, [skeleton.num_joints])
+    return Occlusion(whole, joints, np.repeat(frames, span)[: keypoint.shape[1]])
 
 
 def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
@@ -78,9 +77,9 @@ def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndar
 
     The root keeps its mean position. Missing joints stay missing.
     """
-    there = keypoint.any(-1)
+    there = np.asarray(keypoint.any(-1))
     for joint, parent in enumerate(skeleton.parents):
-        both = (np.asarray(there)[:, :, joint] & np.asarray(there)[:, :, parent])[..., None]
+        both = (there[:, :, joint] & there[:, :, parent])[..., None]
         base = keypoint[:, :, parent] * (joint != parent)
         offset = (keypoint[:, :, joint] - base) * both
         mean = offset.sum(1, keepdims=True) / np.maximum(both.sum(1, keepdims=True), 1)
