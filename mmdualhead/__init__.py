@@ -6,33 +6,16 @@ custom_imports = dict(imports=['mmdualhead'], allow_failed_imports=False)
 import gc
 import importlib
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from mmdualhead.program import starts_light
 from mmdualhead.version import __version__, check
+
+PARTS = ('models', 'datasets.skeleton_dataset', 'datasets.transforms', 'engine', 'evaluation', 'apis')
 
 REPAIRED: list[str] = []
 """The faults of the packages below that :mod:`mmdualhead.compat` made up for."""
 
 
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep the collector away from modules, which are not garbage, while they load and ever after.
-
-    Looking at their hundreds of thousands of objects, at the end of the process too, takes a second.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@_no_garbage_collection()
 def register() -> None:
     """Repair the packages below and register all parts in MMAction2's registries.
 
@@ -43,21 +26,20 @@ def register() -> None:
         ImportError: a package below is missing, or of a version that is not supported.
     """
     check()
-    from mmdualhead import compat
-
-    with warnings.catch_warnings():
-        # mmcv-lite warns that it lacks operators, none of which a skeleton model needs.
-        warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
-        REPAIRED.extend(compat.apply())
-        for part in (
-            'models',
-            'datasets.skeleton_dataset',
-            'datasets.transforms',
-            'engine',
-            'evaluation',
-            'apis',
-        ):
-            importlib.import_module(f'mmdualhead.{part}')
+    # Modules are not garbage. Looking at their hundreds of thousands of objects takes the collector a second.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            # mmcv-lite warns that it lacks operators, none of which a skeleton model needs.
+            warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+            REPAIRED.extend(importlib.import_module('mmdualhead.compat').apply())
+            for part in PARTS:
+                importlib.import_module(f'mmdualhead.{part}')
+        gc.freeze()
+    finally:
+        if was_on:
+            gc.enable()
 
 
 if not starts_light():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import mmcv
 import numpy as np
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -14,6 +15,9 @@ from mmengine.runner import Runner
 
 from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.evaluation.scores import FUSED, head_scores
+
+if TYPE_CHECKING:
+    from mmdualhead.apis.answer import Answer
 
 
 @HOOKS.register_module()
@@ -53,60 +57,48 @@ class ShowValidationHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Draw on the first process."""
+        from mmdualhead.apis.answer import name_classes
+        from mmdualhead.visualization.drawings import draw_strip
+        from mmdualhead.visualization.figures import draw_confusion
+
         self._validations += 1
         if runner.rank or self._validations % self.interval or not self._samples:
             return
-        classes = _class_names(runner, self._samples)
-        runner.visualizer.add_image('val_confusion', self._confusion(classes), step=runner.iter)
-        for number, picture in enumerate(self._strips(runner, classes)):
-            runner.visualizer.add_image(f'val_clip_{number}', picture, step=runner.iter)
-
-    def _confusion(self, classes: Sequence[str]) -> np.ndarray:
-        from mmdualhead.visualization.figures import draw_confusion
-
-        matrix = np.zeros((len(classes), len(classes)), int)
-        for sample in self._samples.values():
-            matrix[sample['label'], sample['scores'][FUSED].argmax()] += 1
-        return _picture(lambda file: draw_confusion(matrix, classes, file))
-
-    def _strips(self, runner: Runner, classes: Sequence[str]) -> list[np.ndarray]:
-        from mmdualhead.apis.answer import Answer
-        from mmdualhead.visualization.drawings import draw_strip
-
         dataset = runner.val_dataloader.dataset
+        best = [sample['scores'][FUSED].argmax() for sample in self._samples.values()]
+        labels = [sample['label'] for sample in self._samples.values()]
+        number = len(next(iter(self._samples.values()))['scores'][FUSED])
+        classes = name_classes((getattr(dataset, 'metainfo', None) or {}).get('classes'), number)
+        matrix = np.zeros((number, number), int)
+        np.add.at(matrix, (labels, best), 1)
+        runner.visualizer.add_image(
+            'val_confusion', _picture(draw_confusion, matrix, classes), step=runner.iter
+        )
+        for place, answer in enumerate(self._answers(dataset, classes)):
+            runner.visualizer.add_image(f'val_clip_{place}', _picture(draw_strip, answer), step=runner.iter)
+
+    def _answers(self, dataset: Any, classes: tuple[str, ...]) -> Iterator[Answer]:
+        """Those of the clips to show."""
+        from mmdualhead.apis.answer import Answer
+
         skeleton = next(filter(None, map(step_skeleton, dataset.pipeline.transforms)), None)
-        if skeleton is None:
-            return []
-        pictures = []
         for index in np.unique(np.linspace(0, len(dataset) - 1, self.clips).astype(int)):
             clip = dataset.get_data_info(int(index))
-            sample = self._samples.get(clip['frame_dir'])
-            if sample is None:
+            name = clip['frame_dir']
+            if skeleton is None or name not in self._samples:
                 continue
-            answer = Answer(
-                name=clip['frame_dir'],
-                scores=sample['scores'],
-                classes=tuple(classes),
+            yield Answer(
+                name=name,
+                scores=self._samples[name]['scores'],
+                classes=classes,
                 keypoint=np.asarray(clip['keypoint'], np.float32),
                 skeleton=skeleton,
-                true_label=sample['label'],
+                true_label=self._samples[name]['label'],
             )
-            pictures.append(_picture(lambda file, answer=answer: draw_strip(answer, file)))
-        return pictures
 
 
-def _class_names(runner: Runner, samples: dict[str, dict[str, Any]]) -> tuple[str, ...]:
-    from mmdualhead.apis.answer import name_classes
-
-    known = (getattr(runner.val_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-    return name_classes(known, len(next(iter(samples.values()))['scores'][FUSED]))
-
-
-def _picture(draw: Any) -> np.ndarray:
+def _picture(draw: Callable[..., Any], *what: Any) -> np.ndarray:
     """(H, W, 3) what is drawn into a file."""
-    from PIL import Image
-
     with TemporaryDirectory() as folder:
-        file = Path(folder, 'picture.png')
-        draw(file)
-        return np.asarray(Image.open(file).convert('RGB'))
+        draw(*what, file := Path(folder, 'picture.png'))
+        return mmcv.imread(file, channel_order='rgb')
