@@ -21,9 +21,6 @@ from mmdualhead.datasets.converters.recording import Clip, MalformedRecording
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.skeletons import SKELETONS
 
-MOST_BYTES = 2 << 30
-"""A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
@@ -139,24 +136,12 @@ def read_file(path: Path) -> Recorded:
 
     Raises:
         OSError: it can't be read.
-        ValueError: it is of another kind, is too large, or breaks its format.
+        ValueError: it is of another kind, or breaks its format.
     """
     reader = next((reader for end, reader in READERS.items() if path.name.endswith(end)), None)
     if reader is None:
         raise ValueError(f'files of recordings end with {", ".join(SUFFIXES)}, not with {path.suffix!r}')
-    check_size(path, MOST_BYTES, 'cut it into several recordings')
     return replace(reader(path), source=path)
-
-
-def check_size(path: Path, most: int, advice: str) -> None:
-    """Refuse a file of more bytes.
-
-    Raises:
-        ValueError: it is larger; the message ends with the advice.
-    """
-    size = path.stat().st_size
-    if size > most:
-        raise ValueError(f'the file has {size / 2**30:.1f} GiB, at most {most / 2**30:g} are read; {advice}')
 
 
 def _read_raw(

@@ -19,7 +19,6 @@ from mmdualhead.apis.readers import (
     STORE,
     SUFFIXES,
     Recorded,
-    check_size,
     read_annotation,
     read_file,
     read_poses,
@@ -27,7 +26,10 @@ from mmdualhead.apis.readers import (
 )
 from mmdualhead.datasets.annotations.files import clip_infos, open_annotations
 
-MOST_BYTES = 8 << 30
+MOST_BYTES = 2 << 30
+"""A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
+
+MOST_ANNOTATION_BYTES = 8 << 30
 """An annotation pickle that is larger belongs into a store, which is read clip by clip."""
 
 
@@ -111,31 +113,30 @@ def _items(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[I
 def _named(text: str, split: str | None) -> Iterator[Item]:
     """The recordings in a file or directory, or in all that match a pattern."""
     path = Path(text).expanduser()
-    if path.exists() or not glob.has_magic(text):
-        yield from _at(path, split)
-        return
-    found = sorted(glob.glob(str(path), recursive=True))
+    is_pattern = glob.has_magic(text) and not path.exists()
+    found = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
     if not found:
         yield _failing(text, ValueError('no file matches this pattern'))
     for one in found:
-        yield from _at(Path(one), split)
+        yield from _at(one, split)
 
 
 def _at(path: Path, split: str | None) -> Iterator[Item]:
-    if not path.exists():
-        yield _failing(path, ValueError('no such file or directory'))
-    elif path.is_dir() and path.suffix != STORE:
-        yield from _below(path, split)
-    elif path.suffix in ANNOTATIONS:
-        try:
+    try:
+        if path.is_dir() and path.suffix != STORE:
+            for one in _below(path):
+                yield from _at(one, split)
+            return
+        _check_size(path)
+        if path.suffix in ANNOTATIONS:
             yield from _annotated(path, split)
-        except (ValueError, OSError) as error:
-            yield _failing(path, error)
-    else:
-        yield Item(str(path), partial(read_file, path))
+        else:
+            yield Item(str(path), partial(read_file, path))
+    except (ValueError, OSError) as error:
+        yield _failing(path, error)
 
 
-def _below(folder: Path, split: str | None) -> Iterator[Item]:
+def _below(folder: Path) -> list[Path]:
     """All files of recordings in a directory; what is in a store is the store's."""
     found = [
         path
@@ -145,16 +146,23 @@ def _below(folder: Path, split: str | None) -> Iterator[Item]:
         and not any(parent.suffix == STORE for parent in path.relative_to(folder).parents)
     ]
     if not found:
-        reason = f'no recordings in this directory; files end with {", ".join(SUFFIXES)}'
-        yield _failing(folder, ValueError(reason))
-    for path in found:
-        yield from _at(path, split)
+        raise ValueError(f'no recordings in this directory; files end with {", ".join(SUFFIXES)}')
+    return found
+
+
+def _check_size(path: Path) -> None:
+    if not path.exists():
+        raise ValueError('no such file or directory')
+    most, advice = MOST_BYTES, 'cut it into several recordings'
+    if path.suffix in ANNOTATIONS:
+        most, advice = MOST_ANNOTATION_BYTES, 'a store (converters: --store) is read clip by clip'
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(f'the file has {size / 2**30:.1f} GiB, at most {most / 2**30:g} are read; {advice}')
 
 
 def _annotated(path: Path, split: str | None) -> Iterator[Item]:
     """The clips of an annotation file; of a store each is read in its turn."""
-    if path.is_file():
-        check_size(path, MOST_BYTES, 'a store (converters: --store) is read clip by clip')
     file = open_annotations(path)
     if split is not None and split not in file.splits:
         raise ValueError(f'split {split!r} is none of {file.splits}')
