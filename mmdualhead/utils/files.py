@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 import stat
@@ -41,26 +40,23 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: it could not be written; the message names the file.
     """
-    path = target = Path(path)
-    partial = None
-    try:
-        with name_in_errors(path):
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not path.exists() or path.is_file():
-                target = Path(os.path.realpath(path))
-                with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                target = partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
-            with target.open('wb') as file:
+    path = Path(path)
+    with name_in_errors(path):
+        if path.exists() and not path.is_file():
+            with path.open('wb') as file:
+                yield file
+            return
+        target = Path(os.path.realpath(path))
+        partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
+        with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
+            target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open('wb') as file:
                 yield file
                 file.flush()
-                if partial:
-                    os.fsync(file.fileno())
-            if partial:
-                partial.replace(os.path.realpath(path))
-    finally:
-        if partial:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
 
