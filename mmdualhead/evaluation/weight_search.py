@@ -71,7 +71,8 @@ def search_weights(streams: Sequence[LabeledScores], steps: int = SEARCH_STEPS) 
     """The weights of highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum to 1.
 
     Of equally good ones those nearest to equal weights are taken. With many streams the steps become coarser,
-    so that no more than 3003 combinations are tried. Search on clips that are not reported.
+    so that no more than 3003 combinations are tried; but at least as many as streams, so that all can weigh
+    alike. Search on clips that are not reported.
     """
     count = len(streams)
     while steps > count and comb(steps + count - 1, count - 1) > SEARCH_LIMIT:

@@ -1,12 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from mmdualhead.evaluation.scores import LabeledScores
-
-
-def softmax(logits):
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exp / exp.sum(axis=1, keepdims=True)
 
 
 @pytest.fixture
@@ -18,7 +14,8 @@ def make_scores():
         rng = np.random.default_rng(seed)
         heads = {'fused': None, 'coarse': None, 'fine': None} if dual else {'fused': None}
         for head in heads:
-            heads[head] = softmax(rng.standard_normal((clips, classes)) + skill * np.eye(classes)[labels])
+            logits = rng.standard_normal((clips, classes)) + skill * np.eye(classes)[labels]
+            heads[head] = softmax(logits, axis=1)
         names = tuple(f'clip{i:03d}' for i in range(clips))
         return LabeledScores(source=source, names=names, labels=labels, heads=heads)
 

@@ -18,6 +18,7 @@ def shuffled(scores, seed=1):
         (['1:1'], 2, (1, 1)),
         (['2:2:1:1'], 4, (2, 2, 1, 1)),
         (['0.6', '0.4'], 2, (0.6, 0.4)),
+        (['1:0:2'], 3, (1, 0, 2)),
     ],
 )
 def test_weights_by_preset_or_number(tokens, streams, weights):
@@ -118,6 +119,7 @@ def rows(make_scores, *values):
 @pytest.mark.parametrize(
     ('values', 'kind'),
     [
+        ([[0, 1], [1, 0]], 'as they are'),  # a model that is sure
         ([[0.5, 0.515], [0.5, 0.5]], 'as they are'),  # sums of 1 within 2%
         ([[0.5, 0.53], [0.5, 0.53]], 'normalized'),  # a common sum, but not 1
         ([[5, 5.1], [5, 5]], 'normalized'),

@@ -92,11 +92,13 @@ def test_labels_are_compared_with_the_annotations(dump_results, annotations):
 
 def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
     scores = make_scores()
-    path = dump(list(scores.fused.astype(np.float16)), tmp_path / 'result.pkl')
-    read = read_scores(path, read_clips(annotations, 'val'))
-    assert read.names == scores.names
-    np.testing.assert_array_equal(read.labels, scores.labels)
-    np.testing.assert_allclose(read.fused, scores.fused, atol=1e-3)
+    half = scores.fused.astype(np.float16)
+    for content in (half, list(half)):
+        path = dump(content, tmp_path / 'result.pkl')
+        read = read_scores(path, read_clips(annotations, 'val'))
+        assert read.names == scores.names
+        np.testing.assert_array_equal(read.labels, scores.labels)
+        np.testing.assert_allclose(read.fused, scores.fused, atol=1e-3)
     with pytest.raises(ValueError, match='holds no clip names'):
         read_scores(path)
     with pytest.raises(ValueError, match=r'scores 59 clips, .* has 60'):
@@ -156,6 +158,9 @@ def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):
     clips = read_clips(tmp_path / 'store', 'val')
     assert clips.names == make_scores().names
     np.testing.assert_array_equal(clips.labels, make_scores().labels)
+    for split, said in ((None, 'has the splits .*--split'), ('test', "has no split 'test'")):
+        with pytest.raises(ValueError, match=f'store {said}'):
+            read_clips(tmp_path / 'store', split)
     assert read_class_names(tmp_path / 'store') == ('sit', 'stand')
 
 

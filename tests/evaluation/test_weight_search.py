@@ -60,10 +60,12 @@ def test_useless_stream_gets_less_and_ties_go_to_equal_weights(make_scores):
     assert search_weights([good, good]) == (0.5, 0.5)
 
 
-def test_many_streams_stay_searchable(make_scores):
-    weights = search_weights([make_scores(seed=seed) for seed in range(8)])
-    assert len(weights) == 8
-    assert sum(weights) == pytest.approx(1)
+def test_a_stream_that_is_rather_wrong_gets_nothing_never_less(make_scores):
+    assert search_weights([make_scores(skill=0.5), make_scores(seed=1, skill=-2.0)]) == (1.0, 0.0)
+
+
+def test_many_streams_stay_searchable_and_may_weigh_alike(make_scores):
+    assert search_weights([make_scores()] * 8) == (1 / 8,) * 8
 
 
 @pytest.mark.parametrize(('count', 'steps'), [(6, 10), (7, 8)])
