@@ -23,7 +23,7 @@ from mmengine.dataset import pseudo_collate
 from mmdualhead.apis.benchmark.measure import take_turns
 from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.forward import recorded, run_steps
-from mmdualhead.apis.trained import TrainedModel, load_trained
+from mmdualhead.apis.trained import load_trained
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.ops import standard_operations
@@ -92,9 +92,9 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
     model = load_trained(source, device='cpu')
     network = ExportedNetwork(model).eval()
     try:
-        content, nodes = write(network, metadata(model, network))
+        content, nodes = write(network)
         run = open_exported(content)
-        difference = largest_difference(model, network, run)
+        difference = largest_difference(network, run)
     except OSError:
         raise
     except Exception as error:  # whatever PyTorch's exporter and onnxruntime make of layers of a user's own
@@ -102,15 +102,15 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
         raise ExportError(f'{model.source} cannot be exported: {reason}') from error
     if not difference <= TOLERANCE:
         raise ExportError(f'{target}: outputs differ from the model by {difference:.2g}; nothing is written')
-    seconds = latency(model, network, run)
+    seconds = latency(network, run)
     with atomic_write(target) as file:
         file.write(content)
     return dict(nodes=nodes, difference=difference, **seconds)
 
 
-def metadata(model: TrainedModel, network: ExportedNetwork) -> dict[str, str]:
+def metadata(network: ExportedNetwork) -> dict[str, str]:
     """What the file says of itself: layout and stream as text, all else as JSON."""
-    plan = network.plan
+    model, plan = network.model, network.plan
     told = dict(
         classes=list(model.classes),
         joints=list(model.skeleton.joints),
@@ -128,7 +128,7 @@ def metadata(model: TrainedModel, network: ExportedNetwork) -> dict[str, str]:
 
 
 @torch.no_grad()
-def write(network: ExportedNetwork, told: Mapping[str, str]) -> tuple[bytes, int]:
+def write(network: ExportedNetwork) -> tuple[bytes, int]:
     """The content of the file, and the nodes of its graph."""
     import onnx
     import onnxruntime
@@ -159,7 +159,7 @@ def write(network: ExportedNetwork, told: Mapping[str, str]) -> tuple[bytes, int
         options.optimized_model_filepath = path
         _session(path, options)
         model = onnx.load(path)
-    onnx.helper.set_model_props(model, dict(told))
+    onnx.helper.set_model_props(model, metadata(network))
     return model.SerializeToString(), len(model.graph.node)
 
 
@@ -219,7 +219,7 @@ def _session(content: str | bytes, options: Any) -> Any:
 
 
 @torch.no_grad()
-def largest_difference(model: TrainedModel, network: ExportedNetwork, run: Run) -> float:
+def largest_difference(network: ExportedNetwork, run: Run) -> float:
     """Between the outputs of a file and of PyTorch, over several numbers of recordings, persons and frames.
 
     In PyTorch, recordings pass the model's own pipeline and the network as it was trained; and for samples
@@ -229,8 +229,8 @@ def largest_difference(model: TrainedModel, network: ExportedNetwork, run: Run) 
     pairs = [(network(*map(torch.from_numpy, one)), run(*one)) for one in batches]
     for clips, persons, frames in CHECKED:
         one = batch(network, clips, min(persons, network.num_person), frames)
-        packed, taken = behind_pipeline(model, network, *one)
-        pairs.append((answers(model, network, packed), run(*taken)))
+        packed, taken = behind_pipeline(network, *one)
+        pairs.append((answers(network, packed), run(*taken)))
     differences = [
         np.abs(np.asarray(ours) - theirs).max()
         for expected, found in pairs
@@ -240,7 +240,7 @@ def largest_difference(model: TrainedModel, network: ExportedNetwork, run: Run) 
 
 
 def behind_pipeline(
-    model: TrainedModel, network: ExportedNetwork, joints: np.ndarray, frames: np.ndarray
+    network: ExportedNetwork, joints: np.ndarray, frames: np.ndarray
 ) -> tuple[list[dict[str, Any]], Batch]:
     """What the network takes of recordings, and what the file takes of them."""
     annotations = [
@@ -256,7 +256,7 @@ def behind_pipeline(
         )
         for keypoint in joints
     ]
-    packed = [run_steps(model.steps, annotation).packed for annotation in annotations]
+    packed = [run_steps(network.model.steps, annotation).packed for annotation in annotations]
     if network.plan.raw:
         return packed, (joints, frames)
     samples = np.concatenate([one['inputs'] for one in packed])
@@ -264,13 +264,11 @@ def behind_pipeline(
     return packed, (samples, np.tile(np.arange(samples.shape[2]), (len(samples), 1, 1)))
 
 
-def answers(
-    model: TrainedModel, network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]
-) -> list[np.ndarray]:
+def answers(network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
     """The outputs of :class:`ExportedNetwork`, as a test of the model computes them."""
     inputs = np.stack([one['inputs'] for one in packed])
-    with recorded(model.network) as masks:
-        samples = model.network.test_step(pseudo_collate(packed))
+    with recorded(network.model.network) as masks:
+        samples = network.model.network.test_step(pseudo_collate(packed))
     scores = [head_scores(sample) for sample in samples]
     present = np.asarray(inputs.any((3, 4, 5)))
     attentions = (masks.when(present, inputs.shape[3]), masks.where(present))
@@ -279,10 +277,10 @@ def answers(
 
 
 @torch.no_grad()
-def latency(model: TrainedModel, network: ExportedNetwork, run: Run) -> dict[str, float]:
+def latency(network: ExportedNetwork, run: Run) -> dict[str, float]:
     """Median seconds for a recording of 100 frames, of the fused model and of the file, in turns."""
-    packed, taken = behind_pipeline(model, network, *batch(network, 1, network.num_person, 100))
-    fused, inputs = fuse(model.network), torch.stack([one['inputs'] for one in packed])
+    packed, taken = behind_pipeline(network, *batch(network, 1, network.num_person, 100))
+    fused, inputs = fuse(network.model.network), torch.stack([one['inputs'] for one in packed])
     calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
     return {name: float(np.median(taken)) for name, taken in take_turns(calls, repeats=7, warmup=1).items()}
 

@@ -107,6 +107,7 @@ class Normalize(nn.Module):
         self.register_buffer('crossing', torch.as_tensor(crossing, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Recordings (N, P, T, V, 3) with main persons first, centered and turned as the first frame says."""
         _, persons, frames, joints, _ = x.shape
         present = x.abs().flatten(3).amax(3) > PRESENT
         main = present.int().sum(2).argmax(1, keepdim=True)
@@ -160,6 +161,7 @@ class ExportedNetwork(nn.Module):
         heads = tuple(getattr(network, 'heads', ()))
         if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
             raise ModelError(f'{model.source}: only DualHead-Net and MS-G3D can be exported')
+        self.model = model
         self.network = fuse(network).recognizer.cpu()
         self.plan = Plan.of(model)
         self.normalize = Normalize(model.skeleton) if self.plan.normalizes else nn.Identity()
@@ -180,6 +182,7 @@ class ExportedNetwork(nn.Module):
         self.outputs = (*scores, *(name for name, found in attentions if found))
 
     def forward(self, joints: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
+        """The outputs for recordings (N, P, T, V, C), of which the samples see the frames (N, S, T')."""
         # Sizes are read from the inputs alone: of anything else the exporter may take one for constant.
         total, length = joints.shape[2], frames.shape[2]
         x = self.normalize(joints).transpose(1, 2)

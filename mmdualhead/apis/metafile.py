@@ -157,7 +157,7 @@ def describe(
     dataset = config.train_dataloader.dataset
     data, suffix = DATA[Path(dataset.ann_file).stem]
     trained_on = f'{data}{PROTOCOLS.get(dataset.split.partition("_")[0], "")}{suffix}'
-    architecture = _architecture(name)
+    architecture, *_ = ARCHITECTURES[name.partition('_')[0].replace('quickstart', 'dualhead')]
     entry: dict[str, Any] = {
         'Name': name,
         'Config': where,
@@ -174,10 +174,6 @@ def describe(
         task = 'Skeleton-based Action Recognition'
         entry['Results'] = [{'Dataset': trained_on, 'Task': task, 'Metrics': {'Top 1 Accuracy': accuracy}}]
     return entry
-
-
-def _architecture(name: str) -> str:
-    return ARCHITECTURES['dualhead' if name.startswith('quickstart') else name.partition('_')[0]][0]
 
 
 def _enter_files(entries: list[dict[str, Any]], names: Mapping[str, str], url: str) -> None:
@@ -253,13 +249,14 @@ def to_page(entries: list[dict[str, Any]]) -> str:
     for entry in entries:
         path, meta = entry['Config'].removeprefix('configs/').removesuffix('.py'), entry['Metadata']
         stem, _, stream = path.rpartition('_')
-        stem, stream = (stem, f'_{stream}') if stream in STREAMS.values() else (path, '')
+        if stream not in STREAMS.values():
+            stem, stream = path, ''
         key = (stem, meta['Training Data'], meta['Parameters'], meta['FLOPs'], meta['Epochs'])
         groups.setdefault(key, []).append(stream)
     rows = []
     for (stem, *rest), streams in groups.items():
-        joined = f'_{{{",".join(stream[1:] for stream in streams)}}}' if len(streams) > 1 else streams[0]
-        rows.append([f'`{stem}{joined}`', *rest])
+        joined = f'{{{",".join(streams)}}}' if len(streams) > 1 else streams[0]
+        rows.append([f'`{"_".join(filter(None, (stem, joined)))}`', *rest])
     table = markdown_table(['config', 'data', 'parameters', 'MACs', 'epochs'], rows, cell=str)
     sections.append(f'## All configs\n\n{table}\n')
     return PAGE + '\n'.join(sections)
@@ -268,8 +265,7 @@ def to_page(entries: list[dict[str, Any]]) -> str:
 def _row(entry: Mapping[str, Any]) -> list[str]:
     name, meta = entry['Name'], entry['Metadata']
     weights, log = entry.get('Weights'), entry.get('Training Log', 'results.md')
-    cell = f'[{Path(weights).name}]({weights})' if weights else '-'
-    if name == PACKAGED and not weights:
-        cell = 'in the package'
+    elsewhere = 'in the package' if name == PACKAGED else '-'
+    cell = f'[{Path(weights).name}]({weights})' if weights else elsewhere
     accuracy = entry['Results'][0]['Metrics']['Top 1 Accuracy']
     return [f'`{name}`', meta['Parameters'], meta['FLOPs'][:-1], f'{accuracy:.2f}', cell, f'[log]({log})']

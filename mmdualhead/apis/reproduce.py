@@ -61,7 +61,7 @@ class Run:
 class Reproduction:
     """A table on a benchmark.
 
-    Every run is a training by MMAction2's ``tools/train.py`` to the end, and a test of the last checkpoint
+    Every run is a training by ``mmdualhead train`` to the end, and a test of the last checkpoint
     (the best one would have been chosen on the test data). Runs that several rows or tables need are made
     once, and what is already there is not made again.
 
@@ -213,8 +213,11 @@ class Reproduction:
 
     def _step(self, run: Run, tool: str, arguments: list[str]) -> bool:
         log = run.work_dir / f'{tool}.log'
-        command = [*mmaction_tool(tool, self.gpus), str(run.config), *arguments]
-        command += ['--work-dir', str(run.work_dir), '--launcher', 'pytorch' if self.gpus > 1 else 'none']
+        command = [sys.executable, '-m', 'mmdualhead', tool, str(run.config), *arguments]
+        command += ['--work-dir', str(run.work_dir)]
+        if self.gpus > 1:
+            command[1:1] = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={self.gpus}']
+            command += ['--launcher', 'pytorch']
         status = self.launch(command, log)
         made = run.checkpoint if tool == 'train' else run.dumps
         if status or not made:
@@ -233,16 +236,6 @@ def mean_and_deviation(values: Sequence[float]) -> str:
         return '-'
     deviation = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
     return f'{np.mean(values):.2f}{deviation}'
-
-
-def mmaction_tool(name: str, gpus: int = 1) -> list[str]:
-    """The command that starts MMAction2's ``train.py`` or ``test.py``, as ``mim`` does."""
-    import mmaction
-
-    python = [sys.executable]
-    if gpus > 1:
-        python += ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={gpus}']
-    return [*python, str(Path(mmaction.__file__).parent / '.mim' / 'tools' / f'{name}.py')]
 
 
 def launch_logged(command: Sequence[str], log: Path) -> int:

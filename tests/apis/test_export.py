@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.export import ExportError, export, largest_difference, metadata, open_exported, write
+from mmdualhead.apis.export import ExportError, export, largest_difference, open_exported, write
 from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.trained import PACKAGED, load_trained
 from tests.apis.trained import CONFIGS, save_trained, small_config
@@ -152,8 +152,8 @@ def test_a_third_head_on_2d_joints(tmp_path):
     model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
     network = ExportedNetwork(model).eval()
     assert network.outputs[:4] == ('fused_score', 'coarse_score', 'fine_score', 'middle_score')
-    content, nodes = write(network, metadata(model, network))
-    assert largest_difference(model, network, open_exported(content)) < 1e-5
+    content, nodes = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
     assert nodes < 900
 
 
@@ -168,8 +168,8 @@ def test_msg3d_of_two_persons(tmp_path):
     model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
     network = ExportedNetwork(model).eval()
     assert network.outputs == ('fused_score',)
-    content, _ = write(network, metadata(model, network))
-    assert largest_difference(model, network, open_exported(content)) < 1e-5
+    content, _ = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
 
 
 def test_other_suffixes_are_refused(tmp_path, checkpoint):
@@ -202,16 +202,16 @@ def quick(monkeypatch):
     """No network is written."""
     export_module = 'mmdualhead.apis.export'
     monkeypatch.setattr(f'{export_module}.NEEDED', ())
-    monkeypatch.setattr(f'{export_module}.write', lambda network, told: (b'content', 1))  # noqa: ARG005
+    monkeypatch.setattr(f'{export_module}.write', lambda network: (b'content', 1))  # noqa: ARG005
     monkeypatch.setattr(f'{export_module}.open_exported', lambda content: None)  # noqa: ARG005
-    monkeypatch.setattr(f'{export_module}.largest_difference', lambda model, network, run: 1e-7)  # noqa: ARG005
-    monkeypatch.setattr(f'{export_module}.latency', lambda model, network, run: dict(torch=1.0, file=1.0))  # noqa: ARG005
+    monkeypatch.setattr(f'{export_module}.largest_difference', lambda network, run: 1e-7)  # noqa: ARG005
+    monkeypatch.setattr(f'{export_module}.latency', lambda network, run: dict(torch=1.0, file=1.0))  # noqa: ARG005
 
 
 @pytest.mark.usefixtures('quick')
 @pytest.mark.parametrize('found', [2e-4, float('nan')])
 def test_a_file_that_answers_otherwise_is_not_written(tmp_path, checkpoint, monkeypatch, found):
-    monkeypatch.setattr('mmdualhead.apis.export.largest_difference', lambda model, network, run: found)  # noqa: ARG005
+    monkeypatch.setattr('mmdualhead.apis.export.largest_difference', lambda network, run: found)  # noqa: ARG005
     with pytest.raises(ExportError, match=r'outputs differ from the model by (0\.0002|nan)'):
         export(checkpoint, tmp_path / 'model.onnx')
     assert not list(tmp_path.iterdir())

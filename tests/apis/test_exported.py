@@ -33,7 +33,7 @@ def difference(path, config) -> tuple[ExportedNetwork, float]:
     model = load_trained(save_trained(path, config), device='cpu')
     network = ExportedNetwork(model).eval()
     run = lambda *batch: [y.numpy() for y in network(*map(torch.from_numpy, batch))]  # noqa: E731
-    return network, largest_difference(model, network, run)
+    return network, largest_difference(network, run)
 
 
 @pytest.mark.parametrize(

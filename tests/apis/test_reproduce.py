@@ -1,5 +1,6 @@
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ class StubLaunch:
         self.fail = {}
 
     def __call__(self, command, log):
-        tool = Path(next(part for part in command if part.endswith(('train.py', 'test.py')))).stem
+        assert command[:3] == [sys.executable, '-m', 'mmdualhead']
+        tool = command[3]
         work_dir = Path(command[command.index('--work-dir') + 1])
         self.commands.append((tool, f'{work_dir.parent.name}/{work_dir.name}', '--resume' in command))
         if tool == 'train':
@@ -158,6 +160,15 @@ def test_what_is_done_is_not_done_again_and_tables_share_runs(make):
         'dualhead_toy_j_fine-full/seed0',
         'dualhead_toy_j_fine-quarter/seed0',
     ]
+
+
+def test_several_gpus_are_started_by_torchrun(make):
+    commands = []
+    make('7', gpus=2, launch=lambda command, _: commands.append(command) or 1).reproduce()
+    assert commands[0][1:7] == [
+        *('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2', '-m', 'mmdualhead')
+    ]
+    assert commands[0][-2:] == ['--launcher', 'pytorch']
 
 
 def test_an_interrupted_training_is_resumed(make):
