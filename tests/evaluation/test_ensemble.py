@@ -1,4 +1,5 @@
 import json
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -100,6 +101,7 @@ def test_paths_are_shortened_to_what_differs():
     assert shorten_paths(['w/j.npz', 'w/b.npz']) == ['j.npz', 'b.npz']
     assert shorten_paths(['a', 'a/b']) == ['a', 'a/b']
     assert shorten_paths(['w/j.npz']) == ['w/j.npz']
+    assert shorten_paths(['a/s/x', 'b/s/y']) == ['a/s/x', 'b/s/y']
     assert shorten_paths(['w/a/x.npz', 'x.npz']) == ['w/a/x.npz', 'x.npz']
     assert shorten_paths(['w/a/x.npz', 'w/b/y.npz']) == ['a/x.npz', 'b/y.npz']
 
@@ -113,6 +115,20 @@ def test_command_line_writes_every_form(run, work_dirs, tmp_path, capsys):
     assert json.loads(outputs[0].read_text()) == report.to_dict()
     assert outputs[1].read_text() == report.to_markdown()
     np.testing.assert_array_equal(load_scores(outputs[2]).fused, fused.fused)
+
+
+def test_command_line_compares_with_annotations(run, work_dirs, tmp_path, capsys):
+    names = [f'clip{i:03d}' for i in range(60)]
+    clips = [dict(frame_dir=name, label=i % 6) for i, name in enumerate(names)]
+    content = dict(split=dict(val=names, part=names[1:]), annotations=clips)
+    (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
+    ann_file = ('--ann-file', tmp_path / 'ann.pkl')
+    run(*work_dirs, *ann_file, '--split', 'val')
+    assert '60 clips' in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r'ann\.pkl \(part\) lacks what .* has, 1 clip: clip000$'):
+        run(*work_dirs, *ann_file, '--split', 'part')
+    with pytest.raises(SystemExit, match=r'^error: --without-twins needs --ann-file and --split,'):
+        run(*work_dirs, *ann_file, '--without-twins')
 
 
 def test_command_line_says_in_one_line_what_is_wrong(run, work_dirs):
