@@ -60,21 +60,20 @@ def load_pickle(path: str | Path, unpickler: type[pickle.Unpickler]) -> Any:
     """
     path = Path(path)
     check_regular(path)
+    size = path.stat().st_size
+    if not size:
+        raise UnreadablePickleError(f'{path} is empty, a pickle was expected')
     with path.open('rb') as file:
-        if not file.peek(1):
-            raise UnreadablePickleError(f'{path} is empty, a pickle was expected')
         try:
-            with _no_garbage_collection(), memory_for_file(path.stat().st_size):
+            with _no_garbage_collection(), memory_for_file(size):
                 return unpickler(file).load()
         except UnsafePickleError as error:
             raise UnsafePickleError(f'{path} was refused: {error}') from None
         except MemoryError:
-            size = path.stat().st_size
             raise UnreadablePickleError(
                 f'{path} ({size:,} bytes) was refused: it asks for more memory than its size can need'
             ) from None
         except Exception as error:  # random bytes make the unpickler raise nearly anything
-            size = path.stat().st_size
             raise UnreadablePickleError(
                 f'{path} ({size:,} bytes) is truncated or not a pickle: {type(error).__name__}: {error}'
             ) from None

@@ -43,7 +43,8 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
         points = [
             (one, x, y)
             for one in comparison.costs
-            if (x := cost(one)) is not None and (y := _accuracy(one, accuracies)) is not None
+            if (x := cost(one)) is not None
+            and (y := accuracies.get(one.name, accuracies.get(one.network))) is not None
         ]
         beside: Counter[float] = Counter()
         for group, x, y in sorted(_together(points), key=lambda point: point[1]):
@@ -70,10 +71,6 @@ def _together(points: list[tuple[Costs, float, float]]) -> list[tuple[list[Costs
         else:
             groups.append(([one], x, y))
     return groups
-
-
-def _accuracy(costs: Costs, accuracies: Mapping[str, float]) -> float | None:
-    return accuracies.get(costs.name, accuracies.get(costs.network))
 
 
 def _milliseconds(costs: Costs, phase: str, clips: int) -> float | None:
