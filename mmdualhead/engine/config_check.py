@@ -84,7 +84,7 @@ def split_notes(trained: Mapping[str, Any], running: Mapping[str, Any]) -> Itera
     before, now = _clips(trained, 'train_dataloader')[1], _clips(running, 'test_dataloader')[1]
     if not before or not now:
         return
-    if now == before or protocol_and_role(before)[0] != protocol_and_role(now)[0]:
+    if now == before or protocol_and_role(str(before))[0] != protocol_and_role(str(now))[0]:
         yield Note(
             'THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was trained on split '
             f'{before!r}, now evaluated on {now!r}, which may hold clips of its training'

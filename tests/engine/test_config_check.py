@@ -101,7 +101,8 @@ def test_loaders_that_contradict_each_other():
 
 
 @pytest.mark.parametrize(
-    ('split', 'warned'), [('xsub_val', False), ('xview_val', True), ('xsub_train', True)]
+    ('split', 'warned'),
+    [('xsub_val', False), ('xview_val', True), ('xsub_train', True), (['xview_val'], True)],
 )
 def test_a_test_on_clips_of_the_training(split, warned):
     trained = {'train_dataloader': loader('xsub_train', 'j')}

@@ -61,12 +61,11 @@ class LoadCheckHook(Hook):
         )
 
     def _take(self, runner: Runner) -> None:
-        lock = FolderLock(Path(runner.work_dir, 'training.lock'))
+        self._lock = FolderLock(Path(runner.work_dir, 'training.lock'))
         try:
-            lock.acquire()
+            self._lock.acquire()
         except InUseError as error:
             raise RunError(f'{error}, which trains there; choose another --work-dir') from None
-        self._lock = lock
         if not runner._resume and holds_run(runner.work_dir):
             raise RunError(
                 f'{runner.work_dir} holds the checkpoints of a run. Go on with it: --resume. Start another: '
@@ -78,7 +77,6 @@ class LoadCheckHook(Hook):
         """Leave the work_dir to others."""
         if self._lock is not None:
             self._lock.release()
-            self._lock = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model."""
