@@ -44,39 +44,35 @@ def suit(
     """
     if unit is not None and unit not in UNIT_SIZES:
         raise ValueError(f'unit: {unit!r} is none of {", ".join(UNIT_SIZES)}')
-    steps = {step_name(step) for step in model.steps}
-    takes_pixels = 'PreNormalize2D' in steps
-    ownerless = recording.layout is None and not recording.annotated
-    if not ownerless or img_shape is None:
+    wanted, steps = model.skeleton, {step_name(step) for step in model.steps}
+    is_plain = recording.layout is None and not recording.annotated
+    if img_shape is None or not is_plain:
         img_shape = recording.img_shape
-    given = get_skeleton(recording.layout or layout or model.skeleton)
+    given = get_skeleton(recording.layout or layout or wanted)
     keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
-
     if not all(keypoint.shape[:2]):
         missing = 'no frames' if not keypoint.shape[1] else 'nobody'
         raise ValueError(f'keypoint: {missing}, shape {keypoint.shape}')
     # Joints in pixels with their confidences, as pose estimators give them.
-    if img_shape is not None and not recording.annotated and model.skeleton.flat and keypoint.shape[3] == 3:
+    if img_shape is not None and not recording.annotated and wanted.flat and keypoint.shape[3] == 3:
         keypoint, score = keypoint[..., :2], keypoint[..., 2]
+
     _check_axes(keypoint, given, needs_depth=bool(steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}))
     _check_finite(keypoint, given, 'keypoint')
     if score is not None:
-        score = _as_float(np.asarray(score))
-        if score.shape != keypoint.shape[:3]:
-            shape = keypoint.shape[:3]
-            raise ValueError(f'keypoint_score: shape {score.shape}, expected the {shape} of keypoint')
-        _check_finite(score[..., None], given, 'keypoint_score')
-    if (given.joints, given.bones) != (model.skeleton.joints, model.skeleton.bones):
-        keypoint = convert_layout(keypoint, given, model.skeleton)
-        score = None if score is None else convert_layout(score[..., None], given, model.skeleton)[..., 0]
+        score = _checked_score(score, keypoint, given)
+    if (given.joints, given.bones) != (wanted.joints, wanted.bones):
+        keypoint = convert_layout(keypoint, given, wanted)
+        score = None if score is None else convert_layout(score[..., None], given, wanted)[..., 0]
     _check_persons(keypoint, None if most_active or recording.annotated else model.num_person)
-    # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
-    if takes_pixels and img_shape is None and not recording.annotated:
-        raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
 
-    if ownerless and keypoint.shape[3] == 3:
-        keypoint = _in_meters(keypoint, model.skeleton, unit)
-    if not (takes_pixels or img_shape is None or score is None or recording.annotated):
+    if is_plain and keypoint.shape[3] == 3:
+        keypoint = _in_meters(keypoint, wanted, unit)
+    if 'PreNormalize2D' in steps:
+        # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
+        if img_shape is None and not recording.annotated:
+            raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
+    elif not (img_shape is None or score is None or recording.annotated):
         keypoint, score = _centered_picture(keypoint, score, img_shape), None
     return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape)
 
@@ -109,6 +105,14 @@ def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
         f'{keypoint[person, frame, joint, channel]}; {int((~finite).sum())} numbers are not finite. '
         'A joint that is missing is zero in all coordinates'
     )
+
+
+def _checked_score(score: Any, keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    score, expected = _as_float(np.asarray(score)), keypoint.shape[:3]
+    if score.shape != expected:
+        raise ValueError(f'keypoint_score: shape {score.shape}, expected the {expected} of keypoint')
+    _check_finite(score[..., None], skeleton, 'keypoint_score')
+    return score
 
 
 def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
