@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_check import config_faults
+from mmdualhead.engine.config_check import config_faults, leaves
 from mmdualhead.engine.findings import tell
 from mmdualhead.utils.pickles import UnreadablePickleError
 
@@ -78,23 +78,14 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
         phase: train, val or test.
     """
     source = (cfg.get('annotations') or {}).get('ann_source', '')
-    for dataset in datasets_of(cfg.get(f'{phase}_dataloader')):
-        path = Path(dataset.get('data_root') or '', dataset['ann_file'])
+    for _, dataset in leaves([('', cfg.get(f'{phase}_dataloader'))]):
+        ann_file = dataset.get('ann_file') if isinstance(dataset, Mapping) else None
+        if not ann_file or not isinstance(ann_file, str):
+            continue
+        path = Path(dataset.get('data_root') or '', ann_file)
         if not path.exists():
             return describe_missing(path, dataset.get('ann_source') or source)
     return ''
-
-
-def datasets_of(config: Any) -> Iterator[Mapping[str, Any]]:
-    """The data sets that are named by their annotation files, also those within others."""
-    if isinstance(config, Mapping):
-        if isinstance(config.get('ann_file'), str) and config['ann_file']:
-            yield config
-        for value in config.values():
-            yield from datasets_of(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            yield from datasets_of(value)
 
 
 @contextmanager
@@ -110,9 +101,8 @@ def faults_in_words(missing: str = '') -> Iterator[None]:
         yield
     except (AnnotationError, UnreadablePickleError, RunError) as error:
         cause: BaseException = error
-        while isinstance(
-            cause.__context__, type(cause)
-        ):  # MMEngine's registries raise it again, in their words
+        # MMEngine's registries raise it again, with their own words before it.
+        while isinstance(cause.__context__, type(cause)):
             cause = cause.__context__
         sys.exit(f'error: {cause}')
     except OSError as error:
