@@ -41,6 +41,7 @@ from mmdualhead.visualization.cost_picture import draw_costs
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN_EQUATIONS = 'tests.models.reference:ReferenceNetwork'
 PARITY = 'tests.models.parity'
+HOW = ('threads', 'repeats', 'warmup', 'device', 'precision', 'clock', 'compile')
 
 
 def parse_args() -> argparse.Namespace:
@@ -64,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     add('--repeats', type=int, default=7, help='timed rounds')
     add('--warmup', type=int, default=2, help='rounds before them')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, ...')
-    add('--dtype', choices=PRECISIONS, default=PRECISIONS[0])
+    add('--dtype', dest='precision', choices=PRECISIONS, default=PRECISIONS[0])
     add('--clock', choices=CLOCKS, default='wall', help='processor: for a shared machine, with --threads 1')
     add('--compile', nargs='?', const='default', metavar='MODE', help='a mode of torch.compile')
     add('--empty-persons', type=float, metavar='SHARE', help='fused models also with so many persons empty')
@@ -90,19 +91,9 @@ def main() -> None:
         candidates = with_empty_persons(candidates, args.empty_persons)
     if args.forms:
         candidates = [one for one in candidates if one.name in args.forms]
-    shapes = [
-        Shape(*numbers) for numbers in args.shape or (PAPER_SHAPES if args.suite else [(8, 2, 100, 25)])
-    ]
-    settings = Settings(
-        shape=shapes[0],
-        threads=args.threads,
-        repeats=args.repeats,
-        warmup=args.warmup,
-        device=args.device,
-        precision=args.dtype,
-        clock=args.clock,
-        compile=args.compile,
-    )
+    usual = PAPER_SHAPES if args.suite else [(8, 2, 100, 25)]
+    shapes = [Shape(*numbers) for numbers in args.shape or usual]
+    settings = Settings(shape=shapes[0], **{name: getattr(args, name) for name in HOW})
     if args.suite:
         parity = import_modules_from_strings(PARITY).deviations_by_fixture
         for report in run_suite(candidates, settings, shapes, parity=parity, say=log):

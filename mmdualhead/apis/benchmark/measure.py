@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing import get_context
@@ -46,7 +46,7 @@ class Shape(NamedTuple):
     joints: int
 
     def __str__(self) -> str:
-        return f'({", ".join(map(str, self))})'
+        return str(tuple(self))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,7 @@ class Settings:
 
     @property
     def on_cuda(self) -> bool:
+        """Whether the device is a GPU."""
         return torch.device(self.device).type == 'cuda'
 
     def apply(self) -> None:
@@ -102,10 +103,9 @@ class Settings:
         torch.backends.cuda.matmul.allow_tf32 = self.precision == TF32
         torch.backends.cudnn.allow_tf32 = self.precision == TF32
 
-    def autocast(self) -> AbstractContextManager:
-        if self.precision != BF16:
-            return nullcontext()
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+    def autocast(self) -> torch.autocast:
+        """Where the network runs in its precision."""
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == BF16)
 
 
 @dataclass

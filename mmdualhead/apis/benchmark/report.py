@@ -26,7 +26,7 @@ HEADER = (
 LEGEND = (
     'Times: median (quartiles) of {} rounds, taken in turns, after {} to warm up. Speed: how many times as '
     'fast as {}. MACs: multiply-accumulates of convolutions and matrix products in inference, 10^9 of them. '
-    'Saved: what autograd keeps for the backward pass, parameters left out. Peak: in a process of its own, '
+    'Saved: what autograd keeps for the backward pass, parameters left out. Peak: of the network alone, '
     'libraries left out.'
 )
 
