@@ -6,6 +6,7 @@ from mmdualhead.evaluation.accuracy import (
     class_accuracy,
     confusion_matrix,
     mean_class_accuracy,
+    ranks_by_head,
     true_class_ranks,
 )
 
@@ -20,6 +21,13 @@ def test_rank_counts_classes_scored_above_and_breaks_ties_as_argmax():
     scores = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.4, 0.4, 0.2], [0.4, 0.4, 0.2]])
     labels = np.array([0, 2, 0, 1])
     assert true_class_ranks(scores, labels).tolist() == [0, 2, 0, 1]
+
+
+def test_an_oracle_takes_two_heads_beside_the_fused_score():
+    scores, labels = {'fused': np.eye(3)[[1, 1, 1]], 'x': np.eye(3)[[0, 1, 1]]}, np.array([0, 1, 2])
+    assert list(ranks_by_head(scores, labels)) == ['fused', 'x']
+    ranks = ranks_by_head({**scores, 'y': np.eye(3)[[2, 0, 2]]}, labels)
+    assert ranks['oracle'].tolist() == [0, 0, 0]
 
 
 def test_agrees_with_mmaction(random_scores):

@@ -108,6 +108,13 @@ def test_calibration_error_of_a_known_case():
     assert np.isnan(bins.accuracy[~filled]).all()
 
 
+def test_bins_of_confidence_hold_their_upper_edge():
+    bins = calibration(np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]]), np.array([0, 0, 0]), bins=4)
+    assert bins.edges.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert bins.clips.tolist() == [0, 1, 1, 1]
+    assert len(calibration(np.ones((1, 1)), np.array([0])).clips) == 15
+
+
 def test_confidence_of_exactly_one_falls_into_the_last_bin():
     bins = calibration(np.array([[1.0, 0.0]]), np.array([0]))
     assert bins.clips[-1] == 1

@@ -94,7 +94,9 @@ def run_log(tmp_path):
 
 def test_dump_lands_beside_the_log_of_the_run(make_scores, run_log):
     evaluate(DumpScores(), to_samples(make_scores()))
-    assert (run_log / 'scores.npz').is_file()
+    file = run_log / 'scores.npz'
+    assert file.is_file()
+    assert f'Scores of 60 clips are in {file}\n' in (run_log / 'run.log').read_text()
 
 
 def test_dump_asks_for_clip_names_and_npz(make_scores):

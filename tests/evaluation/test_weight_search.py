@@ -65,7 +65,7 @@ def test_a_stream_that_is_rather_wrong_gets_nothing_never_less(make_scores):
 
 
 def test_many_streams_stay_searchable_and_may_weigh_alike(make_scores):
-    assert search_weights([make_scores()] * 8) == (1 / 8,) * 8
+    assert search_weights([make_scores(clips=12)] * 9) == (1 / 9,) * 9
 
 
 @pytest.mark.parametrize(('count', 'steps'), [(6, 10), (7, 8)])
