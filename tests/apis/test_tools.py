@@ -157,6 +157,18 @@ def test_a_file_in_the_way_is_named(command, what, tmp_path):
     assert (tmp_path / 'file').read_text() == 'mine'
 
 
+@pytest.mark.parametrize('what', ['costs as JSON', 'costs as a picture'])
+def test_a_folder_that_cannot_be_made_is_named(command, what, tmp_path):
+    (tmp_path / 'mine').write_text('mine')
+    out = tmp_path / 'mine' / FILES[what]
+    status, text = run(*command(what, out))
+    assert status == 1
+    assert re.fullmatch(
+        f'error: {out} could not be written: (File exists|Not a directory)', text.splitlines()[-1]
+    )
+    assert (tmp_path / 'mine').read_text() == 'mine'
+
+
 @pytest.mark.parametrize('what', FOLDERS)
 def test_a_file_in_a_folder_s_place_is_named(command, what, tmp_path):
     (tmp_path / 'out').write_text('mine')
