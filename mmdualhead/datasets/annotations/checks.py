@@ -7,8 +7,9 @@ Every clip is first looked at on its own (:func:`entry_faults`) and reduced to o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,16 +55,22 @@ class Finding:
     advice: str = ''
 
     @classmethod
-    def of(cls, field: str, expected: str, found: Iterable[tuple[str, str]], advice: str = '') -> Finding:
-        """The finding on all clips of ``found``."""
-        found = tuple(found)
-        return cls(field, expected, found[:SHOWN], len(found), advice)
+    def of(
+        cls,
+        field: str,
+        expected: str,
+        places: Collection[Any],
+        describe: Callable[[Any], tuple[str, str]],
+        advice: str = '',
+    ) -> Finding:
+        """The finding on all clips of ``places``; ``describe`` gives (name, what was found) of one."""
+        shown = tuple(describe(place) for place in islice(places, SHOWN))
+        return cls(field, expected, shown, len(places), advice)
 
     def __str__(self) -> str:
         more = self.count - len(self.clips)
-        lines = [
-            f'* {self.field}: expected {self.expected}, found otherwise in {plural(self.count, "clip")}:'
-        ]
+        where = plural(self.count, 'clip')
+        lines = [f'* {self.field}: expected {self.expected}, found otherwise in {where}:']
         lines += [f'    {name}: {found}' for name, found in self.clips]
         lines += [f'    ... and {more} more'] if more else []
         lines += [f'  {self.advice}'] if self.advice else []
@@ -139,6 +146,8 @@ def check_meta(meta: Any) -> dict[str, Any]:
     wrong = [name for name in classes if not isinstance(name, str) or classes.count(name) > 1]
     if wrong:
         raise AnnotationError(f'meta.classes: expected different names, found {wrong[:SHOWN]}')
+    if wrong := [name for name in classes if '\0' in name]:
+        raise AnnotationError(f'meta.classes: expected names without NUL bytes, found {wrong[:SHOWN]}')
     if isinstance(meta.get('layout'), Mapping):
         try:
             get_skeleton(meta['layout'])
@@ -221,7 +230,7 @@ def tabulate(
     label, shape, rows = zip(*sound, strict=True) if sound else ((), np.empty((0, 4), np.int64), ())
     power = [mean_square(clips[row]['keypoint']) for row in rows]
     scored = np.array([clips[row].get('keypoint_score') is not None for row in rows], dtype=bool)
-    findings = [Finding.of(*key, named) for key, named in found.items()]
+    findings = [Finding.of(*key, named, tuple) for key, named in found.items()]
     findings += unscored_clips(scored, lambda i: clip_name(clips[rows[i]], rows[i]))
     return ClipTable(np.array(label, np.int64), np.array(shape), np.array(power)), findings
 
@@ -233,11 +242,10 @@ def unscored_clips(scored: np.ndarray, name: Callable[[int], str]) -> list[Findi
         scored: (n,) which clips have scores.
         name: of a clip, by its row.
     """
-    without = np.flatnonzero(~scored)
-    if not len(without) or not scored.any():
+    if scored.all() or not scored.any():
         return []
-    shown = tuple((name(row), 'missing') for row in map(int, without[:SHOWN]))
-    return [Finding('keypoint_score', 'scores in all clips of a split or in none', shown, len(without))]
+    without, expected = np.flatnonzero(~scored).tolist(), 'scores in all clips of a split or in none'
+    return [Finding.of('keypoint_score', expected, without, lambda row: (name(row), 'missing'))]
 
 
 def clip_name(clip: Mapping[str, Any], position: int) -> str:
@@ -259,133 +267,111 @@ def check_table(
     Returns:
         The report, and (n,) which clips to use.
     """
-    report = Report()
     checker = _Checker(table, expected, clip_at)
-    report.faults = [finding for finding in checker.faults() if finding.count]
+    report = Report([finding for finding in checker.faults() if finding.count])
     if not report.faults:
         report.notes = [finding for finding in checker.notes() if finding.count]
-    empty = table.power == 0
-    return report, ~empty if expected.training else np.ones(len(empty), bool)
+    return report, ~checker.empty if expected.training else np.ones(len(table.power), bool)
 
 
-class _Checker(NamedTuple):
-    table: ClipTable
-    expected: Expectation
-    clip_at: Callable[[int], Mapping[str, Any]]
+class _Checker:
+    def __init__(
+        self, table: ClipTable, expected: Expectation, clip_at: Callable[[int], Mapping[str, Any]]
+    ) -> None:
+        self.label, self.shape, self.power = table
+        self.expected = expected
+        self.clip_at = clip_at
+        self.empty = self.power == 0
+        self.size = np.sqrt(self.power)
+        usual = self.size[~self.empty & np.isfinite(self.power)]
+        self.usual_size = float(np.median(usual)) if len(usual) else 1.0
 
     def find(
-        self, what: str, expected: str, rows: np.ndarray, found: Callable[[int], str], advice: str = ''
+        self,
+        expected: str,
+        wrong: np.ndarray,
+        found: Callable[[int], str],
+        advice: str = '',
+        *,
+        field: str = 'keypoint',
     ) -> Finding:
-        where = np.flatnonzero(rows)
-        named = tuple((clip_name(self.clip_at(row), row), found(row)) for row in map(int, where[:SHOWN]))
-        return Finding(what, expected, named, len(where), advice)
+        """The clips that are wrong by a mask."""
+
+        def describe(row: int) -> tuple[str, str]:
+            return clip_name(self.clip_at(row), row), found(row)
+
+        return Finding.of(field, expected, np.flatnonzero(wrong).tolist(), describe, advice)
+
+    def shape_of(self, row: int) -> str:
+        return f'shape {tuple(self.shape[row].tolist())}'
+
+    def keypoint(self, row: int) -> np.ndarray:
+        return self.clip_at(row)['keypoint']
 
     def faults(self) -> Iterator[Finding]:
-        label, shape = self.table.label, self.table.shape
+        classes, longest = self.expected.num_classes, self.expected.max_frames
         if not self.expected.multi_class:
-            yield self._labels(label)
+            span = '0 or more' if classes is None else f'0..{classes - 1} (num_classes={classes})'
+            end = LABELS if classes is None else classes
+            wrong = (self.label < 0) | (self.label >= end)
+            yield self.find(span, wrong, lambda row: str(self.label[row]), field='label')
+        persons, frames, joints, coordinates = self.shape.T
         yield self.find(
-            'keypoint',
             'persons before frames, (M, T, V, C)',
-            (shape[:, 0] > MANY_PERSONS) & (shape[:, 1] <= FEW_FRAMES),
-            lambda row: f'shape {tuple(map(int, shape[row]))}, which reads as (T, M, V, C)',
+            (persons > MANY_PERSONS) & (frames <= FEW_FRAMES),
+            lambda row: f'{self.shape_of(row)}, which reads as (T, M, V, C)',
         )
-        layout, coordinates = f'layout {self.expected.layout!r}', 'for 3-D normalization'
-        for axis, name, wanted, reason in (
-            (2, 'joints', self.expected.num_joints, layout),
-            (3, 'coordinates', self.expected.num_coordinates, coordinates),
+        for name, sizes, wanted, reason in (
+            ('joints', joints, self.expected.num_joints, f'layout {self.expected.layout!r}'),
+            ('coordinates', coordinates, self.expected.num_coordinates, 'for 3-D normalization'),
         ):
-            size = shape[:, axis]
-            common = wanted or int(np.bincount(size).argmax())
+            common = wanted or int(np.bincount(sizes).argmax())
             source = reason if wanted else 'as most clips of the split'
-            yield self.find(
-                'keypoint',
-                f'{common} {name} ({source})',
-                size != common,
-                lambda row: f'shape {tuple(map(int, shape[row]))}',
-            )
-        longest = self.expected.max_frames
+            yield self.find(f'{common} {name} ({source})', sizes != common, self.shape_of)
         if longest is not None:
-            yield self.find(
-                'keypoint',
-                f'up to {longest} frames',
-                shape[:, 1] > longest,
-                lambda row: f'{shape[row, 1]}',
-                f'PadTo takes no longer ones; ReplayPad(length={longest}) in its place cuts them.',
-            )
+            advice = f'PadTo takes no longer ones; ReplayPad(length={longest}) in its place cuts them.'
+            yield self.find(f'up to {longest} frames', frames > longest, lambda row: str(frames[row]), advice)
+        is_finite = np.isfinite(self.power)
         yield self.find(
-            'keypoint',
             'finite numbers',
-            ~np.isfinite(self.table.power),
-            lambda row: locate_nonfinite(self.clip_at(row)['keypoint']),
+            ~is_finite,
+            lambda row: _locate_nonfinite(self.keypoint(row)),
             'With check=False, NormalizeSkeleton3D takes such joints as missing.',
         )
-
-        size = self._size()
-        absurd = np.isfinite(size) & ((size > ABSURD * self._usual_size()) | (size > UNSQUARABLE))
+        absurd = (self.size > ABSURD * self.usual_size) | (self.size > UNSQUARABLE)
         yield self.find(
-            'keypoint',
-            'coordinates of a person',
-            absurd,
-            lambda row: locate_largest(self.clip_at(row)['keypoint']),
+            'coordinates of a person', is_finite & absurd, lambda row: _locate_largest(self.keypoint(row))
         )
 
-    def _size(self) -> np.ndarray:
-        """(n,) root mean squares."""
-        return np.sqrt(self.table.power)
-
-    def _usual_size(self) -> float:
-        size = self._size()[(self.table.power > 0) & np.isfinite(self.table.power)]
-        return float(np.median(size)) if len(size) else 1.0
-
-    def _labels(self, label: np.ndarray) -> Finding:
-        classes = self.expected.num_classes
-        wrong = label < 0 if classes is None else (label < 0) | (label >= classes)
-        span = '0 or more' if classes is None else f'0..{classes - 1} (num_classes={classes})'
-        return self.find('label', span, wrong, lambda row: str(label[row]))
-
     def notes(self) -> Iterator[Finding]:
-        persons, frames = self.table.shape[:, 0], self.table.shape[:, 1]
-        empty = self.table.power == 0
+        persons, frames = self.shape[:, 0], self.shape[:, 1]
+        size, usual, most = self.size, self.usual_size, self.expected.num_person
         fate = 'They are left out.'
         if not self.expected.training:
             fate = 'They are kept, since a test set keeps its size, and predicted from zeros.'
-        yield self.find('keypoint', 'somebody to be seen', empty, lambda _: 'nobody, or all zero', fate)
-        yield self.find(
-            'keypoint', 'more than one frame', frames == 1, lambda _: '1 frame', 'It is shown as a still.'
-        )
-        most = self.expected.num_person
+        yield self.find('somebody to be seen', self.empty, lambda _: 'nobody, or all zero', fate)
+        yield self.find('more than one frame', frames == 1, lambda _: '1 frame', 'It is shown as a still.')
         if most is not None:
             advice = f'FormatSkeletonInput keeps the {most} most active, FormatGCNInput the first {most}.'
-            yield self.find(
-                'keypoint', f'up to {most} persons', persons > most, lambda r: f'{persons[r]}', advice
-            )
-        yield self._outliers(empty)
-
-    def _outliers(self, empty: np.ndarray) -> Finding:
-        size, usual = self._size(), self._usual_size()
-        outlying = ~empty & ((size > OUTLIER_LARGE * usual) | (size < OUTLIER_SMALL * usual))
-        return self.find(
-            'keypoint',
+            yield self.find(f'up to {most} persons', persons > most, lambda row: str(persons[row]), advice)
+        yield self.find(
             f'coordinates of about the usual size (root mean square {usual:.3g})',
-            outlying,
+            ~self.empty & ((size > OUTLIER_LARGE * usual) | (size < OUTLIER_SMALL * usual)),
             lambda row: f'{size[row]:.3g}, {size[row] / usual:.3g} times as large',
             'Other units (mm for m)? They are used as they are.',
         )
 
 
-def locate_largest(keypoint: np.ndarray) -> str:
-    """Where a clip's largest coordinate is."""
-    place = np.unravel_index(np.abs(keypoint).argmax(), keypoint.shape)
-    return _at(keypoint, place)
+def _locate_largest(keypoint: np.ndarray) -> str:
+    return _at(keypoint, np.unravel_index(np.abs(keypoint).argmax(), keypoint.shape))
 
 
-def _at(keypoint: np.ndarray, place: Sequence[int]) -> str:
-    person, frame, joint, channel = map(int, place)
-    return f'{keypoint[tuple(place)]} at person {person}, frame {frame}, joint {joint}, channel {channel}'
-
-
-def locate_nonfinite(keypoint: np.ndarray) -> str:
-    """Where a clip's first NaN or infinity is, and how many there are."""
+def _locate_nonfinite(keypoint: np.ndarray) -> str:
+    """Where the first NaN or infinity is, and how many there are."""
     wrong = np.argwhere(~np.isfinite(keypoint))
     return f'{_at(keypoint, wrong[0])}; {len(wrong)} in all'
+
+
+def _at(keypoint: np.ndarray, place: Sequence[Any]) -> str:
+    person, frame, joint, channel = place
+    return f'{keypoint[tuple(place)]} at person {person}, frame {frame}, joint {joint}, channel {channel}'

@@ -24,9 +24,14 @@ from mmdualhead.datasets.annotations.checks import (
     is_integer,
     tabulate,
 )
-from mmdualhead.datasets.annotations.splits import counterparts, protocol_and_role, shared_subjects
+from mmdualhead.datasets.annotations.splits import (
+    counterparts,
+    describe_twins,
+    find_twins,
+    protocol_and_role,
+    shared_subjects,
+)
 from mmdualhead.datasets.annotations.store import Store, StoreClips
-from mmdualhead.datasets.annotations.twins import describe_twins, find_twins
 from mmdualhead.utils.pickles import load_annotations
 
 FORMAT = (
@@ -92,22 +97,23 @@ class PickledAnnotations:
         """Names without annotation, names with two, and names that ``others`` hold, too."""
         names = set(self._names[split])
         there = Counter(name for name in self._clip_names if name is not None and name in names)
-        absent = dict.fromkeys(sorted(names - set(there)), 'no annotation')
+        absent = sorted(names - set(there))
         twice = [name for name, count in there.items() if count > 1]
-        shown = [(name, self._labels(name) if i < SHOWN else '') for i, name in enumerate(twice)]
+        every = f'an annotation for every name in {split!r}'
         found = [
-            Finding.of('split', f'an annotation for every name in {split!r}', absent.items()),
-            Finding.of('frame_dir', 'one annotation per name', shown),
+            Finding.of('split', every, absent, lambda name: (name, 'no annotation')),
+            Finding.of('frame_dir', 'one annotation per name', twice, self._namesakes),
         ]
         for other in others:
-            both = dict.fromkeys(sorted(names & set(self._names[other])), 'in both')
-            found.append(Finding.of('split', f'no clip in both {split!r} and {other!r}', both.items()))
+            both = sorted(names & set(self._names[other]))
+            expected = f'no clip in both {split!r} and {other!r}'
+            found.append(Finding.of('split', expected, both, lambda name: (name, 'in both')))
         return [finding for finding in found if finding.count]
 
-    def _labels(self, name: str) -> str:
+    def _namesakes(self, name: str) -> tuple[str, str]:
         named = zip(self.annotations, self._clip_names, strict=True)
         labels = [str(clip.get('label')) for clip, of in named if of == name]
-        return f'{len(labels)} annotations, labels {labels}'
+        return name, f'{len(labels)} annotations, labels {labels}'
 
     def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
         """The table of selected annotations, and the faults of those that have no place in it."""
@@ -173,10 +179,13 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
     report.faults = faults + report.faults
     if not report.faults and protocol_and_role(split)[1] == 'test':
         for other in counterparts(split, file.splits):
-            twins = find_twins(file, clips, table, other, expected.multi_class)
-            report.notes += [describe_twins(twins, other, len(clips))] if twins else []
-            shared = shared_subjects(clip_infos(clips), clip_infos(file.select(other)), split, other)
-            report.notes += [shared] if shared else []
+            others = file.select(other)
+            twins = _twins(file, clips, table, others, expected.multi_class)
+            notes = (
+                describe_twins(twins, other, len(clips)),
+                shared_subjects(clip_infos(clips), clip_infos(others), split, other),
+            )
+            report.notes += [note for note in notes if note.count]
     if not usable.all():
         clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
     return CheckedSplit(report, clips, table)
@@ -203,22 +212,23 @@ class ClipFacts(NamedTuple):
 
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
-    names: Iterable[str]
-    labels: Any
     if isinstance(clips, StoreClips):
-        names = (info['frame_dir'] for info in clips.infos())
-        labels, shape = clips.records['label'], clips.records['shape']
-    elif clips and all(isinstance(clip, Mapping) and 'keypoint' in clip for clip in clips):
-        names = (clip_name(clip, row) for row, clip in enumerate(clips))
-        labels = [clip.get('label') for clip in clips]
-        shape = np.array([np.shape(clip['keypoint'])[:2] for clip in clips])
+        names = [info['frame_dir'] for info in clips.infos()]
+        labels, shape = clips.records['label'], clips.records['shape'][:, :2]
     else:
-        return None
-    known = zip(names, labels, shape[:, 1], strict=True)
-    hashes = (blake2b(f'{name}|{label}|{n}'.encode(), digest_size=8).digest() for name, label, n in known)
-    keys = np.frombuffer(b''.join(hashes), '<u8')
+        known = []
+        for row, clip in enumerate(clips):
+            if not isinstance(clip, Mapping) or 'keypoint' not in clip:
+                return None
+            known.append((clip_name(clip, row), clip.get('label'), np.shape(clip['keypoint'])[:2]))
+        if not known:
+            return None
+        names, labels, shape = zip(*known, strict=True)
+    persons, frames = np.array(shape).T
+    lines = map('{}|{}|{}'.format, names, labels, frames)
+    hashes = b''.join(blake2b(line.encode(), digest_size=8).digest() for line in lines)
     single = np.array([int(label) if is_integer(label) else 0 for label in labels])
-    return ClipFacts(single, np.array(shape[:, 0]), keys)
+    return ClipFacts(single, persons, np.frombuffer(hashes, '<u8'))
 
 
 def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
@@ -232,8 +242,16 @@ def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
     clips = file.select(split)
     table, malformed = file.table(clips, False)
     Report(malformed).raise_faults(f'{file.path}, split {split!r}')
-    others = counterparts(split, file.splits)
-    return {name for other in others for name in find_twins(file, clips, table, other, False)}
+    others = map(file.select, counterparts(split, file.splits))
+    return {name for other in others for name in _twins(file, clips, table, other, False)}
+
+
+def _twins(
+    file: AnnotationFile, clips: Any, table: ClipTable, others: Any, multi_class: bool
+) -> dict[str, str]:
+    """:func:`find_twins` among the clips of another split; none at all if those are malformed."""
+    other_table, malformed = file.table(others, multi_class)
+    return {} if malformed else find_twins(clips, table, others, other_table)
 
 
 def _name(clip: Any, key: str) -> str | None:

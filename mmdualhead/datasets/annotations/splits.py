@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from mmdualhead.datasets.annotations.checks import AnnotationError, Finding
+import numpy as np
+
+from mmdualhead.datasets.annotations.checks import AnnotationError, ClipTable, Finding, clip_name
 from mmdualhead.utils.text import plural
 
-ROLES = {
-    'train': 'train',
-    'trainval': 'train',
-    'val': 'test',
-    'valid': 'test',
-    'validation': 'test',
-    'test': 'test',
-}
-
+ROLES = dict.fromkeys(('train', 'trainval'), 'train') | dict.fromkeys(
+    ('val', 'valid', 'validation', 'test'), 'test'
+)
 NTU_NAME = re.compile(r'S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}')
 SHARE_SUBJECTS = re.compile('view|set|camera')
 """Protocols whose splits differ in something else than the subjects."""
@@ -71,25 +68,69 @@ def subject_of(clip: Mapping[str, Any]) -> str | None:
 
 def shared_subjects(
     clips: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]], split: str, other: str
-) -> Finding | None:
-    """The subjects of ``clips``, of a split, who are also in ``others``, of the other split.
+) -> Finding:
+    """The note on clips of a split whose subjects are also in ``others``, of the other split.
 
-    Returns:
-        What was found; None if there are none, if nothing tells subjects, or if the protocol shares them.
+    It is of no clips if nothing tells subjects, or if the protocol shares them.
     """
+    shared: list[tuple[str, str]] = []
     clips = iter(clips)
     first = next(clips, {})
-    if SHARE_SUBJECTS.search(protocol_and_role(split)[0]) or subject_of(first) is None:
-        return None
-    there = {subject_of(clip) for clip in others} - {None}
-    shared = [
-        (str(clip.get('frame_dir')), who)
-        for clip in chain([first], clips)
-        if (who := subject_of(clip)) in there
-    ]
-    if not shared:
-        return None
-    named = [(name, f'subject {who}') for name, who in shared]
+    if subject_of(first) is not None and not SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
+        there = {subject_of(clip) for clip in others} - {None}
+        shared = [
+            (str(clip.get('frame_dir')), f'subject {who}')
+            for clip in chain([first], clips)
+            if (who := subject_of(clip)) in there
+        ]
     number = plural(len({who for _, who in shared}), 'subject')
     advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
-    return Finding.of('subject', f'no subject of {other!r}', named, advice)
+    return Finding.of('subject', f'no subject of {other!r}', shared, tuple, advice)
+
+
+def find_twins(
+    clips: Sequence[Any], table: ClipTable, others: Sequence[Any], other_table: ClipTable
+) -> dict[str, str]:
+    """Look for clips that are the same recording as one of ``others``: their keypoints are equal.
+
+    Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
+
+    Args:
+        clips: those of a split.
+        table: of these clips.
+        others: those of another split.
+        other_table: of those.
+
+    Returns:
+        The twin of each clip that has one, by name.
+    """
+    candidates = defaultdict(list)
+    for row, key in enumerate(_keys(other_table)):
+        candidates[key].append(row)
+    found = {}
+    for row, key in enumerate(_keys(table)):
+        twin = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
+        if twin is not None:
+            found[clip_name(clips[row], row)] = clip_name(others[twin], twin)
+    return found
+
+
+def _keys(table: ClipTable) -> Iterable[tuple]:
+    """What equal keypoints have in common."""
+    return zip(*table.shape.T.tolist(), table.power.tolist(), strict=True)
+
+
+def _are_equal(clip: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return clip['keypoint'].any() and np.array_equal(clip['keypoint'], other['keypoint'])
+
+
+def describe_twins(twins: Mapping[str, str], split: str, clips: int) -> Finding:
+    """The note on the twins of a split's clips in another, ``split``; ``clips`` were looked at."""
+    return Finding.of(
+        'keypoint',
+        f'no clip with the keypoints of one in {split!r}',
+        twins.items(),
+        lambda pair: (pair[0], f'equals {pair[1]}'),
+        f'An accuracy on this split counts them; say it for the other {clips - len(twins)} clips, too: '
+        '--without-twins of tools/ensemble.py and tools/analyze.py.',
+    )

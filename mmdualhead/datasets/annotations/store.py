@@ -18,6 +18,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -50,6 +51,8 @@ INDEX = np.dtype(
     ]
 )
 BINARIES = ('clips', 'keypoint', 'score', 'info', 'crc')
+INDEXED = {'label', 'total_frames', 'keypoint', 'keypoint_score'}
+"""The fields of annotations that are not in ``info.bin``."""
 
 
 class StoreWriter:
@@ -93,22 +96,17 @@ class StoreWriter:
         keypoint = np.ascontiguousarray(annotation['keypoint'], self._dtype)
         scored = annotation.get('keypoint_score') is not None
         score = np.ascontiguousarray(annotation['keypoint_score'], self._dtype) if scored else b''
-        info = json.dumps(_other_fields(annotation), default=_plain).encode()
-        starts = (
-            self._append('keypoint', keypoint),
-            self._append('score', score) if scored else NO_SCORE,
-            self._append('info', info),
-        )
+        fields = {key: value for key, value in annotation.items() if key not in INDEXED}
+        info = json.dumps(fields, default=_plain).encode()
+        starts = {name: self._files[name].tell() for name in ('keypoint', 'score', 'info')}
+        if not scored:
+            starts['score'] = NO_SCORE
         known = (len(info), annotation['label'], keypoint.shape, mean_square(keypoint))
-        self._append('clips', np.array((*starts, *known), INDEX))
-        self._append('crc', np.array(_checksum(keypoint, score, info), '<u4'))
+        record = np.array((*starts.values(), *known), INDEX)
+        checksum = np.array(crc32(b''.join((keypoint, score, info))), '<u4')
+        for file, data in zip(self._files.values(), (record, keypoint, score, info, checksum), strict=True):
+            file.write(data)
         self._positions[str(name)] = len(self._positions)
-
-    def _append(self, name: str, data: Any) -> int:
-        """Where the data went."""
-        start = self._files[name].tell()
-        self._files[name].write(data)
-        return start
 
     def close(self, split: Mapping[str, Iterable[str]]) -> None:
         """Write the splits and give the store its name.
@@ -137,7 +135,7 @@ class StoreWriter:
         header = dict(format=FORMAT, version=VERSION, dtype=self._dtype.name)
         header |= dict(clips=len(self._positions), splits=list(split), sizes=sizes, meta=self.meta)
         header['checksums'] = {
-            path.name: _checksum(path.read_bytes())
+            path.name: crc32(path.read_bytes())
             for path in sorted(self._folder.iterdir())
             if path.suffix == '.npy' or path.stem in ('clips', 'crc')
         }
@@ -242,17 +240,18 @@ class Store(Sequence):
     def __getitem__(self, position: Any) -> Any:
         position = range(self._clips)[position]
         (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
-        keypoint, score, info, info_size, label, shape, _ = record.item()
+        keypoint, score, info, info_size, label, sizes, _ = record.item()
+        shape = sizes.tolist()
         annotation = json.loads(self._read('info', info_size, info))
-        annotation |= dict(label=label, total_frames=int(shape[1]))
+        annotation |= dict(label=label, total_frames=shape[1])
         annotation['keypoint'] = self._array('keypoint', keypoint, shape)
         if score != NO_SCORE:
             annotation['keypoint_score'] = self._array('score', score, shape[:3])
         return annotation
 
-    def _array(self, name: str, start: int, shape: np.ndarray) -> np.ndarray:
-        size = int(shape.prod(dtype=np.int64)) * self._dtype.itemsize
-        return np.frombuffer(self._read(name, size, start), self._dtype).reshape(shape).copy()
+    def _array(self, name: str, start: int, shape: list[int]) -> np.ndarray:
+        data = self._read(name, prod(shape) * self._dtype.itemsize, start)
+        return np.frombuffer(data, self._dtype).reshape(shape).copy()
 
     def _read(self, name: str, size: int, start: int) -> bytes:
         if name not in self._descriptors:
@@ -283,16 +282,16 @@ class Store(Sequence):
         wrong = [] if _own_checksum(self._header).items() <= self._header.items() else ['meta.json']
         for name, expected in self._header['checksums'].items():
             path = self.path / name
-            if not path.exists() or _checksum(path.read_bytes()) != expected:
+            if not path.exists() or crc32(path.read_bytes()) != expected:
                 wrong.append(name)
         return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
 
     def _changed_clips(self) -> Iterator[str]:
         checksums = np.fromfile(self.path / 'crc.bin', '<u4').tolist()
         for position, (record, expected) in enumerate(zip(self.records, checksums, strict=True)):
-            sizes = {name: int(size) for name, size in self._sizes(record).items()}
-            parts = (self._read(name, size, int(record[name])) for name, size in sizes.items() if size)
-            if _checksum(*parts) == expected:
+            sizes = self._sizes(record).items()
+            parts = (self._read(name, int(size), int(record[name])) for name, size in sizes if size)
+            if crc32(b''.join(parts)) == expected:
                 continue
             try:
                 yield f'clip {self[position]["frame_dir"]!r} has changed'
@@ -326,8 +325,10 @@ class Store(Sequence):
         faults = []
         for other in others:
             both = np.intersect1d(self.positions(split), self.positions(other))
-            named = tuple((self[position]['frame_dir'], 'in both') for position in both[:SHOWN])
-            faults.append(Finding('split', f'no clip in both {split!r} and {other!r}', named, len(both)))
+            expected = f'no clip in both {split!r} and {other!r}'
+            faults.append(
+                Finding.of('split', expected, both.tolist(), lambda i: (self[i]['frame_dir'], 'in both'))
+            )
         return [fault for fault in faults if fault.count]
 
     def table(self, clips: Any, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
@@ -389,22 +390,10 @@ def _read_at(descriptor: int, size: int, start: int) -> bytes:
     return os.read(descriptor, size)
 
 
-def _checksum(*parts: Any) -> int:
-    total = 0
-    for part in parts:
-        total = crc32(part, total)
-    return total
-
-
 def _own_checksum(header: Mapping[str, Any]) -> dict[str, int]:
     """That of all else in a header."""
     rest = {key: value for key, value in header.items() if key != 'checksum'}
-    return {'checksum': _checksum(json.dumps(rest, sort_keys=True).encode())}
-
-
-def _other_fields(annotation: Mapping[str, Any]) -> dict[str, Any]:
-    held = {'label', 'total_frames', 'keypoint', 'keypoint_score'}
-    return {key: value for key, value in annotation.items() if key not in held}
+    return {'checksum': crc32(json.dumps(rest, sort_keys=True).encode())}
 
 
 def _plain(value: Any) -> Any:

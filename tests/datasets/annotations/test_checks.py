@@ -243,6 +243,10 @@ def test_coordinates_that_no_person_has_are_located(number):
         (dict(classes=27), r'meta\.classes: expected a list of names, found 27'),
         (dict(classes=['a', 'b', 'a']), r"meta\.classes: expected different names, found \['a', 'a'\]"),
         (dict(classes=['a', 2]), r'meta\.classes: expected different names, found \[2\]'),
+        (
+            dict(classes=['a', 'b\0c']),
+            r"meta\.classes: expected names without NUL bytes, found \['b\\x00c'\]",
+        ),
         (dict(normalized='False'), r"meta\.normalized: expected True or False, found 'False'"),
         (dict(dataset=7), r'meta\.dataset: expected a name, found 7'),
     ],

@@ -68,7 +68,7 @@ def test_subjects_on_both_sides():
     ],
 )
 def test_subjects_that_may_be_there(clips, others, split):
-    assert shared_subjects(clips, others, split, 'train') is None
+    assert shared_subjects(clips, others, split, 'train').count == 0
 
 
 def test_subjects_by_name_and_number():
