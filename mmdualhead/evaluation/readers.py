@@ -44,17 +44,34 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     if Path(ann_file).is_dir():
         store = open_annotations(ann_file)
         _check_split(ann_file, store.splits, split)
-        return _to_clips(ann_file, split, store.select(str(split)))
+        return _to_clips(ann_file, split, store.select(str(split)), 'frame_dir')
     content = load_score_pickle(ann_file)
     if isinstance(content, Mapping) and {'split', 'annotations'} <= set(content):
-        return _from_annotations(ann_file, content['annotations'], content['split'], split)
-    if isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
-        return _from_annotations(ann_file, content, {}, split)
-    if isinstance(content, Sequence) and len(content) == 2 and len(content[0]) == len(content[1]):
-        return Clips(
-            str(ann_file), tuple(map(_strip_suffix, content[0])), np.asarray(content[1], dtype=np.int64)
+        splits, items = content['split'], content['annotations']
+    elif isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
+        splits, items = {}, content
+    elif _is_pair_of_lists(content):
+        names, labels = content
+        return Clips(str(ann_file), tuple(map(_strip_suffix, names)), np.asarray(labels, dtype=np.int64))
+    else:
+        raise ValueError(
+            f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)'
         )
-    raise ValueError(f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)')
+    _check_split(ann_file, splits, split)
+    key = 'filename' if items and 'filename' in items[0] else 'frame_dir'
+    if any(key not in item for item in items):
+        raise ValueError(f'{ann_file} holds annotations without {key}')
+    # The order of the annotations is that in which they are tested.
+    tested = set(splits[split]) if splits else {item[key] for item in items}
+    return _to_clips(ann_file, split, [item for item in items if item[key] in tested], key)
+
+
+def _is_pair_of_lists(content: Any) -> bool:
+    if not isinstance(content, Sequence) or len(content) != 2:
+        return False
+    return all(isinstance(part, Sequence | np.ndarray) for part in content) and len(content[0]) == len(
+        content[1]
+    )
 
 
 def add_clip_options(parser: ArgumentParser) -> None:
@@ -89,16 +106,6 @@ def chosen_clips(ann_file: str | Path | None, split: str | None, without_twins: 
     return replace(clips, left_out=clips_with_twins(open_annotations(ann_file), str(split)))
 
 
-def _from_annotations(
-    ann_file: str | Path, annotations: Sequence[Mapping], splits: Mapping, split: str | None
-) -> Clips:
-    """The clips of a split in the order of the annotations, which is the order in which they are tested."""
-    _check_split(ann_file, splits, split)
-    key = 'filename' if 'filename' in annotations[0] else 'frame_dir'
-    chosen = set(splits[split]) if splits else {item[key] for item in annotations}
-    return _to_clips(ann_file, split, [item for item in annotations if item[key] in chosen], key)
-
-
 def _check_split(ann_file: str | Path, splits: Collection[str], split: str | None) -> None:
     if split is not None and split not in splits:
         raise ValueError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
@@ -106,9 +113,7 @@ def _check_split(ann_file: str | Path, splits: Collection[str], split: str | Non
         raise ValueError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
 
 
-def _to_clips(
-    ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str = 'frame_dir'
-) -> Clips:
+def _to_clips(ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str) -> Clips:
     unlabeled = [str(item[key]) for item in items if item.get('label') is None]
     if unlabeled:
         raise ValueError(f'{ann_file} gives no label to {clips_named(unlabeled)}')

@@ -146,8 +146,6 @@ def test_clips_that_train_under_another_name_are_left_out(make_scores, tmp_path,
     assert_same(
         read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', False)), make_scores(dual=True)
     )
-    with pytest.raises(ValueError, match='--without-twins needs --ann-file and --split'):
-        chosen_clips(annotations, None, without_twins=True)
 
 
 def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):
@@ -250,10 +248,17 @@ def test_damaged_files_are_named(tmp_path, content):
         read_scores(tmp_path / 'bad.pkl')
 
 
-def test_names_and_labels_of_unequal_numbers_are_not_clips(tmp_path):
-    (tmp_path / 'label.pkl').write_bytes(pickle.dumps((['a', 'b', 'c'], [0, 1])))
-    with pytest.raises(ValueError, match='neither a PoseDataset annotation file nor'):
-        read_clips(tmp_path / 'label.pkl')
+@pytest.mark.parametrize(
+    ('content', 'said'),
+    [
+        ((['a', 'b', 'c'], [0, 1]), 'neither a PoseDataset annotation file nor'),
+        ([1.0, 2.0], 'neither a PoseDataset annotation file nor'),
+        ([dict(frame_dir='a', label=0), dict(label=1)], 'holds annotations without frame_dir'),
+    ],
+)
+def test_what_is_not_clips_is_refused(tmp_path, content, said):
+    with pytest.raises(ValueError, match=rf'label\.pkl {said}|label\.pkl is {said}'):
+        read_clips(dump(content, tmp_path / 'label.pkl'))
 
 
 def test_clips_say_where_they_come_from(tmp_path):
