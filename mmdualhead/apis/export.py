@@ -282,7 +282,8 @@ def latency(network: ExportedNetwork, run: Run) -> dict[str, float]:
     packed, taken = behind_pipeline(network, *batch(network, 1, network.num_person, 100))
     fused, inputs = fuse(network.model.network), torch.stack([one['inputs'] for one in packed])
     calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
-    return {name: float(np.median(taken)) for name, taken in take_turns(calls, repeats=7, warmup=1).items()}
+    seconds = take_turns(calls, repeats=7, warmup=1)
+    return {name: float(np.median(samples)) for name, samples in seconds.items()}
 
 
 def batch(
