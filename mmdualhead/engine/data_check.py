@@ -7,7 +7,7 @@ names are compared for all clips. S samples of a clip, M persons, T frames, V jo
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
+from mmengine.dataset import BaseDataset
 from torch import nn
 
 from mmdualhead.datasets.annotations.checks import SHOWN, clip_name
@@ -55,18 +56,18 @@ class LoaderData:
 
     @cached_property
     def facts(self) -> ClipFacts | None:
-        """Of all clips; None where some are packed away, as ``PoseDataset`` does, or hold no keypoints."""
-        found = [clip_facts(part.data_list) for part in self.sets]
+        """Of all clips; None where some hold no keypoints."""
+        found = [clip_facts(_clips(part)) for part in self.sets]
         if not found or None in found:
             return None
         return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
 
     def clip_name(self, row: int) -> str:
         """Of a clip, by its row in :attr:`facts`."""
-        for part in self.sets:
-            if row < len(part.data_list):
-                return clip_name(part.data_list[row], row)
-            row -= len(part.data_list)
+        for clips in map(_clips, self.sets):
+            if row < len(clips):
+                return clip_name(clips[row], row)
+            row -= len(clips)
         raise IndexError(row)
 
     @cached_property
@@ -121,6 +122,23 @@ def _innermost(dataset: Any) -> Iterator[PoseDataset]:
     for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
         if part is not None:
             yield from _innermost(part)
+
+
+class _PackedClips(Sequence):
+    """The clips of a data set that MMEngine has pickled into one buffer, as it does for ``PoseDataset``."""
+
+    def __init__(self, dataset: PoseDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, row: Any) -> dict:
+        return BaseDataset.get_data_info(self.dataset, row)
+
+
+def _clips(dataset: PoseDataset) -> Sequence[dict]:
+    return _PackedClips(dataset) if dataset.serialize_data else dataset.data_list
 
 
 @contextmanager

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmaction.datasets import PoseDataset
 from mmaction.models import STGCN
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
-from mmdualhead.datasets import write_store
+from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.datasets.annotations.files import clip_facts
 from mmdualhead.engine.data_check import (
     REMEMBERED,
     LoaderData,
+    _check_classes,
     _input_shape,
     check_against_training,
     describe_training,
@@ -217,6 +219,19 @@ def test_another_graph_of_as_many_joints_and_idle_persons_are_warned_of(run, dat
 def test_another_number_of_named_classes_is_warned_of(run, data):
     _, warned = run(data | dict(meta=dict(classes=['sit', 'walk', 'run', 'jump'])))
     assert 'is of 4 classes, but model.cls_head.num_classes=12' in warned
+
+
+def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
+    clips = [make_clip(1 + seed % 2, seed=seed) for seed in range(40)]
+    clips[17]['label'] = 9  # not among the 16 that go through the pipeline
+    path = save(tmp_path, dict(annotations=clips, split=dict(train=[clip['frame_dir'] for clip in clips])))
+    packed, plain = (
+        LoaderData('train_dataloader', of(path, [], split='train')) for of in (PoseDataset, SkeletonDataset)
+    )
+    assert not packed.sets[0].data_list
+    np.testing.assert_equal(packed.facts, plain.facts)
+    (fault,) = _check_classes(4, packed)
+    assert 'clip S017: label 9, expected 0..3' in fault
 
 
 def test_of_large_trainings_a_sample_is_remembered():
