@@ -41,16 +41,15 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
 
     def changed_step(step: Mapping[str, Any]) -> dict:
         """The step with the new stream; GenSkeFeat gives way to ours for a stream that it does not know."""
-        if step_name(dict(step)) == 'SkeletonStream':
-            return {**step, 'stream': stream}
-        if step_name(dict(step)) != 'GenSkeFeat':
-            return dict(step)
-        if set(parts) <= GEN_SKE_FEATS:
+        name = step_name(step)
+        if name == 'GenSkeFeat' and set(parts) <= GEN_SKE_FEATS:
             return {**step, 'feats': list(parts)}
-        return {'type': 'SkeletonStream', 'layout': step.get('dataset', 'nturgb+d'), 'stream': stream}
+        if name == 'GenSkeFeat':
+            return {'type': 'SkeletonStream', 'layout': step.get('dataset', 'nturgb+d'), 'stream': stream}
+        return {**step, 'stream': stream} if name == 'SkeletonStream' else dict(step)
 
     def changed_steps(steps: Sequence[Mapping[str, Any]]) -> list[dict]:
-        names = [step_name(dict(step)) for step in steps]
+        names = [step_name(step) for step in steps]
         if sum(name in STREAM_STEPS for name in names) != 1:
             raise ValueError(
                 f'stream {stream!r} needs exactly one step of {" or ".join(STREAM_STEPS)}, found {names}'
@@ -66,7 +65,7 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
     return train, val, test, changed_steps(config['test_pipeline'])
 
 
-def step_name(step: dict | Callable) -> str:
+def step_name(step: Mapping[str, Any] | Callable) -> str:
     """The class name of a pipeline's step, be it a config or built."""
     kind = step['type'] if isinstance(step, Mapping) else type(step)
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__

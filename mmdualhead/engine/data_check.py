@@ -133,7 +133,7 @@ class _PackedClips(Sequence):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, row: Any) -> dict:
+    def __getitem__(self, row: Any) -> Any:
         return BaseDataset.get_data_info(self.dataset, row)
 
 

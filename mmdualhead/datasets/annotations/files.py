@@ -212,6 +212,9 @@ class ClipFacts(NamedTuple):
 
 def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
+    names: Iterable[str]
+    labels: Any
+    shape: Any
     if isinstance(clips, StoreClips):
         names = [info['frame_dir'] for info in clips.infos()]
         labels, shape = clips.records['label'], clips.records['shape'][:, :2]

@@ -111,22 +111,14 @@ def _describe(table: ClipTable, classes: list[str] | None) -> Iterator[str]:
     labels, counts = np.unique(table.label, return_counts=True)
     of = f' of {len(classes)}' if classes else ''
     yield f'classes: {len(labels)}{of}, {counts.min()} to {counts.max()} clips each'
-    rare = [_class_name(label, classes) for label in labels[np.argsort(counts, kind='stable')][:3]]
-    yield f'  fewest clips: {", ".join(rare)}'
-    for axis, what in enumerate(('persons', 'joints', 'coordinates')):
-        column = table.shape[:, (0, 2, 3)[axis]]
-        yield f'{what}: {_counts(column)}'
-
-
-def _class_name(label: int, classes: list[str] | None) -> str:
-    if classes is None or not 0 <= label < len(classes):
-        return str(label)
-    return f'{label} ({classes[label]})'
-
-
-def _counts(column: np.ndarray) -> str:
-    values, counts = np.unique(column, return_counts=True)
-    return ', '.join(f'{v} in {plural(int(n), "clip")}' for v, n in zip(values, counts, strict=True))
+    names = dict(enumerate(classes or ()))
+    rare = labels[np.argsort(counts, kind='stable')][:3].tolist()
+    shown = [f'{label} ({names[label]})' if label in names else str(label) for label in rare]
+    yield f'  fewest clips: {", ".join(shown)}'
+    for axis, what in ((0, 'persons'), (2, 'joints'), (3, 'coordinates')):
+        values, counts = np.unique(table.shape[:, axis], return_counts=True)
+        numbers = zip(values.tolist(), counts.tolist(), strict=True)
+        yield f'{what}: ' + ', '.join(f'{value} in {plural(number, "clip")}' for value, number in numbers)
 
 
 def _histogram(values: np.ndarray) -> Iterable[str]:

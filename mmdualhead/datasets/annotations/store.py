@@ -103,8 +103,9 @@ class StoreWriter:
             starts['score'] = NO_SCORE
         known = (len(info), annotation['label'], keypoint.shape, mean_square(keypoint))
         record = np.array((*starts.values(), *known), INDEX)
-        checksum = np.array(crc32(b''.join((keypoint, score, info))), '<u4')
-        for file, data in zip(self._files.values(), (record, keypoint, score, info, checksum), strict=True):
+        parts: tuple[Any, ...] = (keypoint, score, info)
+        checksum = np.array(crc32(b''.join(parts)), '<u4')
+        for file, data in zip(self._files.values(), (record, *parts, checksum), strict=True):
             file.write(data)
         self._positions[str(name)] = len(self._positions)
 

@@ -16,7 +16,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.normalize import rotation_about
-from mmdualhead.datasets.transforms.step import Step, take
+from mmdualhead.datasets.transforms.step import Step, clip_error, take
 from mmdualhead.skeletons import get_skeleton
 
 AXES = np.eye(3)
@@ -44,10 +44,8 @@ class _LinearMap(Step):
         keypoint = results['keypoint']
         size = keypoint.shape[-1]
         if self.amount.ndim and len(self.amount) != size:
-            raise ValueError(
-                f'clip {results.get("frame_dir")!r}: {type(self).__name__} has {len(self.amount)} amounts '
-                f'for {size} coordinates'
-            )
+            fault = f'{type(self).__name__} has {len(self.amount)} amounts for {size} coordinates'
+            raise clip_error(results, fault)
         results['keypoint'] = keypoint @ self.matrix(size).T.astype(keypoint.dtype)
         return results
 

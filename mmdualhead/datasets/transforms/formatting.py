@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets.transforms.step import Step
+from mmdualhead.datasets.transforms.step import Step, clip_error
 
 
 def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
@@ -60,9 +60,7 @@ class FormatSkeletonInput(Step):
         samples = results.get('num_clips', 1)
         persons, frames, joints, channels = keypoint.shape
         if frames % samples:
-            raise ValueError(
-                f'clip {results.get("frame_dir")!r}: {frames} frames do not divide into {samples} samples'
-            )
+            raise clip_error(results, f'{frames} frames do not divide into {samples} samples')
         shape = (samples, self.num_person, frames // samples, joints, channels)
         full = np.empty(shape, np.float32)
         full[:, :persons] = keypoint.reshape(persons, samples, *shape[2:]).swapaxes(0, 1)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets.transforms.step import Step
+from mmdualhead.datasets.transforms.step import Step, clip_error
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
@@ -188,7 +188,7 @@ class NormalizeSkeleton3D(Step):
         try:
             clip = normalize_clip(results['keypoint'], self.skeleton)
         except ValueError as error:
-            raise ValueError(f'clip {results.get("frame_dir")!r}: {error}') from None
+            raise clip_error(results, str(error)) from None
         results['keypoint'] = clip.keypoint
         results['total_frames'] = clip.keypoint.shape[1]
         results['kept_frames'] = clip.frames

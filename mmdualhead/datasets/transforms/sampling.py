@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets.transforms.step import Step, take
+from mmdualhead.datasets.transforms.step import Step, clip_error, take
 
 TEST_SEED = 255  # MMAction2's
 
@@ -130,5 +130,5 @@ class ReplayPad(Step):
 def _num_frames(results: dict) -> int:
     num_frames = results['keypoint'].shape[1]
     if not num_frames:
-        raise ValueError(f'clip {results.get("frame_dir")!r}: keypoint has no frames')
+        raise clip_error(results, 'keypoint has no frames')
     return num_frames

@@ -37,6 +37,11 @@ class Step(BaseTransform):
         return value.tolist() if isinstance(value, np.ndarray) else value
 
 
+def clip_error(results: dict, fault: str) -> ValueError:
+    """What a step raises over a clip."""
+    return ValueError(f'clip {results.get("frame_dir")!r}: {fault}')
+
+
 def take(results: dict, indices: Any, axis: int, dtype: type | None = None) -> None:
     """Choose frames (axis 1) or joints (axis 2) of a clip and its scores, as another type if one is given."""
     for key in ('keypoint', 'keypoint_score'):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets.transforms.step import Step
+from mmdualhead.datasets.transforms.step import Step, clip_error
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 Form = Callable[[np.ndarray, Skeleton, bool], np.ndarray]
@@ -144,10 +144,8 @@ class SkeletonStream(Step):
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
         if keypoint.shape[2] != self.skeleton.num_joints:
-            raise ValueError(
-                f'clip {results.get("frame_dir")!r}: keypoint has {keypoint.shape[2]} joints, layout '
-                f'{self.skeleton.name!r} {self.skeleton.num_joints}'
-            )
+            layout = f'layout {self.skeleton.name!r} {self.skeleton.num_joints}'
+            raise clip_error(results, f'keypoint has {keypoint.shape[2]} joints, {layout}')
         results['joints'] = keypoint
         scored = self.skeleton.flat and keypoint.shape[-1] == 3
         if 'keypoint_score' in results:
