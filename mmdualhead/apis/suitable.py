@@ -48,7 +48,8 @@ def suit(
     is_plain = recording.layout is None and not recording.annotated
     if img_shape is None or not is_plain:
         img_shape = recording.img_shape
-    given = get_skeleton(recording.layout or layout or wanted)
+    asked = get_skeleton(layout or wanted)  # also where the recording knows better: a wrong name is a slip
+    given = get_skeleton(recording.layout or asked)
     keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
     if not all(keypoint.shape[:2]):
         missing = 'no frames' if not keypoint.shape[1] else 'nobody'

@@ -240,3 +240,11 @@ class TestOtherInputs:
 def test_what_cannot_be_answered_is_named(inferencer, recording, change, message):
     with pytest.raises(RecordingError, match=message):
         inferencer(change(recording()))
+
+
+def test_a_layout_that_there_is_not_is_refused_also_where_the_file_says_its_own(
+    inferencer, recording, tmp_path
+):
+    write_utd(tmp_path / 'a7_s2_t1_skeleton.mat', recording())
+    with pytest.raises(RecordingError, match=r"unknown skeleton layout 'kinekt'"):
+        inferencer(tmp_path / 'a7_s2_t1_skeleton.mat', layout='kinekt')

@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmdualhead.datasets.pipelines import step_skeleton
+from mmdualhead.evaluation.accuracy import confusion_matrix
 from mmdualhead.evaluation.scores import FUSED, head_scores
 
 if TYPE_CHECKING:
@@ -65,12 +66,10 @@ class ShowValidationHook(Hook):
         if runner.rank or self._validations % self.interval or not self._samples:
             return
         dataset = runner.val_dataloader.dataset
-        best = [sample['scores'][FUSED].argmax() for sample in self._samples.values()]
-        labels = [sample['label'] for sample in self._samples.values()]
-        number = len(next(iter(self._samples.values()))['scores'][FUSED])
-        classes = name_classes((getattr(dataset, 'metainfo', None) or {}).get('classes'), number)
-        matrix = np.zeros((number, number), int)
-        np.add.at(matrix, (labels, best), 1)
+        scores = np.stack([sample['scores'][FUSED] for sample in self._samples.values()])
+        labels = np.array([sample['label'] for sample in self._samples.values()])
+        matrix = confusion_matrix(scores, labels)
+        classes = name_classes((getattr(dataset, 'metainfo', None) or {}).get('classes'), len(matrix))
         runner.visualizer.add_image(
             'val_confusion', _picture(draw_confusion, matrix, classes), step=runner.iter
         )
