@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from mmdualhead.datasets import (
     JointDropout,
@@ -71,6 +72,21 @@ def test_rotation_about_one_axis_stays_within_its_angle():
         matrix = RandomRotate3D((0, 0, 0.2)).matrix(3)
         np.testing.assert_allclose(matrix[2], [0, 0, 1], atol=1e-12)
         assert matrix[0, 0] >= np.cos(0.2)
+
+
+def test_rotations_turn_counterclockwise_about_x_first_and_z_last():
+    np.random.seed(3)
+    angles = np.random.uniform(-1, 1, 3)
+    np.random.seed(3)
+    matrix = RandomRotate3D(1).matrix(3)
+    np.testing.assert_allclose(matrix, Rotation.from_euler('xyz', angles).as_matrix(), atol=1e-12)
+
+
+def test_changes_go_both_ways_up_to_their_amount():
+    np.random.seed(0)
+    drawn = [[RandomScale(0.2).matrix(1).item() - 1, RandomShear(0.2).matrix(2)[0, 1]] for _ in range(200)]
+    np.testing.assert_allclose(np.min(drawn, 0), -0.2, atol=0.02)
+    np.testing.assert_allclose(np.max(drawn, 0), 0.2, atol=0.02)
 
 
 def test_scale_and_shear_are_what_they_say():

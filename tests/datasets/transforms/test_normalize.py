@@ -66,6 +66,18 @@ def test_never_changes_its_argument():
     np.testing.assert_array_equal(clip['keypoint'], before)
 
 
+@pytest.mark.parametrize('known', [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 0, 1)])
+def test_a_joint_is_missing_only_where_all_of_its_coordinates_are_zero(known):
+    clip = lose(make_clip(1, 5), 0, [2])
+    clip['keypoint'][0, 3, 7] *= known
+    clip['keypoint'][0, 3, 8] = 0
+    theirs = PreNormalize3D().transform(copy.deepcopy(clip))['keypoint']
+    ours = NormalizeSkeleton3D().transform(copy.deepcopy(clip))['keypoint']
+    np.testing.assert_array_equal(ours, theirs)
+    assert ours[0, 2, 7].any()
+    assert not ours[0, 2, 8].any()
+
+
 def test_nan_is_a_missing_joint_and_spreads_nowhere():
     clean = make_clip(1, 20)['keypoint']
     broken = clean.copy()
@@ -148,3 +160,11 @@ def test_rotation_onto(vector):
     length = np.linalg.norm(vector)
     if length > 1e-6:
         np.testing.assert_allclose(rotation @ vector / length, Z_AXIS, atol=1e-6)
+
+
+def test_rotation_onto_its_own_direction_survives_a_cosine_beyond_one():
+    axis, spare = np.ones(3) / np.sqrt(3), np.array([1, -1, 0]) / np.sqrt(2)
+    assert np.ones(3) / np.linalg.norm(np.ones(3)) @ axis > 1
+    np.testing.assert_array_equal(rotation_onto(np.ones(3), axis, spare), np.eye(3))
+    turned = rotation_onto(-np.ones(3), axis, spare) @ axis
+    np.testing.assert_allclose(turned, -axis, atol=1e-12)
