@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmaction.structures import ActionDataSample
 
 from mmdualhead.models import DualHeadClassifier
+from mmdualhead.models.classifier import FUSIONS
 
 FEATS = {'coarse': torch.randn(4, 2, 6, 3, 5), 'fine': torch.randn(4, 2, 3, 6, 5)}
 
@@ -73,7 +74,7 @@ def test_prediction_fuses_probabilities():
         torch.testing.assert_close(sample.coarse_score, coarse[i].softmax(0))
         torch.testing.assert_close(sample.fine_score, fine[i].softmax(0))
         torch.testing.assert_close(sample.pred_score, 0.3 * sample.coarse_score + 0.7 * sample.fine_score)
-        assert sample.pred_label == sample.pred_score.argmax()
+        assert sample.pred_label.tolist() == [sample.pred_score.argmax()]
         assert sample.gt_label == i
 
 
@@ -118,6 +119,19 @@ def test_one_head_can_decide_alone(share):
     classifier = make(shares={'coarse': share, 'fine': 1 - share})
     for sample in predict(classifier):
         torch.testing.assert_close(sample.pred_score, sample.coarse_score if share else sample.fine_score)
+
+
+def test_a_head_without_a_share_has_none():
+    for sample in predict(make(shares={'fine': 1})):
+        torch.testing.assert_close(sample.pred_score, sample.fine_score)
+
+
+@pytest.mark.parametrize('fuse', FUSIONS.values(), ids=FUSIONS)
+def test_fusing_takes_the_last_dimension_as_classes(fuse):
+    logits, shares = torch.randn(2, 3, 4, 5), (0.3, 0.7)
+    fused = fuse(logits, shares)
+    torch.testing.assert_close(fused.sum(-1), torch.ones(3, 4))
+    torch.testing.assert_close(fused[1, 2], fuse(logits[:, 1, 2], shares))
 
 
 def test_any_number_of_heads():
