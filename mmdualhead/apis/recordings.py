@@ -182,7 +182,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Item]:
 
 
 def _failing(path: str | Path, error: Exception) -> Item:
-    """What is wrong is told in its turn, so that the others are answered."""
+    """What is wrong is raised in its turn, so that the others are answered."""
 
     def read() -> Recorded:
         raise error

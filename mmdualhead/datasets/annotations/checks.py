@@ -309,6 +309,7 @@ class _Checker:
         return self.clip_at(row)['keypoint']
 
     def faults(self) -> Iterator[Finding]:
+        """What a run can't go on with: labels, shapes and numbers that the network does not take."""
         classes, longest = self.expected.num_classes, self.expected.max_frames
         if not self.expected.multi_class:
             span = '0 or more' if classes is None else f'0..{classes - 1} (num_classes={classes})'
@@ -344,6 +345,7 @@ class _Checker:
         )
 
     def notes(self) -> Iterator[Finding]:
+        """What a run goes on with, although it may not be meant."""
         persons, frames = self.shape[:, 0], self.shape[:, 1]
         size, usual, most = self.size, self.usual_size, self.expected.num_person
         fate = 'They are left out.'

@@ -39,6 +39,7 @@ def set_budget(size: int) -> None:
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    """See :func:`mmdualhead.models.ops.window_product`."""
     x = frames_first(x)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     strip = _Strip(x, weight, matrix, stride)
@@ -53,6 +54,7 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 def window_product_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, matrix)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons

@@ -11,6 +11,7 @@ from torch import Tensor
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, persons: int) -> Tensor:
+    """See :func:`mmdualhead.models.ops.mix_and_collapse`."""
     x = x.contiguous()
     window = collapse.shape[1] // len(weight)
     weight, bias, collapse, shift = (t.to(x.dtype) for t in (weight, bias, collapse, shift))
@@ -32,6 +33,7 @@ def backward(
     shift: Tensor,
     persons: int,
 ) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, collapse and shift, from that of the output."""
     x, grad = x.contiguous(), grad.contiguous()
     parameters = (weight, bias, collapse, shift)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons

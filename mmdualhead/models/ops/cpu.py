@@ -20,6 +20,7 @@ mix_and_collapse_backward = partial(collapse.backward, persons=1)
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
+    """See :func:`mmdualhead.models.ops.window_product`."""
     x = frames_first(x)
     weight, bias, matrix = (t.to(x.dtype) for t in (weight, bias, matrix))
     windows = _Windows(x, weight, matrix, stride)
@@ -36,6 +37,7 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 def window_product_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, matrix)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
