@@ -115,7 +115,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _content_fault(checkpoint: Any) -> str:
-    """Why this is no checkpoint: it has no weights by name, or a meta that those who read it could not."""
+    """Why this is not a checkpoint: it has no weights by name, or a meta that those who read it could not."""
     if not isinstance(checkpoint, dict):
         return f' holds a {type(checkpoint).__name__}, not a checkpoint'
     weights = checkpoint.get('state_dict', checkpoint)

@@ -171,7 +171,7 @@ def compare(
         for name, seconds in take_turns(calls, *rounds).items():
             costs[name].seconds[phase] = seconds
     if peak:
-        del trials, calls  # what they hold of a GPU's memory is no part of the peaks
+        del trials, calls  # what they hold of a GPU's memory is not part of the peaks
         for one in candidates:
             say(f'{settings.shape}: peak memory of {one.name}')
             costs[one.name].peaks = peak(one, settings)
