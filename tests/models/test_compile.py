@@ -65,6 +65,16 @@ def test_training():
     assert_one_program(shallow_network().train())
 
 
+@pytest.mark.heavy
+def test_inductor_gives_the_same_training_step():
+    model = shallow_network().train()
+    x = torch.randn(4, 1, 2, 16, 5, 3)
+    expected = results(model, x)
+    torch.testing.assert_close(
+        results(torch.compile(model, fullgraph=True), x), expected, rtol=1e-4, atol=1e-5
+    )
+
+
 def test_recomputing_updates_the_statistics_once():
     model = shallow_network(recompute=True).train()
     plain = shallow_network().train()
