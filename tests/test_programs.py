@@ -161,7 +161,7 @@ class TestCommand:
             ({'state_dict': [1]}, 'its state_dict is a list'),
             ({'state_dict': None}, 'its state_dict is a NoneType'),
             ({'state_dict': {3: torch.ones(1)}}, 'it has the key 3'),
-            ({'state_dict': {'w': torch.ones(1)}}, 'does not fit the model: 0 of'),
+            ({'state_dict': {'w': torch.ones(1)}}, 'does not fit the model.*: 0 of'),
             ({'meta': 'x'}, 'its meta is a str'),
             (None, 'does not exist'),
             (torch.nan, 'are not finite, backbone.'),

@@ -21,7 +21,7 @@ from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoint_meta import saved_config
-from mmdualhead.engine.checkpoints import find_resumable, load_from_local, match, non_finite, weights_of
+from mmdualhead.engine.checkpoints import find_resumable, load_from_local, weights_fault, weights_of
 from mmdualhead.engine.config_check import leaves
 from mmdualhead.engine.config_parts import registered
 from mmdualhead.program import PACKAGE, find_config
@@ -194,11 +194,8 @@ def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[st
         name: value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
         for name, value in weights_of(checkpoint).items()
     }
-    fit = match(network, weights)
-    if not fit.is_full:
-        raise ModelError(f'{path} does not fit its config (another layout or another network?): {fit}')
-    if bad := non_finite(weights):
-        raise ModelError(f'{path}: {len(bad)} weights are not finite, {bad[0]} first')
+    if fault := weights_fault(network, weights):
+        raise ModelError(f'{path}{fault}')
     network.load_state_dict(weights, strict=False)
     return network.eval()
 

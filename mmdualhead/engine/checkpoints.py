@@ -225,12 +225,8 @@ def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kw
         RunError: a weight is missing, left over, of another shape, or not finite.
     """
     checkpoint = CheckpointLoader.load_checkpoint(str(filename), map_location)
-    fit, bad = match(model, checkpoint), non_finite(weights_of(checkpoint))
-    if bad or not fit.is_full:
-        wrong = (
-            f'{len(bad)} weights are not finite, {bad[0]} first' if bad else f'does not fit the model: {fit}'
-        )
-        raise RunError(f'{filename}: {wrong}. If that is meant: {__name__}.{any_weights.__name__}()')
+    if fault := weights_fault(model, checkpoint):
+        raise RunError(f'{filename}{fault}. If that is meant: {__name__}.{any_weights.__name__}()')
     return mmengine_checkpoint._load_checkpoint_to_model(model, checkpoint, **kwargs)
 
 
@@ -325,6 +321,14 @@ def match(model: nn.Module, checkpoint: Mapping[str, Any]) -> Match:
         unexpected=[name for name in given if name not in wanted],
         misshaped=[f'{n} {shapes[n]} instead of {tuple(wanted[n].shape)}' for n in misshaped],
     )
+
+
+def weights_fault(model: nn.Module, checkpoint: Mapping[str, Any]) -> str:
+    """What keeps a model from answering with a checkpoint's weights, to follow its name; empty if nothing."""
+    fit, bad = match(model, checkpoint), non_finite(weights_of(checkpoint))
+    if not fit.is_full:
+        return f' does not fit the model (another layout or another network?): {fit}'
+    return f': {len(bad)} weights are not finite, {bad[0]} first' if bad else ''
 
 
 def find_resumable(folder: str | Path) -> tuple[Path | None, list[str]]:

@@ -155,7 +155,7 @@ class TestMadeFrom:
             SkeletonInferencer('dualhead_utd_mhad_j')
 
     def test_weights_that_do_not_fit_a_named_config_are_refused(self, checkpoint):
-        with pytest.raises(ModelError, match='does not fit its config'):
+        with pytest.raises(ModelError, match='does not fit the model'):
             SkeletonInferencer('dualhead_utd_mhad_j', checkpoint)
 
 

@@ -73,7 +73,7 @@ class TestRefused:
 
     def test_another_layout(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
-        with pytest.raises(ModelError, match=r'does not fit its config .*another layout'):
+        with pytest.raises(ModelError, match=r'does not fit the model .*another layout'):
             load_trained(path)
 
     def test_weights_that_are_not_finite(self, checkpoint, tmp_path):
