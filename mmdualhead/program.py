@@ -41,11 +41,15 @@ def shipped(kind: str) -> Path:
     return (inside if inside.is_dir() else PACKAGE.parent / kind).resolve()
 
 
+def config_files(folder: Path) -> list[Path]:
+    """The configs in a folder that can be run: all but those that others are built on."""
+    return sorted(path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts)
+
+
 def find_configs() -> dict[str, Path]:
-    """The shipped configs by name; what they build on is not among them."""
-    folder = shipped('configs')
-    paths = [path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts]
-    return {path.stem: path for path in sorted(paths, key=lambda path: (len(path.parts), path.stem))}
+    """The shipped configs by name."""
+    paths = sorted(config_files(shipped('configs')), key=lambda path: len(path.parts))
+    return {path.stem: path for path in paths}
 
 
 def find_config(name: str) -> Path | None:

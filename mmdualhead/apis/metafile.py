@@ -18,6 +18,7 @@ from mmdualhead.apis.benchmark.candidates import NUM_COORDINATES, make_network
 from mmdualhead.apis.benchmark.counts import count_macs, count_parameters
 from mmdualhead.apis.packing import read_sums
 from mmdualhead.datasets.pipelines import STREAM_STEPS, step_name
+from mmdualhead.program import config_files
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import markdown_table
@@ -107,11 +108,6 @@ def write_metafile(root: Path, recount: bool = False, release: Path | None = Non
     write_text(metafile, HEADER + yaml.safe_dump(content, sort_keys=False, width=110))
     write_text(root / 'docs' / 'model_zoo.md', to_page(entries))
     return len(entries)
-
-
-def config_files(folder: Path) -> list[Path]:
-    """The configs that can be run: all but those that others are built on."""
-    return sorted(path for path in folder.rglob('*.py') if '_base_' not in path.parts)
 
 
 def describe_all(

@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmdualhead.apis.metafile import (
     HEADER,
     PACKAGED,
-    config_files,
     count,
     describe,
     read_accuracies,
@@ -23,6 +22,7 @@ from mmdualhead.apis.metafile import (
 from mmdualhead.apis.packing import release
 from mmdualhead.apis.trained import PACKAGED as WEIGHTS
 from mmdualhead.apis.trained import load_trained
+from mmdualhead.program import config_files
 
 ROOT = Path(__file__).parents[2]
 METAFILE = ROOT / 'configs' / 'metafile.yml'
