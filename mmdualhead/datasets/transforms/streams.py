@@ -101,14 +101,6 @@ def motion(keypoint: np.ndarray, scored: bool = False) -> np.ndarray:
     return moved
 
 
-def make_streams(
-    keypoint: np.ndarray, skeleton: Skeleton, parts: tuple[str, ...], scored: bool = False
-) -> np.ndarray:
-    """The streams named in ``parts`` from joints (M, T, V, C), concatenated over channels."""
-    made = [STREAMS[part].form(keypoint, skeleton, scored) for part in parts]
-    return made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
-
-
 register_stream('j', 'joint')(lambda keypoint, skeleton, scored: keypoint)  # noqa: ARG005
 register_stream('b', 'bone')(bone_vectors)
 register_stream('jm', 'joint motion')(lambda keypoint, skeleton, scored: motion(keypoint, scored))  # noqa: ARG005
@@ -151,5 +143,6 @@ class SkeletonStream(Step):
         if 'keypoint_score' in results:
             keypoint = np.concatenate([keypoint, results.pop('keypoint_score')[..., None]], -1)
             scored = True
-        results['keypoint'] = make_streams(keypoint, self.skeleton, self.parts, scored)
+        made = [STREAMS[part].form(keypoint, self.skeleton, scored) for part in self.parts]
+        results['keypoint'] = made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
         return results
