@@ -39,8 +39,23 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
 
 
+def check_png(path: str | Path) -> None:
+    """Refuse a file whose name promises another kind of picture.
+
+    Raises:
+        ValueError: its name does not end in ``.png``.
+    """
+    if Path(path).suffix.lower() != '.png':
+        raise ValueError(f'{path}: pictures are written as .png')
+
+
 def save_figure(figure: Any, path: str | Path) -> None:
-    """Write a PNG whole or not at all."""
+    """Write a PNG whole or not at all.
+
+    Raises:
+        ValueError: the file's name does not end in ``.png``.
+    """
+    check_png(path)
     with atomic_write(path) as file:
         figure.savefig(file, format='png')
 

@@ -24,6 +24,9 @@ def test_every_joint_has_a_place_of_its_own(skeleton):
 def test_the_picture(tmp_path):
     draw_layouts(tmp_path / 'x.png')
     assert (tmp_path / 'x.png').read_bytes()[:4] == b'\x89PNG'
+    with pytest.raises(ValueError, match=r'x\.jpg: pictures are written as \.png'):
+        draw_layouts(tmp_path / 'x.jpg')
+    assert not (tmp_path / 'x.jpg').exists()
 
 
 @pytest.mark.parametrize('skeleton', SKELETONS.values(), ids=SKELETONS)
