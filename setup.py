@@ -99,7 +99,13 @@ if __name__ == '__main__':
         python_requires='>=3.10',
         packages=find_packages(include=['mmdualhead', 'mmdualhead.*']),
         package_data={
-            'mmdualhead': ['py.typed', 'weights/*', 'datasets/classes/*.txt', 'visualization/assets/*']
+            'mmdualhead': [
+                'py.typed',
+                'weights/*',
+                'apis/benchmark/fixtures/*',
+                'datasets/classes/*.txt',
+                'visualization/assets/*',
+            ]
         },
         entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
         install_requires=requirements(),

@@ -9,12 +9,12 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
+from mmdualhead.apis.benchmark.parity import NETWORKS, fixture_network
+from mmdualhead.apis.benchmark.reference import Reference, authors_shapes, fill, fixture_input
 from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
 from mmdualhead.models.authors import AuthorsKeysError
 from tests.conftest import file_size_limit
-from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import Reference, authors_shapes, fill, fixture_input
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def weights():
     return fill(authors_shapes('dualhead_ntu60'), torch.float32)
 
 
-@pytest.mark.parametrize('name', FIXTURES)
+@pytest.mark.parametrize('name', NETWORKS)
 def test_the_result_loads_with_a_full_match(name, tmp_path):
     torch.save(fill(authors_shapes(name), torch.float32), tmp_path / 'theirs.pt')
     assert name.startswith(convert_checkpoint(tmp_path / 'theirs.pt', tmp_path / 'ours.pth'))

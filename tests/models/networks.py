@@ -1,4 +1,4 @@
-"""The networks of the parity fixtures, built from configs as a user would."""
+"""Networks, built from configs as a user would."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
-
-FIXTURES = {
-    # name: layout, GCN scales, G3D scales, classes, frames
-    'dualhead_ntu60': ('nturgb+d', 9, 6, 60, 64),
-    'dualhead_kinetics': ('openpose', 8, 8, 400, 60),
-    'msg3d_ntu60': ('nturgb+d', 13, 6, 60, 64),
-}
 
 
 def dualhead_config(
@@ -61,9 +54,3 @@ def small_dualhead_config(**overrides: Any) -> dict:
 def build(config: dict) -> nn.Module:
     with DefaultScope.overwrite_default_scope('mmaction'):
         return MODELS.build(config)
-
-
-def fixture_network(name: str) -> nn.Module:
-    layout, gcn_scales, g3d_scales, num_classes, _ = FIXTURES[name]
-    config = msg3d_config if name.startswith('msg3d') else dualhead_config
-    return build(config(layout, gcn_scales, g3d_scales, num_classes))

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmdualhead.apis.benchmark.counts import count_macs, count_saved_bytes
+from mmdualhead.apis.benchmark.reference import ReferenceNetwork
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.layers import GraphConv
 from mmdualhead.models.ops import batched, cpu
 from tests.models.kernels import Kernels
 from tests.models.networks import build, dualhead_config, small_dualhead_config
-from tests.models.reference import ReferenceNetwork
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 V = 25

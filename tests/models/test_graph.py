@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mmdualhead.apis.benchmark.reference import k_hop
 from mmdualhead.models.graph import disentangled_adjacency, hop_distances, joint_adjacency, window_adjacency
 from mmdualhead.skeletons import SKELETONS, Skeleton
-from tests.models.reference import k_hop
 
 CHAIN = Skeleton(name='chain', joints=('a', 'b', 'c'), bones=((1, 0), (2, 1)))
 

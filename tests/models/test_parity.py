@@ -6,15 +6,14 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
+from mmdualhead.apis.benchmark.parity import NETWORKS, deviations, fixture_network
+from mmdualhead.apis.benchmark.reference import authors_shapes, fill
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors
-from tests.models.networks import FIXTURES, fixture_network
-from tests.models.parity import deviations
-from tests.models.reference import authors_shapes, fill
 
 TOLERANCE = 1e-9
 
 
-@pytest.fixture(scope='module', params=FIXTURES)
+@pytest.fixture(scope='module', params=NETWORKS)
 def fixture(request, tmp_path_factory):
     """Name and network with the authors' weights, through a file, as a user would."""
     name = request.param

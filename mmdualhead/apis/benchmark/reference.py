@@ -14,6 +14,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from mmdualhead.skeletons import get_skeleton
 
-PARITY = Path(__file__).parents[1] / 'data' / 'parity'
+FIXTURES = Path(__file__).parent / 'fixtures'
 SEED = 20211020
 Params = Mapping[str, Tensor]
 
@@ -50,7 +51,8 @@ def _draw(key: str, shape: list[int]) -> np.ndarray:
 
 
 def authors_shapes(name: str) -> dict[str, list[int]]:
-    return json.loads((PARITY / f'{name}.keys.json').read_text())
+    """The shape of every entry of the authors' state dict, by key."""
+    return json.loads((FIXTURES / f'{name}.keys.json').read_text())
 
 
 def fixture_input(num_frames: int, num_joints: int) -> Tensor:
@@ -109,7 +111,7 @@ class Reference:
         mean, var = p[f'{key}.running_mean'], p[f'{key}.running_var']
         return F.batch_norm(x, mean.clone(), var.clone(), p[f'{key}.weight'], p[f'{key}.bias'], self.training)
 
-    def conv(self, key: str, x: Tensor, **kwargs) -> Tensor:
+    def conv(self, key: str, x: Tensor, **kwargs: Any) -> Tensor:
         weight = self.p[f'{key}.weight']
         conv = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[weight.dim()]
         return conv(x, weight, self.p[f'{key}.bias'], **kwargs)
@@ -220,10 +222,7 @@ class Reference:
 
 
 class ReferenceNetwork(nn.Module):
-    """DualHead-Net by these equations, with the weights of the parity fixture, for benchmarks.
-
-    ``python tools/benchmark.py tests.models.reference:ReferenceNetwork DualHead-Net``
-    """
+    """DualHead-Net for NTU RGB+D by these equations, with the weights of the fixture, for benchmarks."""
 
     def __init__(self) -> None:
         super().__init__()

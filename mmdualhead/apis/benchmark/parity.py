@@ -8,18 +8,32 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdualhead.models.authors import convert_authors
-from tests.models.networks import FIXTURES, fixture_network
-from tests.models.reference import PARITY, authors_shapes, fill, fixture_input
+from mmdualhead.program import shipped
+
+from .candidates import make_network
+from .reference import FIXTURES, authors_shapes, fill, fixture_input
+
+NETWORKS = {
+    'dualhead_ntu60': ('dualhead_ntu60_xsub_j.py', 64),
+    'dualhead_kinetics': ('dualhead_kinetics_j.py', 60),
+    'msg3d_ntu60': ('msg3d_ntu60_xsub_j.py', 64),
+}
+"""Config and frames of the clips, by fixture."""
 
 
 def deviations_by_fixture(device: str) -> dict[str, float]:
     """The largest deviation of each fixture's network on a device, as :func:`deviations` gives them."""
     largest = {}
-    for name in FIXTURES:
+    for name in NETWORKS:
         network = fixture_network(name)
         network.load_state_dict(convert_authors(fill(authors_shapes(name)))[1])
         largest[name] = float(np.max([*deviations(name, network, device).values()]))  # NaN if one of them is
     return largest
+
+
+def fixture_network(name: str) -> nn.Module:
+    """The recognizer of a fixture, with random weights."""
+    return make_network(str(shipped('configs') / NETWORKS[name][0]), {}).recognizer
 
 
 def deviations(name: str, network: nn.Module, device: str = 'cpu') -> dict[str, float]:
@@ -35,9 +49,9 @@ def deviations(name: str, network: nn.Module, device: str = 'cpu') -> dict[str, 
         weights before a batch norm have gradients of zero, up to rounding, so that single norms can't be
         compared.
     """
-    expected = np.load(PARITY / f'{name}.npz')
+    expected = np.load(FIXTURES / f'{name}.npz')
     network = network.double().to(device)
-    x = fixture_input(FIXTURES[name][4], network.backbone.input_shape[1])[:, None].to(device)
+    x = fixture_input(NETWORKS[name][1], network.backbone.input_shape[1])[:, None].to(device)
     labels = torch.from_numpy(expected['labels']).to(device)
     with torch.no_grad():
         found = {f'eval_{head}': scores for head, scores in _logits(network.eval(), x).items()}
