@@ -2,7 +2,7 @@
 
 python tools/benchmark.py
 python tools/benchmark.py DualHead-Net my_config.py --shape 16 2 300 25 --device cuda --dtype bf16
-python tools/benchmark.py tests.models.reference:ReferenceNetwork DualHead-Net --empty-persons 0.5
+python tools/benchmark.py mmdualhead.apis.benchmark.reference:ReferenceNetwork DualHead-Net
 python tools/benchmark.py --suite paper --device cuda --json h100.json
 """
 
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import DictAction
-from mmengine.utils import import_modules_from_strings
 
 from mmdualhead.apis.benchmark import (
     CLOCKS,
@@ -34,13 +33,14 @@ from mmdualhead.apis.benchmark import (
     to_markdown,
     with_empty_persons,
 )
+from mmdualhead.apis.benchmark.parity import deviations_by_fixture
 from mmdualhead.utils.command import make_parser, run_main
-from mmdualhead.utils.files import write_text
+from mmdualhead.utils.files import check_writable, write_text
 from mmdualhead.visualization.cost_picture import draw_costs
+from mmdualhead.visualization.figures import check_png
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAIN_EQUATIONS = 'tests.models.reference:ReferenceNetwork'
-PARITY = 'tests.models.parity'
+PLAIN_EQUATIONS = 'mmdualhead.apis.benchmark.reference:ReferenceNetwork'
 HOW = ('threads', 'repeats', 'warmup', 'device', 'precision', 'clock', 'compile')
 
 
@@ -84,7 +84,11 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    sys.path[:0] = [str(Path.cwd()), str(ROOT)]
+    if args.picture:
+        check_png(args.picture)
+    for out in filter(None, (args.json, args.markdown, args.picture)):
+        check_writable(out)
+    sys.path.insert(0, str(Path.cwd()))
     networks = args.networks or [*NETWORKS, *([PLAIN_EQUATIONS] if args.suite else [])]
     candidates = candidates_of(networks, ROOT / 'configs', args.cfg_options)
     if args.empty_persons is not None:
@@ -95,8 +99,7 @@ def main() -> None:
     shapes = [Shape(*numbers) for numbers in args.shape or usual]
     settings = Settings(shape=shapes[0], **{name: getattr(args, name) for name in HOW})
     if args.suite:
-        parity = import_modules_from_strings(PARITY).deviations_by_fixture
-        for report in run_suite(candidates, settings, shapes, parity=parity, say=log):
+        for report in run_suite(candidates, settings, shapes, parity=deviations_by_fixture, say=log):
             write_json(args.json, report)
         print(f'{args.json}: {report["seconds"]:.0f} s; answers {"right" if report["right"] else "WRONG"}')
         sys.exit(not report['right'])

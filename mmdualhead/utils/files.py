@@ -48,8 +48,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
             return
         target = Path(os.path.realpath(path))
         partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
-        with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
-            target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target)
         try:
             with partial.open('wb') as file:
                 yield file
@@ -59,6 +58,29 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before long work whether a file can be written; its folder is made.
+
+    Raises:
+        OSError: it can't be; the message names the file.
+    """
+    path = Path(path)
+    with name_in_errors(path):
+        if path.exists():
+            path.open('ab').close()
+            return
+        target = Path(os.path.realpath(path))
+        _make_folder(target)
+        partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
+        partial.open('wb').close()
+        partial.unlink()
+
+
+def _make_folder(target: Path) -> None:
+    with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
+        target.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from mmdualhead.utils.files import (
     InUseError,
     atomic_write,
     check_regular,
+    check_writable,
     remove_partial_files,
     write_text,
 )
@@ -56,6 +57,23 @@ class TestAtomicWrite:
         (left,) = tmp_path.iterdir()
         assert remove_partial_files(tmp_path) == [left]
         assert not list(tmp_path.iterdir())
+
+
+class TestCheckWritable:
+    def test_nothing_is_left_and_nothing_is_changed(self, tmp_path):
+        (tmp_path / 'old').write_text('text')
+        check_writable(tmp_path / 'old')
+        check_writable(tmp_path / 'folder' / 'new')
+        check_writable('/dev/null')
+        assert (tmp_path / 'old').read_text() == 'text'
+        assert not list((tmp_path / 'folder').iterdir())
+
+    @pytest.mark.parametrize('place', ['folder', 'file/x'])
+    def test_what_can_t_be_written_is_named(self, tmp_path, place):
+        (tmp_path / 'folder').mkdir()
+        (tmp_path / 'file').touch()
+        with pytest.raises(OSError, match=f'{place} could not be written'):
+            check_writable(tmp_path / place)
 
 
 def test_pipes_and_folders_are_not_files(tmp_path):

@@ -23,6 +23,7 @@ from mmdualhead.apis.benchmark import (
     Shape,
     candidates_of,
     compare,
+    parity,
     peak_memory,
     read_accuracies,
     run_suite,
@@ -35,8 +36,7 @@ from mmdualhead.apis.benchmark.candidates import Logits
 from mmdualhead.apis.benchmark.measure import Trial, make_clips, take_turns
 from mmdualhead.models.fused import fuse
 from mmdualhead.visualization.cost_picture import draw_costs
-from tests.models import parity
-from tests.models.networks import FIXTURES, build, small_dualhead_config
+from tests.models.networks import build, small_dualhead_config
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = Settings(shape=Shape(4, 2, 12, 5), threads=1, repeats=3, warmup=0)
@@ -305,9 +305,27 @@ def test_the_program_says_what_is_wrong(monkeypatch):
         runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'), run_name='__main__')
 
 
+@pytest.mark.parametrize(
+    ('option', 'name', 'message'),
+    [
+        ('--json', 'file/x.json', r'x\.json could not be written'),
+        ('--markdown', 'file/x.md', r'x\.md could not be written'),
+        ('--picture', 'x.jpg', r'x\.jpg: pictures are written as \.png'),
+    ],
+)
+def test_the_program_checks_what_it_is_to_write_before_it_measures(
+    option, name, message, monkeypatch, tmp_path
+):
+    (tmp_path / 'file').touch()
+    accuracy = ['--accuracy', 'a.json'] if option == '--picture' else []
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', 'nothing.py', option, str(tmp_path / name), *accuracy])
+    with pytest.raises(SystemExit, match=f'error: .*{message}'):
+        runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'), run_name='__main__')
+
+
 def test_the_suite(monkeypatch, tmp_path, capsys):
     """On a CPU and small: the code that a card runs; test_parity.py runs the other fixtures."""
-    monkeypatch.setattr(parity, 'FIXTURES', {'dualhead_kinetics': FIXTURES['dualhead_kinetics']})
+    monkeypatch.setattr(parity, 'NETWORKS', {'dualhead_kinetics': parity.NETWORKS['dualhead_kinetics']})
     file = tmp_path / 'suite.json'
     options = ['--shape', *['2', '2', '12', '5'], '--repeats', '1', '--warmup', '0', '--threads', '1']
     command = ['benchmark.py', f'{__name__}:Small', '--suite', 'paper', '--json', str(file), *options]
