@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def k_hop(adjacency: np.ndarray, num_scales: int) -> Tensor:
 
 
 def adjacency_matrix(layout: str) -> np.ndarray:
+    """(V, V), 1 where a bone joins two joints."""
     skeleton = get_skeleton(layout)
     matrix = np.zeros((skeleton.num_joints,) * 2)
     for a, b in skeleton.edges:
@@ -104,14 +105,17 @@ class Reference:
         self.windowed = {w: k_hop(np.tile(window_matrix, (w, w)), g3d_scales).to(first) for w in (3, 5)}
 
     def has(self, prefix: str) -> bool:
+        """Whether the network has a part of this name."""
         return any(key.startswith(prefix) for key in self.p)
 
     def bn(self, key: str, x: Tensor) -> Tensor:
+        """Batch norm; the running statistics stay."""
         p = self.p
         mean, var = p[f'{key}.running_mean'], p[f'{key}.running_var']
         return F.batch_norm(x, mean.clone(), var.clone(), p[f'{key}.weight'], p[f'{key}.bias'], self.training)
 
     def conv(self, key: str, x: Tensor, **kwargs: Any) -> Tensor:
+        """Convolution in as many dimensions as its weight has."""
         weight = self.p[f'{key}.weight']
         conv = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[weight.dim()]
         return conv(x, weight, self.p[f'{key}.bias'], **kwargs)
@@ -133,6 +137,7 @@ class Reference:
         return self.layer(f'{key}.mlp', self.aggregate(self.spatial, self.p[f'{key}.A_res'], x)).relu()
 
     def ms_g3d(self, key: str, x: Tensor, window: int, stride: int) -> Tensor:
+        """Eq. (1) on the graph of W frames' joints, then one convolution over the window."""
         n, c, _, v = x.shape
         pad = (window - 1) // 2
         unfolded = F.unfold(x, (window, 1), stride=(stride, 1), padding=(pad, 0))
@@ -177,11 +182,13 @@ class Reference:
         return self.ms_tcn(f'tcn{number}{head}', y.relu())
 
     def data_bn(self, x: Tensor) -> Tensor:
+        """Batch norm of each person, joint and coordinate: (N, M, T, V, C) to (N * M, C, T, V)."""
         n, m, t, v, c = x.shape
         x = self.bn('data_bn', x.permute(0, 1, 3, 4, 2).reshape(n, m * v * c, t))
         return x.view(n, m, v, c, t).permute(0, 1, 3, 4, 2).reshape(n * m, c, t, v)
 
     def classify(self, key: str, x: Tensor, num_persons: int) -> Tensor:
+        """Logits of the mean over frames, joints and persons."""
         pooled = x.mean((2, 3)).view(-1, num_persons, x.shape[1]).mean(1)
         return F.linear(pooled, self.p[f'{key}.weight'], self.p[f'{key}.bias'])
 
@@ -226,17 +233,26 @@ class ReferenceNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        tensors = fill(authors_shapes('dualhead_ntu60')).items()
-        self.weights = {key: tensor.float() for key, tensor in tensors}
-        for key, tensor in self.weights.items():
+        for key, tensor in fill(authors_shapes('dualhead_ntu60'), torch.float32).items():
             name = key.replace('.', '/')
             if 'running' in key or 'num_batches' in key:
                 self.register_buffer(name, tensor)
             else:
-                self.weights[key] = nn.Parameter(tensor)
-                self.register_parameter(name, self.weights[key])
-        self.equations = Reference(self.weights, 'nturgb+d', 9, 6, True)
+                self.register_parameter(name, nn.Parameter(tensor))
+        self._bind()
+
+    def _bind(self) -> None:
+        tensors = (*self.named_parameters(), *self.named_buffers())
+        weights = {name.replace('/', '.'): tensor for name, tensor in tensors}
+        self.equations = Reference(weights, 'nturgb+d', 9, 6)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ReferenceNetwork:
+        """As every module, and the equations follow to another device or type."""
+        super()._apply(fn, recurse)
+        self._bind()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of the coarse and the fine head for x (N, M, T, V, C)."""
         self.equations.training = self.training
         return self.equations.dualhead(x)
