@@ -17,6 +17,10 @@ import numpy as np
 Pair = tuple[int, int]
 
 
+class SkeletonError(ValueError):
+    """A layout is unknown or contradicts itself, or keypoints are not its."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Skeleton:
     """A joint layout.
@@ -37,7 +41,8 @@ class Skeleton:
             ``{'neck': 'shoulder center'}`` where the neck is the point between the shoulders.
 
     Raises:
-        ValueError: a joint index is out of range, the bones are not a tree, or a joint has two mirror images.
+        SkeletonError: a joint index is out of range, the bones are not a tree, or a joint has two mirror
+            images.
     """
 
     name: str
@@ -85,26 +90,26 @@ class Skeleton:
         for what, tuples in named.items():
             wrong = [joints for joints in tuples if not all(0 <= j < self.num_joints for j in joints)]
             if wrong:
-                raise ValueError(
+                raise SkeletonError(
                     f'skeleton {self.name!r}: {what} {wrong} name joints outside 0..{self.num_joints - 1}'
                 )
         mirrored = [joint for pair in self.pairs for joint in pair]
         if len(set(mirrored)) < len(mirrored):
-            raise ValueError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
+            raise SkeletonError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
 
     def _find_root(self) -> int:
         """The one joint without a parent, after checking that every other joint leads to it."""
         children = [child for child, _ in self.bones]
         roots = sorted(set(range(self.num_joints)) - set(children))
         if len(roots) != 1 or len(set(children)) < len(children):
-            raise ValueError(
+            raise SkeletonError(
                 f'skeleton {self.name!r}: every joint but one needs exactly one parent in bones; '
                 f'joints without a parent: {roots}, bones: {list(self.bones)}'
             )
         try:
             TopologicalSorter({child: [parent] for child, parent in self.bones}).prepare()
         except CycleError as error:
-            raise ValueError(
+            raise SkeletonError(
                 f'skeleton {self.name!r}: bones form a cycle at joint {error.args[1][0]}'
             ) from error
         return roots[0]
@@ -122,7 +127,7 @@ def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
         The skeleton.
 
     Raises:
-        ValueError: the name is unknown, or the definition contradicts itself.
+        SkeletonError: the name is unknown, or the definition contradicts itself.
         TypeError: the definition has an unknown or lacks a necessary field.
     """
     if isinstance(layout, Skeleton):
@@ -130,7 +135,9 @@ def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
     if isinstance(layout, str):
         known = ALIASES.get(layout, layout)
         if known not in SKELETONS:
-            raise ValueError(f'unknown skeleton layout {layout!r}; known: {sorted([*SKELETONS, *ALIASES])}')
+            raise SkeletonError(
+                f'unknown skeleton layout {layout!r}; known: {sorted([*SKELETONS, *ALIASES])}'
+            )
         return SKELETONS[known]
     fields = {'name': 'custom', **{key: _as_tuple(value) for key, value in layout.items()}}
     if isinstance(fields.get('joints'), int):
@@ -357,18 +364,19 @@ def convert_layout(
         (..., V', C) in the layout ``target``; a float type stays as it is, integers become float32.
 
     Raises:
-        ValueError: there are not V joints, or joints of the target can't be had from the source; names them.
+        SkeletonError: there are not V joints, or joints of the target can't be had from the source; names
+            them.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     keypoints = np.asarray(keypoints)
     if keypoints.ndim < 2 or keypoints.shape[-2] != source.num_joints:
-        raise ValueError(
+        raise SkeletonError(
             f'keypoints of shape {keypoints.shape}: layout {source.name!r} needs '
             f'(..., {source.num_joints}, C)'
         )
     weights, lacking = conversion(source, target)
     if lacking:
-        raise ValueError(
+        raise SkeletonError(
             f'layout {source.name!r} can not become {target.name!r}: it has nothing for {", ".join(lacking)}'
         )
     if keypoints.dtype.kind != 'f':

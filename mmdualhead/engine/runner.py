@@ -18,6 +18,8 @@ from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults, leaves
 from mmdualhead.engine.findings import tell
+from mmdualhead.models.build import NetworkError
+from mmdualhead.skeletons import SkeletonError
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -38,7 +40,7 @@ class DataCheckRunner(Runner):
 
         Raises:
             SystemExit: files are missing, both of those that a training reads and those that a test reads; or
-                the config can't be meant.
+                the config can't be meant, or contradicts itself.
         """
         with faults_in_words():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
@@ -48,7 +50,8 @@ class DataCheckRunner(Runner):
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
-        return super().from_cfg(cfg)
+        with faults_in_words():
+            return super().from_cfg(cfg)
 
     def train(self) -> Any:
         """Train.
@@ -90,7 +93,7 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 @contextmanager
 def faults_in_words(missing: str = '') -> Iterator[None]:
-    """Turn faults of the annotations and the run, and a full disk, into an end with status 1.
+    """Turn faults of the annotations, the network and the run, and a full disk, into an end with status 1.
 
     Args:
         missing: what is known to be missing; ends the program at once unless it is empty.
@@ -99,7 +102,7 @@ def faults_in_words(missing: str = '') -> Iterator[None]:
         if missing:
             raise RunError(missing)
         yield
-    except (AnnotationError, UnreadablePickleError, RunError) as error:
+    except (AnnotationError, NetworkError, RunError, SkeletonError, UnreadablePickleError) as error:
         cause: BaseException = error
         # MMEngine's registries raise it again, with their own words before it.
         while isinstance(cause.__context__, type(cause)):

@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import build_part
+from .build import NetworkError, build_block
 from .ops import set_budget
 
 
@@ -42,8 +42,9 @@ class STGCBackbone(BaseModule):
         (N, M, T, V, C) -> (N, M, channels[-1], T', V).
 
     Raises:
-        ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, channels and
-            strides differ in number, or ``window_memory`` is not positive.
+        NetworkError: channels and strides differ in number.
+        ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or
+            ``window_memory`` is not positive.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class STGCBackbone(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if len(channels) != len(strides):
-            raise ValueError(
+            raise NetworkError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
             )
         if window_memory is not None:
@@ -74,7 +75,7 @@ class STGCBackbone(BaseModule):
         self.blocks = nn.Sequential()
         for out_channels, stride in zip(channels, strides, strict=True):
             self.blocks.append(
-                build_part(
+                build_block(
                     block,
                     in_channels=in_channels,
                     out_channels=out_channels,

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
+from .build import NetworkError
 from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
 from .layers import MSGCN, MSTCN, msg3d
 
@@ -39,11 +40,21 @@ class SkeletonGraph:
             (:func:`mmdualhead.skeletons.get_skeleton`).
         gcn_scales: K of MS-GCN.
         g3d_scales: K of MS-G3D.
+
+    Raises:
+        NetworkError: there is no scale.
     """
 
     layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
     gcn_scales: int = 9
     g3d_scales: int = 6
+
+    def __post_init__(self) -> None:
+        if min(self.gcn_scales, self.g3d_scales) < 1:
+            raise NetworkError(
+                f'SkeletonGraph: expected 1 or more scales, found gcn_scales={self.gcn_scales}, '
+                f'g3d_scales={self.g3d_scales}'
+            )
 
     @property
     def skeleton(self) -> Skeleton:
@@ -93,6 +104,9 @@ class STGCBlock(nn.Module):
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
+    Raises:
+        NetworkError: a window is even, or the graph's matrices are not those of its joints.
+
     Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
     """
 
@@ -111,12 +125,12 @@ class STGCBlock(nn.Module):
         super().__init__()
         mid = in_channels if mid_channels is None else mid_channels
         self.factorized = nn.Sequential(
-            MSGCN(in_channels, mid, graph.spatial),
+            MSGCN(in_channels, mid, adjacency(graph)),
             MSTCN(mid, out_channels, stride, dilations),
             MSTCN(out_channels, out_channels, 1, dilations, activate=False),
         )
         self.windowed = nn.ModuleList(
-            msg3d(in_channels, mid, out_channels, graph.windowed(window), window, stride)
+            msg3d(in_channels, mid, out_channels, adjacency(graph, window), window, stride)
             for window in windows
         )
         self.fuse_paths = MSTCN(out_channels, out_channels, 1, dilations)
@@ -128,6 +142,22 @@ class STGCBlock(nn.Module):
         for pathway in self.windowed:
             y += self.run(pathway, x)
         return self.fuse_paths(y.relu_())
+
+
+def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Parameter:
+    """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
+
+    Raises:
+        NetworkError: the window is even, or the matrices are not (K, W * V, W * V).
+    """
+    if window is not None and window % 2 == 0:
+        raise NetworkError(f'a window of {window} frames has no middle; windows have to be odd')
+    matrices = graph.spatial if window is None else graph.windowed(window)
+    nodes, found = graph.num_joints * (window or 1), tuple(matrices.shape)
+    what = 'spatial' if window is None else f'windowed({window})'
+    if len(found) != 3 or found[1:] != (nodes, nodes):
+        raise NetworkError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
+    return matrices
 
 
 def run(layer: nn.Module, x: Tensor) -> Tensor:

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmaction.registry import MODELS
+from torch import nn
+
+
+class NetworkError(ValueError):
+    """The config of a network contradicts itself, or a part does not do what its place asks for."""
 
 
 def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
@@ -19,11 +24,61 @@ def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
 
     Returns:
         The part.
+
+    Raises:
+        NetworkError: the type is not registered, takes an argument that it is not given, or is given one that
+            it does not take.
     """
-    part = cfg['type'] if isinstance(cfg['type'], type) else MODELS.get(cfg['type'])
+    part, parameters = _constructor(cfg)
+    arguments = {**{name: value for name, value in offered.items() if _takes(cfg, name)}, **cfg}
+    unknown = [name for name in cfg if name not in ('type', '_scope_') and not _takes(cfg, name)]
+    if unknown:
+        raise NetworkError(f'{part.__name__} has no argument {unknown[0]!r}; it has {", ".join(parameters)}')
+    missing = [name for name, p in parameters.items() if _is_required(p) and name not in arguments]
+    if missing:
+        raise NetworkError(
+            f'{part.__name__} needs {missing[0]!r}, which neither its config nor its place gives '
+            f'({", ".join(offered)})'
+        )
+    return MODELS.build(arguments)
+
+
+def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
+    """Build a block of a backbone or a head.
+
+    Args:
+        cfg: its config.
+        stride: s.
+        offered: what else it gets if its constructor names it.
+
+    Raises:
+        NetworkError: the block knows no stride, but frames are to be left out here.
+    """
+    if stride != 1 and not _takes(cfg, 'stride'):
+        name = _constructor(cfg)[0].__name__
+        raise NetworkError(f'{name} takes no stride, but the stride is {stride} in its place')
+    return build_part(cfg, stride=stride, **offered)
+
+
+def _takes(cfg: Mapping[str, Any], name: str) -> bool:
+    """Whether the constructor of a part takes an argument of this name."""
+    parameters = _constructor(cfg)[1]
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def _constructor(cfg: Mapping[str, Any]) -> tuple[Any, Mapping[str, inspect.Parameter]]:
+    """The class that a config names, and the arguments of its constructor."""
+    kind = cfg.get('type')
+    part = MODELS.get(kind) if isinstance(kind, str) else kind
     if part is None:
-        raise KeyError(f'{cfg["type"]!r} is not registered in the MODELS of mmaction')
-    parameters = inspect.signature(part).parameters
-    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    wanted = {name: value for name, value in offered.items() if takes_all or name in parameters}
-    return MODELS.build({**wanted, **cfg})
+        fault = f'{kind!r} is not registered in the MODELS of mmaction'
+        raise NetworkError(fault if kind else f'a part has no type: {dict(cfg)}')
+    if getattr(part, '__init__', None) is nn.Module.__init__:  # says that it takes all, and takes nothing
+        return part, {}
+    return part, inspect.signature(part).parameters
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    """Whether a constructor can't do without this argument."""
+    rest = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    return parameter.default is parameter.empty and parameter.kind not in rest

@@ -15,6 +15,8 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from .build import NetworkError
+
 PAPER_LOSS_WEIGHT = 0.5
 
 RESERVED = ('fused', 'oracle', 'pred', 'gt', 'names', 'labels', 'other')
@@ -51,7 +53,7 @@ class DualHeadClassifier(BaseModule):
         init_cfg: see mmengine's ``BaseModule``.
 
     Raises:
-        ValueError: ``fuse`` is unknown, a head has the name of another score, or shares or loss weights do
+        NetworkError: ``fuse`` is unknown, a head has the name of another score, or shares or loss weights do
             not fit the heads.
     """
 
@@ -69,10 +71,12 @@ class DualHeadClassifier(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if fuse not in FUSIONS:
-            raise ValueError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
+            raise NetworkError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
         taken = sorted(set(in_channels) & set(RESERVED))
         if taken:
-            raise ValueError(f'DualHeadClassifier: a head cannot be called {taken[0]!r}, scores are named so')
+            raise NetworkError(
+                f'DualHeadClassifier: a head cannot be called {taken[0]!r}, scores are named so'
+            )
         self.num_classes = num_classes
         self.fusion = FUSIONS[fuse]
         self.shares = _read_shares(shares, tuple(in_channels))
@@ -145,7 +149,7 @@ def _read_shares(shares: Mapping[str, float] | None, heads: tuple[str, ...]) -> 
         return (1 / len(heads),) * len(heads)
     values = tuple(shares.get(head, 0.0) for head in heads)
     if set(shares) - set(heads) or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
-        raise ValueError(
+        raise NetworkError(
             f'DualHeadClassifier: shares are {dict(shares)}; expected numbers from 0 to 1 that sum to 1, '
             f'by the names of the heads {heads}'
         )
@@ -156,7 +160,7 @@ def _read_loss_weights(weights: Mapping[str, float] | None, heads: tuple[str, ..
     """The weight of each head's loss, in order."""
     weights = weights or {}
     if set(weights) - set(heads):
-        raise ValueError(f'DualHeadClassifier: loss_weights are {dict(weights)}, the heads are {heads}')
+        raise NetworkError(f'DualHeadClassifier: loss_weights are {dict(weights)}, the heads are {heads}')
     return tuple(weights.get(head, PAPER_LOSS_WEIGHT) for head in heads)
 
 

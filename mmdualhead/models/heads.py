@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import build_part
+from .build import NetworkError, build_block
 from .layers import subsample
 
 HEAD_CHANNELS = (192, 384)
@@ -52,7 +52,7 @@ class Head(BaseModule):
         offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
 
     Raises:
-        ValueError: channels and strides differ in number.
+        NetworkError: channels and strides differ in number.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Head(BaseModule):
         self.out_channels = tuple(channels[1:])
         graph = build_graph(graph_cfg)
         if len(strides) != len(self.out_channels):
-            raise ValueError(
+            raise NetworkError(
                 f'{type(self).__name__}: {len(self.out_channels)} channels {self.out_channels}, '
                 f'{len(strides)} strides {tuple(strides)}'
             )
         places = zip(self.entry_channels, self.out_channels, strides, strict=True)
         self.blocks = nn.ModuleList(
-            build_part(block, in_channels=entry, out_channels=out, stride=stride, graph=graph, **offered)
+            build_block(block, in_channels=entry, out_channels=out, stride=stride, graph=graph, **offered)
             for entry, out, stride in places
         )
 
@@ -153,7 +153,7 @@ class FineHead(Head):
         (N, C, T, V) -> (N, channels[-1] / reduction, T', V).
 
     Raises:
-        ValueError: the reduction does not divide the channels.
+        NetworkError: the reduction does not divide the channels.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class FineHead(Head):
     ) -> None:
         widths = (in_channels, *channels)
         if any(width % reduction for width in widths):
-            raise ValueError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
+            raise NetworkError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
         reduced = tuple(width // reduction for width in widths)
         super().__init__(
             nn.Conv2d(in_channels, reduced[0], 1),

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .build import NetworkError
 from .norm import normalized_mixing
 from .ops import mix_and_collapse, window_product
 
@@ -45,7 +46,7 @@ class GraphConv(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, adjacency: np.ndarray, window: int = 1, stride: int = 1
+        self, in_channels: int, out_channels: int, adjacency: np.ndarray, window: int, stride: int
     ) -> None:
         super().__init__()
         num_scales, nodes, _ = adjacency.shape
@@ -58,7 +59,8 @@ class GraphConv(nn.Module):
         if isinstance(adjacency, nn.Parameter):
             self.adjacency = adjacency
         else:
-            self.register_buffer('adjacency', torch.as_tensor(adjacency), persistent=False)
+            matrices = torch.as_tensor(adjacency, dtype=self.residual.dtype)
+            self.register_buffer('adjacency', matrices, persistent=False)
         bound = (num_scales * in_channels) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
@@ -254,7 +256,7 @@ class MSTCN(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        ValueError: D is not divisible by the number of branches.
+        NetworkError: D is not divisible by the number of branches.
     """
 
     def __init__(
@@ -268,7 +270,7 @@ class MSTCN(nn.Module):
         super().__init__()
         width, rest = divmod(out_channels, len(dilations) + 2)
         if rest:
-            raise ValueError(
+            raise NetworkError(
                 f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
                 f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
             )

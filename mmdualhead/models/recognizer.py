@@ -15,7 +15,7 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 
 from .block import build_graph
-from .build import build_part
+from .build import NetworkError, build_part
 
 Config = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ class DualHeadRecognizer(BaseRecognizer):
     What the parts have in common is said once: the graph and ``recompute`` reach the backbone and all heads,
     and each part gets its input channels from the part before it. The heads run block by block, and
     attentions stand between them; they are entries of their own, by name, so that a config swaps, adds or
-    (with None) removes one without repeating the heads.
+    (with None) removes one without repeating the heads. None removes a head, too.
 
     Args:
         graph_cfg: the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`, or of the graph that
@@ -59,15 +59,15 @@ class DualHeadRecognizer(BaseRecognizer):
         train_cfg, test_cfg, data_preprocessor: see MMAction2's ``BaseRecognizer``.
 
     Raises:
-        ValueError: the heads differ in their number of blocks; an attention names no head; or heads wait for
-            each other's blocks in a circle.
+        NetworkError: the heads differ in their number of blocks; an attention names no head or, in use,
+            changes the shape of what it weighs; or heads wait for each other's blocks in a circle.
     """
 
     def __init__(
         self,
         graph_cfg: Config,
         backbone: Config,
-        heads: Mapping[str, Config],
+        heads: Mapping[str, Config | None],
         cls_head: Config,
         attentions: Mapping[str, Config | None] | None = None,
         recompute: bool = False,
@@ -84,12 +84,12 @@ class DualHeadRecognizer(BaseRecognizer):
             data_preprocessor=data_preprocessor or dict(type='mmaction.ActionDataPreprocessor'),
         )
         shared['in_channels'] = self.backbone.out_channels
-        self.heads = nn.ModuleDict({name: build_part(cfg, **shared) for name, cfg in heads.items()})
+        self.heads = nn.ModuleDict({name: build_part(cfg, **shared) for name, cfg in _given(heads).items()})
         self.depth = _common_depth(self.heads)
 
-        used = {name: dict(cfg) for name, cfg in (attentions or {}).items() if cfg is not None}
-        self.links = tuple(_take_link(name, cfg, tuple(heads)) for name, cfg in used.items())
-        self.order = computing_order(tuple(heads), self.links)
+        used = _given(attentions or {})
+        self.links = tuple(_take_link(name, cfg, tuple(self.heads)) for name, cfg in used.items())
+        self.order = computing_order(tuple(self.heads), self.links)
         self.attentions = nn.ModuleDict(
             {link.name: self._build_attention(link, used[link.name], graph.num_joints) for link in self.links}
         )
@@ -166,7 +166,9 @@ class DualHeadRecognizer(BaseRecognizer):
         for link in self.links:
             if (link.target, link.weighs) == (head, place):
                 source = x if link.source == head else outputs[link.source]
-                x = self.attentions[link.name][i](x, source)
+                weighed = self.attentions[link.name][i](x, source)
+                _require_shape(link, weighed, x)
+                x = weighed
         return x
 
 
@@ -174,7 +176,7 @@ def computing_order(heads: Sequence[str], links: Iterable[Link]) -> tuple[str, .
     """The order in which the blocks of one level run: a head whose input is weighed waits for its source.
 
     Raises:
-        ValueError: heads wait for each other in a circle.
+        NetworkError: heads wait for each other in a circle.
     """
     waits: dict[str, set[str]] = {name: set() for name in heads}
     for link in links:
@@ -184,26 +186,40 @@ def computing_order(heads: Sequence[str], links: Iterable[Link]) -> tuple[str, .
         return tuple(TopologicalSorter(waits).static_order())
     except CycleError as error:
         circle = ' for '.join(reversed(error.args[1]))
-        raise ValueError(
+        raise NetworkError(
             f'DualHeadRecognizer: the heads wait for each other in a circle: {circle}. '
             "One of these attentions has to weigh an 'output'"
         ) from None
+
+
+def _require_shape(link: Link, weighed: Tensor, x: Tensor) -> None:
+    """Refuse an attention that would turn features into others, which the next block might take."""
+    if weighed.shape != x.shape:
+        raise NetworkError(
+            f'DualHeadRecognizer: attention {link.name!r} makes {tuple(weighed.shape)} of {tuple(x.shape)}; '
+            'it has to keep the shape of what it weighs'
+        )
+
+
+def _given(parts: Mapping[str, Config | None]) -> dict[str, dict[str, Any]]:
+    """Those that a config has not removed by None."""
+    return {name: dict(cfg) for name, cfg in parts.items() if cfg is not None}
 
 
 def _take_link(name: str, cfg: dict[str, Any], heads: tuple[str, ...]) -> Link:
     """Move the keys of a link out of an attention's config."""
     missing = [key for key in Link._fields[1:] if key not in cfg]
     if missing:
-        raise ValueError(f'DualHeadRecognizer: attention {name!r} lacks {", ".join(missing)}')
+        raise NetworkError(f'DualHeadRecognizer: attention {name!r} lacks {", ".join(missing)}')
     link = Link(name, *(cfg.pop(key) for key in Link._fields[1:]))
     for key in ('source', 'target'):
         if getattr(link, key) not in heads:
-            raise ValueError(
+            raise NetworkError(
                 f'DualHeadRecognizer: attention {name!r} has {key}={getattr(link, key)!r}, '
                 f'the heads are {heads}'
             )
     if link.weighs not in ('input', 'output'):
-        raise ValueError(
+        raise NetworkError(
             f"DualHeadRecognizer: attention {name!r} has weighs={link.weighs!r}, expected 'input' or 'output'"
         )
     return link
@@ -214,7 +230,7 @@ def _common_depth(heads: Mapping[str, nn.Module]) -> int:
     depths = {name: len(head.blocks) for name, head in heads.items()}
     if len(set(depths.values())) != 1:
         listed = ', '.join(f'{name} has {depth}' for name, depth in depths.items())
-        raise ValueError(
+        raise NetworkError(
             'DualHeadRecognizer: the heads need equally many blocks; ' + (listed or 'there is none')
         )
     return next(iter(depths.values()))

@@ -47,6 +47,21 @@ class TestMissing:
         with pytest.raises(KeyError, match='NoModel'):
             RUNNERS.build(config)
 
+    @pytest.mark.parametrize(
+        ('wrong', 'message'),
+        [
+            (dict(heads=dict(coarse=dict(channels=(25, 48)))), 'MS-TCN: 25 channels do not divide'),
+            (dict(graph_cfg=dict(layout='ntu')), "unknown skeleton layout 'ntu'"),
+        ],
+    )
+    def test_a_network_that_can_t_be_built_ends_in_one_line(self, config, tmp_path, wrong, message):
+        (tmp_path / 'there.pkl').touch()
+        with_files(config, train='there.pkl', val='there.pkl', test='there.pkl')
+        config.model = Config.fromfile(ROOT / 'configs' / 'quickstart_j.py').model
+        config.merge_from_dict(dict(model=wrong))
+        with pytest.raises(SystemExit, match=f'^error: {message}'):
+            RUNNERS.build(config)
+
     def test_what_is_needed_now_is(self, config, tmp_path):
         (tmp_path / 'there.pkl').touch()
         with_files(config, test='there.pkl')

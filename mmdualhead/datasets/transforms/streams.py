@@ -125,7 +125,8 @@ class SkeletonStream(Step):
         stream: j, b, jm, bm, one of :func:`register_stream`, or several joined by ``+``.
 
     Raises:
-        ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout.
+        ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout,
+            or a stream loses persons, frames or joints.
     """
 
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', *, stream: str) -> None:
@@ -144,5 +145,8 @@ class SkeletonStream(Step):
             keypoint = np.concatenate([keypoint, results.pop('keypoint_score')[..., None]], -1)
             scored = True
         made = [STREAMS[part].form(keypoint, self.skeleton, scored) for part in self.parts]
+        for part, stream in zip(self.parts, made, strict=True):
+            if np.shape(stream)[:-1] != keypoint.shape[:-1]:
+                raise clip_error(results, f'stream {part!r} makes {np.shape(stream)} of {keypoint.shape}')
         results['keypoint'] = made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
         return results

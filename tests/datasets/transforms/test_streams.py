@@ -8,6 +8,7 @@ from mmaction.registry import TRANSFORMS
 from mmdualhead.datasets import SkeletonStream
 from mmdualhead.datasets.transforms.streams import (
     STREAMS,
+    Stream,
     bone_vectors,
     motion,
     parse_stream,
@@ -105,6 +106,17 @@ def test_a_registered_stream_is_formed_alone_and_joined(monkeypatch):
     joints = clip['keypoint']
     formed = SkeletonStream(stream='j+twice').transform(copy.deepcopy(clip))['keypoint']
     np.testing.assert_array_equal(formed, np.concatenate([joints, 2 * joints], -1))
+
+
+@pytest.mark.fault(
+    'stream of a user that loses a frame, or gives nothing', '-', 'refused, names clip and stream'
+)
+@pytest.mark.parametrize('form', [lambda x, *_: x[:, 1:], lambda *_: None], ids=['a frame less', 'nothing'])
+def test_a_stream_keeps_persons_frames_and_joints(form, monkeypatch):
+    monkeypatch.setitem(STREAMS, 'mine', Stream('mine', form))
+    clip = make_clip(2)
+    with pytest.raises(ValueError, match=rf"clip '{clip['frame_dir']}': stream 'mine' makes \("):
+        SkeletonStream(stream='mine').transform(clip)
 
 
 @pytest.mark.parametrize('name', ['j', 'a+b'])

@@ -1,0 +1,102 @@
+"""Parts that do not fit their places are refused when a network is built, or at its first batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmdualhead.models.build import NetworkError, build_part
+from tests.models.networks import build, small_dualhead_config
+
+
+class MeanInTime(nn.Module):
+    """An attention that gives one frame for all; broadcasting would let the network go on."""
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:  # noqa: ARG002
+        return x.mean(2, keepdim=True)
+
+
+class PlainBlock(nn.Conv2d):
+    """A block that leaves no frames out."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+
+class Needy(nn.Module):
+    """Asks for what no place offers."""
+
+    def __init__(self, widths: Any) -> None:
+        super().__init__()
+        self.widths = widths
+
+
+class Ring:
+    """A graph of one's own, in double precision as numpy makes it."""
+
+    def __init__(self, layout: Any, spatial: int = 5, windowed: int = 5) -> None:  # noqa: ARG002
+        self.num_joints = 5
+        self.spatial = np.eye(spatial)[None]
+        self.nodes = windowed
+
+    def windowed(self, window: int) -> np.ndarray:
+        return np.eye(window * self.nodes)[None]
+
+
+def graph(**sizes: int) -> dict:
+    return dict(graph_cfg=dict(type=Ring, _delete_=True, layout='coco', **sizes))
+
+
+FAULTS = {
+    'PlainBlock takes no stride, but the stride is 2': dict(
+        heads=dict(fine=dict(block=dict(type=PlainBlock)))
+    ),
+    r"Needy needs 'widths', .*\(channels, source_channels": dict(attentions=dict(spatial=dict(type=Needy))),
+    "TemporalAttention has no argument 'kernel'": dict(attentions=dict(temporal=dict(kernel=3))),
+    "'NoBlock' is not registered": dict(backbone=dict(block=dict(type='NoBlock'))),
+    'a part has no type': dict(heads=dict(middle=dict(channels=(24, 48)))),
+    'a window of 4 frames has no middle': dict(backbone=dict(windows=(4,))),
+    r'Ring.spatial is \(1, 4, 4\); expected \(K, 5, 5\)': graph(spatial=4),
+    r'Ring.windowed\(3\) is \(1, 3, 3\); expected \(K, 15, 15\)': graph(windowed=1),
+    '1 or more scales, found gcn_scales=0': dict(graph_cfg=dict(gcn_scales=0)),
+    'the heads need equally many blocks; there is none': dict(
+        heads=dict(coarse=None, fine=None), attentions=None
+    ),
+}
+
+
+@pytest.mark.fault(
+    'head, attention, block or graph that does not fit its place', '-', 'refused in one line that names it'
+)
+@pytest.mark.parametrize('message', FAULTS)
+def test_what_does_not_fit_is_refused_when_it_is_built(message):
+    with pytest.raises(NetworkError, match=message):
+        build(small_dualhead_config(**FAULTS[message]))
+
+
+@pytest.mark.fault('attention that changes the shape of what it weighs', '-', 'refused at the first batch')
+def test_an_attention_keeps_the_shape():
+    model = build(small_dualhead_config(attentions=dict(spatial=dict(type=MeanInTime))))
+    with pytest.raises(NetworkError, match=r"'spatial' makes \(1, 12, 1, 5\) of \(1, 12, 7, 5\)"):
+        model.interleave(torch.randn(1, 12, 13, 5))
+
+
+def test_none_removes_a_head():
+    model = build(small_dualhead_config(heads=dict(fine=None), attentions=None))
+    assert list(model.interleave(torch.randn(1, 12, 13, 5))) == ['coarse']
+
+
+def test_a_graph_may_be_in_double_precision():
+    model = build(small_dualhead_config(**graph()))
+    assert {name: x.dtype for name, x in model.interleave(torch.randn(1, 12, 13, 5)).items()} == dict(
+        coarse=torch.float32, fine=torch.float32
+    )
+
+
+def test_a_part_gets_what_it_names_and_its_config_goes_first():
+    part = build_part(dict(type=Needy, widths=1), widths=2, channels=3)
+    assert part.widths == 1
