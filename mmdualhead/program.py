@@ -53,5 +53,13 @@ def find_configs() -> dict[str, Path]:
 
 
 def find_config(name: str) -> Path | None:
-    """The shipped config of a name, with or without ``.py``; None if there is none."""
-    return find_configs().get(Path(name).name.removesuffix('.py'))
+    """The shipped config of a name, or of its path in a clone, with or without ``.py``; or None.
+
+    A file of the same name in another folder is another config, and is missing if it is not there.
+    """
+    path = Path(name)
+    config = find_configs().get(path.name.removesuffix('.py'))
+    if config is None:
+        return None
+    in_clone = Path('configs', config.parent.relative_to(shipped('configs')))
+    return config if path.parent in (Path(), in_clone) else None

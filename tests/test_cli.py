@@ -68,6 +68,8 @@ class TestTools:
         monkeypatch.chdir(tmp_path)
         cli.main(['benchmark', 'quickstart_j'])
         assert ran.pop()[1] == [str(ROOT / 'configs' / 'quickstart_j.py')]
+        cli.main(['train', 'configs/quickstart_j.py'])
+        assert ran.pop()[1] == [str(ROOT / 'configs' / 'quickstart_j.py')]
         (tmp_path / 'quickstart_j').mkdir()
         cli.main(['ensemble', 'quickstart_j'])
         assert ran.pop()[1] == ['quickstart_j']
@@ -81,6 +83,7 @@ class TestTools:
             (['run', 'get_flop'], 'did you mean get_flops?'),
             (['run'], 'confusion_matrix, '),
             (['configs', 'nothing'], "no shipped config contains 'nothing'"),
+            (['train', 'mine/quickstart_j.py'], "no config 'mine/quickstart_j.py'"),
         ],
     )
     def test_what_is_not_there(self, capsys, arguments, message):

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import ConversionError, Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
-from mmdualhead.skeletons import get_skeleton
+from mmdualhead.engine.config_check import config_faults
 
 from .raw_files import standing
 
@@ -210,8 +210,8 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     text = (REPOSITORY / 'docs' / 'data.md').read_text()
     (section,) = re.findall(r'^## Your own recordings\n(.*?)(?=^## )', text, re.M | re.S)
     blocks = re.findall(r'^```(\w+)\n(.*?)^```', section, re.M | re.S)
-    kinds, (make, convert_them, expected, config, layout) = zip(*blocks, strict=True)
-    assert kinds == ('python', 'bash', 'console', 'python', 'json')
+    kinds, (make, convert_them, expected, config, layout, own_layout) = zip(*blocks, strict=True)
+    assert kinds == ('python', 'bash', 'console', 'python', 'json', 'python')
     for name in ('tools', 'configs/_base_'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).symlink_to(REPOSITORY / name)
@@ -227,7 +227,28 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     assert (len(train), len(val)) == (9, 3)
     assert train[0]['inputs'].shape[-2:] == (20, 3)
     assert MODELS.build(cfg.model).cls_head.num_classes == 3
-    assert get_skeleton(json.loads(layout)).num_joints == 5
+
+    (tmp_path / 'arms.json').write_text(layout)
+    (tmp_path / 'labels.csv').write_text('clip,label,split\na.npy,0,train\nb.npy,2,val\n')
+    for name in 'ab':
+        np.save(tmp_path / f'{name}.npy', np.random.default_rng(0).random((40, 5, 3)))
+    converter = [
+        'tools/data/custom.py',
+        '.',
+        'data/arms.pkl',
+        '--labels',
+        'labels.csv',
+        '--layout',
+        'arms.json',
+    ]
+    _run([sys.executable, *converter], tmp_path)
+    (tmp_path / 'configs' / 'dualhead_arms_j.py').write_text(own_layout)
+    cfg = Config.fromfile('configs/dualhead_arms_j.py')
+    inputs = [DATASETS.build(cfg[f'{phase}_dataloader'].dataset)[0]['inputs'] for phase in ('train', 'test')]
+    assert [x.shape for x in inputs] == [(1, 1, 48, 5, 3), (10, 1, 48, 5, 3)]
+    assert not list(config_faults(cfg))
+    model = MODELS.build(Config.fromstring(cfg.pretty_text, '.py').model)  # as a checkpoint carries it
+    assert model.eval()(inputs[0][None], mode='tensor')[0][0].shape == (1, 3)
 
 
 def _run(command: list[str], directory: Path) -> str:
