@@ -49,11 +49,9 @@ class GraphConv(nn.Module):
         self, in_channels: int, out_channels: int, adjacency: np.ndarray, window: int, stride: int
     ) -> None:
         super().__init__()
-        num_scales, nodes, _ = adjacency.shape
         self.window = window
         self.stride = stride
-        self.num_joints = nodes // window
-        self.weight = nn.Parameter(torch.empty(num_scales, out_channels, in_channels))
+        self.weight = nn.Parameter(torch.empty(len(adjacency), out_channels, in_channels))
         self.bias = nn.Parameter(torch.empty(out_channels))
         self.residual = nn.Parameter(torch.empty(adjacency.shape).uniform_(-1e-6, 1e-6))
         if isinstance(adjacency, nn.Parameter):
@@ -61,7 +59,7 @@ class GraphConv(nn.Module):
         else:
             matrices = torch.as_tensor(adjacency, dtype=self.residual.dtype)
             self.register_buffer('adjacency', matrices, persistent=False)
-        bound = (num_scales * in_channels) ** -0.5
+        bound = (len(adjacency) * in_channels) ** -0.5
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
