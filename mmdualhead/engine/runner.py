@@ -18,12 +18,16 @@ from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults, leaves
 from mmdualhead.engine.findings import tell
+from mmdualhead.evaluation.scores import ScoreError
 from mmdualhead.models.build import NetworkError
 from mmdualhead.skeletons import SkeletonError
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """What the system says when a program can't write any more: no space, size limit, quota."""
+
+FAULTS = (AnnotationError, NetworkError, RunError, ScoreError, SkeletonError, UnreadablePickleError)
+"""What is wrong with a run itself, and not with a program: the message is enough."""
 
 
 @RUNNERS.register_module()
@@ -93,7 +97,7 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 @contextmanager
 def faults_in_words(missing: str = '') -> Iterator[None]:
-    """Turn faults of the annotations, the network and the run, and a full disk, into an end with status 1.
+    """Turn :data:`FAULTS`, and a full disk, into an end with status 1.
 
     Args:
         missing: what is known to be missing; ends the program at once unless it is empty.
@@ -102,7 +106,7 @@ def faults_in_words(missing: str = '') -> Iterator[None]:
         if missing:
             raise RunError(missing)
         yield
-    except (AnnotationError, NetworkError, RunError, SkeletonError, UnreadablePickleError) as error:
+    except FAULTS as error:
         cause: BaseException = error
         # MMEngine's registries raise it again, with their own words before it.
         while isinstance(cause.__context__, type(cause)):

@@ -18,6 +18,11 @@ from mmdualhead.utils.text import clips_named
 
 FUSED = 'fused'
 
+
+class ScoreError(ValueError):
+    """Scores or labels that can't be evaluated."""
+
+
 AnyScores = TypeVar('AnyScores', bound='Scores')
 
 
@@ -49,7 +54,7 @@ class Scores:
             its own, and that of each head.
 
     Raises:
-        ValueError: lengths disagree, or a score is NaN or infinite. The clips are named.
+        ScoreError: lengths disagree, or a score is NaN or infinite. The clips are named.
     """
 
     source: str
@@ -60,14 +65,14 @@ class Scores:
         expected = (len(self.names), *self.fused.shape[1:])
         for head, scores in self.heads.items():
             if scores.ndim != 2 or scores.shape != expected or not scores.size:
-                raise ValueError(
+                raise ScoreError(
                     f'{self.source}: {head} scores have shape {scores.shape}; expected one row for each of '
                     f'{len(self.names)} clips and one column per class'
                 )
             bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
             if bad.size:
                 listed = clips_named(self.names[i] for i in bad)
-                raise ValueError(f'{self.source}: NaN or infinite {head} scores for {listed}')
+                raise ScoreError(f'{self.source}: NaN or infinite {head} scores for {listed}')
 
     @property
     def fused(self) -> np.ndarray:
@@ -99,7 +104,7 @@ class LabeledScores(Scores):
         labels: (N,) true classes.
 
     Raises:
-        ValueError: also if a label is not a class.
+        ScoreError: also if a label is not a class.
     """
 
     labels: np.ndarray
@@ -107,11 +112,11 @@ class LabeledScores(Scores):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels.shape != (len(self.names),):
-            raise ValueError(f'{self.source}: {self.labels.size} labels for {len(self.names)} clips')
+            raise ScoreError(f'{self.source}: {self.labels.size} labels for {len(self.names)} clips')
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= self.num_classes))
         if bad.size:
             listed = clips_named(f'{self.names[i]} (label {self.labels[i]})' for i in bad)
-            raise ValueError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
+            raise ScoreError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
 
 
 def save_scores(scores: LabeledScores, path: str | Path) -> None:

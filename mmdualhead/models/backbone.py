@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block
+from .build import NetworkError, build_block, require_counts
 from .ops import set_budget
 
 
@@ -42,7 +42,7 @@ class STGCBackbone(BaseModule):
         (N, M, T, V, C) -> (N, M, channels[-1], T', V).
 
     Raises:
-        NetworkError: channels and strides differ in number.
+        NetworkError: channels and strides differ in number, or a number is not one of at least 1.
         ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or
             ``window_memory`` is not positive.
     """
@@ -62,6 +62,8 @@ class STGCBackbone(BaseModule):
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        require_counts('STGCBackbone', in_channels=in_channels, num_person=num_person)
+        require_counts('STGCBackbone', channels=channels, strides=strides)
         if len(channels) != len(strides):
             raise NetworkError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'

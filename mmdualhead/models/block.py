@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .build import NetworkError
+from .build import NetworkError, require_counts
 from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
 from .layers import MSGCN, MSTCN, msg3d
 
@@ -42,7 +42,7 @@ class SkeletonGraph:
         g3d_scales: K of MS-G3D.
 
     Raises:
-        NetworkError: there is no scale.
+        NetworkError: a number of scales is not at least 1.
     """
 
     layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
@@ -50,11 +50,7 @@ class SkeletonGraph:
     g3d_scales: int = 6
 
     def __post_init__(self) -> None:
-        if min(self.gcn_scales, self.g3d_scales) < 1:
-            raise NetworkError(
-                f'SkeletonGraph: expected 1 or more scales, found gcn_scales={self.gcn_scales}, '
-                f'g3d_scales={self.g3d_scales}'
-            )
+        require_counts('SkeletonGraph', gcn_scales=self.gcn_scales, g3d_scales=self.g3d_scales)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -148,10 +144,10 @@ def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Paramete
     """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
 
     Raises:
-        NetworkError: the window is even, or the matrices are not (K, W * V, W * V).
+        NetworkError: the window is not odd, or the matrices are not (K, W * V, W * V).
     """
-    if window is not None and window % 2 == 0:
-        raise NetworkError(f'a window of {window} frames has no middle; windows have to be odd')
+    if window is not None and (window < 1 or window % 2 == 0):
+        raise NetworkError(f'a window of {window} frames has no middle; windows are odd')
     matrices = graph.spatial if window is None else graph.windowed(window)
     nodes, found = graph.num_joints * (window or 1), tuple(matrices.shape)
     what = 'spatial' if window is None else f'windowed({window})'

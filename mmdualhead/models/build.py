@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 from mmaction.registry import MODELS
@@ -58,6 +59,18 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
         name = _constructor(cfg)[0].__name__
         raise NetworkError(f'{name} takes no stride, but the stride is {stride} in its place')
     return build_part(cfg, stride=stride, **offered)
+
+
+def require_counts(owner: str, **counts: int | Sequence[int]) -> None:
+    """Check arguments that count something, or list such numbers.
+
+    Raises:
+        NetworkError: one is not an integer of at least 1.
+    """
+    for name, count in counts.items():
+        for one in count if isinstance(count, Sequence) else (count,):
+            if not isinstance(one, Integral) or one < 1:
+                raise NetworkError(f'{owner}: {name}={count!r}, expected integers of at least 1')
 
 
 def _takes(cfg: Mapping[str, Any], name: str) -> bool:

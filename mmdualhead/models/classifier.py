@@ -15,7 +15,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from .build import NetworkError
+from .build import NetworkError, require_counts
 
 PAPER_LOSS_WEIGHT = 0.5
 
@@ -53,8 +53,8 @@ class DualHeadClassifier(BaseModule):
         init_cfg: see mmengine's ``BaseModule``.
 
     Raises:
-        NetworkError: ``fuse`` is unknown, a head has the name of another score, or shares or loss weights do
-            not fit the heads.
+        NetworkError: ``fuse`` is unknown, a head has the name of another score, shares or loss weights do not
+            fit the heads, or a number is out of its range.
     """
 
     def __init__(
@@ -72,6 +72,10 @@ class DualHeadClassifier(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if fuse not in FUSIONS:
             raise NetworkError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
+        for name, share in (('label_smooth_eps', label_smooth_eps), ('dropout', dropout)):
+            if not 0 <= share <= 1:
+                raise NetworkError(f'DualHeadClassifier: {name} is {share}, expected 0 to 1')
+        require_counts('DualHeadClassifier', num_classes=num_classes)
         taken = sorted(set(in_channels) & set(RESERVED))
         if taken:
             raise NetworkError(
@@ -159,8 +163,11 @@ def _read_shares(shares: Mapping[str, float] | None, heads: tuple[str, ...]) -> 
 def _read_loss_weights(weights: Mapping[str, float] | None, heads: tuple[str, ...]) -> tuple[float, ...]:
     """The weight of each head's loss, in order."""
     weights = weights or {}
-    if set(weights) - set(heads):
-        raise NetworkError(f'DualHeadClassifier: loss_weights are {dict(weights)}, the heads are {heads}')
+    if set(weights) - set(heads) or min(weights.values(), default=0) < 0:
+        raise NetworkError(
+            f'DualHeadClassifier: loss_weights are {dict(weights)}; expected numbers from 0 on, '
+            f'by the names of the heads {heads}'
+        )
     return tuple(weights.get(head, PAPER_LOSS_WEIGHT) for head in heads)
 
 

@@ -14,7 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block
+from .build import NetworkError, build_block, require_counts
 from .layers import subsample
 
 HEAD_CHANNELS = (192, 384)
@@ -28,6 +28,7 @@ class Subsample(nn.Module):
 
     def __init__(self, rate: int) -> None:
         super().__init__()
+        require_counts('Subsample', rate=rate)
         self.rate = rate
 
     def forward(self, x: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class Head(BaseModule):
         offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
 
     Raises:
-        NetworkError: channels and strides differ in number.
+        NetworkError: channels and strides differ in number, or one is not an integer of at least 1.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Head(BaseModule):
         **offered: Any,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        require_counts(type(self).__name__, channels=channels, strides=strides)
         self.stem = stem
         self.entry_channels = tuple(channels[:-1])
         self.out_channels = tuple(channels[1:])
@@ -169,6 +171,7 @@ class FineHead(Head):
         recompute: bool = False,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
+        require_counts('FineHead', reduction=reduction)
         widths = (in_channels, *channels)
         if any(width % reduction for width in widths):
             raise NetworkError(f'FineHead: reduction {reduction} does not divide the channels {widths}')

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .build import NetworkError
+from .build import NetworkError, require_counts
 from .norm import normalized_mixing
 from .ops import mix_and_collapse, window_product
 
@@ -266,6 +266,7 @@ class MSTCN(nn.Module):
         activate: bool = True,
     ) -> None:
         super().__init__()
+        require_counts('MS-TCN', stride=stride, dilations=dilations)
         width, rest = divmod(out_channels, len(dilations) + 2)
         if rest:
             raise NetworkError(

@@ -62,7 +62,19 @@ FAULTS = {
     'a window of 4 frames has no middle': dict(backbone=dict(windows=(4,))),
     r'Ring.spatial is \(1, 4, 4\); expected \(K, 5, 5\)': graph(spatial=4),
     r'Ring.windowed\(3\) is \(1, 3, 3\); expected \(K, 15, 15\)': graph(windowed=1),
-    '1 or more scales, found gcn_scales=0': dict(graph_cfg=dict(gcn_scales=0)),
+    'SkeletonGraph: gcn_scales=0, expected integers of at least 1': dict(graph_cfg=dict(gcn_scales=0)),
+    r'CoarseHead: strides=\(0, 2\), expected integers': dict(heads=dict(coarse=dict(strides=(0, 2)))),
+    'Subsample: rate=0.5, expected integers': dict(heads=dict(coarse=dict(subsample=0.5))),
+    'FineHead: reduction=0, expected integers': dict(heads=dict(fine=dict(reduction=0))),
+    r'MS-TCN: dilations=\(0, 1\), expected integers': dict(heads=dict(coarse=dict(dilations=(0, 1)))),
+    'attention: kernel_size=-1, expected integers': dict(attentions=dict(temporal=dict(kernel_size=-1))),
+    'STGCBackbone: num_person=0, expected integers': dict(backbone=dict(num_person=0)),
+    'num_classes=0, expected integers': dict(cls_head=dict(num_classes=0)),
+    'label_smooth_eps is -2, expected 0 to 1': dict(cls_head=dict(label_smooth_eps=-2)),
+    'dropout is 1.5, expected 0 to 1': dict(cls_head=dict(dropout=1.5)),
+    "loss_weights are {'coarse': -1}; expected numbers from 0": dict(
+        cls_head=dict(loss_weights=dict(coarse=-1))
+    ),
     'the heads need equally many blocks; there is none': dict(
         heads=dict(coarse=None, fine=None), attentions=None
     ),
@@ -70,7 +82,9 @@ FAULTS = {
 
 
 @pytest.mark.fault(
-    'head, attention, block or graph that does not fit its place', '-', 'refused in one line that names it'
+    'head, attention, block or graph that does not fit its place, or has a number out of range',
+    '-',
+    'refused in one line that names it',
 )
 @pytest.mark.parametrize('message', FAULTS)
 def test_what_does_not_fit_is_refused_when_it_is_built(message):
