@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clips = chosen_clips(args.ann_file, args.split, args.without_twins)
+    clips = chosen_clips(args.ann_file, args.split, args.without_duplicates)
     classes = read_class_names(args.classes) if args.classes else None
     other = read_scores(args.against, clips) if args.against else None
     report = ErrorReport(read_scores(args.pred, clips), classes, other)

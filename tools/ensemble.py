@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    clips = chosen_clips(args.ann_file, args.split, args.without_twins)
+    clips = chosen_clips(args.ann_file, args.split, args.without_duplicates)
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
     print(report.to_text())
     if args.json:

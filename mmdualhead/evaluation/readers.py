@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.files import clips_with_twins, open_annotations
+from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
 from mmdualhead.utils.pickles import load_score_pickle
 from mmdualhead.utils.text import clips_named
 
@@ -79,31 +79,33 @@ def add_clip_options(parser: ArgumentParser) -> None:
     parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
     parser.add_argument('--split', help='the split of --ann-file that was tested')
     parser.add_argument(
-        '--without-twins',
+        '--without-duplicates',
         action='store_true',
         help='leave out clips whose keypoints equal those of a training clip in --ann-file',
     )
 
 
-def chosen_clips(ann_file: str | Path | None, split: str | None, without_twins: bool) -> Clips | None:
+def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplicates: bool) -> Clips | None:
     """What the options of a command line (:func:`add_clip_options`) say of the clips; None if nothing.
 
     Args:
         ann_file: see :func:`read_clips`.
         split: see :func:`read_clips`.
-        without_twins: leave out test clips that are the same recording as a training clip, joint for joint.
+        without_duplicates: leave out test clips whose keypoints equal a training clip's.
 
     Raises:
-        ValueError: as :func:`read_clips`; or twins are looked for without a file and its split.
+        ValueError: as :func:`read_clips`; or duplicates are looked for without a file and its split.
     """
-    if without_twins and not (ann_file and split):
-        raise ValueError('--without-twins needs --ann-file and --split, to compare the clips with the others')
+    if without_duplicates and not (ann_file and split):
+        raise ValueError(
+            '--without-duplicates needs --ann-file and --split, to compare the clips with the others'
+        )
     if ann_file is None:
         return None
     clips = read_clips(ann_file, split)
-    if not without_twins:
+    if not without_duplicates:
         return clips
-    return replace(clips, left_out=clips_with_twins(open_annotations(ann_file), str(split)))
+    return replace(clips, left_out=duplicated_clips(open_annotations(ann_file), str(split)))
 
 
 def _check_split(ann_file: str | Path, splits: Collection[str], split: str | None) -> None:

@@ -128,8 +128,8 @@ def test_command_line_compares_with_annotations(run, work_dirs, tmp_path, capsys
     assert '60 clips' in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r'ann\.pkl \(part\) lacks what .* has, 1 clip: clip000$'):
         run(*work_dirs, *ann_file, '--split', 'part')
-    with pytest.raises(SystemExit, match=r'^error: --without-twins needs --ann-file and --split,'):
-        run(*work_dirs, *ann_file, '--without-twins')
+    with pytest.raises(SystemExit, match=r'^error: --without-duplicates needs --ann-file and --split,'):
+        run(*work_dirs, *ann_file, '--without-duplicates')
 
 
 def test_command_line_says_in_one_line_what_is_wrong(run, work_dirs):

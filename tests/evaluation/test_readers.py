@@ -141,7 +141,7 @@ def test_clips_that_train_under_another_name_are_left_out(make_scores, tmp_path,
     tested['keypoint'] = trained['keypoint'].copy()
     dump(content, annotations)
     save_scores(make_scores(dual=True), tmp_path / 'scores.npz')
-    read = read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', without_twins=True))
+    read = read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', without_duplicates=True))
     assert_same(read, make_scores(dual=True).select([i for i in range(60) if i != 2]))
     assert_same(
         read_scores(tmp_path / 'scores.npz', chosen_clips(annotations, 'val', False)), make_scores(dual=True)
@@ -269,11 +269,13 @@ def test_clips_say_where_they_come_from(tmp_path):
     assert read_clips(tmp_path / 'split.pkl', 'val').source == f'{tmp_path / "split.pkl"} (val)'
 
 
-def test_twins_need_annotations_and_a_split():
+def test_duplicates_need_annotations_and_a_split():
     for ann_file, split in ((None, 'val'), ('x.pkl', None)):
-        with pytest.raises(ValueError, match=r'^--without-twins needs --ann-file and --split, to compare'):
-            chosen_clips(ann_file, split, without_twins=True)
-    assert chosen_clips(None, None, without_twins=False) is None
+        with pytest.raises(
+            ValueError, match=r'^--without-duplicates needs --ann-file and --split, to compare'
+        ):
+            chosen_clips(ann_file, split, without_duplicates=True)
+    assert chosen_clips(None, None, without_duplicates=False) is None
 
 
 def test_heads_that_some_samples_lack_are_left_out(tmp_path):

@@ -26,8 +26,8 @@ from mmdualhead.datasets.annotations.checks import (
 )
 from mmdualhead.datasets.annotations.splits import (
     counterparts,
-    describe_twins,
-    find_twins,
+    describe_duplicates,
+    find_duplicates,
     protocol_and_role,
     shared_subjects,
 )
@@ -180,9 +180,9 @@ def check_split(file: AnnotationFile, split: str, expected: Expectation | None) 
     if not report.faults and protocol_and_role(split)[1] == 'test':
         for other in counterparts(split, file.splits):
             others = file.select(other)
-            twins = _twins(file, clips, table, others, expected.multi_class)
+            duplicates = _duplicates(file, clips, table, others, expected.multi_class)
             notes = (
-                describe_twins(twins, other, len(clips)),
+                describe_duplicates(duplicates, other, len(clips)),
                 shared_subjects(clip_infos(clips), clip_infos(others), split, other),
             )
             report.notes += [note for note in notes if note.count]
@@ -234,7 +234,7 @@ def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
     return ClipFacts(single, persons, np.frombuffer(hashes, '<u8'))
 
 
-def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
+def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     """The clips of a split that are the same recording as a clip of its counterparts, under another name.
 
     Raises:
@@ -246,15 +246,15 @@ def clips_with_twins(file: AnnotationFile, split: str) -> set[str]:
     table, malformed = file.table(clips, False)
     Report(malformed).raise_faults(f'{file.path}, split {split!r}')
     others = map(file.select, counterparts(split, file.splits))
-    return {name for other in others for name in _twins(file, clips, table, other, False)}
+    return {name for other in others for name in _duplicates(file, clips, table, other, False)}
 
 
-def _twins(
+def _duplicates(
     file: AnnotationFile, clips: Any, table: ClipTable, others: Any, multi_class: bool
 ) -> dict[str, str]:
-    """:func:`find_twins` among the clips of another split; none at all if those are malformed."""
+    """:func:`find_duplicates` among the clips of another split; none at all if those are malformed."""
     other_table, malformed = file.table(others, multi_class)
-    return {} if malformed else find_twins(clips, table, others, other_table)
+    return {} if malformed else find_duplicates(clips, table, others, other_table)
 
 
 def _name(clip: Any, key: str) -> str | None:

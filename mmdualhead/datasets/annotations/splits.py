@@ -88,7 +88,7 @@ def shared_subjects(
     return Finding.of('subject', f'no subject of {other!r}', shared, tuple, advice)
 
 
-def find_twins(
+def find_duplicates(
     clips: Sequence[Any], table: ClipTable, others: Sequence[Any], other_table: ClipTable
 ) -> dict[str, str]:
     """Look for clips that are the same recording as one of ``others``: their keypoints are equal.
@@ -102,16 +102,16 @@ def find_twins(
         other_table: of those.
 
     Returns:
-        The twin of each clip that has one, by name.
+        The duplicate of each clip that has one, by name.
     """
     candidates = defaultdict(list)
     for row, key in enumerate(_keys(other_table)):
         candidates[key].append(row)
     found = {}
     for row, key in enumerate(_keys(table)):
-        twin = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
-        if twin is not None:
-            found[clip_name(clips[row], row)] = clip_name(others[twin], twin)
+        duplicate = next((i for i in candidates.get(key, ()) if _are_equal(clips[row], others[i])), None)
+        if duplicate is not None:
+            found[clip_name(clips[row], row)] = clip_name(others[duplicate], duplicate)
     return found
 
 
@@ -124,13 +124,13 @@ def _are_equal(clip: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return clip['keypoint'].any() and np.array_equal(clip['keypoint'], other['keypoint'])
 
 
-def describe_twins(twins: Mapping[str, str], split: str, clips: int) -> Finding:
-    """The note on the twins of a split's clips in another, ``split``; ``clips`` were looked at."""
+def describe_duplicates(duplicates: Mapping[str, str], split: str, clips: int) -> Finding:
+    """The note on the duplicates of a split's clips in another, ``split``; ``clips`` were looked at."""
     return Finding.of(
         'keypoint',
         f'no clip with the keypoints of one in {split!r}',
-        twins.items(),
+        duplicates.items(),
         lambda pair: (pair[0], f'equals {pair[1]}'),
-        f'An accuracy on this split counts them; say it for the other {clips - len(twins)} clips, too: '
-        '--without-twins of tools/ensemble.py and tools/analyze.py.',
+        'An accuracy on this split counts them; report it without them, too, on the other '
+        f'{clips - len(duplicates)} clips: --without-duplicates of tools/ensemble.py and tools/analyze.py.',
     )
