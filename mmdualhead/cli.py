@@ -160,7 +160,7 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     Args:
         program: the file.
         arguments: its arguments.
-        checked: refuse a config that can't be meant first.
+        checked: refuse a faulty config first.
 
     Raises:
         SystemExit: the run can't start or go on; says why.
@@ -168,9 +168,9 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     import mmdualhead
 
     mmdualhead.register()
-    from mmdualhead.engine.runner import faults_in_words
+    from mmdualhead.engine.runner import exit_on_faults
 
-    with faults_in_words():
+    with exit_on_faults():
         if checked:
             check_config_of(arguments)
         run_alone(program, arguments)
@@ -184,11 +184,11 @@ def run_alone(program: Path, arguments: Sequence[str]) -> None:
 
 
 def check_config_of(arguments: list[str]) -> None:
-    """Refuse the config of a command line, as its options change it, if it can't be meant."""
+    """Refuse the config of a command line, as its options change it, if it is faulty."""
     from mmengine.config import Config, DictAction
 
     from mmdualhead.engine.config_check import config_faults
-    from mmdualhead.engine.findings import tell
+    from mmdualhead.engine.findings import report_findings
 
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument('config', nargs='?')
@@ -198,7 +198,7 @@ def check_config_of(arguments: list[str]) -> None:
         config = Config.fromfile(known.config)
         config.merge_from_dict(known.cfg_options)
         if config.get('runner_type') != 'DataCheckRunner':  # which begins with this
-            tell(config_faults(config._cfg_dict))
+            report_findings(config_faults(config._cfg_dict))
 
 
 def find_tools(group: str = '') -> dict[str, Path]:

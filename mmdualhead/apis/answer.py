@@ -183,7 +183,7 @@ def complain(left_out: Mapping[str, str], total: int) -> None:
 def scored_answers(
     scores_path: str | Path, ann_file: str | Path, split: str | None = None, every: int = 1
 ) -> list[Answer]:
-    """What a test said of its clips; no attention is known.
+    """The answers of a test, without attention.
 
     Args:
         scores_path: a dump, or a work dir; see :func:`~mmdualhead.evaluation.readers.read_scores`.

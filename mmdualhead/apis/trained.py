@@ -106,10 +106,10 @@ def load_trained(
     if not isinstance(number, int):
         raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
     skeleton, stream = _skeleton(path, steps, config['model']), _stream(steps)
-    said = {**meta, **(meta.get('dataset_meta') or {})}
-    _check_said(path, said, number, skeleton, stream)
+    declared = {**meta, **(meta.get('dataset_meta') or {})}
+    _check_declared(path, declared, number, skeleton, stream)
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    named = said.get('classes') or class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
+    named = declared.get('classes') or class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
     return TrainedModel(
         source=path,
         network=network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')),
@@ -245,14 +245,16 @@ def _skeleton(path: Path, steps: Sequence[Any], model: Mapping[str, Any]) -> Ske
     return get_skeleton(graph['layout'])
 
 
-def _check_said(path: Path, said: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str) -> None:
+def _check_declared(
+    path: Path, declared: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str
+) -> None:
     """Refuse a checkpoint whose meta and config contradict each other: one of them is another model's."""
-    layout, names = said.get('layout'), len(said.get('classes') or ())
+    layout, names = declared.get('layout'), len(declared.get('classes') or ())
     known = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else skeleton
     pairs = (
         ('number of classes', max(names, number), number),  # some may be without a name
         ('joints of the layout', known.num_joints, skeleton.num_joints),
-        ('stream', said.get('stream') or stream, stream),
+        ('stream', declared.get('stream') or stream, stream),
     )
     contradictions = [
         f'{what} {there!r}, but the config in use {here!r}' for what, there, here in pairs if there != here

@@ -97,16 +97,16 @@ def network_input(config: Mapping[str, Any], loader: str) -> dict[str, Any]:
     for step in dataset_of(config, loader).get('pipeline') or ():
         if not isinstance(step, Mapping) or 'type' not in step:
             continue
-        name, said = step_name(dict(step)), _plain({key: step[key] for key in step if key != 'type'})
-        layout = said.get('layout', said.get('dataset', 'nturgb+d'))
+        name, declared = step_name(dict(step)), _plain({key: step[key] for key in step if key != 'type'})
+        layout = declared.get('layout', declared.get('dataset', 'nturgb+d'))
         if name == 'SkeletonStream':
-            found['stream'] = {'layout': layout, 'stream': said.get('stream')}
+            found['stream'] = {'layout': layout, 'stream': declared.get('stream')}
         elif name == 'GenSkeFeat':
-            found['stream'] = {'layout': layout, 'stream': '+'.join(said.get('feats', ['j']))}
-        elif name == 'NormalizeSkeleton3D' or (name == 'PreNormalize3D' and not said):
-            found['normalization'] = {'layout': layout, **said}
+            found['stream'] = {'layout': layout, 'stream': '+'.join(declared.get('feats', ['j']))}
+        elif name == 'NormalizeSkeleton3D' or (name == 'PreNormalize3D' and not declared):
+            found['normalization'] = {'layout': layout, **declared}
         elif any(part in name for part in INPUT_STEPS):
-            found[name] = said
+            found[name] = declared
     return found
 
 

@@ -40,7 +40,7 @@ STREAM_KEYS = ('stream', 'JointToBone', 'ToMotion')
 
 
 def config_faults(config: Mapping[str, Any]) -> Iterator[Fault]:
-    """What can't be meant: another argument or type than there is, a head for other features, two streams."""
+    """Certain mistakes: another argument or type than there is, a head for other features, two streams."""
     yield from map(Fault, unknown_arguments(config))
     given = ((config.get('model') or {}).get('cls_head') or {}).get('in_channels')
     channels = None if given is None else _feature_channels(config['model'])

@@ -1,4 +1,4 @@
-"""What the checks before a run find, and what becomes of it."""
+"""What the checks before a run find: faults end it, notes are warned of."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mmdualhead.engine.checkpoints import RunError
 
 
 class Fault(str):
-    """What no one can mean: there is no run."""
+    """A mistake for certain: there is no run."""
 
 
 class Note(str):
-    """What is seldom meant: the run goes on, with a warning."""
+    """A likely mistake: the run goes on, with a warning."""
 
 
-def tell(findings: Iterable[Fault | Note], warn: Callable[[str], None] = print) -> None:
+def report_findings(findings: Iterable[Fault | Note], warn: Callable[[str], None] = print) -> None:
     """Warn of the notes, or end the run.
 
     Args:

@@ -17,7 +17,7 @@ from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults, leaves
-from mmdualhead.engine.findings import tell
+from mmdualhead.engine.findings import report_findings
 from mmdualhead.evaluation.scores import ScoreError
 from mmdualhead.models.build import NetworkError
 from mmdualhead.skeletons import SkeletonError
@@ -44,17 +44,17 @@ class DataCheckRunner(Runner):
 
         Raises:
             SystemExit: files are missing, both of those that a training reads and those that a test reads; or
-                the config can't be meant, or contradicts itself.
+                the config has a mistake or contradicts itself.
         """
-        with faults_in_words():
+        with exit_on_faults():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
             if training and missing_files(cfg, 'test'):
                 raise RunError(training)
-            tell(config_faults(cfg))
+            report_findings(config_faults(cfg))
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
-        with faults_in_words():
+        with exit_on_faults():
             return super().from_cfg(cfg)
 
     def train(self) -> Any:
@@ -63,7 +63,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the training are missing or faulty.
         """
-        with faults_in_words(missing_files(self.cfg, 'train')):
+        with exit_on_faults(missing_files(self.cfg, 'train')):
             return super().train()
 
     def test(self) -> Any:
@@ -72,7 +72,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the test are missing or faulty.
         """
-        with faults_in_words(missing_files(self.cfg, 'test')):
+        with exit_on_faults(missing_files(self.cfg, 'test')):
             return super().test()
 
 
@@ -96,7 +96,7 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 
 @contextmanager
-def faults_in_words(missing: str = '') -> Iterator[None]:
+def exit_on_faults(missing: str = '') -> Iterator[None]:
     """Turn :data:`FAULTS`, and a full disk, into an end with status 1.
 
     Args:

@@ -42,7 +42,7 @@ class Link(NamedTuple):
 class DualHeadRecognizer(BaseRecognizer):
     """DualHead-Net (Chen et al., ACM MM 2021), for any number of heads.
 
-    What the parts have in common is said once: the graph and ``recompute`` reach the backbone and all heads,
+    What the parts have in common is given once: the graph and ``recompute`` reach the backbone and all heads,
     and each part gets its input channels from the part before it. The heads run block by block, and
     attentions stand between them; they are entries of their own, by name, so that a config swaps, adds or
     (with None) removes one without repeating the heads. None removes a head, too.

@@ -16,7 +16,7 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a program; what is wrong with its input or its output is said in one line, and ends it with 1."""
+    """Run a program; what is wrong with its input or output ends it with one line and status 1."""
     try:
         main()
         sys.stdout.flush()

@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults, config_notes, misspelt_keys, split_notes
-from mmdualhead.engine.findings import tell
+from mmdualhead.engine.findings import report_findings
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -113,7 +113,7 @@ def test_misspelt_hooks():
     names = ['chekpoint', 'checkpoint', 'my_own', 'interupt']
     hooks = {name: {'type': 'ParamSchedulerHook'} if name == 'my_own' else {} for name in names}
     with pytest.raises(RunError) as raised:
-        tell(config_faults({'default_hooks': hooks}))
+        report_findings(config_faults({'default_hooks': hooks}))
     assert [line.strip() for line in str(raised.value).splitlines()[1:]] == [
         'default_hooks.chekpoint: there is no such hook. Is default_hooks.checkpoint meant?',
         'default_hooks.interupt: there is no such hook. Is default_hooks.interrupt meant?',

@@ -304,7 +304,7 @@ def peak_memory(candidate: Candidate, settings: Settings) -> dict[str, int]:
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as pool:
         try:
             return pool.submit(_peaks, candidate, settings).result()
-        except BrokenProcessPool:  # killed by the system for want of memory
+        except BrokenProcessPool:  # killed by the system for lack of memory
             return {}
 
 

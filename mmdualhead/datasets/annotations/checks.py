@@ -79,7 +79,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """What the checks found: faults end the run, notes are only said."""
+    """What the checks found: faults end the run, notes are warnings."""
 
     faults: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)

@@ -47,7 +47,7 @@ class PickledAnnotations:
 
     Attributes:
         path: where it is.
-        meta: what the converter said of it.
+        meta: what the converter recorded about it.
         splits: names of its splits.
 
     Raises:

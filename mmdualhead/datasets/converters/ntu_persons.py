@@ -1,4 +1,4 @@
-"""Which of the bodies that Kinect tracked are the performers: the denoising of NTU RGB+D.
+"""Which of the tracks of the Kinect are the performers: the denoising of NTU RGB+D.
 
 The tracker takes furniture for persons and loses persons, who come back as new bodies. The rules and the
 numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that

@@ -122,7 +122,7 @@ def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, work
             bar.update(count)
     except BrokenProcessPool as error:
         raise ConversionError(
-            'a worker process was killed, perhaps for want of memory; the same command, perhaps with fewer '
+            'a worker process was killed, perhaps for lack of memory; the same command, perhaps with fewer '
             '--workers, goes on from there'
         ) from error
     finally:

@@ -20,13 +20,13 @@ from mmdualhead.engine.data_check import (
     check_network,
     describe_training,
 )
-from mmdualhead.engine.findings import Fault, Note, tell
+from mmdualhead.engine.findings import Fault, Note, report_findings
 from mmdualhead.engine.runner import DataCheckRunner
 
 
 @HOOKS.register_module()
 class ConfigCheckHook(Hook):
-    """Finds configs that would be obeyed but can't be meant.
+    """Finds mistakes in configs that would run all the same.
 
     Warned of are:
 
@@ -48,20 +48,20 @@ class ConfigCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Look at the config, and at the data of the loaders that were built since the last time."""
-        tell(config_notes(runner.cfg), runner.logger.warning)
+        report_findings(config_notes(runner.cfg), runner.logger.warning)
         if not isinstance(runner, DataCheckRunner):  # which began with this
-            tell(config_faults(runner.cfg))
-        tell(_seed_faults(runner.cfg))
+            report_findings(config_faults(runner.cfg))
+        report_findings(_seed_faults(runner.cfg))
         loops = {'train': runner._train_loop, 'val': runner._val_loop, 'test': runner._test_loop}
         for phase, loop in loops.items():
             name = f'{phase}_dataloader'
             if name in self._data or not isinstance(loop, BaseLoop):
                 continue
             data = self._data[name] = LoaderData(name, loop.dataloader.dataset)
-            tell(check_network(runner.cfg, runner.model, data), partial(_warn_of_data, runner))
+            report_findings(check_network(runner.cfg, runner.model, data), partial(_warn_of_data, runner))
             train = self._data.get('train_dataloader', data)
             if train is not data:
-                tell(check_evaluation(train, data), partial(_warn_of_data, runner))
+                report_findings(check_evaluation(train, data), partial(_warn_of_data, runner))
 
     def before_save_checkpoint(self, _runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Let the checkpoint remember what it was trained on, and what the one it began with was."""
@@ -85,16 +85,16 @@ class ConfigCheckHook(Hook):
                     continue
                 found = check_against_training(trained, data)
                 # Somebody who trains on may do so in other units.
-                tell(map(Note, found) if is_training else found, partial(_warn_of_data, runner))
+                report_findings(map(Note, found) if is_training else found, partial(_warn_of_data, runner))
         try:
             config = saved_config(meta)
             loader = 'train_dataloader' if is_training else 'test_dataloader'
-            tell(input_notes(config, runner.cfg, loader), runner.logger.warning)
+            report_findings(input_notes(config, runner.cfg, loader), runner.logger.warning)
         except (SyntaxError, AttributeError, TypeError):
             runner.logger.warning('the config stored in the checkpoint cannot be read; nothing is compared')
             return
         if not is_training and not self._trained:
-            tell(split_notes(config, runner.cfg), runner.logger.warning)
+            report_findings(split_notes(config, runner.cfg), runner.logger.warning)
 
 
 def _warn_of_data(runner: Runner, text: str) -> None:

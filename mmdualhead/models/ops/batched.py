@@ -1,4 +1,4 @@
-"""Kernels for devices that want few, large launches: as many persons at a time as memory allows.
+"""Kernels for devices that are fastest with few, large launches: as many persons at a time as memory allows.
 
 N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
 Arguments and results are those of :mod:`mmdualhead.models.ops`.
