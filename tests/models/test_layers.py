@@ -159,7 +159,8 @@ def test_branches_that_do_not_divide_the_channels_are_refused():
 def test_graph_convolutions_start_at_the_skeleton():
     """The learned adjacency starts at U(-1e-6, 1e-6), mixing at U(-b, b) with b = 1 / sqrt(K C)."""
     conv = graph_conv(50, 100, disentangled_adjacency(CHAIN, 3))
-    assert 0.5e-6 < conv.residual.abs().max() <= 1e-6
+    assert -1e-6 <= conv.residual.min() < -0.5e-6
+    assert 0.5e-6 < conv.residual.max() <= 1e-6
     for parameter in (conv.weight, conv.bias):
         assert 0.9 < parameter.abs().max() * 150**0.5 <= 1
         assert abs(parameter.mean()) * 150**0.5 < 0.2
@@ -170,6 +171,9 @@ def test_merged_branches_start_like_branches_of_their_own():
     tcn = MSTCN(600, 600, 1, (1, 2, 3, 4))
     for conv, fan_out in ((tcn.reduce, 100), (tcn.plain, 100), (tcn.dilated[0], 300)):
         assert conv.weight.std().item() == pytest.approx(np.sqrt(2 / fan_out), rel=0.02)
+    for norm in (tcn.reduce_norm, tcn.norm):
+        assert norm.weight.mean().item() == pytest.approx(1, abs=0.01)
+        assert norm.weight.std().item() == pytest.approx(0.02, rel=0.2)
 
 
 def test_temporal_kernels_see_their_dilation():
