@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mmaction.models import ActionDataPreprocessor
 from mmaction.structures import ActionDataSample
 
 from mmdualhead.models.block import recomputed
@@ -220,3 +221,12 @@ def test_layout_by_name():
         config['graph_cfg'] = dict(layout=layout, gcn_scales=3, g3d_scales=2)
         (coarse, _), _ = build(config)(torch.randn(1, 1, M, T, joints, C), mode='tensor')
         assert coarse.shape == (1, 7)
+
+
+def test_another_preprocessor_takes_the_place_of_mmaction2_s():
+    blending = dict(type='MixupBlending', num_classes=7)
+    given = dict(type='ActionDataPreprocessor', blending=blending)
+    usual, blended = (build(small_dualhead_config(**part)) for part in ({}, dict(data_preprocessor=given)))
+    assert type(usual.data_preprocessor) is ActionDataPreprocessor
+    assert usual.data_preprocessor.blending is None
+    assert blended.data_preprocessor.blending.num_classes == 7
