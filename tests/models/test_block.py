@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmdualhead.models.block import SkeletonGraph, STGCBlock
 
+ROOT = Path(__file__).parents[2]
 GRAPH = SkeletonGraph(
     layout=dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)]), gcn_scales=3, g3d_scales=2
 )
@@ -64,6 +67,15 @@ def test_persons_do_not_see_each_other_in_eval_mode():
 def test_unknown_layout():
     with pytest.raises(ValueError, match='unknown skeleton layout'):
         STGCBlock(3, 12, SkeletonGraph(layout='ntu'))
+
+
+def test_the_default_graph_is_that_of_the_paper_s_config():
+    config = Config.fromfile(ROOT / 'configs' / 'dualhead_ntu60_xsub_j.py')
+    assert SkeletonGraph() == SkeletonGraph(**config.model.graph_cfg)
+
+
+def test_a_block_keeps_all_frames_by_default():
+    assert STGCBlock(3, 12, GRAPH)(torch.randn(1, 3, 7, 5)).shape == (1, 12, 7, 5)
 
 
 def test_a_copied_block_is_a_block_of_its_own():
