@@ -58,6 +58,10 @@ def test_no_windows_leaves_the_factorized_path():
     assert block(torch.randn(1, 12, 8, 5, dtype=torch.float64)).shape == (1, 24, 4, 5)
 
 
+def test_a_window_may_be_a_single_frame():
+    assert make(windows=(1,))(torch.randn(1, 12, 8, 5, dtype=torch.float64)).shape == (1, 24, 4, 5)
+
+
 def test_persons_do_not_see_each_other_in_eval_mode():
     block = make().eval()
     x = torch.randn(3, 12, 8, 5, dtype=torch.float64)
