@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdualhead.models.build import NetworkError, build_part
+from mmdualhead.models.heads import CoarseHead, FineHead
 from tests.models.networks import build, small_dualhead_config
+
+ROOT = Path(__file__).parents[2]
 
 
 class MeanInTime(nn.Module):
@@ -114,3 +120,13 @@ def test_a_graph_may_be_in_double_precision():
 def test_a_part_gets_what_it_names_and_its_config_goes_first():
     part = build_part(dict(type=Needy, widths=1), widths=2, channels=3)
     assert part.widths == 1
+
+
+@pytest.mark.parametrize(('name', 'kind'), [('coarse', CoarseHead), ('fine', FineHead)])
+def test_the_default_heads_are_those_of_the_paper_s_config(name, kind):
+    head = dict(Config.fromfile(ROOT / 'configs' / 'dualhead_ntu60_xsub_j.py').model.heads[name])
+    assert head.pop('type') == kind.__name__
+    defaults = inspect.signature(kind).parameters
+    assert {key: defaults[key].default for key in head} == {
+        key: tuple(value) if isinstance(value, list) else value for key, value in head.items()
+    }
