@@ -109,7 +109,7 @@ def _read_missing(path: str | Path) -> frozenset[str]:
 
 
 def read_recording(recording: Recording) -> Clip:
-    """Read one file and choose the performers among the tracked bodies.
+    """Read one file and choose the performers among the tracks.
 
     Args:
         recording: one of :func:`scan`'s.

@@ -1,6 +1,6 @@
 """Which of the tracks of the Kinect are the performers: the denoising of NTU RGB+D.
 
-The tracker takes furniture for persons and loses persons, who come back as new bodies. The rules and the
+The tracker takes furniture for persons and loses persons, who come back as new tracks. The rules and the
 numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that
 the tracks of a person whose number changes from one moment to the next are joined first. T frames, V joints.
 """

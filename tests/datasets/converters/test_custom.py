@@ -232,16 +232,8 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     (tmp_path / 'labels.csv').write_text('clip,label,split\na.npy,0,train\nb.npy,2,val\n')
     for name in 'ab':
         np.save(tmp_path / f'{name}.npy', np.random.default_rng(0).random((40, 5, 3)))
-    converter = [
-        'tools/data/custom.py',
-        '.',
-        'data/arms.pkl',
-        '--labels',
-        'labels.csv',
-        '--layout',
-        'arms.json',
-    ]
-    _run([sys.executable, *converter], tmp_path)
+    options = ['--labels', 'labels.csv', '--layout', 'arms.json']
+    _run([sys.executable, 'tools/data/custom.py', '.', 'data/arms.pkl', *options], tmp_path)
     (tmp_path / 'configs' / 'dualhead_arms_j.py').write_text(own_layout)
     cfg = Config.fromfile('configs/dualhead_arms_j.py')
     inputs = [DATASETS.build(cfg[f'{phase}_dataloader'].dataset)[0]['inputs'] for phase in ('train', 'test')]
