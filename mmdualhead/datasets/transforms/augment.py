@@ -10,13 +10,14 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.normalize import rotation_about
 from mmdualhead.datasets.transforms.step import Step, clip_error, take
+from mmdualhead.network_input import Share
 from mmdualhead.skeletons import get_skeleton
 
 AXES = np.eye(3)
@@ -187,6 +188,8 @@ class TemporalCropResize(Step):
         ratio: (low, high), within 0..1.
         length: frames of the result; None keeps T.
     """
+
+    network_input: ClassVar[Share] = dict(other_steps=('TemporalCropResize',), frames='frame_inds')
 
     def __init__(self, ratio: tuple[float, float] = (0.5, 1.0), length: int | None = None) -> None:
         self.ratio = ratio

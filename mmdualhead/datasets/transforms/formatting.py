@@ -9,6 +9,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.network_input import Share
 
 
 def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
@@ -46,6 +47,11 @@ class FormatSkeletonInput(Step):
     Args:
         num_person: M of the result.
     """
+
+    @staticmethod
+    def network_input(num_person: int = 2) -> Share:
+        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(num_person=num_person)
 
     def __init__(self, num_person: int = 2) -> None:
         self.num_person = num_person

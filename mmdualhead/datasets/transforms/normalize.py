@@ -12,6 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
@@ -178,6 +179,12 @@ class NormalizeSkeleton3D(Step):
     Args:
         layout: name or definition of the skeleton, see :func:`mmdualhead.skeletons.get_skeleton`.
     """
+
+    @staticmethod
+    def network_input(layout: Any = 'nturgb+d') -> Share:
+        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        skeleton = get_skeleton(layout)
+        return dict(skeleton=skeleton, normalization='3d', dropped_frames='empty', frames='kept_frames')
 
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d') -> None:
         self.skeleton = get_skeleton(layout)

@@ -12,6 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error, take
+from mmdualhead.network_input import Share
 
 TEST_SEED = 255  # MMAction2's
 
@@ -80,6 +81,16 @@ class UniformSampleClips(Step):
         seed: which samples these are.
     """
 
+    @staticmethod
+    def network_input(
+        clip_len: int,
+        num_clips: int = 1,
+        test_mode: bool = False,  # noqa: ARG004
+        seed: int = TEST_SEED,
+    ) -> Share:
+        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(sampling=dict(clip_len=clip_len, num_clips=num_clips, seed=seed), frames='frame_inds')
+
     def __init__(
         self, clip_len: int, num_clips: int = 1, test_mode: bool = False, seed: int = TEST_SEED
     ) -> None:
@@ -115,6 +126,11 @@ class ReplayPad(Step):
     Args:
         length: frames of the result.
     """
+
+    @staticmethod
+    def network_input(length: int) -> Share:
+        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(sampling=dict(length=length), frames='length')
 
     def __init__(self, length: int) -> None:
         self.length = length

@@ -12,6 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 Form = Callable[[np.ndarray, Skeleton, bool], np.ndarray]
@@ -128,6 +129,11 @@ class SkeletonStream(Step):
         ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout,
             or a stream loses persons, frames or joints.
     """
+
+    @staticmethod
+    def network_input(layout: Any = 'nturgb+d', *, stream: str) -> Share:
+        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(skeleton=get_skeleton(layout), stream=stream)
 
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', *, stream: str) -> None:
         self.skeleton = get_skeleton(layout)

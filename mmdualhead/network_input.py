@@ -1,0 +1,388 @@
+"""What a network takes: one value, read from a config here alone, and written into every checkpoint.
+
+Whoever handles clips or models takes it as an argument; it knows neither of them. A pipeline's step declares
+its share by an attribute ``network_input``, see :func:`share_of`; MMAction2's steps stand in
+:data:`MMACTION2_STEPS`.
+
+M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import signature
+from typing import Any
+
+from mmdualhead.errors import UserError
+from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.utils.plain_config import saved_config
+
+Share = Mapping[str, Any]
+"""Some fields of a :class:`NetworkInput`, by name; and ``frames``, see :func:`share_of`."""
+
+VERSION = 1
+"""Of the form in which checkpoints hold it."""
+
+COMPARED = ('skeleton', 'stream', 'normalization', 'img_shape')
+"""The fields in which what a network was trained on has to equal what it is given."""
+
+GEN_SKE_FEATS = frozenset({'j', 'b', 'jm', 'bm'})
+"""The streams that MMAction2's ``GenSkeFeat`` knows."""
+
+STREAM_ARGUMENTS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
+"""The steps that form a stream, ours and MMAction2's, and the argument that says which."""
+
+CUTTING = {'PadTo': 'ReplayPad'}
+"""Steps that refuse clips longer than their ``length``, and those that cut them instead."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Which frames of a clip a network sees.
+
+    Args:
+        length: a shorter clip is played again until it has so many frames, a longer one is cut.
+        clip_len: frames of a sample, drawn uniformly.
+        num_clips: how many samples are drawn.
+        seed: which samples are drawn in tests.
+        before_stream: frames are drawn before the stream is formed.
+    """
+
+    length: int | None = None
+    clip_len: int | None = None
+    num_clips: int = 1
+    seed: int | None = None
+    before_stream: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkInput:
+    """What a network takes.
+
+    Args:
+        skeleton: the layout of the joints; None where nothing says it.
+        stream: j, b, jm, bm or several joined by ``+``.
+        normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
+            by the size of the picture), what a step of the user's own declares, or empty for none.
+        img_shape: (height, width) that the normalization takes for clips that state no picture size.
+        dropped_frames: the frames that the normalization leaves out: ``'empty'``, ``'without main person'``
+            or none.
+        num_person: M; None where nothing says it.
+        channels: what the first layer takes of each joint and stream, a score included; None where the model
+            does not say it.
+        sampling: which frames are seen.
+        num_classes: how many classes the model tells apart.
+        classes: their names, as far as they are known.
+        scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
+            ``'2d'``: in halves of the picture); None where it was not measured.
+        other_steps: steps that declare nothing, by name: what they do can't be told.
+
+    Raises:
+        UserError: a field is of the wrong kind.
+    """
+
+    skeleton: Skeleton | None = None
+    stream: str = 'j'
+    normalization: str = ''
+    img_shape: tuple[int, int] | None = None
+    dropped_frames: str = ''
+    num_person: int | None = None
+    channels: int | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    num_classes: int | None = None
+    classes: tuple[str, ...] = ()
+    scale: float | None = None
+    other_steps: tuple[str, ...] = ()
+
+    @property
+    def needs_depth(self) -> bool:
+        """Whether clips need three coordinates."""
+        return self.normalization.startswith('3d')
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether a clip needs the size of the picture that its joints were found in."""
+        return self.normalization.startswith('2d') and self.img_shape is None
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any], loader: str = 'test_pipeline') -> NetworkInput:
+        """What a config gives its network by a data loader.
+
+        Args:
+            config: the config.
+            loader: ``'train_dataloader'``, ``'val_dataloader'``, ``'test_dataloader'``, or
+                ``'test_pipeline'``.
+
+        Raises:
+            UserError: steps contradict each other, or a layout can't be.
+        """
+        found = [cls.of_steps(steps) for steps in pipelines_of(config, loader)]
+        for other in found[1:]:
+            if lines := found[0].differences(other, ('one has', 'another')):
+                raise UserError(
+                    f'{loader}: its data sets give the network different input: {"; ".join(lines)}'
+                )
+        return (found[0] if found else cls())._completed_by(config.get('model') or {})
+
+    @classmethod
+    def of_steps(cls, steps: Iterable[Any]) -> NetworkInput:
+        """What a pipeline gives: of steps that are configs, or built.
+
+        Raises:
+            UserError: two steps are of different layouts.
+        """
+        found: dict[str, Any] = {}
+        sampling: dict[str, Any] = {}
+        joints = None
+        for step in steps:
+            share = dict(share_of(step))
+            share.pop('frames', None)
+            joints = share.pop('joints', joints)
+            sampling |= share.pop('sampling', {})
+            if 'stream' in share:
+                sampling.setdefault('before_stream', bool(sampling))
+            _check_layout(found.get('skeleton'), share.get('skeleton'), step_name(step))
+            for key in ('normalization', 'stream', 'other_steps'):  # one step after the other
+                if key in share and key in found:
+                    joined = (
+                        found[key] + share[key] if key == 'other_steps' else f'{found[key]}, {share[key]}'
+                    )
+                    share[key] = joined
+            found |= share
+        skeleton = found.get('skeleton')
+        if joints and skeleton and skeleton.num_joints != joints:
+            found['normalization'] += f' of {joints} joints'
+        return cls(**found, sampling=Sampling(**sampling))
+
+    @classmethod
+    def of_checkpoint(cls, meta: Mapping[str, Any]) -> NetworkInput | None:
+        """What a checkpoint was trained on; of an older one, as its saved config says.
+
+        Args:
+            meta: the checkpoint's.
+
+        Returns:
+            None where nothing says it.
+
+        Raises:
+            UserError: what the checkpoint says can't be.
+            SyntaxError: its config can't be read.
+        """
+        stored = meta.get('network_input')
+        if isinstance(stored, Mapping) and 'version' in stored:
+            return cls._of_stored(stored)
+        config = saved_config(meta)
+        loader = 'train_dataloader' if pipelines_of(config, 'train_dataloader') else 'test_pipeline'
+        return cls.of_config(config, loader) if config else None
+
+    @classmethod
+    def _of_stored(cls, stored: Mapping[str, Any]) -> NetworkInput:
+        if stored['version'] != VERSION:
+            raise UserError(f'network_input of version {stored["version"]!r}, expected {VERSION}')
+        known = {one.name for one in fields(cls)}
+        found = {key: value for key, value in stored.items() if key in known}
+        try:
+            layout, shape = found.get('skeleton'), found.get('img_shape')
+            found['skeleton'] = None if layout is None else get_skeleton(layout)
+            found['img_shape'] = None if shape is None else tuple(map(int, shape))
+            found['sampling'] = Sampling(**found.get('sampling', {}))
+            for key in ('classes', 'other_steps'):
+                found[key] = tuple(map(str, found.get(key, ())))
+            return cls(**found)
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UserError(f'network_input: {error}') from None
+
+    def to_meta(self) -> dict[str, Any]:
+        """Plain values for a checkpoint, from which :meth:`of_checkpoint` reads it."""
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain |= dict(sampling=asdict(self.sampling), classes=list(self.classes))
+        plain |= dict(other_steps=list(self.other_steps), img_shape=self.img_shape and list(self.img_shape))
+        return {'version': VERSION, **plain, 'skeleton': self.skeleton and definition_of(self.skeleton)}
+
+    def differences(self, other: NetworkInput, words: tuple[str, str] = ('trained with', 'now')) -> list[str]:
+        """What this and another input differ in, one line each; what either does not say is left out.
+
+        Args:
+            other: the other input.
+            words: what stands before the value of this and of the other.
+        """
+        lines = []
+        for name in COMPARED:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine == theirs or (name == 'skeleton' and None in (mine, theirs)):
+                continue
+            shown = [_show(value) for value in (mine, theirs)]
+            same = ' with other bones' if shown[0] == shown[1] else ''
+            lines.append(f'{name}: {words[0]} {shown[0]}, {words[1]} {shown[1]}{same}')
+        return lines
+
+    def _completed_by(self, model: Mapping[str, Any]) -> NetworkInput:
+        """What the model's config says beyond the pipeline."""
+        backbone = model.get('backbone') or {}
+        graph = model.get('graph_cfg') or backbone.get('graph_cfg') or {}
+        head = model.get('cls_head') or {}
+        channels = backbone.get('in_channels')
+        streams = self.stream.count('+') + 1
+        return replace(
+            self,
+            skeleton=self.skeleton or _layout_of_graph(graph),
+            num_person=self.num_person or backbone.get('num_person'),
+            channels=channels // streams if isinstance(channels, int) else None,
+            num_classes=head.get('num_classes'),
+        )
+
+
+def share_of(step: Any) -> Share:
+    """What a pipeline's step, built or a config, decides of a network's input.
+
+    A step declares it by its attribute ``network_input``: fields of :class:`NetworkInput`, as a dict, or,
+    where they depend on its arguments, as a static method that takes these. ``sampling`` is a dict of some
+    fields of :class:`Sampling`. ``frames`` says which frames are left after the step: the key of the results
+    that lists them, ``'length'`` where the clip is played again to that length, or None if it can't be told.
+
+    Returns:
+        The fields; ``other_steps`` with its name for a step that declares nothing.
+
+    Raises:
+        UserError: the step's arguments are not its, or name a layout that can't be.
+    """
+    kind, arguments = _taken_apart(step)
+    name = step_name(step)
+    declared = getattr(kind, 'network_input', None)
+    if declared is None:
+        declared = MMACTION2_STEPS.get(name)
+    if declared is None:
+        return {'other_steps': (name,)}
+    try:
+        return declared(**arguments) if callable(declared) else declared
+    except (TypeError, ValueError) as error:
+        raise UserError(f'the pipeline has {name}({arguments}): {error}') from None
+
+
+def step_name(step: Any) -> str:
+    """The class name of a pipeline's step, be it a config or built."""
+    kind = step['type'] if isinstance(step, Mapping) else type(step)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+
+
+def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
+    """The class of a step, if it is registered, and the arguments."""
+    if isinstance(step, Mapping):
+        arguments = {key: value for key, value in step.items() if key not in ('type', '_scope_')}
+        return step['type'] if isinstance(step['type'], type) else _registered_step(
+            step_name(step)
+        ), arguments
+    kind = type(step)
+    given = {name: getattr(step, name) for name in signature(kind).parameters if hasattr(step, name)}
+    return kind, given | ({'layout': step.skeleton} if hasattr(step, 'skeleton') else {})
+
+
+def _registered_step(name: str) -> Any:
+    """The class of a name; unlike the registry's own look-up, without importing what a dotted name names."""
+    from mmaction.registry import TRANSFORMS  # takes seconds, which converters need not wait for
+
+    registry: Any = TRANSFORMS
+    while registry is not None:
+        if name in registry.module_dict:
+            return registry.module_dict[name]
+        registry = registry.parent
+    return None
+
+
+def innermost(dataset: Any) -> Iterator[Any]:
+    """The data sets within RepeatDataset, ConcatDataset and the like, as configs or built."""
+    is_config = isinstance(dataset, Mapping)
+    inner = [
+        dataset.get(key) if is_config else getattr(dataset, key, None) for key in ('datasets', 'dataset')
+    ]
+    parts = inner[0] or [part for part in inner[1:] if part is not None]
+    if not parts and dataset is not None:
+        yield dataset
+    for part in parts:
+        yield from innermost(part)
+
+
+def datasets_of(config: Mapping[str, Any], loader: str) -> list[Mapping[str, Any]]:
+    """The configs of the innermost data sets of a config's data loader."""
+    loaded = config.get(loader)
+    dataset = loaded.get('dataset') if isinstance(loaded, Mapping) else None
+    return [part for part in innermost(dataset) if isinstance(part, Mapping)]
+
+
+def pipelines_of(config: Mapping[str, Any], loader: str) -> list[Sequence[Any]]:
+    """The pipelines of a config's data loader, or its ``test_pipeline``."""
+    if loader == 'test_pipeline':
+        return [config['test_pipeline']] if config.get('test_pipeline') else []
+    return [dataset['pipeline'] for dataset in datasets_of(config, loader) if dataset.get('pipeline')]
+
+
+def definition_of(skeleton: Skeleton) -> str | dict[str, Any]:
+    """What :func:`~mmdualhead.skeletons.get_skeleton` makes the skeleton of: its name, or its fields."""
+    if SKELETONS.get(skeleton.name) == skeleton:
+        return skeleton.name
+    return {
+        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(skeleton).items()
+    }
+
+
+def _check_layout(one: Skeleton | None, other: Skeleton | None, name: str) -> None:
+    if one and other and (one.num_joints, one.parents) != (other.num_joints, other.parents):
+        raise UserError(
+            f'the pipeline is of different skeleton layouts: {one.name!r}, and {other.name!r} in {name}'
+        )
+
+
+def _layout_of_graph(graph: Mapping[str, Any]) -> Skeleton | None:
+    """The layout of a graph's config; None where it is not defined our way, as in graphs of MMAction2."""
+    layout = graph.get('layout') if isinstance(graph, Mapping) else None
+    try:
+        return None if layout is None else get_skeleton(layout)
+    except (TypeError, ValueError):
+        return None
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, Skeleton):
+        return f'layout {value.name!r} ({value.num_joints} joints)'
+    return repr(value) if value else 'nothing'
+
+
+def _pre_normalize_3d(**arguments: Any) -> Share:
+    standard = dict(zaxis=[0, 1], xaxis=[8, 4], align_spine=True, align_shoulder=True, align_center=True)
+    changed = {key: value for key, value in arguments.items() if value != standard.get(key)}
+    normalization = '3d' + (f' with {changed}' if changed else '')
+    dropped = 'without main person'
+    return dict(normalization=normalization, joints=25, dropped_frames=dropped, frames=None)
+
+
+def _pre_normalize_2d(img_shape: Sequence[int] | None = None) -> Share:
+    """A built step can't tell its default from a picture size that is meant."""
+    stated = None if img_shape is None or tuple(img_shape) == (1080, 1920) else tuple(img_shape)
+    return dict(normalization='2d', img_shape=stated)
+
+
+def _gen_ske_feat(dataset: str = 'nturgb+d', feats: Sequence[str] = ('j',), **_: Any) -> Share:
+    return dict(skeleton=get_skeleton(dataset), stream='+'.join(feats))
+
+
+def _sample(clip_len: int, num_clips: int = 1, test_mode: bool = False, seed: int = 255) -> Share:  # noqa: ARG001
+    return dict(sampling=dict(clip_len=clip_len, num_clips=num_clips, seed=seed))
+
+
+MMACTION2_STEPS: dict[str, Share | Callable[..., Share]] = {
+    'PreNormalize3D': _pre_normalize_3d,
+    'PreNormalize2D': _pre_normalize_2d,
+    'GenSkeFeat': _gen_ske_feat,
+    'JointToBone': lambda dataset='nturgb+d', **_: dict(skeleton=get_skeleton(dataset), stream='JointToBone'),
+    'ToMotion': dict(stream='ToMotion'),
+    'MergeSkeFeat': lambda feat_list=('keypoint',), **_: dict(stream=f'MergeSkeFeat {"+".join(feat_list)}'),
+    'UniformSampleFrames': _sample,
+    'PadTo': lambda length, mode='loop': dict(  # noqa: ARG005
+        sampling=dict(length=length), frames='length'
+    ),
+    'PoseDecode': dict(frames='frame_inds'),
+    'FormatGCNInput': lambda num_person=2, mode='zero': dict(num_person=num_person),  # noqa: ARG005
+    'PackActionInputs': {},
+}
+"""What MMAction2's steps decide, as :func:`share_of` has it."""
