@@ -79,9 +79,7 @@ def run_command(name: str, arguments: list[str]) -> int:
         case '__version':
             print(__version__)
         case 'train' | 'test':
-            run_program(
-                mmaction_tools() / f'{name}.py', with_config(arguments, must_exist=True), checked=True
-            )
+            run_program(mmaction_tools() / f'{name}.py', with_config(arguments, must_exist=True))
         case 'run':
             run_program(find_mmaction_tool(arguments), with_config(arguments[1:]))
         case 'doctor':
@@ -151,7 +149,7 @@ def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
     return [str(config or arguments[0]), *arguments[1:]]
 
 
-def run_program(program: Path, arguments: list[str], checked: bool = False) -> None:
+def run_program(program: Path, arguments: list[str]) -> None:
     """Run a Python program as if it had been called by itself, in this process, with all of mmdualhead.
 
     MMAction2's tools import ``mmaction.models``, which its wheel can't do without the repairs that come with
@@ -160,7 +158,6 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     Args:
         program: the file.
         arguments: its arguments.
-        checked: refuse a faulty config first.
 
     Raises:
         SystemExit: the run can't start or go on; says why.
@@ -171,8 +168,6 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     from mmdualhead.engine.runner import exit_on_faults
 
     with exit_on_faults():
-        if checked:
-            check_config_of(arguments)
         run_alone(program, arguments)
 
 
@@ -181,24 +176,6 @@ def run_alone(program: Path, arguments: Sequence[str]) -> None:
     sys.argv[1:] = arguments
     sys.path.insert(0, str(program.parent))
     runpy.run_path(str(program), run_name='__main__')
-
-
-def check_config_of(arguments: list[str]) -> None:
-    """Refuse the config of a command line, as its options change it, if it is faulty."""
-    from mmengine.config import Config, DictAction
-
-    from mmdualhead.engine.config_check import config_faults
-    from mmdualhead.engine.findings import report_findings
-
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument('config', nargs='?')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={})
-    known, _ = parser.parse_known_args(arguments)
-    if known.config and Path(known.config).is_file():
-        config = Config.fromfile(known.config)
-        config.merge_from_dict(known.cfg_options)
-        if config.get('runner_type') != 'DataCheckRunner':  # which begins with this
-            report_findings(config_faults(config._cfg_dict))
 
 
 def find_tools(group: str = '') -> dict[str, Path]:

@@ -17,6 +17,7 @@ from typing import Any
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.plain_config import saved_config
+from mmdualhead.utils.registry import registered
 
 Share = Mapping[str, Any]
 """Some fields of a :class:`NetworkInput`, by name; and ``frames``, see :func:`share_of`."""
@@ -32,6 +33,9 @@ GEN_SKE_FEATS = frozenset({'j', 'b', 'jm', 'bm'})
 
 STREAM_ARGUMENTS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
 """The steps that form a stream, ours and MMAction2's, and the argument that says which."""
+
+NO_ARGUMENTS = ('type', '_scope_')
+"""What a step's config has beyond its arguments."""
 
 CUTTING = {'PadTo': 'ReplayPad'}
 """Steps that refuse clips longer than their ``length``, and those that cut them instead."""
@@ -269,25 +273,13 @@ def step_name(step: Any) -> str:
 def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
     """The class of a step, if it is registered, and the arguments."""
     if isinstance(step, Mapping):
-        arguments = {key: value for key, value in step.items() if key not in ('type', '_scope_')}
-        return step['type'] if isinstance(step['type'], type) else _registered_step(
-            step_name(step)
-        ), arguments
+        from mmaction.registry import TRANSFORMS  # takes seconds, which converters need not wait for
+
+        kind, arguments = step['type'], {key: value for key, value in step.items() if key not in NO_ARGUMENTS}
+        return registered(TRANSFORMS, kind) if isinstance(kind, str) else kind, arguments
     kind = type(step)
     given = {name: getattr(step, name) for name in signature(kind).parameters if hasattr(step, name)}
     return kind, given | ({'layout': step.skeleton} if hasattr(step, 'skeleton') else {})
-
-
-def _registered_step(name: str) -> Any:
-    """The class of a name; unlike the registry's own look-up, without importing what a dotted name names."""
-    from mmaction.registry import TRANSFORMS  # takes seconds, which converters need not wait for
-
-    registry: Any = TRANSFORMS
-    while registry is not None:
-        if name in registry.module_dict:
-            return registry.module_dict[name]
-        registry = registry.parent
-    return None
 
 
 def innermost(dataset: Any) -> Iterator[Any]:

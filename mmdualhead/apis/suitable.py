@@ -12,8 +12,8 @@ import numpy as np
 
 from mmdualhead.apis.readers import Recorded
 from mmdualhead.apis.trained import TrainedModel
-from mmdualhead.datasets.converters.plausibility import UNIT_SIZES, find_axes
 from mmdualhead.datasets.pipelines import step_name
+from mmdualhead.datasets.plausibility import UNIT_SIZES, find_axes
 from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skeleton
 
 

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
-from mmdualhead.engine.checkpoint_meta import saved_config
 from mmdualhead.engine.checkpoints import find_resumable, load_from_local, weights_fault, weights_of
-from mmdualhead.engine.config_check import leaves
-from mmdualhead.engine.config_parts import registered
+from mmdualhead.engine.checks import leaves
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.utils.plain_config import saved_config
+from mmdualhead.utils.registry import registered
 
 SCOPE = 'mmaction'
 
@@ -170,9 +170,8 @@ def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
     if not isinstance(config.get('model'), Mapping):
         raise ModelError(f'{path}: the config in it says no model')
     for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
-        known = registered(registry)
         for place, kind in leaves([(part, config.get(part))]):
-            if place.endswith('.type') and str(kind).removeprefix(f'{SCOPE}.') not in known:
+            if place.endswith('.type') and registered(registry, str(kind)) is None:
                 raise ModelError(
                     f'{path}: the config in it asks for {kind!r}, which is not registered; import the module '
                     'that registers it first, or name the config as a file'

@@ -16,17 +16,26 @@ from mmengine.runner import Runner
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
-from mmdualhead.engine.config_check import config_faults, leaves
-from mmdualhead.engine.findings import report_findings
+from mmdualhead.engine.checks import check_config
+from mmdualhead.errors import UserError, report
 from mmdualhead.evaluation.scores import ScoreError
 from mmdualhead.models.build import NetworkError
+from mmdualhead.network_input import datasets_of
 from mmdualhead.skeletons import SkeletonError
 from mmdualhead.utils.pickles import UnreadablePickleError
 
 DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 """What the system says when a program can't write any more: no space, size limit, quota."""
 
-FAULTS = (AnnotationError, NetworkError, RunError, ScoreError, SkeletonError, UnreadablePickleError)
+FAULTS = (
+    UserError,
+    AnnotationError,
+    NetworkError,
+    RunError,
+    ScoreError,
+    SkeletonError,
+    UnreadablePickleError,
+)
 """What is wrong with a run itself, and not with a program: the message is enough."""
 
 
@@ -50,7 +59,7 @@ class DataCheckRunner(Runner):
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
             if training and missing_files(cfg, 'test'):
                 raise RunError(training)
-            report_findings(config_faults(cfg))
+            report((finding for finding in check_config(cfg) if finding.is_error), print)
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
@@ -85,8 +94,8 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
         phase: train, val or test.
     """
     source = (cfg.get('annotations') or {}).get('ann_source', '')
-    for _, dataset in leaves([('', cfg.get(f'{phase}_dataloader'))]):
-        ann_file = dataset.get('ann_file') if isinstance(dataset, Mapping) else None
+    for dataset in datasets_of(cfg, f'{phase}_dataloader'):
+        ann_file = dataset.get('ann_file')
         if not ann_file or not isinstance(ann_file, str):
             continue
         path = Path(dataset.get('data_root') or '', ann_file)

@@ -13,8 +13,8 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.packing import pack
 from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
-from mmdualhead.engine.checkpoint_meta import meta_of
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.utils.plain_config import plain_config
 from tests.apis.trained import CONFIGS, small_config
 
 
@@ -44,7 +44,7 @@ class TestNames:
 
 def test_a_config_as_plain_values_comes_before_its_text(checkpoint, tmp_path):
     config = small_config()
-    path = rewrite(checkpoint, tmp_path / 'x.pth', cfg='(', **meta_of(config))
+    path = rewrite(checkpoint, tmp_path / 'x.pth', cfg='(', plain_config=plain_config(config))
     assert load_trained(path).stream == load_trained(checkpoint).stream == 'j'
 
 

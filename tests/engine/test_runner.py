@@ -88,7 +88,7 @@ def test_a_config_that_cannot_be_meant_ends_before_anything_is_built(config, tmp
     (tmp_path / 'there.pkl').touch()
     with_files(config, train='there.pkl', val='there.pkl', test='there.pkl')
     config.default_hooks.checkpoint.intervall = 2
-    with pytest.raises(SystemExit, match=r"^error: .*no argument 'intervall'. Is 'interval' meant"):
+    with pytest.raises(SystemExit, match=r"^error: .*unexpected keyword argument 'intervall'"):
         RUNNERS.build(config)
 
 

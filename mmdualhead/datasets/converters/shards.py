@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.datasets.plausibility import judge_posture
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import atomic_write, check_regular
 
-from .plausibility import judge_posture
 from .recording import Clip, EmptyRecording, MalformedRecording, Recording
 
 Normalize = Callable[[np.ndarray], np.ndarray]

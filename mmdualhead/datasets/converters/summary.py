@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.plausibility import describe_postures
 from mmdualhead.utils.text import and_more
 
-from .plausibility import describe_postures
 from .recording import RawDataset
 
 

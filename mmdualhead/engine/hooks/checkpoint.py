@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
-from mmdualhead.engine.checkpoint_meta import meta_of
 from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.utils.plain_config import plain_config
 
 OUTDATED = 'outdated_ckpts'
 """Where the message hub, and so a checkpoint, holds the names of the files that go once it is whole."""
@@ -37,10 +39,15 @@ class AtomicCheckpointHook(CheckpointHook):
     Args:
         backend_args: where to write; local disk by default.
         kwargs: see :class:`mmengine.hooks.CheckpointHook`.
+
+    Raises:
+        TypeError: an argument is unknown.
     """
 
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
+        # What mmengine's hook does not know, it hands to this function, once an epoch is over.
+        inspect.signature(Runner.save_checkpoint).bind_partial(**self.args)
 
     def before_train(self, runner: Runner) -> None:
         """Remove what a process that was killed between writing and removing has left."""
@@ -55,8 +62,10 @@ class AtomicCheckpointHook(CheckpointHook):
         self._remove_outdated(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write into its meta what the network was trained on."""
-        checkpoint['meta'].update(meta_of(runner.cfg))
+        """Write what the network takes into its meta, unless ConfigCheckHook did, which knows the data."""
+        network_input = NetworkInput.of_config(runner.cfg, 'train_dataloader')
+        checkpoint['meta'].setdefault('network_input', network_input.to_meta())
+        checkpoint['meta'].setdefault('plain_config', plain_config(runner.cfg))
 
     def _save_checkpoint(self, runner: Runner) -> None:
         with _in_words():

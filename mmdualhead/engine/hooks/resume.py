@@ -10,9 +10,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
-from mmdualhead.engine.checkpoint_meta import saved_config
 from mmdualhead.engine.checkpoints import unwrapped
 from mmdualhead.engine.loaders import NumberedBatches, endless_batches, make_resumable, seed_all
+from mmdualhead.utils.plain_config import saved_config
 
 
 @HOOKS.register_module()

@@ -13,9 +13,9 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.evaluation.accuracy import confusion_matrix
 from mmdualhead.evaluation.scores import FUSED, head_scores
+from mmdualhead.network_input import NetworkInput
 
 if TYPE_CHECKING:
     from mmdualhead.apis.answer import Answer
@@ -80,7 +80,7 @@ class ShowValidationHook(Hook):
         """Those of the clips to show."""
         from mmdualhead.apis.answer import Answer
 
-        skeleton = next(filter(None, map(step_skeleton, dataset.pipeline.transforms)), None)
+        skeleton = NetworkInput.of_steps(dataset.pipeline.transforms).skeleton
         for index in np.unique(np.linspace(0, len(dataset) - 1, self.clips).astype(int)):
             clip = dataset.get_data_info(int(index))
             name = clip['frame_dir']

@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import ConversionError, Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
-from mmdualhead.engine.config_check import config_faults
+from mmdualhead.engine.checks import check_config
 
 from .raw_files import standing
 
@@ -238,7 +238,7 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     cfg = Config.fromfile('configs/dualhead_arms_j.py')
     inputs = [DATASETS.build(cfg[f'{phase}_dataloader'].dataset)[0]['inputs'] for phase in ('train', 'test')]
     assert [x.shape for x in inputs] == [(1, 1, 48, 5, 3), (10, 1, 48, 5, 3)]
-    assert not list(config_faults(cfg))
+    assert not list(check_config(cfg))
     model = MODELS.build(Config.fromstring(cfg.pretty_text, '.py').model)  # as a checkpoint carries it
     assert model.eval()(inputs[0][None], mode='tensor')[0][0].shape == (1, 3)
 

@@ -7,6 +7,8 @@ from mmengine.hooks import Hook
 
 from mmdualhead.engine import checkpoints
 from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.engine.hooks import AtomicCheckpointHook
+from mmdualhead.network_input import NetworkInput
 from tests.conftest import file_size_limit
 
 
@@ -116,13 +118,16 @@ def test_a_full_disk_leaves_whole_checkpoints(make_runner, tmp_path):
     assert not list((tmp_path / 'run').glob('.*partial'))
 
 
+def test_an_unknown_argument_is_refused_before_an_epoch_is_over():
+    with pytest.raises(TypeError, match='intervall'):
+        AtomicCheckpointHook(intervall=2)
+
+
 def test_meta_says_what_was_trained_on(make_runner, tmp_path):
     pipeline = [{'type': 'NormalizeSkeleton3D'}, {'type': 'SkeletonStream', 'stream': 'b'}]
     config = {'train_dataloader': {'dataset': {'pipeline': pipeline, 'split': ('a', 'b')}}}
     make_runner(epochs=1, config=config).train()
     meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
-    assert meta['network_input'] == {
-        'normalization': {'layout': 'nturgb+d'},
-        'stream': {'layout': 'nturgb+d', 'stream': 'b'},
-    }
+    said = NetworkInput.of_checkpoint(meta)
+    assert (said.skeleton.name, said.stream, said.normalization) == ('nturgb+d', 'b', '3d')
     assert meta['plain_config']['train_dataloader']['dataset']['split'] == ['a', 'b']

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.errors import UserError
 from tests.engine.hooks.conftest import rewrite
 
 
@@ -10,8 +10,8 @@ def test_misspelt_keys_are_all_warned_of(make_runner, warnings):
     runner = make_runner(epochs=1, config={**wrong, 'train_pipeline': [], 'my_name': 1})
     log = warnings(runner)
     runner.train()
-    assert "'optim_wraper', which nothing reads. Is 'optim_wrapper' meant?" in log.text
-    assert "'param_schedular', which nothing reads. Is 'param_scheduler' meant?" in log.text
+    assert "nothing reads 'optim_wraper'; did you mean 'optim_wrapper'?" in log.text
+    assert "nothing reads 'param_schedular'; did you mean 'param_scheduler'?" in log.text
     assert 'train_pipeline' not in log.text
 
 
@@ -28,26 +28,25 @@ def test_other_stream_than_trained_on_is_warned_of(make_runner, trained, warning
     runner = make_runner(load_from=str(trained), config=now)
     log = warnings(runner)
     runner.test()
-    assert ("'stream': 'j'}, now {'layout': 'nturgb+d', 'stream': 'b'}" in log.text) == warned
+    assert ("stream: trained with 'j', now 'b'" in log.text) == warned
     assert ('OTHER INPUT' in log.text) == warned
 
 
 @pytest.mark.parametrize(
     ('config', 'complaint'),
     [
-        ({'default_hooks': {'chekpoint': {}}}, r'chekpoint: .*Is default_hooks\.checkpoint meant'),
         (
             {
                 'train_dataloader': {'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': 'j'}]}},
                 'val_dataloader': {'dataset': {'pipeline': [{'type': 'SkeletonStream', 'stream': 'b'}]}},
             },
-            r"different streams: stream: train_dataloader has .*'j'}, val_dataloader has .*'b'}",
+            r"differ in their stream: train_dataloader has 'j', val_dataloader has 'b'",
         ),
-        ({'randomness': {'seed': 0}}, r'--seed 1 has no effect.*randomness\.seed=1'),
+        ({'randomness': {'seed': 0}}, r'--seed 1: has no effect.*randomness\.seed=1'),
     ],
 )
 @pytest.mark.fault(
-    'val of another stream; misspelt hook; --seed without effect',
+    'val of another stream; --seed without effect',
     '-',
     'error before training',
 )
@@ -55,21 +54,6 @@ def test_what_no_one_can_mean_ends_before_training(make_runner, monkeypatch, con
     if 'randomness' in config:
         monkeypatch.setattr('sys.argv', ['train.py', '--seed', '1'])
     runner = make_runner(config=config)
-    with pytest.raises(RunError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         runner.train()
     assert runner.iter == 0
-
-
-@pytest.mark.fault(
-    'trained on X-sub, tested on X-view', 'nothing is said', 'warned: the test holds training clips'
-)
-def test_a_test_under_another_protocol_is_warned_of(make_runner, trained, warnings):
-    meta = torch.load(trained)['meta']
-    rewrite(
-        trained, meta={**meta, 'plain_config': {'train_dataloader': {'dataset': {'split': 'xsub_train'}}}}
-    )
-    now = {'test_dataloader': {'dataset': {'split': 'xview_val'}}}
-    runner = make_runner(load_from=str(trained), config=now)
-    log = warnings(runner)
-    runner.test()
-    assert "THE TEST MAY HOLD CLIPS OF THE TRAINING: the checkpoint was trained on split 'xsub" in log.text

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.converters.plausibility import DOUBTS, describe_postures, find_axes, judge_posture
+from mmdualhead.datasets.plausibility import DOUBTS, describe_postures, find_axes, judge_posture
 from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
 from tests.datasets.converters.raw_files import standing
 

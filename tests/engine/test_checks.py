@@ -1,8 +1,9 @@
-"""Data that contradict the network, each other or the checkpoint, in the runner of a shipped config."""
+"""Config, data, network and checkpoint that contradict each other; data in the runner of a shipped config."""
 
 import copy
 import logging
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,135 @@ from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
 from mmdualhead.datasets import SkeletonDataset, write_store
-from mmdualhead.datasets.annotations.files import clip_facts
-from mmdualhead.engine.data_check import (
-    REMEMBERED,
+from mmdualhead.engine.checks import (
     LoaderData,
     _check_classes,
     _input_shape,
-    check_against_training,
-    describe_training,
+    check_checkpoint,
+    check_config,
+    check_resume,
+    misspelt_keys,
+    sources_of,
     undisturbed_random,
 )
+from mmdualhead.errors import Level
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.utils.plain_config import plain_config
 from tests.datasets.clips import make_clip, make_data, save
+
+
+@pytest.mark.parametrize(
+    ('key', 'meant'),
+    [
+        ('optim_wraper', 'optim_wrapper'),
+        ('param_schedulers', 'param_scheduler'),
+        ('custom_hook', 'custom_hooks'),
+        ('train_datalaoder', 'train_dataloader'),
+        ('Load_from', 'load_from'),
+        ('work_dirs', 'work_dir'),
+    ],
+)
+def test_misspelt(key, meant):
+    assert misspelt_keys({key: {}, meant: {}}) == {key: meant}
+
+
+def test_names_of_ones_own_are_not_misspelt():
+    own = (
+        *(
+            'ann_file',
+            'dataset_type',
+            'train_pipeline',
+            'val_pipeline',
+            'test_pipeline',
+            'clip_len',
+            'base_lr',
+        ),
+        *('num_classes', 'graph', 'stream', 'tta_pipeline', 'vis_backends', 'split', 'data_root', 'epochs'),
+    )
+    assert misspelt_keys(dict.fromkeys(own)) == {}
+
+
+def test_known_keys_are_not_misspelt():
+    known = ('model', 'cfg', 'custom_imports', 'auto_scale_lr', 'optim_wrapper', 'compile')
+    assert misspelt_keys(dict.fromkeys(known)) == {}
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'meant'),
+    [
+        ('max_epochs', 5, 'train_cfg.max_epochs'),
+        ('max_epochs', 80, None),
+        ('train_pipeline', [], 'train_dataloader.dataset.pipeline'),
+        ('train_pipeline', [{'type': 'PadTo'}], None),
+        ('lr_config', {'policy': 'step'}, 'param_scheduler'),
+        ('my_own', 5, None),
+    ],
+)
+def test_what_changes_nothing(key, value, meant):
+    config = {
+        'train_cfg': {'max_epochs': 80},
+        'train_dataloader': {'dataset': {'pipeline': [{'type': 'PadTo'}]}},
+        key: value,
+    }
+    assert misspelt_keys(config).get(key) == meant
+
+
+def loader(split, stream, normalize='NormalizeSkeleton3D'):
+    steps = [{'type': normalize}, {'type': 'SkeletonStream', 'stream': stream}]
+    return {'dataset': {'ann_file': 'x.pkl', 'split': split, 'pipeline': steps}}
+
+
+def test_loaders_that_contradict_each_other():
+    config = {'train_dataloader': loader('xsub_train', 'j'), 'test_dataloader': loader('xsub_val', 'j')}
+    assert not [*check_config(config)]
+    (found,) = check_config({**config, 'val_dataloader': loader('xsub_val', 'b')})
+    assert found.is_error
+    assert str(found) == (
+        "val_dataloader: training and evaluation differ in their stream: train_dataloader has 'j', "
+        "val_dataloader has 'b'"
+    )
+    again = list(check_config({**config, 'test_dataloader': loader('xsub_train', 'j', 'PreNormalize2D')}))
+    assert not any(finding.is_error for finding in again)
+    assert [finding.text.partition(':')[0] for finding in again] == [
+        'training and evaluation differ in their normalization',
+        "has the clips of the training, split 'xsub_train'",
+    ]
+
+
+OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
+
+
+def run_config(change=None, split='train', stream='j', **others):
+    wrapper = dict(optim_wrapper=dict(optimizer={**OPTIMIZER, **(change or {})}))
+    return {**wrapper, 'train_dataloader': loader(split, stream), **others}
+
+
+@pytest.mark.parametrize('is_old', [False, True])
+@pytest.mark.parametrize(
+    ('now', 'level', 'said'),
+    [
+        (run_config(), None, ''),
+        (run_config(dict(lr=0.2)), Level.WARNING, r'optimizer\.lr: was 0\.1, is 0\.2.*no effect'),
+        (run_config(dict(weight_decay=0)), Level.WARNING, r'weight_decay: was 0\.0005, is 0'),
+        (run_config(dict(type='AdamW')), Level.ERROR, r'was SGD, is AdamW.*load_from'),
+        (run_config(param_scheduler=[dict(type='MultiStepLR')]), Level.WARNING, 'param_scheduler.*no effect'),
+        (run_config(split='xview_train'), Level.ERROR, 'clips that it began with.*load_from'),
+        (run_config(stream='b'), Level.ERROR, "stream: trained with 'j', now 'b'.*load_from"),
+    ],
+)
+@pytest.mark.fault(
+    '`--resume` with another learning rate, weight decay, schedule, data set, stream or optimizer',
+    'changes nothing, or half; a traceback',
+    'warned that it has no effect, or refused, with what to do',
+)
+def test_what_resuming_does_not_change(now, level, said, is_old):
+    saved = run_config(param_scheduler=[])
+    saved['train_dataloader']['dataset']['ann_file'] = 'moved/x.pkl'
+    meta = dict(cfg=Config(saved).pretty_text) if is_old else dict(plain_config=plain_config(saved))
+    found = list(check_resume(meta, {'param_scheduler': [], **now}))
+    assert [finding.level for finding in found] == ([level] if level else [])
+    assert not found or re.search(said, str(found[0]))
+
 
 QUICKSTART = Path(__file__).parents[2] / 'configs' / 'quickstart_j.py'
 
@@ -79,10 +198,10 @@ def steps(config, phase='train'):
 @pytest.mark.parametrize('store', [False, True])
 def test_good_data_pass_without_a_word(run, data, store):
     checkpoint, warned = run(data, store=store)
-    assert 'CHECK THE DATA' not in warned
+    assert 'dataloader' not in warned
     _, warned = run(data, store=not store, checkpoint=checkpoint)
-    assert 'CHECK THE DATA' not in warned
-    assert 'TRAINING' not in warned
+    assert 'dataloader' not in warned
+    assert 'TRAINED' not in warned
 
 
 def few_persons(config):
@@ -116,10 +235,13 @@ def repeated(config):
     ('change', 'complaint'),
     [
         (few_persons, r'num_person=2 in the model, but the pipeline gives 1 person$'),
-        (other_graph, r"graph of the model is of layout 'coco' \(17 joints\), .*'nturgb\+d' \(25 joints\)"),
+        (
+            other_graph,
+            r"clips have layout 'nturgb\+d' \(25 joints\), the graph of the model has layout 'coco'",
+        ),
         (other_channels, r'in_channels=3 in the model, but the pipeline gives 6 channels'),
-        (two_classes, r'clip S002: label 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
-        (repeated, r'clip S002: label 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
+        (two_classes, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
+        (repeated, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
     ],
 )
 @pytest.mark.fault(
@@ -138,7 +260,10 @@ def test_a_network_for_other_data_is_refused(run, data, change, complaint, store
 def test_other_units_in_validation_are_refused(run, data):
     for clip in data['annotations'][1::2]:
         clip['keypoint'] = clip['keypoint'] * 1000
-    with pytest.raises(SystemExit, match=r'^error: the coordinates of val_dataloader are .* times as large'):
+    with pytest.raises(
+        SystemExit,
+        match=r'^error: val_dataloader: .* of train_dataloader, bones are 908 times as long',
+    ):
         run(data)
 
 
@@ -147,7 +272,9 @@ def test_other_units_than_the_checkpoint_was_trained_on_are_refused(run, data):
     checkpoint, _ = run(data)
     for clip in data['annotations']:
         clip['keypoint'] = clip['keypoint'] * 100
-    with pytest.raises(SystemExit, match=r"of test_dataloader are .* those of the checkpoint's training"):
+    with pytest.raises(
+        SystemExit, match=r'test_dataloader: .*that the checkpoint was trained on, bones are 90\.8 times'
+    ):
         run(data, checkpoint=checkpoint)
 
 
@@ -160,14 +287,14 @@ def test_clips_on_both_sides_are_warned_of(run, data, store):
         config.val_dataloader.dataset.split = 'train'
 
     _, warned = run(data, equal, store=store)
-    assert "train_dataloader and val_dataloader have the same clips, split 'train'" in warned
+    assert "val_dataloader: has the clips of the training, split 'train'" in warned
     data['split']['other_val'] = data['split']['val'] + data['split']['train'][:2]
 
     def change(config):
         config.val_dataloader.dataset.split = 'other_val'
 
     _, warned = run(data, change, store=store)
-    assert '2 of 8 clips of val_dataloader are trained on, too: S000, S002' in warned
+    assert 'val_dataloader: 2 of 8 clips are also in the training set: S000, S002' in warned
 
 
 @pytest.mark.parametrize('store', [False, True])
@@ -176,7 +303,7 @@ def test_clips_on_both_sides_are_warned_of(run, data, store):
     'nothing is said',
     'warned, with their number',
 )
-def test_a_test_on_clips_of_the_training_is_warned_of(run, data, store):
+def test_a_test_on_clips_of_the_training_is_warned_of(run, data, store, tmp_path):
     names = [*data['split']['train'], *data['split']['val']]
     data['split'] = dict(
         xsub_train=names[:6], xsub_val=names[6:], xview_train=names[8:], xview_val=names[2:8]
@@ -191,16 +318,18 @@ def test_a_test_on_clips_of_the_training_is_warned_of(run, data, store):
 
     checkpoint, _ = run(data, protocol('xsub'))
     _, warned = run(data, protocol('xsub'), checkpoint=checkpoint)
-    assert 'CHECK THE DATA' not in warned
+    assert 'dataloader' not in warned
     _, warned = run(data, protocol('xview'), checkpoint=checkpoint, store=store)
-    expected = '4 of 6 clips of test_dataloader (split xview_val) were trained on, in split xsub_train'
+    expected = 'test_dataloader (split xview_val): 4 of 6 clips were trained on, in split xsub_train'
     assert expected in warned
     # Also a training that begins with these weights remembers them.
     tuned, _ = run(data, lambda config: (protocol('xview')(config), config.update(load_from=str(checkpoint))))
-    assert [trained['splits'] for trained in torch.load(tuned)['meta']['trained_on']] == [
-        ['xsub_train'],
-        ['xview_train'],
-    ]
+    sources = torch.load(tuned)['meta']['trained_on']
+    Path(sources[0]['ann_file']).rename(tmp_path / 'elsewhere.pkl')
+    data['split'].pop('xsub_train')
+    _, warned = run(data, protocol('xview'), checkpoint=checkpoint)
+    assert 'THE TEST may hold clips that the checkpoint was trained on, in split xsub_train' in warned
+    assert [source['split'] for source in sources] == ['xsub_train', 'xview_train']
 
 
 def test_another_graph_of_as_many_joints_and_idle_persons_are_warned_of(run, data):
@@ -212,13 +341,13 @@ def test_another_graph_of_as_many_joints_and_idle_persons_are_warned_of(run, dat
         config.model.graph_cfg.layout = dict(name='chain', joints=25, bones=bones)
 
     _, warned = run(data, change)
-    assert "graph of the model is of layout 'chain' (25 joints)" in warned
+    assert "the graph of the model has layout 'chain' (25 joints)" in warned
     assert 'no clip has a second person' in warned
 
 
 def test_another_number_of_named_classes_is_warned_of(run, data):
     _, warned = run(data | dict(meta=dict(classes=['sit', 'walk', 'run', 'jump'])))
-    assert 'is of 4 classes, but model.cls_head.num_classes=12' in warned
+    assert 'names 4 classes, but model.cls_head.num_classes=12' in warned
 
 
 def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
@@ -226,27 +355,13 @@ def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
     clips[17]['label'] = 9  # not among the 16 that go through the pipeline
     path = save(tmp_path, dict(annotations=clips, split=dict(train=[clip['frame_dir'] for clip in clips])))
     packed, plain = (
-        LoaderData('train_dataloader', of(path, [], split='train')) for of in (PoseDataset, SkeletonDataset)
+        LoaderData('train_dataloader', of(path, [], split='train'), NetworkInput())
+        for of in (PoseDataset, SkeletonDataset)
     )
     assert not packed.sets[0].data_list
     np.testing.assert_equal(packed.facts, plain.facts)
     (fault,) = _check_classes(4, packed)
-    assert 'clip S017: label 9, expected 0..3' in fault
-
-
-def test_of_large_trainings_a_sample_is_remembered():
-    def of(numbers):
-        data = LoaderData('test_dataloader', None)
-        clip = dict(label=0, keypoint=np.zeros((1, 5, 1, 1)))
-        data.facts = clip_facts([dict(frame_dir=str(number), **clip) for number in numbers])
-        data.scale = 1.0
-        return data
-
-    trained = describe_training(of(range(5000)))
-    assert len(trained['sample']) == REMEMBERED
-    assert not list(check_against_training(trained, of(range(5000, 8000))))
-    (warning,) = check_against_training(trained, of(range(4000, 8000)))
-    assert 800 < int(warning.split()[1].replace(',', '')) < 1200
+    assert 'clip S017, label: 9, expected 0..3' in str(fault)
 
 
 @pytest.mark.parametrize(('kind', 'persons'), [('MVC', 3), ('VC', None)])
@@ -256,8 +371,24 @@ def test_what_backbones_of_mmaction2_take(kind, persons):
     assert _input_shape(backbone) == (persons, 17, 2)
 
 
-def test_what_else_a_checkpoint_may_hold_under_that_name_is_passed_over():
-    assert not [*check_against_training({'splits': 7}, None), *check_against_training('x', None)]
+def test_what_earlier_and_foreign_checkpoints_hold_under_that_name():
+    earlier = dict(splits=['xsub_train'], clips=3, sample=[1], scale=1.0)
+    assert sources_of(dict(trained_on=[earlier, 'x', {'splits': 7}, dict(ann_file='a', split='b')])) == [
+        dict(ann_file=None, split='xsub_train'),
+        dict(ann_file='a', split='b'),
+    ]
+    config = dict(train_dataloader=loader('xsub_train', 'j'))
+    expected = [dict(ann_file='x.pkl', split='xsub_train')]
+    assert sources_of(dict(plain_config=plain_config(config))) == expected
+
+
+def test_a_check_that_could_not_be_made_says_so():
+    data = LoaderData('test_dataloader', None, NetworkInput())
+    (found,) = check_checkpoint(None, (), data)
+    assert (found.level, found.text) == (
+        Level.NOTE,
+        'does not say what it was trained on; nothing is compared',
+    )
 
 
 def test_looking_at_clips_leaves_random_numbers_alone():

@@ -1,0 +1,223 @@
+"""Does a clip look like a person in front of a camera, and like the clips that a network was trained on?
+
+Files that break their format are refused when they are read. Axes that point elsewhere, left and right
+exchanged, millimeters for meters, or pixels of another picture break no format, and would spoil a training
+or an answer silently. M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdualhead.errors import Level
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.skeletons import Skeleton
+
+# Meters from hip to head: half a child's to twice a tall adult's.
+TRUNK_LENGTHS = (0.2, 1.6)
+
+UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
+
+OTHER_UNIT, OTHER_SCALE = 16.0, 3.0
+"""Ratios of lengths that are an error, and that are worth a warning."""
+
+MARGIN, MOST_OUTSIDE = 0.25, 0.2
+"""How far beyond its edges, in pictures, joints may be found, and the share of them that may be farther."""
+
+SMALLEST = 0.01
+"""A person whose bones are shorter, in pictures, is not measured in this picture's pixels."""
+
+MEASURED = 200
+"""Clips that the scale of a data set is measured by."""
+
+FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
+
+# What a clip should be, and what the summary says if most are not.
+DOUBTS = {
+    'y is up': 'y does not point up',
+    'left is left': 'left and right look exchanged, or the axes left-handed',
+    'lengths are meters': 'lengths do not look like meters',
+}
+
+
+class Axes(NamedTuple):
+    """How a recording lies in space.
+
+    Args:
+        person: the person that was looked at, the first that is there.
+        up: the axis from hip to head, ``'+y'`` for the Kinect.
+        trunk: the median length from hip to head, in the recording's unit.
+        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes that a person's; None where none does.
+    """
+
+    person: int
+    up: str
+    trunk: float
+    unit: str | None
+
+
+def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
+    """Find the up axis and the unit of a recording by its first person.
+
+    Args:
+        keypoint: (M, T, V, C).
+        skeleton: its layout.
+
+    Returns:
+        What was found; None where there is no depth or no joint named head, or no frame holds both ends.
+    """
+    if skeleton.up is None or 'head' not in skeleton.joints or keypoint.shape[-1] < 3:
+        return None
+    ends = keypoint[:, :, [skeleton.up[0], skeleton.joints.index('head')], :3]
+    present = np.any(ends, axis=-1).all(-1)
+    if not present.any():
+        return None
+    person = int(present.any(1).argmax())
+    trunk = np.diff(ends[person, present[person]], axis=1)[:, 0]
+    mean = trunk.mean(0)
+    axis = int(np.abs(mean).argmax())
+    length = float(np.median(np.linalg.norm(trunk, axis=1)))
+    low, high = TRUNK_LENGTHS
+    units = [unit for unit, size in UNIT_SIZES.items() if low < length / size < high]
+    return Axes(person, f'{"+" if mean[axis] > 0 else "-"}{"xyz"[axis]}', length, units[0] if units else None)
+
+
+def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
+    """Judge the first person that is there, over all frames in which it is.
+
+    Args:
+        keypoint: (M, T, V, C).
+        skeleton: its layout.
+
+    Returns:
+        Which of :data:`DOUBTS` hold: from hip to head is mostly +y; left is on the left of where the feet
+        point, in right-handed axes; from hip to head could be meters. None where :func:`find_axes` has none,
+        or the layout does not name ankles and feet.
+    """
+    axes = find_axes(keypoint, skeleton)
+    if not (axes and skeleton.up and skeleton.across and set(FEET) <= set(skeleton.joints)):
+        return None
+    person = keypoint[axes.person, ..., :3]
+    joints = person[person.any(axis=(1, 2))]
+    legs = [joints[:, skeleton.joints.index(name)] for name in FEET]
+    # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
+    up = joints[:, skeleton.joints.index('head')] - joints[:, skeleton.up[0]]
+    across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
+    ahead = legs[1] - legs[0] + legs[3] - legs[2]
+    # Right = ahead x up in right-handed axes, and `across` goes from right to left.
+    sided = bool((np.cross(ahead, up) * across).sum(axis=1).mean() < 0)
+    return {'y is up': axes.up == '+y', 'left is left': sided, 'lengths are meters': axes.unit == 'm'}
+
+
+def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[str]:
+    """Sentences for the summary: the counts, and a warning for each that most clips fail."""
+    if not postures:
+        return []
+    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
+    held = ', '.join(f'{what} in {count}' for what, count in counts.items())
+    failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
+    return [
+        f'posture: {held} of {len(postures)} clips',
+        *(f'WARNING: in most clips {doubt}' for doubt in failed),
+    ]
+
+
+def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[int, int] | None:
+    """The (height, width) that a clip's pixels are normalized by; None where none are, or nothing says it."""
+    if not network_input.normalization.startswith('2d'):
+        return None
+    shape = clip.get('img_shape')
+    return network_input.img_shape if shape is None else tuple(shape)
+
+
+def bone_length(
+    keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int, int] | None = None
+) -> float | None:
+    """The median length of the bones of a clip, over the persons and frames in which both ends are there.
+
+    Args:
+        keypoint: (M, T, V, C).
+        skeleton: its layout.
+        img_shape: (height, width) of the picture whose halves are the unit; None for the unit of the joints.
+
+    Returns:
+        None where no bone is seen.
+    """
+    x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
+    if img_shape is not None:
+        x = x * 2 / np.array(img_shape[::-1], np.float64)
+    children, parents = np.array(skeleton.bones).T
+    there = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
+    length = np.linalg.norm(x[:, :, children] - x[:, :, parents], axis=-1)
+    seen = length[there[:, :, children] & there[:, :, parents] & (length > 0)]
+    return float(np.median(seen)) if seen.size else None
+
+
+def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInput) -> float | None:
+    """The ``scale`` of a :class:`~mmdualhead.network_input.NetworkInput`: of at most :data:`MEASURED` clips.
+
+    Args:
+        clips: annotations, as they enter a pipeline.
+        network_input: what the pipeline makes of them.
+
+    Returns:
+        None where the layout is not known or no bone is seen.
+    """
+    skeleton = network_input.skeleton
+    if skeleton is None or not len(clips):
+        return None
+    rows = np.unique(np.linspace(0, len(clips) - 1, MEASURED).astype(int))
+    chosen = [clip for clip in (clips[int(row)] for row in rows) if 'keypoint' in clip]
+    lengths = [
+        bone_length(np.asarray(clip['keypoint']), skeleton, picture_of(clip, network_input))
+        for clip in chosen
+        if np.shape(clip['keypoint'])[2:3] == (skeleton.num_joints,)
+    ]
+    known = [length for length in lengths if length is not None]
+    return float(np.median(known)) if known else None
+
+
+def compare_scales(scale: float | None, trained: float | None) -> tuple[Level, str] | None:
+    """Compare lengths of bones with those that a network was trained on.
+
+    Returns:
+        What follows and why; None where both agree, or one is not known.
+    """
+    if not scale or not trained:
+        return None
+    ratio = max(scale / trained, trained / scale)
+    if ratio < OTHER_SCALE:
+        return None
+    text = f'bones are {scale / trained:.3g} times as long (median length {scale:.3g} and {trained:.3g})'
+    if ratio < OTHER_UNIT:
+        return Level.WARNING, text
+    return Level.ERROR, f'{text}. Are they in another unit, or not normalized?'
+
+
+def picture_fault(keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int, int]) -> str:
+    """Why joints can't have been found in a picture of this size; empty if they can.
+
+    Args:
+        keypoint: (M, T, V, C), pixels first.
+        skeleton: their layout.
+        img_shape: (height, width).
+    """
+    height, width = img_shape
+    x = keypoint[..., :2].astype(np.float64)
+    seen = x[np.isfinite(x).all(-1) & x.any(-1)]
+    if not len(seen):
+        return ''
+    picture = f'a picture of height {height} and width {width}'
+    length = bone_length(keypoint, skeleton, img_shape)
+    if length is not None and length < 2 * SMALLEST:
+        return f'the bones are {length / 2:.1g} of {picture} long; are the joints in pixels?'
+    size = np.array([width, height], np.float64)
+    outside = ((seen < -MARGIN * size) | (seen > (1 + MARGIN) * size)).any(-1).mean()
+    if outside > MOST_OUTSIDE:
+        swapped = ((seen < 0) | (seen > size[::-1])).any(-1).mean() < MOST_OUTSIDE
+        advice = '; are height and width exchanged?' if swapped else ''
+        return f'{100 * outside:.0f} % of the joints lie outside of {picture}{advice}'
+    return ''

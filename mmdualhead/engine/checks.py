@@ -1,0 +1,446 @@
+"""Do config, data, network and checkpoint fit each other? What is asked before a run.
+
+The clips themselves are checked where they are read (:mod:`mmdualhead.datasets.annotations.checks`).
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmaction.datasets import PoseDataset
+from mmengine.dataset import BaseDataset
+from mmengine.runner import Runner
+from torch import nn
+
+from mmdualhead.datasets.annotations.checks import SHOWN, clip_name
+from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts, open_annotations
+from mmdualhead.datasets.annotations.splits import protocol_and_role
+from mmdualhead.datasets.plausibility import compare_scales, measure_scale
+from mmdualhead.engine.checkpoints import unwrapped
+from mmdualhead.errors import Finding, Level, UserError
+from mmdualhead.models.backbone import STGCBackbone
+from mmdualhead.network_input import NetworkInput, datasets_of, innermost
+from mmdualhead.utils.plain_config import plain, saved_config
+from mmdualhead.utils.text import plural
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+OTHER_KEYS = (
+    *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
+    *('find_unused_parameters', 'sync_bn', 'tta_model', 'tta_cfg', 'optim_wrapper', 'sampler'),
+    *('model_wrapper_cfg', 'annotations'),
+)
+"""Top-level keys that are read although they are not arguments of mmengine's Runner."""
+
+OLD_KEYS = {
+    'lr_config': 'param_scheduler',
+    'total_epochs': 'train_cfg.max_epochs',
+    'data': 'train_dataloader',
+    'optimizer_config': 'optim_wrapper',
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'log_config': 'default_hooks.logger',
+    'evaluation': 'train_cfg.val_interval',
+}
+"""Keys of MMAction 0.x and PYSKL, and what MMAction2 has in their place."""
+
+LIKENESS = 0.85
+"""How like a known key (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
+
+AXES = {'num_person': 'person', 'joints': 'joint', 'in_channels': 'channel'}
+"""What configs call M, V and C, and what one of each is."""
+
+
+class LoaderData:
+    """The data behind a loader, and what they give to the network.
+
+    Args:
+        name: of the loader, e.g. ``'train_dataloader'``.
+        dataset: its data set.
+        network_input: what the config says of the loader.
+    """
+
+    def __init__(self, name: str, dataset: Any, network_input: NetworkInput) -> None:
+        self.name = name
+        self.dataset = dataset
+        self.sets = [part for part in innermost(dataset) if isinstance(part, PoseDataset)]
+        self._declared = network_input
+
+    @cached_property
+    def network_input(self) -> NetworkInput:
+        """With the names of the classes and the scale of the clips."""
+        named = [part.metainfo.get('classes') for part in self.sets]
+        scales = [measure_scale(_clips(part), self._declared) for part in self.sets]
+        known = [scale for scale in scales if scale]
+        return replace(
+            self._declared,
+            classes=tuple(map(str, next(filter(None, named), ()))),
+            scale=float(np.median(known)) if known else None,
+        )
+
+    @cached_property
+    def facts(self) -> ClipFacts | None:
+        """Of all clips; None where some hold no keypoints."""
+        found = [clip_facts(_clips(part)) for part in self.sets]
+        if not found or None in found:
+            return None
+        return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
+
+    def clip_name(self, row: int) -> str:
+        """Of a clip, by its row in :attr:`facts`."""
+        for clips in map(_clips, self.sets):
+            if row < len(clips):
+                return clip_name(clips[row], row)
+            row -= len(clips)
+        raise IndexError(row)
+
+    def first_input(self) -> np.ndarray | None:
+        """The first clip as the network gets it (S, M, T, V, C); None where that is something else.
+
+        Raises:
+            UserError: the pipeline fails.
+        """
+        if not self.sets or not len(self.dataset):
+            return None
+        try:
+            with undisturbed_random():
+                clip = self.dataset[0]
+        except ValueError as error:
+            raise UserError(f'{self.name}: the pipeline fails with clip #0: {error}') from error
+        array = np.asarray(clip['inputs']) if isinstance(clip, Mapping) and 'inputs' in clip else None
+        return array if array is not None and array.ndim == 5 else None
+
+    @property
+    def source(self) -> list[dict[str, Any]]:
+        """The file and the split of each data set."""
+        return [dict(ann_file=str(part.ann_file), split=getattr(part, 'split', None)) for part in self.sets]
+
+
+class _PackedClips(Sequence):
+    """The clips of a data set that MMEngine has pickled into one buffer, as it does for ``PoseDataset``."""
+
+    def __init__(self, dataset: PoseDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, row: Any) -> Any:
+        return BaseDataset.get_data_info(self.dataset, row)
+
+
+def _clips(dataset: PoseDataset) -> Sequence[dict]:
+    return _PackedClips(dataset) if dataset.serialize_data else dataset.data_list
+
+
+@contextmanager
+def undisturbed_random() -> Iterator[None]:
+    """Leave the random numbers of Python, NumPy and PyTorch as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+
+
+def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Look for likely mistakes in a config that would still run.
+
+    Keys that nothing reads; loaders that give the network different input, or have the same clips.
+    """
+    for key, meant in misspelt_keys(config).items():
+        yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
+    train, clips = NetworkInput.of_config(config, LOADERS[0]), _sources(config, LOADERS[0])
+    for loader in LOADERS[1:]:
+        evaluated = datasets_of(config, loader)
+        if not clips or not evaluated:
+            continue
+        lines = train.differences(
+            NetworkInput.of_config(config, loader), ('train_dataloader has', f'{loader} has')
+        )
+        for line in lines:
+            level = Level.WARNING if line.startswith('normalization') else Level.ERROR
+            yield Finding(level, loader, f'training and evaluation differ in their {line}')
+        if _sources(config, loader) == clips and clips[0]['split']:
+            yield Finding(
+                Level.WARNING, loader, f'has the clips of the training, split {clips[0]["split"]!r}'
+            )
+
+
+def _sources(config: Mapping[str, Any], loader: str) -> list[dict[str, Any]]:
+    """The annotation file and the split of each data set of a loader."""
+    return [{key: part.get(key) for key in ('ann_file', 'split')} for part in datasets_of(config, loader)]
+
+
+def misspelt_keys(config: Mapping[str, Any]) -> dict[str, str]:
+    """Top-level keys that nothing reads although they seem to be meant.
+
+    A config may define names of its own (``train_pipeline``, ``ann_file``), so unlike ones are left alone.
+    But ``max_epochs = 5`` over a base whose ``train_cfg.max_epochs`` is 80 changes nothing.
+
+    Returns:
+        The key that was probably meant, for each such one.
+    """
+    known = {*inspect.signature(Runner.__init__).parameters, *OTHER_KEYS} - {'self'}
+    read = list(leaves((key, config[key]) for key in config if key in known))
+    found = {}
+    for key in config:
+        if key not in known:
+            found[key] = OLD_KEYS.get(key) or _closest(key, known) or _overruled(key, config[key], read)
+    return {key: meant for key, meant in found.items() if meant}
+
+
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant, upper and lower case and hyphens aside."""
+    plain = {one.lower().replace('-', '_'): one for one in known}
+    found = difflib.get_close_matches(name.lower().replace('-', '_'), plain, n=1, cutoff=LIKENESS)
+    return plain[found[0]] if found else None
+
+
+def _overruled(key: str, value: Any, read: Iterable[tuple[str, Any]]) -> str:
+    """Where arguments of this name stand, if none of them has the value; else empty."""
+    phase, _, last = key.rpartition('_')
+    same = {
+        path: found
+        for path, found in read
+        if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
+    }
+    return '' if value in same.values() else ' or '.join(list(same)[:3])
+
+
+def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Some values by their places, and all values in them: ``('model.backbone.type', 'STGCN')``."""
+    for path, value in values:
+        yield path, value
+        if isinstance(value, Mapping):
+            yield from leaves((f'{path}.{key}', inner) for key, inner in value.items())
+        elif isinstance(value, list | tuple):
+            yield from leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
+
+
+def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
+    """Compare what a loader gives with what the network takes: classes, layout, persons, joints, channels.
+
+    Args:
+        network: the built network.
+        model: its config.
+        data: the loader's.
+    """
+    network = unwrapped(network)
+    yield from _check_classes(getattr(getattr(network, 'cls_head', None), 'num_classes', None), data)
+    yield from _check_layout(model, data)
+    yield from _check_shape(getattr(network, 'backbone', None), data)
+
+
+def _check_classes(classes: int | None, data: LoaderData) -> Iterator[Finding]:
+    if classes is None:
+        return
+    model = f'model.cls_head.num_classes={classes}'
+    labels = data.facts.labels if data.facts else np.empty(0)
+    for row in np.flatnonzero((labels < 0) | (labels >= classes))[:1]:
+        files = ', '.join(dict.fromkeys(str(part.ann_file) for part in data.sets))
+        yield Finding(
+            Level.ERROR,
+            f'{files}, clip {data.clip_name(row)}, label',
+            f'{labels[row]}, expected 0..{classes - 1}, since {model}',
+        )
+    for part in data.sets:
+        named = part.metainfo.get('classes')
+        if named and len(named) != classes:
+            yield Finding(Level.WARNING, str(part.ann_file), f'names {len(named)} classes, but {model}')
+
+
+def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
+    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
+    if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
+        return
+    wanted = NetworkInput.of_config(dict(model=model)).skeleton
+    stored = [NetworkInput.of_steps([dict(type='SkeletonStream', layout=one, stream='j')]).skeleton
+              for one in (part.metainfo.get('layout') for part in data.sets) if one]  # fmt: skip
+    for skeleton in filter(None, [data.network_input.skeleton, *stored]):
+        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+            continue
+        may_be_meant = isinstance(graph['layout'], Mapping) and skeleton.num_joints == wanted.num_joints
+        yield Finding(
+            Level.WARNING if may_be_meant else Level.ERROR,
+            data.name,
+            f'its clips have layout {skeleton.name!r} ({skeleton.num_joints} joints), the graph of the model '
+            f'has layout {wanted.name!r} ({wanted.num_joints} joints)',
+        )
+
+
+def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Finding]:
+    x = data.first_input()
+    if x is None:
+        return
+    found = (x.shape[1], x.shape[3], x.shape[4])
+    wrong = [
+        f'{key}={wanted} in the model, but the pipeline gives {plural(size, noun)}'
+        for (key, noun), wanted, size in zip(AXES.items(), _input_shape(backbone), found, strict=True)
+        if wanted not in (None, size)
+    ]
+    if wrong:
+        yield Finding(Level.ERROR, data.name, ', '.join(wrong))
+    elif data.facts and data.facts.persons.max() == 1 < x.shape[1]:
+        text = 'no clip has a second person, so num_person=1 in pipeline and backbone is enough'
+        yield Finding(Level.WARNING, data.name, text)
+
+
+def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
+    """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
+    if isinstance(backbone, STGCBackbone):
+        return backbone.input_shape
+    joints = getattr(getattr(backbone, 'graph', None), 'num_node', None)
+    channels = getattr(backbone, 'in_channels', None)
+    persons = None
+    if joints and channels and getattr(backbone, 'data_bn_type', '') == 'MVC':
+        persons = backbone.data_bn.num_features // (joints * channels)  # type: ignore[union-attr]
+    return persons, joints, channels
+
+
+def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Finding]:
+    """Compare the data that a run is evaluated on with those that it trains on: clips, and units."""
+    if train.facts and evaluated.facts and train.source != evaluated.source:
+        shared = np.flatnonzero(np.isin(evaluated.facts.keys, train.facts.keys))
+        if len(shared):
+            names = ', '.join(evaluated.clip_name(int(row)) for row in shared[:SHOWN])
+            more = ', ...' if len(shared) > SHOWN else ''
+            yield Finding(
+                Level.WARNING,
+                evaluated.name,
+                f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} are also in the training '
+                f'set: {names}{more}',
+            )
+    yield from _check_scale(train.network_input.scale, evaluated, f'of {train.name}')
+
+
+def _check_scale(trained: float | None, data: LoaderData, whose: str) -> Iterator[Finding]:
+    if difference := compare_scales(data.network_input.scale, trained):
+        level, text = difference
+        yield Finding(level, data.name, f'compared with those {whose}, {text}')
+
+
+def check_checkpoint(
+    trained: NetworkInput | None, sources: Iterable[Mapping[str, Any]], data: LoaderData
+) -> Iterator[Finding]:
+    """Compare the data of an evaluation with what a checkpoint was trained on: input, units and clips.
+
+    Args:
+        trained: what the checkpoint says of its input; None where it says nothing.
+        sources: the clips it was trained on, see :func:`sources_of`.
+        data: the loader's.
+    """
+    if trained is None:
+        yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
+        return
+    for line in trained.differences(data.network_input):
+        yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
+    if trained.scale is None and data.network_input.scale is not None:
+        text = 'does not say the scale of its training data; whether the units are the same is not checked'
+        yield Finding(Level.NOTE, 'checkpoint', text)
+    yield from _check_scale(trained.scale, data, 'that the checkpoint was trained on')
+    for source in sources:
+        yield from _check_source(source, data)
+
+
+def sources_of(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The annotation file, if known, and the split of each data set that a checkpoint was trained on.
+
+    Raises:
+        SyntaxError: its config can't be read.
+    """
+    found: list[dict[str, Any]] = []
+    if 'trained_on' not in meta:
+        return _sources(saved_config(meta), LOADERS[0])
+    for trained in meta['trained_on'] or ():
+        if not isinstance(trained, Mapping):
+            continue
+        if isinstance(trained.get('splits'), list):  # of an earlier version
+            found += [dict(ann_file=None, split=split) for split in trained['splits']]
+        elif 'split' in trained:
+            found.append({key: trained.get(key) for key in ('ann_file', 'split')})
+    return found
+
+
+def _check_source(source: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
+    """Look for training clips in an evaluation; counted where both files are there."""
+    for part in data.sets:
+        split, trained = str(getattr(part, 'split', None)), str(source['split'])
+        protocols = [protocol_and_role(one) for one in (split, trained)]
+        if 'None' in (split, trained) or (split != trained and protocols[0][0] == protocols[1][0]):
+            continue
+        where = f'{data.name} (split {split})'
+        shared = _shared_clips(source, part)
+        if shared is None:
+            text = f'may hold clips that the checkpoint was trained on, in split {trained}'
+            yield Finding(Level.WARNING, where, f'THE TEST {text}')
+        elif shared:
+            text = f'{shared:,} of {plural(len(part), "clip")} were trained on, in split {trained}'
+            yield Finding(Level.WARNING, where, text)
+
+
+def _shared_clips(source: Mapping[str, Any], part: PoseDataset) -> int | None:
+    """How many clips of a data set are in a split of a file; None where the file is not there."""
+    path = Path(source['ann_file'] or part.ann_file)
+    try:
+        trained = open_annotations(path).select(str(source['split']))
+    except (OSError, ValueError, KeyError):
+        return None
+    facts = [clip_facts(clips) for clips in (trained, _clips(part))]
+    return None if None in facts else int(np.isin(facts[1].keys, facts[0].keys).sum())  # type: ignore[union-attr]
+
+
+def check_resume(meta: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Compare the config of a run that is resumed with the one that its checkpoint was saved under.
+
+    Args:
+        meta: the checkpoint's.
+        config: the present one.
+    """
+    saved = {**saved_config({'cfg': meta.get('cfg')}), **saved_config(meta)}
+    advice = 'start another run from the weights instead: load_from=CHECKPOINT, without --resume'
+    before, now = (plain((one.get('optim_wrapper') or {}).get('optimizer') or {}) for one in (saved, config))
+    if before and before.get('type') != now.get('type'):
+        text = f"was {before.get('type')}, is {now.get('type')}, which can't use its state; {advice}"
+        yield Finding(Level.ERROR, 'optim_wrapper.optimizer.type', text)
+    elif before:
+        for key in [key for key in {**before, **now} if before.get(key) != now.get(key)]:
+            yield _without_effect(f'optim_wrapper.optimizer.{key}', before.get(key), now.get(key), advice)
+    schedules = [plain(one.get('param_scheduler') or []) for one in (saved, config)]
+    if 'param_scheduler' in saved and schedules[0] != schedules[1]:
+        yield _without_effect('param_scheduler', 'another', 'changed', advice)
+    yield from _check_resumed_data(saved, config, advice)
+
+
+def _without_effect(key: str, before: Any, now: Any, advice: str) -> Finding:
+    text = f'was {before}, is {now}: the change has no effect on a run that is resumed; {advice}'
+    return Finding(Level.WARNING, key, text)
+
+
+def _check_resumed_data(
+    saved: Mapping[str, Any], config: Mapping[str, Any], advice: str
+) -> Iterator[Finding]:
+    clips = [
+        [(Path(str(one['ann_file'])).name, one['split']) for one in _sources(config, LOADERS[0])]
+        for config in (saved, config)
+    ]
+    if clips[0] and clips[0] != clips[1]:
+        text = f'trained on {clips[0]}, now {clips[1]}; {advice}'
+        yield Finding(Level.ERROR, LOADERS[0], f'a run is resumed on the clips that it began with: {text}')
+    before, now = (NetworkInput.of_config(one, LOADERS[0]) for one in (saved, config))
+    for line in before.differences(now) if clips[0] else ():
+        yield Finding(
+            Level.ERROR, LOADERS[0], f'a run is resumed on the input that it began with: {line}; {advice}'
+        )

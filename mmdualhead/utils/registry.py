@@ -1,0 +1,31 @@
+"""Looking registered parts up by what a file calls them, without importing what it names."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def registered(registry: Any, name: str) -> Any:
+    """The part that a registry, or one above it, holds under a name.
+
+    MMEngine's own look-up imports whatever a dotted name says, and so must not be asked about names in files.
+
+    Args:
+        registry: one of MMEngine's.
+        name: of a part, ``'SkeletonStream'``, perhaps behind the scope of a registry (``'mmaction.PadTo'``)
+            or an imported module that has it (``'mmdualhead.models.TemporalAttention'``).
+
+    Returns:
+        The class or function; None if it is not registered.
+    """
+    before, _, last = name.rpartition('.')
+    scopes = []
+    found = None
+    while registry is not None:
+        registry.import_from_location()
+        scopes.append(registry.scope)
+        found = found or registry.module_dict.get(last)
+        registry = registry.parent
+    is_there = not before or before in scopes or getattr(sys.modules.get(before), last, None) is found
+    return found if is_there else None
