@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
-from mmdualhead.utils.pickles import load_score_pickle
 from mmdualhead.utils.text import clips_named
+from mmdualhead.utils.torch_pickles import load_score_pickle
 
 from .scores import (
     Clips,
