@@ -23,7 +23,6 @@ MOST_DEPTH = 32
 DIGITS = '0123456789eE+-.'
 """All that a number is written with. What consists of these and ``float`` reads is a plain decimal number."""
 
-BLANKS = b' \t\r\n'
 ENCODINGS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
 
 # Maps brackets to the step in depth, as signed bytes.
@@ -67,6 +66,11 @@ def decode_text(content: bytes) -> str:
     if '\0' in text:
         raise ValueError(f'line {1 + text.count(chr(10), 0, text.index(chr(0)))}: it holds NUL bytes')
     return text
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text, whichever system ended them; form feeds and the like end none."""
+    return text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
 
 
 def read_text(path: str | Path) -> str:
