@@ -78,6 +78,34 @@ def fill_array(array: np.ndarray, state: Any) -> None:
     np.ndarray.__setstate__(array, cast(Any, (1, shape, dtype.dtype, bool(is_fortran), data)))
 
 
+class PickledArray(np.ndarray):
+    """Stands in for ``numpy.ndarray`` where the reader of a pickle can't replace what it has built.
+
+    Raises:
+        UnpicklingError: it is called, which NumPy's pickles never do.
+    """
+
+    def __new__(cls, *_: Any) -> PickledArray:
+        raise UnpicklingError('it builds an array in an unusual way')
+
+    def __setstate__(self, state: Any) -> None:
+        fill_array(self, state)
+
+    def __reduce__(self) -> Any:
+        return self.view(np.ndarray).__reduce__()
+
+
+def reconstruct(array_type: Any, shape: Any, *_: Any) -> np.ndarray:
+    """An empty array, which a pickle then fills.
+
+    Raises:
+        UnpicklingError: it is of another type, or not empty.
+    """
+    if array_type is not PickledArray or shape != (0,):
+        raise UnpicklingError(f'it builds an array in an unusual way ({shape!r:.80})')
+    return np.empty(0, np.int8).view(PickledArray)
+
+
 def plain_scalar(dtype: Any, data: Any) -> Any:
     """One number or string of NumPy.
 
