@@ -34,6 +34,12 @@ RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 META = {'epoch': int, 'iter': int, 'seed': int, 'cfg': str, 'time': str, 'dataset_meta': dict}
 """What a checkpoint's meta may hold and what kind that is; each may be missing."""
 
+DAMAGED = (
+    *(EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError),
+    *(BadZipFile, struct.error),
+)
+"""What damaged files make their readers raise."""
+
 SHOWN = 8
 """How many names of a kind an error message lists."""
 
