@@ -88,7 +88,7 @@ class Skeleton:
         named = {'bones': self.bones, 'pairs': self.pairs, 'edges': self.edges}
         named |= {what: [joints] for what, joints in single.items() if joints}
         for what, tuples in named.items():
-            wrong = [joints for joints in tuples if not all(0 <= j < self.num_joints for j in joints)]
+            wrong = [joints for joints in tuples if not all(map(self._is_joint, joints))]
             if wrong:
                 raise SkeletonError(
                     f'skeleton {self.name!r}: {what} {wrong} name joints outside 0..{self.num_joints - 1}'
@@ -96,6 +96,10 @@ class Skeleton:
         mirrored = [joint for pair in self.pairs for joint in pair]
         if len(set(mirrored)) < len(mirrored):
             raise SkeletonError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
+
+    def _is_joint(self, index: Any) -> bool:
+        is_integer = isinstance(index, int | np.integer) and not isinstance(index, bool)
+        return is_integer and 0 <= index < self.num_joints
 
     def _find_root(self) -> int:
         """The one joint without a parent, after checking that every other joint leads to it."""

@@ -17,7 +17,7 @@ import numpy as np
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.converters.files import read_json
-from mmdualhead.datasets.converters.recording import Clip, MalformedRecording
+from mmdualhead.datasets.converters.recording import Clip, MalformedRecording, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.skeletons import SKELETONS
 
@@ -36,6 +36,8 @@ class Recorded:
         label: the true class, as a name or, in an annotation file, as an index.
         annotated: it is out of an annotation file, which says what the network is to see.
         normalized: that was normalized already.
+        regroup: it is out of a table that does not say whether 2 or 3 columns make a joint: ``keypoint`` may
+            have another V and C of the same product.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Recorded:
     label: str | int | None = None
     annotated: bool = False
     normalized: bool = False
+    regroup: bool = False
 
     def to_annotation(self) -> dict[str, Any]:
         """What a data set gives to a pipeline."""
@@ -166,31 +169,38 @@ def _read_json(path: Path) -> Recorded:
             f"expected 'skeletons' (NW-UCLA) or 'data' (Kinetics-Skeleton), found {sorted(keys)[:5]}"
         )
     index = content.get('label_index')
-    clip = kinetics.read_recording(RawFile(path.stem, path, index if isinstance(index, int) else None))
+    clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
     # What the converter does is what normalization is for.
     label = content.get('label') or None
     return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 
-def _read_custom(path: Path) -> Recorded:
-    """An array of one's own; the number of joints of a table follows from its columns."""
-    joints = _joints_in_table(path) if path.suffix == '.csv' else 0
-    clip = custom.read_recording(RawFile(path.stem, path), num_joints=joints)
-    return Recorded(name=path.stem, keypoint=clip.keypoint)
+def _read_array(path: Path) -> Recorded:
+    """An array of one's own."""
+    return Recorded(name=path.stem, keypoint=custom.read_array(path))
 
 
-def _joints_in_table(path: Path) -> int:
-    """The number of joints for which a table has columns; that of a known layout, in 3D or else 2D."""
-    with path.open(encoding='utf-8-sig', errors='replace') as file:
-        columns = file.readline().count(',') + 1
-    counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
-    for channels in (3, 2):
-        if columns % channels == 0 and columns // channels in counts:
-            return columns // channels
-    raise MalformedRecording(
-        f'{columns} columns, expected x, y(, z) of each joint for {sorted(counts)} joints; save '
-        'other layouts as .npy'
+def _read_table(path: Path) -> Recorded:
+    """A table of one's own; a heading, or else the number of its columns, says what makes a joint."""
+    table = custom.read_table_of_joints(path)
+    is_grouped = table.is_grouped
+    if not is_grouped:
+        table = custom.group_columns(table, _likely_joints(table.keypoint.shape[2]))
+    return Recorded(
+        name=path.stem,
+        keypoint=as_float32(table.keypoint),
+        keypoint_score=None if table.score is None else as_float32(table.score),
+        regroup=not is_grouped,
     )
+
+
+def _likely_joints(columns: int) -> int:
+    """Those of a known layout, else as many as there can be, in 3D or else 2D."""
+    counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
+    fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
+    if not fitting:
+        raise MalformedRecording(f'{columns} columns, expected x, y(, z) of each joint')
+    return next((joints for joints in fitting if joints in counts), fitting[0])
 
 
 READERS: dict[str, Callable[[Path], Recorded]] = {
@@ -202,7 +212,8 @@ READERS: dict[str, Callable[[Path], Recorded]] = {
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
     ),
     '.json': _read_json,
-    **dict.fromkeys(custom.READERS, _read_custom),
+    **dict.fromkeys(('.npy', '.npz'), _read_array),
+    '.csv': _read_table,
 }
 """What reads one recording, by the end of a file's name."""
 

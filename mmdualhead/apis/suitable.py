@@ -6,6 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ def suit(
     asked = get_skeleton(layout or wanted)  # also where the recording knows better: a wrong name is a slip
     given = get_skeleton(recording.layout or asked)
     keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
+    if recording.regroup and prod(keypoint.shape[2:]) in (2 * given.num_joints, 3 * given.num_joints):
+        keypoint = keypoint.reshape(*keypoint.shape[:2], given.num_joints, -1)
     if not all(keypoint.shape[:2]):
         missing = 'no frames' if not keypoint.shape[1] else 'nobody'
         raise ValueError(f'keypoint: {missing}, shape {keypoint.shape}')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdualhead.utils.reading import read_text, split_lines
+
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
     path.stem: tuple(path.read_text(encoding='utf-8').splitlines())
     for path in Path(__file__).with_name('classes').glob('*.txt')
@@ -27,3 +29,25 @@ def class_names(dataset: str, number: int) -> tuple[str, ...] | None:
         if dataset.startswith(name) and len(classes) == number:
             return classes
     return None
+
+
+def read_class_names(path: str | Path) -> list[str]:
+    """The class names in a text file, one per line; empty lines at its end don't count.
+
+    Raises:
+        OSError: it can't be opened.
+        ValueError: a line is empty, a name occurs twice, or a number is not that of its line; names the line.
+    """
+    names = [line.strip() for line in split_lines(read_text(path).rstrip())]
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if not name:
+            fault = 'no name of a class'
+        elif first.setdefault(name, index) != index:
+            fault = f'class {name} stands in line {first[name] + 1}, too'
+        elif name.isdecimal() and int(name) != index:
+            fault = f'class {index} is named {name}, another number'
+        else:
+            continue
+        raise ValueError(f'{path}, line {index + 1}: {fault}')
+    return names

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
-from mmdualhead.utils.pickles import load_score_pickle
+from mmdualhead.datasets.class_names import read_class_names as read_name_list
 from mmdualhead.utils.text import clips_named
+from mmdualhead.utils.torch_pickles import load_score_pickle
 
 from .scores import (
     Clips,
@@ -175,8 +176,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     if not path.is_dir() and path.suffix not in ('.pkl', '.pickle'):
-        lines = path.read_text(encoding='utf-8').splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
+        return tuple(read_name_list(path))
     classes = open_annotations(path).meta.get('classes')
     if not classes:
         raise ValueError(f'{path} names no classes in its meta; give a text file of names, one per line')

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from itertools import combinations, pairwise
 from math import comb
-from pathlib import Path
 
 import numpy as np
 
+from mmdualhead.utils.reading import read_text, split_lines
 from mmdualhead.utils.text import clips_named
 
 from .scores import LabeledScores
@@ -41,7 +41,7 @@ def hold_out(scores: LabeledScores, part: str, seed: int = 0) -> tuple[np.ndarra
     try:
         fraction = float(part)
     except ValueError:
-        held = _named(scores, Path(part).read_text(encoding='utf-8').split('\n'))
+        held = _named(scores, split_lines(read_text(part)))
     else:
         held = _share_of_each_class(scores, fraction, seed)
     rest = np.setdiff1d(np.arange(len(scores.names)), held)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdualhead.utils.files import check_regular
 from mmdualhead.utils.memory import BASE, FACTOR, memory_for_file
+from mmdualhead.utils.reading import read_bytes
+
+ARCHIVE = (b'PK\3\4', b'PK\5\6')
+"""How zip archives begin, with files and without."""
 
 
 def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
@@ -23,17 +26,33 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         ValueError: it is not a regular file, is damaged, holds Python objects, or unpacks to far more than
             its size.
     """
-    check_regular(path)
-    content = Path(path).read_bytes()
+    content = read_bytes(path)
     _check_unpacked_size(content)
     try:
         with memory_for_file(len(content)):
-            loaded = np.load(io.BytesIO(content), allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else {key: loaded[key] for key in loaded}
+            return _load_archive(content) if content.startswith(ARCHIVE) else _load_array(content)
     except MemoryError:
         raise ValueError(f'asks for more memory than a file of {len(content):,} bytes can need') from None
     except Exception as error:  # NumPy raises a dozen kinds on broken files
         raise ValueError(f'not a readable NumPy file of plain numbers ({error})') from error
+
+
+def _load_array(content: bytes) -> np.ndarray:
+    """One array, to the last byte."""
+    file = io.BytesIO(content)
+    array = np.lib.format.read_array(file, allow_pickle=False)
+    if rest := len(content) - file.tell():
+        raise ValueError(f'{rest:,} bytes after an array of shape {array.shape}')
+    return array
+
+
+def _load_archive(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays of an archive, each read whole, so that its checksum is compared."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        if len(set(names)) < len(names):
+            raise ValueError('an array stands twice in the archive')
+        return {name.removesuffix('.npy'): _load_array(archive.read(name)) for name in names}
 
 
 def _check_unpacked_size(content: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 KEPT = (
@@ -11,6 +11,9 @@ KEPT = (
     *('param_scheduler', 'train_dataloader', 'test_dataloader'),
 )
 """The keys of a config that checkpoints keep."""
+
+MOST_TEXT = 1 << 20
+"""Characters in the text of a config; those of this package have some 10,000."""
 
 
 def plain(value: Any) -> Any:
@@ -36,19 +39,28 @@ def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
         The keys of :data:`KEPT`, or more; none if the checkpoint has no config.
 
     Raises:
-        SyntaxError: the text is not Python.
+        SyntaxError: the text is not Python, or not of the size and depth of a config.
     """
     if isinstance(meta.get('plain_config'), Mapping):
-        return dict(meta['plain_config'])
-    found = {}
-    for statement in ast.parse(meta.get('cfg') or '').body:
+        return plain(meta['plain_config'])
+    text = meta.get('cfg') or ''
+    if len(text) > MOST_TEXT:
+        raise SyntaxError(f'it has {len(text):,} characters')
+    try:
+        return dict(_literals(text))
+    except (RecursionError, MemoryError, ValueError) as error:  # ast ends so on deep text and on NUL
+        raise SyntaxError(f'it is nested too deep, or not text: {error}') from None
+
+
+def _literals(text: str) -> Iterator[tuple[str, Any]]:
+    """The assignments in a text whose values are literals."""
+    for statement in ast.parse(text).body:
         match _DictCalls().visit(statement):
             case ast.Assign(targets=[ast.Name(id=key), *_], value=value):
                 try:
-                    found[key] = plain(ast.literal_eval(value))
+                    yield key, plain(ast.literal_eval(value))
                 except (ValueError, TypeError):
                     continue
-    return found
 
 
 class _DictCalls(ast.NodeTransformer):

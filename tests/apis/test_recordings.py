@@ -160,7 +160,7 @@ class TestBadFiles:
             ('x.json', b'{"skeletons": [', 'not JSON'),
             ('x.json', b'{"a": 1}', "expected 'skeletons'"),
             ('x.npy', b'\x93NUMPY', 'not a readable NumPy file'),
-            ('x.csv', b'1,2,3\n', '3 columns, expected x, y'),
+            ('x.csv', b'1,2,3,4,5,6,8\n', '7 columns, expected x, y'),
             ('x.pkl', b'\x80\x04', 'truncated or not a pickle'),
             ('x.mp4', b'', "files of recordings end with .*, not with '.mp4'"),
         ],

@@ -6,10 +6,9 @@ M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -17,21 +16,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.datasets.class_names import read_class_names
 from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
-from mmdualhead.utils.files import check_regular
+from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
-from .files import list_files
+from .files import list_files, read_text
 from .recording import Clip, ConversionError, RawDataset, Recording, as_float32
+from .table import joint_columns, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
 SPLIT = r'([\w.-]+_)?(train|val|test)'
-CHANNELS = (2, 3)
-NUMBER = r'\s*([-+]?[.\d]|[-+]?(nan|inf)\b)'
-"""How a line of numbers begins, and no heading line."""
+INDEX = '[0-9]{1,6}'
+"""A label of more digits is a name."""
 
-# A label of more digits is a name.
-MOST_DIGITS = 6
+CHANNELS = (2, 3)
 
 
 class LabeledClip(NamedTuple):
@@ -77,27 +76,19 @@ def scan(
     files = list_files(src)
     definition = _read_layout(layout)
     rows = read_table(labels)
-    indices, names = _number_classes(labels, rows, None if classes is None else _read_classes(Path(classes)))
+    indices, names = _number_classes(labels, rows, None if classes is None else _read_classes(classes))
     recordings = [
         Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits)
         for row, index in zip(rows, indices, strict=True)
     ]
     own = {recording.path for recording in recordings} | {labels}
-    unlisted = [path for path in files if path.suffix in READERS and path not in own]
+    unlisted = [path for path in files if path.suffix in SUFFIXES and path not in own]
     return RawDataset(
         meta=dict(dataset=name, layout=definition, classes=names),
         recordings=recordings,
         read=partial(read_recording, num_joints=get_skeleton(definition).num_joints),
         left_out={_clip_name(str(path.relative_to(src))): 'not in the label table' for path in unlisted},
     )
-
-
-def _read_text(path: Path) -> str:
-    check_regular(path)
-    text = path.read_text(encoding='utf-8-sig')
-    if '\0' in text:
-        raise ValueError('it holds NUL bytes')
-    return text
 
 
 def _read_layout(layout: str) -> str | dict[str, Any]:
@@ -107,31 +98,18 @@ def _read_layout(layout: str) -> str | dict[str, Any]:
     if not Path(layout).exists():
         raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
     try:
-        definition = json.loads(_read_text(Path(layout)))
+        definition = read_json(layout)
         get_skeleton(definition)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConversionError(f'layout {layout}: {error}') from error
     return definition
 
 
-def _read_classes(path: Path) -> list[str]:
-    """The class names in a file, one per line; empty lines at its end don't count."""
+def _read_classes(path: str | Path) -> list[str]:
     try:
-        names = [line.strip() for line in _read_text(path).rstrip().splitlines()]
+        return read_class_names(path)
     except ValueError as error:
-        raise ConversionError(f'{path}: not a list of class names ({error})') from error
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if not name:
-            fault = 'no name of a class'
-        elif first.setdefault(name, index) != index:
-            fault = f'class {name} stands in line {first[name] + 1}, too'
-        elif name.isdecimal() and int(name) != index:
-            fault = f'class {index} is named {name}, another number'
-        else:
-            continue
-        raise ConversionError(f'{path}, line {index + 1}: {fault}')
-    return names
+        raise ConversionError(str(error)) from error
 
 
 def read_table(path: Path) -> list[LabeledClip]:
@@ -143,7 +121,7 @@ def read_table(path: Path) -> list[LabeledClip]:
             split has another name, or the table is empty.
     """
     try:
-        reader = csv.DictReader(StringIO(_read_text(path), newline=''))
+        reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
         raise ConversionError(f'{path}: not a CSV table ({error})') from error
@@ -182,6 +160,8 @@ def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
         raise ValueError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
+    if unprintable := [value for value in fields.values() if not value.isprintable()]:
+        raise ValueError(f'{unprintable[0]!r} holds control characters')
     return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None)
 
 
@@ -194,7 +174,7 @@ def _number_classes(
 ) -> tuple[list[int], list[str] | None]:
     """The class index of each line, and the classes' names, if they are known."""
     if classes is None:
-        numeric = [row.label.isdecimal() and len(row.label) <= MOST_DIGITS for row in rows]
+        numeric = [re.fullmatch(INDEX, row.label) is not None for row in rows]
         if all(numeric):
             return [int(row.label) for row in rows], None
         if any(numeric):
@@ -225,15 +205,36 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
         num_joints: V of the layout.
 
     Returns:
-        The clip, (M, T, V, C).
+        The clip, (M, T, V, C). Confidences that stand in a table are left out, and counted.
 
     Raises:
         ValueError: the file is of another kind or damaged, or its contents are of another shape.
     """
-    suffix = recording.path.suffix
-    if suffix not in READERS:
-        raise ValueError(f'files end with {", ".join(READERS)}, this one with {suffix!r}')
-    numbers = READERS[suffix](recording.path, num_joints)
+    path = recording.path
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
+    if path.suffix != '.csv':
+        return Clip(read_array(path), recording.label)
+    table = read_table_of_joints(path)
+    if not table.is_grouped:
+        table = group_columns(table, num_joints)
+    counts = {'missing joints set to zero': table.missing}
+    if table.score is not None:
+        counts['confidences of joints left out'] = table.score.size
+    return Clip(as_float32(table.keypoint), recording.label, counts)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """(M, T, V, C) float32 from a NumPy file.
+
+    Raises:
+        OSError, ValueError: as :func:`read_recording`.
+    """
+    numbers = load_arrays(path)
+    if isinstance(numbers, dict):
+        if 'keypoint' not in numbers:
+            raise ValueError(f"expected the key 'keypoint' in a .npz file, found {sorted(numbers)}")
+        numbers = numbers['keypoint']
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):
         raise ValueError(
             f'expected numbers of shape (T, V, C) or (M, T, V, C), found {numbers.dtype} {numbers.shape}'
@@ -241,37 +242,81 @@ def read_recording(recording: Recording, num_joints: int) -> Clip:
     keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
     if keypoint.shape[3] not in CHANNELS:
         raise ValueError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
-    return Clip(keypoint, recording.label)
+    return keypoint
 
 
-def _read_numpy(path: Path, _: int) -> np.ndarray:
-    loaded = load_arrays(path)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    if 'keypoint' not in loaded:
-        raise ValueError(f"expected the key 'keypoint' in a .npz file, found {sorted(loaded)}")
-    return loaded['keypoint']
+class JointTable(NamedTuple):
+    """The joints in a table, as far as the table itself tells them.
+
+    Args:
+        keypoint: (1, T, V, C); (1, T, columns, 1) if no heading says which columns make a joint.
+        score: (1, T, V) confidences, if there are any.
+        missing: how many joints are missing from how many frames, all told; they are zero.
+    """
+
+    keypoint: np.ndarray
+    score: np.ndarray | None = None
+    missing: int = 0
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether a heading says which columns make a joint."""
+        return self.keypoint.shape[3] > 1
 
 
-def _read_csv(path: Path, num_joints: int) -> np.ndarray:
-    content = path.read_bytes().decode('utf-8-sig', 'replace')
-    lines = [line for line in content.splitlines() if line.strip()]
-    if lines and not re.match(NUMBER, lines[0]):
-        lines = lines[1:]
-    widths = [line.count(',') + 1 for line in lines]
+def read_table_of_joints(path: Path) -> JointTable:
+    """Read a ``.csv`` file.
+
+    Raises:
+        OSError: it can't be opened.
+        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; says
+            where.
+    """
+    names, numbers = parse_table(read_text(path))
+    pattern = None if names is None else joint_columns(names)
+    if pattern is None:
+        return JointTable(numbers[None, :, :, None])
+    joints, missing = _absent_as_zero(numbers.reshape(1, len(numbers), -1, len(pattern)))
+    if pattern[-1] != 'score':
+        return JointTable(joints, missing=missing)
+    return JointTable(joints[..., :-1], joints[..., -1], missing)
+
+
+def group_columns(table: JointTable, num_joints: int) -> JointTable:
+    """Make joints of the columns of a table without a heading that does so.
+
+    Args:
+        table: of which no more than the columns is known.
+        num_joints: V, which tells C.
+
+    Raises:
+        ValueError: they are not 2 or 3 for each of V joints, or as in :func:`read_table_of_joints`.
+    """
+    num_frames, width = table.keypoint.shape[1:3]
     allowed = [channels * num_joints for channels in CHANNELS]
-    wrong = next((i for i, width in enumerate(widths) if width not in allowed or width != widths[0]), None)
-    if wrong is not None:
+    if num_frames and width not in allowed:
         raise ValueError(
-            f'frame {wrong}: {widths[wrong]} columns, expected {allowed[0]} or {allowed[1]} '
-            f'({num_joints} joints of 2 or 3 coordinates), the same in all frames'
+            f'{width} columns, expected {allowed[0]} or {allowed[1]} ({num_joints} joints of 2 or 3 '
+            'coordinates), or a heading line that names them x, y(, z)(, score) of each joint'
         )
-    numbers = np.array([[float(field) for field in line.split(',')] for line in lines])
-    return numbers.reshape(len(lines), num_joints, -1 if lines else CHANNELS[-1])
+    if not num_frames:
+        return JointTable(np.empty((1, 0, num_joints, CHANNELS[-1])))
+    joints, missing = _absent_as_zero(table.keypoint.reshape(1, num_frames, num_joints, -1))
+    return JointTable(joints, missing=missing)
 
 
-READERS: dict[str, Callable[[Path, int], np.ndarray]] = {
-    '.npy': _read_numpy,
-    '.npz': _read_numpy,
-    '.csv': _read_csv,
-}
+def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
+    """Joints all of whose numbers are missing become zero; how many these were."""
+    lacking = np.isnan(joints)
+    absent = lacking.all(-1)
+    partly = np.argwhere(lacking.any(-1) & ~absent)
+    if len(partly):
+        _, frame, joint = partly[0]
+        raise ValueError(
+            f'frame {frame}, joint {joint}: some of its numbers are missing; of a joint that is absent leave '
+            'all fields empty'
+        )
+    return np.where(absent[..., None], 0, joints), int(absent.sum())
+
+
+SUFFIXES = ('.npy', '.npz', '.csv')

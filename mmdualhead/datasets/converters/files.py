@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tarfile
 import zipfile
@@ -11,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdualhead.utils.reading import decode_text, parse_json, read_bytes
 from mmdualhead.utils.text import and_more, plural
 
 from .recording import SHARDS_SUFFIX, ConversionError, MalformedRecording
@@ -114,6 +114,18 @@ def compare_total(what: str, found: int, published: int) -> list[str]:
     return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
 
 
+def read_text(path: Path) -> str:
+    """The text in a raw file.
+
+    Raises:
+        MalformedRecording: it is not text, or not a regular file.
+    """
+    try:
+        return decode_text(read_bytes(path))
+    except ValueError as error:
+        raise MalformedRecording(str(error)) from error
+
+
 def read_json(path: Path) -> Any:
     """The contents of a JSON file.
 
@@ -121,6 +133,6 @@ def read_json(path: Path) -> Any:
         MalformedRecording: it is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_bytes(path))
+    except ValueError as error:
         raise MalformedRecording(f'not JSON ({error})') from error

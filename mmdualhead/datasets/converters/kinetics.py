@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.utils.reading import shown
 
 from .files import check_folder, check_unique, compare_total, read_json
 from .recording import (
@@ -108,7 +109,7 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
     entry = entry if isinstance(entry, dict) else {}
     for field, kind in fields.items():
         if type(entry.get(field)) is not kind:
-            raise ConversionError(f'{where}: {field} is {entry.get(field)!r}, expected {kind.__name__}')
+            raise ConversionError(f'{where}: {field} is {shown(entry.get(field))}, expected {kind.__name__}')
     if not 0 <= entry['label_index'] < len(CLASSES):
         raise ConversionError(
             f'{where}: label_index is {entry["label_index"]}, expected 0..{len(CLASSES) - 1}'
@@ -137,10 +138,9 @@ def read_recording(recording: Recording) -> Clip:
     content = read_json(recording.path)
     if not isinstance(content, dict) or not isinstance(content.get('data'), list):
         raise MalformedRecording("expected an object with the list 'data'")
-    if content.get('label_index') not in ('', None, recording.label):
-        raise MalformedRecording(
-            f'label_index {content["label_index"]!r}, but the label file says {recording.label}'
-        )
+    label = content.get('label_index')
+    if type(label) not in (int, str, type(None)) or label not in ('', None, recording.label):
+        raise MalformedRecording(f'label_index {shown(label)}, but the label file says {recording.label}')
     frames, persons = parse_persons(content['data'])
     if not len(persons):
         raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
@@ -171,7 +171,7 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
         raise MalformedRecording(
-            f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {numbers[wrong]!r} is not a number'
+            f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {shown(numbers[wrong])} is not a number'
         )
     try:
         persons = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)

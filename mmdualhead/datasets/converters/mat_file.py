@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,12 +17,17 @@ from .recording import MalformedRecording
 HEADER_SIZE = 128
 BYTE_ORDERS = {b'IM': '<', b'MI': '>'}
 
-MATRIX, COMPRESSED = 14, 15
+VERSION_5, VERSION_73 = 0x0100, 0x0200
+
+MATRIX, COMPRESSED, NAME, DIMENSIONS, FLAGS = 14, 15, 1, 5, 6
 NUMBERS = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8', 12: 'i8', 13: 'u8'}
 
 # Array classes double to uint64; others are text, cells, structures, sparse.
 NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
+
+# Up to four bytes stand in the tag of an element itself.
+SMALL = 4
 
 # A compressed element that unpacks to more is not a skeleton.
 UNPACKED_BASE = 1 << 20
@@ -32,6 +36,8 @@ UNPACKED_FACTOR = 64
 
 def read_array(content: bytes, name: str) -> np.ndarray:
     """Find a numeric array by its name.
+
+    The whole file is read, other variables too: elements must fill it, and checksums must agree.
 
     Args:
         content: of the file.
@@ -43,45 +49,76 @@ def read_array(content: bytes, name: str) -> np.ndarray:
     Raises:
         MalformedRecording: not a Matlab 5 file, damaged, or without a numeric array of that name.
     """
-    order = BYTE_ORDERS.get(content[HEADER_SIZE - 2 : HEADER_SIZE])
-    if order is None:
-        raise MalformedRecording('not a Matlab 5 file')
-    found = []
+    order = _byte_order(content[:HEADER_SIZE], name)
+    variables: dict[str, list[tuple[int, bytes]]] = {}
     try:
         for kind, data in _elements(content[HEADER_SIZE:], order):
-            if kind == COMPRESSED:
-                unpacked = zlib.decompressobj().decompress(data, UNPACKED_BASE + UNPACKED_FACTOR * len(data))
-                kind, data = next(_elements(unpacked, order), (0, b''))
-            if kind != MATRIX:
-                continue
-            parts = list(_elements(data, order))
-            if len(parts) < 3:
+            parts = list(_elements(_matrix(kind, data, order), order))
+            if len(parts) < 3 or parts[2][0] != NAME:
                 raise MalformedRecording('damaged Matlab file: a variable without a name')
-            found.append(parts[2][1].decode('ascii', 'replace'))
-            if found[-1] == name:
-                return _array(name, parts, order)
+            found = parts[2][1].decode('ascii', 'replace')
+            if found in variables:
+                raise MalformedRecording(f'damaged Matlab file: two variables named {found!r}')
+            variables[found] = parts
+        if name in variables:
+            return _array(name, variables[name], order)
     except (struct.error, zlib.error) as error:
         raise MalformedRecording(f'damaged Matlab file ({error})') from error
-    raise MalformedRecording(f'no variable {name!r}, found {found}')
+    raise MalformedRecording(f'no variable {name!r}, found {list(variables)}')
 
 
-def _elements(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """(type, contents) of the elements that stand one after the other."""
+def _byte_order(header: bytes, name: str) -> str:
+    order = BYTE_ORDERS.get(header[-2:]) if len(header) == HEADER_SIZE else None
+    version = struct.unpack(f'{order}H', header[-4:-2])[0] if order else None
+    if version == VERSION_73:
+        raise MalformedRecording(
+            f'a file of MATLAB v7.3 (HDF5), which is not read; save it in MATLAB with save(FILE, {name!r}, '
+            "'-v7')"
+        )
+    if order is None or version != VERSION_5:
+        raise MalformedRecording('not a Matlab 5 file')
+    return order
+
+
+def _matrix(kind: int, data: bytes, order: str) -> bytes:
+    """The contents of a matrix, which a file may compress."""
+    if kind == COMPRESSED:
+        unpacker = zlib.decompressobj()
+        unpacked = unpacker.decompress(data, UNPACKED_BASE + UNPACKED_FACTOR * len(data))
+        # The checksum is compared where the compressed data end.
+        if not unpacker.eof or unpacker.unused_data:
+            raise MalformedRecording('damaged Matlab file: compressed data without an end, or more after it')
+        (kind, data), *others = _elements(unpacked, order) or [(0, b'')]
+        if others:
+            raise MalformedRecording('damaged Matlab file: more than one variable compressed as one')
+    if kind != MATRIX:
+        raise MalformedRecording(f'damaged Matlab file: an element of type {kind} where a variable should be')
+    return data
+
+
+def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
+    """(type, contents) of the elements that fill the data, one after the other."""
+    found = []
     start = 0
     while start < len(data):
         kind, size = struct.unpack_from(f'{order}II', data, start)
         begin = start + 8
-        if kind >> 16:  # up to four bytes stand in the tag itself
+        if kind >> 16:
             kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
+            if size > SMALL:
+                raise MalformedRecording(f'damaged Matlab file: a small element of {size} bytes')
         end = begin + size
-        if end > len(data):
-            raise MalformedRecording(f'damaged Matlab file: it ends within an element of {size} bytes')
-        yield kind, data[begin:end]
         start = end if kind == COMPRESSED else start + -(-(end - start) // 8) * 8
+        if start > len(data):
+            raise MalformedRecording(f'damaged Matlab file: it ends within an element of {size} bytes')
+        found.append((kind, data[begin:end]))
+    return found
 
 
 def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
+    if (parts[0][0], len(parts[0][1]), parts[1][0]) != (FLAGS, 8, DIMENSIONS) or len(parts[1][1]) % 4:
+        raise MalformedRecording(f'damaged Matlab file: {name!r} has no flags or dimensions')
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
         raise MalformedRecording(f'{name!r} is not an array of real numbers')

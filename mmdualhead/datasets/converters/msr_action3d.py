@@ -5,13 +5,15 @@ M persons, T frames, V = 20 joints, C = 3 channels.
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.utils.reading import is_number, parse_numbers, split_lines
 
-from .files import compare_total, find_files
+from .files import compare_total, find_files, read_text
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['msr_action3d']
@@ -86,20 +88,24 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         MalformedRecording: there are no rows, a row is not four numbers, or the last frame has not 20 rows.
     """
-    rows = [row for line in recording.path.read_bytes().splitlines() if (row := line.split())]
+    lines = split_lines(read_text(recording.path))
+    rows = [row for line in lines if (row := line.encode().split())]
     if not rows:
         raise MalformedRecording('the file is empty')
-    numbers = as_float32(np.array([_parse_row(i, row) for i, row in enumerate(rows)]))
+    numbers = as_float32(_parse_rows(rows))
     if len(rows) % NUM_JOINTS:
         raise MalformedRecording(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
     keypoint, counts = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, ROW_FIELDS)[:, :, ROWS, :3])
     return Clip(keypoint, recording.label, counts)
 
 
-def _parse_row(index: int, row: list[bytes]) -> list[float]:
-    if len(row) != ROW_FIELDS:
-        raise MalformedRecording(f'row {index}: {len(row)} numbers, expected {ROW_FIELDS}')
+def _parse_rows(rows: list[list[bytes]]) -> np.ndarray:
+    widths = list(map(len, rows))
+    if set(widths) != {ROW_FIELDS}:
+        odd = next(i for i, width in enumerate(widths) if width != ROW_FIELDS)
+        raise MalformedRecording(f'row {odd}: {widths[odd]} numbers, expected {ROW_FIELDS}')
     try:
-        return [float(field) for field in row]
+        return np.array(parse_numbers(chain.from_iterable(rows)))
     except ValueError as error:
-        raise MalformedRecording(f'frame {index // NUM_JOINTS}, row {index}: {error}') from error
+        odd = next(i for i, row in enumerate(rows) if not all(map(is_number, row)))
+        raise MalformedRecording(f'frame {odd // NUM_JOINTS}, row {odd}: {error}') from error

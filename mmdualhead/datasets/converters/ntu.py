@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.utils.reading import split_lines
 
-from .files import compare_total, find_files
+from .files import compare_total, find_files, read_text
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
 from .recording import LOST_FRAMES, Clip, ConversionError, EmptyRecording, RawDataset, Recording
@@ -101,7 +102,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 
 def _read_missing(path: str | Path) -> frozenset[str]:
     """The clip names in a published list; its heading lines, which are sentences, are passed over."""
-    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    lines = (line.strip() for line in split_lines(read_text(Path(path))))
     names = frozenset(name for line in lines if re.fullmatch(NAME, name := line.removesuffix('.skeleton')))
     if not names:
         raise ConversionError(f'{path}: no clip names (such as S001C002P005R002A008) in this list')
@@ -121,7 +122,7 @@ def read_recording(recording: Recording) -> Clip:
         MalformedRecording: the file breaks the format.
         EmptyRecording: nobody was tracked.
     """
-    num_frames, tracks = parse_skeleton(recording.path.read_bytes())
+    num_frames, tracks = parse_skeleton(read_text(recording.path).encode())
     if not any(track.joints.any() for track in tracks):
         raise EmptyRecording(f'nobody in any of {num_frames} frames')
     joined = join_tracks(tracks)

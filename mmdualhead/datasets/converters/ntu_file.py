@@ -5,9 +5,12 @@ F frames in which a body is, V = 25 joints.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+
+from mmdualhead.utils.reading import parse_numbers
 
 from .recording import MalformedRecording, as_float32
 
@@ -55,7 +58,7 @@ def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
     tokens = content.split()
     num_frames = _parse_count(tokens, 0, 'the number of frames')
     cursor = 1
-    bodies: dict[bytes, dict[int, list[list[float]]]] = {}
+    bodies: dict[bytes, dict[int, list[float]]] = {}
     for frame in range(num_frames):
         count = _parse_count(tokens, cursor, f'frame {frame}: the number of bodies')
         cursor += 1
@@ -79,8 +82,8 @@ def _parse_count(tokens: list[bytes], position: int, what: str) -> int:
     return int(tokens[position])
 
 
-def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[list[float]]:
-    """x, y and z of one body's joints, after checking that the fields are where they should be."""
+def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[float]:
+    """All x, all y, all z of one body's joints, after checking that the fields are where they should be."""
     if start + JOINTS_SIZE > len(tokens):
         raise MalformedRecording(f'the file ends within a body of frame {frame}')
     if tokens[start - 1] != b'25':
@@ -91,13 +94,14 @@ def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[list[floa
             f'frame {frame}: a joint ends with {_show(min(odd))}, expected its tracking state 0 to 2'
         )
     try:
-        return [list(map(float, fields[axis::JOINT_FIELDS])) for axis in range(3)]
+        return parse_numbers(chain.from_iterable(fields[axis::JOINT_FIELDS] for axis in range(3)))
     except ValueError as error:
         raise MalformedRecording(f'frame {frame}: {error}') from error
 
 
-def _make_track(seen: dict[int, list[list[float]]]) -> Track:
-    frames, joints = np.array(list(seen)), as_float32(np.array(list(seen.values()))).transpose(0, 2, 1)
+def _make_track(seen: dict[int, list[float]]) -> Track:
+    frames = np.array(list(seen))
+    joints = as_float32(np.array(list(seen.values()))).reshape(-1, 3, NUM_JOINTS).transpose(0, 2, 1)
     lost = ~np.isfinite(joints).all(axis=(1, 2))
     if lost.any():
         raise MalformedRecording(f'frame {frames[lost.argmax()]}: a coordinate is not a finite number')

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.utils.reading import json_numbers, shown
 
 from .files import compare_total, find_files, read_json
 from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
@@ -69,10 +70,12 @@ def read_recording(recording: Recording) -> Clip:
     content = read_json(recording.path)
     content = content if isinstance(content, dict) else {}
     if content.get('file_name') != recording.name:
-        raise MalformedRecording(f'file_name is {content.get("file_name")!r}, expected {recording.name!r}')
+        raise MalformedRecording(
+            f'file_name is {shown(content.get("file_name"))}, expected {recording.name!r}'
+        )
     label = content.get('label')
     if type(label) is not int or not 1 <= label <= len(CLASSES):
-        raise MalformedRecording(f'label is {label!r}, expected 1..{len(CLASSES)}')
+        raise MalformedRecording(f'label is {shown(label)}, expected 1..{len(CLASSES)}')
     named = re.fullmatch(NAME, recording.name)
     if named and LABELS.get(int(named[2])) != label - 1:
         raise MalformedRecording(f'label is {label}, but the name says action {named[2]}, which has another')
@@ -82,11 +85,9 @@ def read_recording(recording: Recording) -> Clip:
 
 def _parse_joints(skeletons: Any) -> np.ndarray:
     try:
-        joints = np.asarray(skeletons)
+        joints = json_numbers(skeletons, 3)
     except ValueError as error:
         raise MalformedRecording(f'skeletons: {error}') from error
-    if joints.dtype.kind not in 'fiu' or joints.ndim != 3 or joints.shape[1:] != (NUM_JOINTS, 3):
-        raise MalformedRecording(
-            f'skeletons: expected numbers (T, {NUM_JOINTS}, 3), found {joints.dtype} {joints.shape}'
-        )
+    if joints.shape[1:] != (NUM_JOINTS, 3):
+        raise MalformedRecording(f'skeletons: expected numbers (T, {NUM_JOINTS}, 3), found {joints.shape}')
     return joints

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.utils.reading import read_bytes
 
 from .files import compare_total, find_files
 from .mat_file import read_array
@@ -59,7 +60,7 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         MalformedRecording: not a Matlab file, or ``d_skel`` is missing or of another shape.
     """
-    rows = read_array(recording.path.read_bytes(), 'd_skel')
+    rows = read_array(read_bytes(recording.path), 'd_skel')
     if rows.ndim != 3 or rows.shape[:2] != (20, 3):
         raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
     return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)

@@ -178,7 +178,7 @@ def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: in
         ('ntu', {'S001C004P001R001A001.skeleton': ''}, r'the name says camera 4, expected 1\.\.3'),
         ('ntu', {'S001C001P008R002A000.skeleton': ''}, r'the name says action 0, expected 1\.\.120'),
         ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': ''}, r'1 malformed raw file .*: the file is empty'),
-        ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': '1 2 x 1'}, 'frame 0, row 0: could not convert'),
+        ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': '1 2 x 1'}, 'frame 0, row 0: .* is not a number'),
         ('nw_ucla', {'A01_S01_E00_V01.JSON': ''}, 'upper and lower case exchanged'),
         (
             'utd_mhad',

@@ -143,9 +143,11 @@ def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
             {'joints': np.ones((5, 3, 3))},
             r"expected the key 'keypoint' in a .npz file, found \['joints'\]",
         ),
-        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5\n', r'frame 1: 5 columns, expected 6 or 9 \(3 joints of 2 or 3'),
-        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5,6,7,8,9\n', 'frame 1: 9 columns'),
-        ('a.csv', '1,2,3,4,5,6\n1,2,x,4,5,6\n', 'could not convert'),
+        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5\n', 'line 2: 5 columns, while other lines have 6'),
+        ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5,6,7,8,9\n', 'line 2: 9 columns'),
+        ('a.csv', '1,2,3,4\n5,6,7,8\n1,2,3,4', 'line 1: it counts 1, 2, ...'),
+        ('a.csv', '1,2,3,5\n5,6,7,8\n', r'4 columns, expected 6 or 9 \(3 joints of 2 or 3'),
+        ('a.csv', '1,2,3,4,5,7\n1,2,x,4,5,6\n', "line 2, column 3: 'x' is not a number"),
         ('a.txt', '1 2 3', r"files end with .npy, .npz, .csv, this one with '.txt'"),
     ],
 )
@@ -262,7 +264,10 @@ def _run(command: list[str], directory: Path) -> str:
         ('clip,label,split\n/etc/passwd,1,train\n', "line 2: clip '/etc/passwd' is not a path below"),
         ('clip,label,split\n../a.npy,1,train\n', r"line 2: clip '\.\./a.npy' is not a path below"),
         ('clip,label,split\na\x1b.npy,1,train\n', r"line 2: clip 'a\\x1b.npy' is not a path below"),
-        ('clip,label,split\na\0.npy,1,train\n', r'labels.csv: not a CSV table \(it holds NUL bytes\)'),
+        (
+            'clip,label,split\na\0.npy,1,train\n',
+            r'labels.csv: not a CSV table \(line 2: it holds NUL bytes\)',
+        ),
     ],
 )
 @pytest.mark.fault(

@@ -81,8 +81,8 @@ def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     [
         ('1 2 3 1\n' * 39, '39 rows, expected 20 for each frame'),
         ('1 2 3 1\n' * 19 + '1 2 3\n', 'row 19: 3 numbers, expected 4'),
-        ('1 2 3 1\n' * 39 + '1 2 x 1\n', 'frame 1, row 39: could not convert'),
-        ('1 2 3 1\n' * 19 + '1 2 3 x\n', 'frame 0, row 19: could not convert'),
+        ('1 2 3 1\n' * 39 + '1 2 x 1\n', "frame 1, row 39: 'x' is not a number"),
+        ('1 2 3 1\n' * 19 + '1 2 3 x\n', "frame 0, row 19: 'x' is not a number"),
         ('', 'the file is empty'),
         (' \n\n', 'the file is empty'),
     ],

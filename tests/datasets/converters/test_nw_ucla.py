@@ -59,10 +59,13 @@ def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
         ({'label': 0}, r'label is 0, expected 1\.\.10'),
         ({'label': 11}, 'label is 11'),
         ({'label': '3'}, "label is '3'"),
-        ({'skeletons': None}, 'expected numbers'),
-        ({'skeletons': [[[1, 2]] * 20]}, r'found int64 \(1, 20, 2\)'),
-        ({'skeletons': [[[1, 2, 3]] * 20, [[1, 2, 3]] * 19]}, 'skeletons: .*inhomogeneous'),
-        ({'skeletons': [[['1', '2', '3']] * 20]}, 'expected numbers'),
+        ({'skeletons': None}, 'skeletons: None is not a list'),
+        ({'skeletons': [[[1, 2]] * 20]}, r'found \(1, 20, 2\)'),
+        (
+            {'skeletons': [[[1, 2, 3]] * 20, [[1, 2, 3]] * 19]},
+            r'skeletons: \[1\]: 19 entries, while the first has 20',
+        ),
+        ({'skeletons': [[['1', '2', '3']] * 20]}, r"\[0\]\[0\]\[0\]: '1' is not a number"),
     ],
 )
 def test_names_what_is_wrong(tmp_path: Path, change: dict, message: str) -> None:

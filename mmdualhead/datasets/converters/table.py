@@ -1,0 +1,179 @@
+"""Tables of numbers in text: a line for each frame, a field for each coordinate.
+
+T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+
+from mmdualhead.utils.reading import DIGITS, is_number, shown, split_lines
+
+DELIMITERS = '\t;,'
+"""In the order in which they are preferred, since a comma may be a decimal mark; otherwise blanks."""
+
+COMMENT = '#'
+MISSING = re.compile(r'\s*([-+]?nan)?\s*', re.IGNORECASE)
+
+AXES = ('x', 'y', 'z', 'score')
+PATTERNS = (AXES[:2], AXES[:3], (*AXES[:2], 'score'), AXES)
+"""What the columns of one joint may be."""
+
+SCORES = frozenset(['vis', 'visibility', 'conf', 'confidence', 'score', 'prob', 'likelihood'])
+LETTERS = frozenset('vcsp')
+"""What scores are called; by a letter only in names without an axis, since joints have letters, too."""
+
+WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
+NAME = re.compile(r'.*[^\W\d_eE]')
+"""A name has a letter that no number has; ``0_0`` and ``1,5`` are damaged numbers rather than names."""
+
+
+class Table(NamedTuple):
+    """What is in a table.
+
+    Args:
+        names: of the columns; None without a heading line.
+        numbers: (T, columns) float64, NaN where the table has an empty field or ``nan``.
+    """
+
+    names: list[str] | None
+    numbers: np.ndarray
+
+
+def parse_table(text: str) -> Table:
+    """Read a table of numbers, with any of the usual delimiters and either decimal mark.
+
+    The first line is a heading if nothing in it is a number, or if it counts 0, 1, 2, ... as pandas does. A
+    first column without a name that counts so, too, is pandas' index and left out. Empty lines, and lines
+    that begin with ``#``, are passed over.
+
+    Raises:
+        ValueError: a field is not a number, or lines differ in length; names line and column.
+    """
+    split = enumerate(split_lines(text), 1)
+    lines = [(i, line) for i, line in split if line.strip() and not line.lstrip().startswith(COMMENT)]
+    if not lines:
+        return Table(None, np.empty((0, 0)))
+    delimiter = _find_delimiter([line for _, line in lines])
+    numbers, rows = [number for number, _ in lines], _split([line for _, line in lines], delimiter)
+    _check_widths(numbers, rows)
+    if delimiter != ',' and _has_decimal_comma(rows[1:] or rows):
+        rows = [rows[0], *([field.replace(',', '.') for field in row] for row in rows[1:])]
+        rows[0] = [_with_point(field) for field in rows[0]]
+    names, width = _find_heading(rows[0], numbers[0]), len(rows[0])
+    if names is not None:
+        numbers, rows = numbers[1:], rows[1:]
+    values = _to_numbers(numbers, rows).reshape(len(rows), width)
+    if names is None or names[0]:
+        return Table(names, values)
+    if not np.array_equal(values[:, 0], np.arange(len(values))):
+        raise ValueError('column 1 has no name, and does not count the lines 0, 1, 2, ...')
+    return Table(names[1:], values[:, 1:])
+
+
+def _find_delimiter(lines: Sequence[str]) -> str | None:
+    """The one that occurs in most lines; None for blanks."""
+    counts = {delimiter: sum(delimiter in line for line in lines) for delimiter in DELIMITERS}
+    best = max(DELIMITERS, key=counts.__getitem__)
+    return best if counts[best] else None
+
+
+def _split(lines: Sequence[str], delimiter: str | None) -> list[list[str]]:
+    if delimiter is None:
+        return [line.split() for line in lines]
+    try:
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise ValueError(f'not a table ({error})') from None
+    if len(rows) < len(lines):
+        raise ValueError('not a table (a field with a quotation mark goes on in the next line)')
+    return rows
+
+
+def _check_widths(numbers: Sequence[int], rows: Sequence[Sequence[str]]) -> None:
+    widths = list(map(len, rows))
+    if len(set(widths)) > 1:
+        ((usual, _),) = Counter(widths).most_common(1)
+        odd = next(i for i, width in enumerate(widths) if width != usual)
+        raise ValueError(f'line {numbers[odd]}: {widths[odd]} columns, while other lines have {usual}')
+
+
+def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
+    fields = ''.join(chain.from_iterable(rows))
+    return ',' in fields and '.' not in fields
+
+
+def _with_point(field: str) -> str:
+    """A number with a decimal comma with a point; a name as it is."""
+    changed = field.replace(',', '.')
+    return changed if is_number(changed.strip()) else field
+
+
+def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
+    """The names in a first line; None if it is a line of numbers, or may be one that is damaged."""
+    names = [field.strip() for field in row]
+    named = names[1:] if len(names) > 1 and not names[0] else names
+    if all(map(is_number, named)):
+        first = float(named[0])
+        if first not in (0, 1) or [float(name) - first for name in named] != list(range(len(named))):
+            return None
+        if first == 1:
+            raise ValueError(
+                f'line {line}: it counts 1, 2, ..., which may be a heading or a frame; name the columns, or '
+                'delete it'
+            )
+        return names
+    is_heading = all(NAME.match(name) and not MISSING.fullmatch(name) for name in named)
+    return names if is_heading else None
+
+
+def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarray:
+    fields = list(chain.from_iterable(rows))
+    # Most tables hold plain numbers alone: one look at all characters, and float refuses the rest.
+    if not ''.join(fields).encode().translate(None, f'{DIGITS} '.encode()):
+        try:
+            return np.array(list(map(float, fields)))
+        except ValueError:
+            pass
+    for index, field in enumerate(fields):
+        if not MISSING.fullmatch(field) and not is_number(field.strip()):
+            row, column = divmod(index, len(rows[0]))
+            raise ValueError(f'line {lines[row]}, column {column + 1}: {shown(field)} is not a number')
+    return np.array([float(field.strip() or 'nan') for field in fields])
+
+
+def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
+    """What the columns of a joint are, by their names, such as ``left_hip_x`` or ``z12``.
+
+    Returns:
+        One of :data:`PATTERNS`; None where the names do not say x and y.
+
+    Raises:
+        ValueError: they do, but not joint after joint; names the column.
+    """
+    axes = list(map(_axis, names))
+    if not {'x', 'y'} <= set(axes):
+        return None
+    for pattern in PATTERNS:
+        if len(axes) % len(pattern) == 0 and axes == list(pattern) * (len(axes) // len(pattern)):
+            return pattern
+    width = next((i for i in range(1, len(axes)) if axes[i] == axes[0]), len(axes))
+    odd = next((i for i, axis in enumerate(axes) if axis != AXES[i % width % 4]), 0)
+    raise ValueError(
+        f'column {odd + 1} is {names[odd]!r}: expected x, y(, z)(, score) of each joint, joint after joint'
+    )
+
+
+def _axis(name: str) -> str | None:
+    words = [word.lower() for word in WORD.findall(name)]
+    if SCORES & set(words):
+        return 'score'
+    axes = [word for word in words if word in AXES]
+    return axes[-1] if axes else 'score' if LETTERS & set(words) else None
