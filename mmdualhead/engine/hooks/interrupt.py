@@ -18,12 +18,11 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdualhead.engine.checkpoints import INTERRUPTED
 from mmdualhead.engine.hooks.resume import buffers_of
 from mmdualhead.utils.files import write_text
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-FILE = 'interrupted.pth'
-"""The checkpoint that an interrupted training leaves in its work_dir."""
 ECHO = 5.0
 """Seconds within which SIGTERM counts once: schedulers signal all processes, and launchers theirs again."""
 
@@ -90,8 +89,8 @@ class InterruptHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Remove a checkpoint that has been overtaken."""
         pointer = Path(runner.work_dir, 'last_checkpoint')
-        if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != FILE:
-            Path(runner.work_dir, FILE).unlink(missing_ok=True)
+        if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != INTERRUPTED:
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
     def after_val_epoch(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came during the validation."""
@@ -136,8 +135,8 @@ class InterruptHook(Hook):
             return
         if get_world_size() > 1:  # the processes' running statistics differ until the epoch ends
             meta['buffers'] = all_gather_object(buffers_of(runner.model))
-        runner.save_checkpoint(runner.work_dir, FILE, meta=meta, backend_args={'backend': 'atomic'})
-        path = Path(runner.work_dir, FILE)
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, backend_args={'backend': 'atomic'})
+        path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():
             write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
         self._restore()

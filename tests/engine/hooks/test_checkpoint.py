@@ -67,7 +67,7 @@ def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_
 
     with mock.patch.object(checkpoints.AtomicBackend, 'put', put), pytest.raises(Killed):
         make_runner(epochs=9).train()
-    newest, passed_over = checkpoints.find_resumable(tmp_path / 'run')
+    newest, passed_over = checkpoints.newest_checkpoint(tmp_path / 'run')
     assert passed_over == []
     assert (newest is not None) == (dies_at > 1)
     # The best one is written after the first epoch's, and from then on there always is one.

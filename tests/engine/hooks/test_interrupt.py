@@ -11,7 +11,8 @@ import torch.distributed as dist
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
-from mmdualhead.engine.hooks.interrupt import FILE, InterruptHook
+from mmdualhead.engine.checkpoints import INTERRUPTED
+from mmdualhead.engine.hooks.interrupt import InterruptHook
 
 NO_LOOPS = SimpleNamespace(train_loop=None, val_loop=None)
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -56,14 +57,14 @@ def test_resumed_training_equals_an_uninterrupted_one(
         make_runner(epochs=3, extra_hooks=[Signal(number, iteration)]).train()
     assert stop.value.code == STATUS[number]
     assert [signal.getsignal(n) for n in STATUS] == handlers
-    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith(FILE)
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith(INTERRUPTED)
 
     runner = make_runner(epochs=3, resume=True)
     runner.train()
     assert runner.iter == 12
     for name, value in state(runner).items():
         assert torch.equal(value, uninterrupted[name]), name
-    assert not (tmp_path / 'run' / FILE).exists()
+    assert not (tmp_path / 'run' / INTERRUPTED).exists()
 
 
 def test_two_interruptions_of_one_epoch(make_runner, uninterrupted):
@@ -79,9 +80,9 @@ def test_two_interruptions_of_one_epoch(make_runner, uninterrupted):
 def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
     with pytest.raises(SystemExit):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, validation=2)]).train()
-    meta = torch.load(tmp_path / 'run' / FILE)['meta']
+    meta = torch.load(tmp_path / 'run' / INTERRUPTED)['meta']
     assert (meta['epoch'], meta['iter']) == (2, 8)
-    assert torch.load(tmp_path / 'run' / FILE)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    assert torch.load(tmp_path / 'run' / INTERRUPTED)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
     runner = make_runner(epochs=3, resume=True)
     runner.train()
     assert torch.equal(runner.model.fc.weight, uninterrupted['fc.weight'])
@@ -90,7 +91,7 @@ def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
 def test_epoch_starts_anew_if_the_batches_have_changed(make_runner, tmp_path):
     with pytest.raises(SystemExit):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, 6)]).train()
-    path = tmp_path / 'run' / FILE
+    path = tmp_path / 'run' / INTERRUPTED
     checkpoint = torch.load(path)
     checkpoint['meta']['batches_per_epoch'] = 99
     torch.save(checkpoint, path)
