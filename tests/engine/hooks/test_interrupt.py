@@ -15,7 +15,7 @@ from mmdualhead.engine.checkpoints import INTERRUPTED
 from mmdualhead.engine.hooks.interrupt import InterruptHook
 
 NO_LOOPS = SimpleNamespace(train_loop=None, val_loop=None)
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
 
 
 class Signal(Hook):
@@ -109,6 +109,32 @@ def test_signals_are_left_alone_outside_training(make_runner):
     assert [signal.getsignal(n) for n in STATUS] == before
 
 
+@pytest.mark.fault(
+    'the terminal of a training is closed, or Slurm warns of the end by SIGUSR1',
+    'the epoch is lost',
+    'saves once; `--resume` continues; under nohup the training goes on',
+)
+def test_nohup_keeps_a_closed_terminal_away(make_runner):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = make_runner(epochs=1, extra_hooks=[Signal(signal.SIGHUP, 1)])
+        runner.train()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert runner.iter == 4
+
+
+def test_a_closed_terminal_takes_no_message(make_runner, monkeypatch):
+    def fail(*_):
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr('mmdualhead.engine.hooks.interrupt.os.write', fail)
+    with pytest.raises(SystemExit) as stop:
+        make_runner(extra_hooks=[Signal(signal.SIGHUP, 1)]).train()
+    assert stop.value.code == 129
+
+
 def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     hook = InterruptHook()
     hook.before_train(NO_LOOPS)
@@ -128,9 +154,9 @@ def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     assert hook._received is None
 
 
-@pytest.mark.parametrize(('number', 'pause', 'survived'), [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1)])
+@pytest.mark.parametrize(('number', 'pause', 'survived'), [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1), ('HUP', 0, 3), ('USR1', 9, 1)])
 def test_second_signal_stops_at_once(capfd, monkeypatch, number, pause, survived):
-    """But for an echo of SIGTERM: of a scheduler and of a launcher that it signals, too."""
+    """But for an echo: of a scheduler, say, and of a launcher that it signals as well."""
     child = os.fork()
     if child == 0:
         clock = itertools.count(step=pause)
