@@ -6,18 +6,21 @@ import errno
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.config_check import config_faults, leaves
 from mmdualhead.engine.findings import report_findings
+from mmdualhead.engine.loaders import allow_many_files, end_on_lost_batches
 from mmdualhead.evaluation.scores import ScoreError
 from mmdualhead.models.build import NetworkError
 from mmdualhead.skeletons import SkeletonError
@@ -51,11 +54,19 @@ class DataCheckRunner(Runner):
             if training and missing_files(cfg, 'test'):
                 raise RunError(training)
             report_findings(config_faults(cfg))
+        allow_many_files()
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
         with exit_on_faults():
             return super().from_cfg(cfg)
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Build a loader as MMEngine does, whose workers end if they can't hand over a batch."""
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = partial(end_on_lost_batches, then=loader.worker_init_fn)
+        return loader
 
     def train(self) -> Any:
         """Train.
