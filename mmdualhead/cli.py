@@ -168,9 +168,9 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     import mmdualhead
 
     mmdualhead.register()
-    from mmdualhead.engine.runner import exit_on_faults
+    from mmdualhead.utils.command import one_line_errors
 
-    with exit_on_faults():
+    with one_line_errors():
         if checked:
             check_config_of(arguments)
         run_alone(program, arguments)
