@@ -165,9 +165,9 @@ def run_program(program: Path, arguments: list[str]) -> None:
     import mmdualhead
 
     mmdualhead.register()
-    from mmdualhead.engine.runner import exit_on_faults
+    from mmdualhead.utils.command import one_line_errors
 
-    with exit_on_faults():
+    with one_line_errors():
         run_alone(program, arguments)
 
 

@@ -6,8 +6,9 @@ N recordings, S samples of each, M persons, T frames of a recording and T' of a 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from threading import Lock, RLock, get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,13 @@ from mmdualhead.models.ops import standard_operations
 
 SMALL = 1 << 16
 """Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
+
+
+_changing_hooks = Lock()
+"""PyTorch numbers hooks without one, so that two threads would get the same number."""
+
+_pipeline = RLock()
+"""Steps may seed NumPy's global generator, as MMAction2's sampling does, which threads share."""
 
 
 class Prepared(NamedTuple):
@@ -56,12 +64,13 @@ def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> Prepared:
     """
     results, samples, length = annotation, 1, annotation['total_frames']
     seen: np.ndarray | None = np.arange(length)
-    for step in steps:
-        results = step(results)
-        if results is None:
-            raise ValueError(f'{step_name(step)} drops it')
-        seen = _follow(step, results, seen)
-        samples = results.get('num_clips') or samples
+    with _pipeline:
+        for step in steps:
+            results = step(results)
+            if results is None:
+                raise ValueError(f'{step_name(step)} drops it')
+            seen = _follow(step, results, seen)
+            samples = results.get('num_clips') or samples
     return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
 
 
@@ -138,14 +147,24 @@ def _mean(masks: list[Tensor], present: np.ndarray) -> np.ndarray | None:
 @contextmanager
 def recorded(network: nn.Module) -> Iterator[Masks]:
     """Record the masks of a network's temporal and spatial attentions while it runs."""
-    masks = Masks()
+    masks, thread = Masks(), get_ident()
 
     def record(module: nn.Module, inputs: tuple[Tensor, Tensor]) -> None:
+        if get_ident() != thread:  # another pass through the same network
+            return
         taken = masks.temporal if isinstance(module, TemporalAttention) else masks.spatial
         taken.append(module.mask(inputs[1]).detach())
 
-    with ExitStack() as hooks:
-        for module in network.modules():
-            if isinstance(module, TemporalAttention | SpatialAttention):
-                hooks.callback(module.register_forward_pre_hook(record).remove)
+    attentions = (TemporalAttention, SpatialAttention)
+    with _changing_hooks:
+        hooks = [
+            module.register_forward_pre_hook(record)
+            for module in network.modules()
+            if isinstance(module, attentions)
+        ]
+    try:
         yield masks
+    finally:
+        with _changing_hooks:
+            for hook in hooks:
+                hook.remove()

@@ -6,7 +6,7 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,9 +127,10 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: a recording can't be answered; names the file, the person and the field.
         """
         prepare, forward, visualize, postprocess = self._dispatch_kwargs(**kwargs)
-        answers = list(self.iterate(inputs, batch_size=batch_size, **prepare, **forward))
+        left_out: dict[str, str] = {}
+        answers = list(self.iterate(inputs, batch_size=batch_size, left_out=left_out, **prepare, **forward))
         visualization = self.visualize(inputs, answers, **visualize)
-        return self.postprocess(answers, visualization, return_datasamples, **postprocess)
+        return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
@@ -144,19 +145,29 @@ class SkeletonInferencer(BaseInferencer):
             yield from self.forward(batch)
 
     def preprocess(
-        self, inputs: Sequence[Item], batch_size: int = 1, on_error: str = 'raise', **options: Any
+        self,
+        inputs: Sequence[Item],
+        batch_size: int = 1,
+        on_error: str = 'raise',
+        left_out: dict[str, str] | None = None,
+        **options: Any,
     ) -> Iterator[list[Ready]]:
-        """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`."""
+        """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
+
+        What is left out gets into ``left_out``, by default a new dict; it is then also that of the inferencer.
+        """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
-        self.left_out, batch = {}, []
+        # By its own name, since another thread may call in between.
+        self.left_out = left_out = {} if left_out is None else left_out
+        batch: list[Ready] = []
         for item in inputs:
             try:
                 batch.append(self.prepare(item, **options))
             except RecordingError as error:
                 if on_error == 'raise':
                     raise
-                self.left_out[item.name] = str(error)
+                left_out[item.name] = str(error)
             if len(batch) == batch_size:
                 yield batch
                 batch = []
@@ -237,13 +248,15 @@ class SkeletonInferencer(BaseInferencer):
         return_datasamples: bool = False,
         pred_out_file: str | Path | None = None,
         top: int = 5,
+        left_out: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """What a call returns; see :meth:`__call__`."""
+        left_out = dict(self.left_out if left_out is None else left_out)
         if pred_out_file is not None:
-            content = dict(predictions=[answer.to_dict(top) for answer in preds], left_out=self.left_out)
+            content = dict(predictions=[answer.to_dict(top) for answer in preds], left_out=left_out)
             write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
-        return dict(predictions=predictions, visualization=visualization, left_out=dict(self.left_out))
+        return dict(predictions=predictions, visualization=visualization, left_out=left_out)
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:

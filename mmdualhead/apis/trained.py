@@ -6,6 +6,7 @@ K classes.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,12 +27,14 @@ from torch.nn.modules.module import (
 from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
-from mmdualhead.engine.checkpoints import find_resumable, load_from_local, weights_fault, weights_of
+from mmdualhead.engine.checkpoints import load_from_local, newest_checkpoint, weights_fault, weights_of
 from mmdualhead.engine.checks import leaves
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.registry import registered
+
+logger = logging.getLogger('mmdualhead')
 
 SCOPE = 'mmaction'
 
@@ -164,12 +167,13 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
 
 
 def _last_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint that a work dir ended with."""
-    found, passed_over = find_resumable(work_dir)
-    others = sorted(work_dir.glob('*.pth'), key=lambda path: path.stat().st_mtime)
-    if found is None and not others:
+    """The checkpoint that a work dir ended with; of weights alone if none can be trained further."""
+    found, passed_over = newest_checkpoint(work_dir, needed=())
+    if found is None:
         raise FileNotFoundError('; '.join([f'{work_dir} holds no checkpoint (*.pth)', *passed_over]))
-    return found or others[-1]
+    for reason in passed_over:
+        logger.warning('%s: passed over: %s', work_dir, reason)
+    return found
 
 
 def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:

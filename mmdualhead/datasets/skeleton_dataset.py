@@ -23,6 +23,7 @@ from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_ro
 from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
+from mmdualhead.utils.command import original
 from mmdualhead.utils.pickles import load_annotations
 
 
@@ -140,6 +141,4 @@ def _build_step(config: Mapping[str, Any]) -> Callable:
     try:
         return TRANSFORMS.build(config)
     except (TypeError, ValueError) as error:
-        while isinstance(error.__context__, type(error)):  # the registry's own words come in between
-            error = error.__context__
-        raise AnnotationError(f'the pipeline has {dict(config)}: {error}') from error
+        raise AnnotationError(f'the pipeline has {dict(config)}: {original(error)}') from error

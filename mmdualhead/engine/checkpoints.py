@@ -6,7 +6,7 @@ import hashlib
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,7 +23,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
-from mmdualhead.utils.files import atomic_write
+from mmdualhead.utils.files import atomic_write, check_regular
 from mmdualhead.utils.memory import memory_for_file
 from mmdualhead.utils.text import and_more
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
@@ -333,49 +333,83 @@ def weights_fault(model: nn.Module, checkpoint: Mapping[str, Any]) -> str:
     return f': {len(bad)} weights are not finite, {bad[0]} first' if bad else ''
 
 
-def find_resumable(folder: str | Path) -> tuple[Path | None, list[str]]:
-    """The checkpoint that training in a folder goes on from: the newest whole one.
+INTERRUPTED = 'interrupted.pth'
+"""The checkpoint that an interrupted training leaves in its work_dir."""
 
-    Newest is what was saved last, by its own account. ``last_checkpoint`` is asked only for another folder
-    that checkpoints were saved to; it may be behind, damaged, or of a folder that was moved.
+PERIODIC = re.compile(r'(epoch|iter)_\d+')
+"""What the checkpoints are called that a training writes at intervals."""
+
+
+def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> tuple[Path | None, list[str]]:
+    """The checkpoint that a training has come furthest with, by its own account of epoch and iteration.
+
+    A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which leads
+    back to the original of a copied folder: it is followed where the folder has no periodic checkpoints of
+    its own, since a training saves those elsewhere if its checkpoint hook has an ``out_dir``.
+
+    Args:
+        folder: a work_dir.
+        needed: the keys that the checkpoint has to have; by default what training needs to continue.
 
     Returns:
-        The file, or None if there is none, and why newer files were passed over.
+        The file, or None if there is none, and why files were passed over.
     """
     folder = Path(folder)
-    whole, damaged = [], []
-    for path in _candidates(folder):
-        written = path.stat().st_mtime
+    found, passed_over = _progress(folder, needed)
+    if not any(place.is_periodic for place in found) and (other := _saved_elsewhere(folder)):
+        further, faults = _progress(other, needed)
+        found, passed_over = found + further, passed_over + faults
+    # Other files may be of another training; they count where this one has none.
+    own = [place for place in found if place.is_periodic or place.path.name == INTERRUPTED]
+    furthest = max(own or found, default=None)
+    return furthest and furthest.path, passed_over
+
+
+class _Progress(NamedTuple):
+    """How far a training had come when it wrote a file, in the order of comparison."""
+
+    epoch: int
+    iteration: int
+    after_validation: bool  # an interruption at the end of an epoch keeps the scores of its validation
+    is_periodic: bool
+    path: Path
+
+
+def _progress(folder: Path, needed: Sequence[str]) -> tuple[list[_Progress], list[str]]:
+    """The whole checkpoints of a folder that have all keys, and what is wrong with the other files."""
+    found, passed_over = [], []
+    for path in sorted(folder.glob('*.pth')):
         try:
+            check_regular(path)
             checkpoint = load_from_local(path, 'cpu', mmap=True)
-        except UnreadableCheckpointError as error:
-            damaged.append((written, str(error)))
-            continue
-        if all(key in checkpoint for key in RESUMABLE) and isinstance(checkpoint['meta'], dict):
-            meta = checkpoint['meta']
-            whole.append(((str(meta.get('time', '')), int(meta.get('iter', 0))), written, path))
-    if not whole:
-        return None, [reason for _, reason in damaged]
-    _, written, path = max(whole)
-    return path, [reason for when, reason in damaged if when >= written]
+        except FileNotFoundError:
+            passed_over.append(f'{path} is a link to a file that is not there')
+        except (ValueError, OSError) as error:
+            passed_over.append(str(error))
+        else:
+            meta = checkpoint.get('meta') or {}
+            if all(checkpoint.get(key) is not None for key in needed):
+                progress = int(meta.get('epoch', 0)), int(meta.get('iter', 0)), path.name == INTERRUPTED
+                found.append(_Progress(*progress, PERIODIC.fullmatch(path.stem) is not None, path))
+    return found, passed_over
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """All checkpoints of a run."""
-    places = [folder]
+def _saved_elsewhere(folder: Path) -> Path | None:
+    """The other folder that ``last_checkpoint`` names; None if the file that it names is in this one."""
     pointer = folder / 'last_checkpoint'
-    if pointer.is_file():
-        named = pointer.read_bytes()[:4096].decode(errors='replace').strip()
-        if named.isprintable() and named:
-            places.append(Path(named).parent)
-    return sorted({path.resolve() for place in places if place.is_dir() for path in place.glob('*.pth')})
+    if not pointer.is_file():
+        return None
+    named = pointer.read_bytes()[:4096].decode(errors='replace').strip()
+    if not named or not named.isprintable() or (folder / Path(named).name).exists():
+        return None
+    other = Path(named).parent
+    return None if other == Path() or other.resolve() == folder.resolve() else other
 
 
 def holds_run(folder: str | Path) -> bool:
     """Whether a training has left a checkpoint in a folder."""
-    return any(
-        re.fullmatch(r'(epoch|iter)_\d+|interrupted', path.stem) for path in Path(folder).glob('*.pth')
-    )
+    names = (path.name for path in Path(folder).glob('*.pth'))
+    return any(name == INTERRUPTED or PERIODIC.fullmatch(Path(name).stem) for name in names)
 
 
 @register_backend('atomic')

@@ -6,21 +6,70 @@ number of workers.
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count, islice, repeat
+from multiprocessing.queues import Queue
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
+from torch import multiprocessing
 from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+ENOUGH_FILES = 1 << 14
+"""Open files that suffice for the batches of all workers: a tensor takes one, a clip several tensors."""
 
 KEPT = (
     *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
     *('collate_fn', 'pin_memory', 'timeout'),
 )
 """Arguments of a loader that stay as they are."""
+
+
+def allow_many_files() -> None:
+    """Let workers hand over their batches, however few files a process may open.
+
+    Where the system allows too few, tensors are shared by the names of files, which need not stay open.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= ENOUGH_FILES:
+        return
+    with suppress(ValueError, OSError):  # macOS has limits beyond the hard one
+        most = ENOUGH_FILES if hard == resource.RLIM_INFINITY else min(hard, ENOUGH_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most == ENOUGH_FILES:
+            return
+    multiprocessing.set_sharing_strategy('file_system')
+
+
+def end_on_lost_batches(worker: int, then: Callable[[int], None] | None = None) -> None:
+    """Let a worker end if it can't hand over a batch, for which the main process would wait forever.
+
+    Runs in the worker.
+
+    Args:
+        worker: its number.
+        then: how the worker was to be started.
+    """
+    Queue._on_queue_feeder_error = staticmethod(_end)
+    if then is not None:
+        then(worker)
+
+
+def _end(error: Exception, _batch: Any) -> None:
+    os.write(2, f'a data loading worker cannot hand over its batch: {error}\n'.encode())
+    os._exit(1)
 
 
 def seed_all(*numbers: int) -> None:

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
-from mmdualhead.datasets.annotations import AnnotationError
 from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.checks import check_config
-from mmdualhead.errors import UserError, report
-from mmdualhead.evaluation.scores import ScoreError
-from mmdualhead.models.build import NetworkError
+from mmdualhead.engine.loaders import allow_many_files, end_on_lost_batches
+from mmdualhead.errors import report
 from mmdualhead.network_input import datasets_of
-from mmdualhead.skeletons import SkeletonError
-from mmdualhead.utils.pickles import UnreadablePickleError
-
-DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-"""What the system says when a program can't write any more: no space, size limit, quota."""
-
-FAULTS = (
-    UserError,
-    AnnotationError,
-    NetworkError,
-    RunError,
-    ScoreError,
-    SkeletonError,
-    UnreadablePickleError,
-)
-"""What is wrong with a run itself, and not with a program: the message is enough."""
+from mmdualhead.utils.command import one_line_errors
 
 
 @RUNNERS.register_module()
@@ -55,16 +38,24 @@ class DataCheckRunner(Runner):
             SystemExit: files are missing, both of those that a training reads and those that a test reads; or
                 the config has a mistake or contradicts itself.
         """
-        with exit_on_faults():
+        with one_line_errors():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
             if training and missing_files(cfg, 'test'):
                 raise RunError(training)
             report((finding for finding in check_config(cfg) if finding.is_error), print)
+        allow_many_files()
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
-        with exit_on_faults():
+        with one_line_errors():
             return super().from_cfg(cfg)
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
+        """Build a loader as MMEngine does, whose workers end if they can't hand over a batch."""
+        loader = Runner.build_dataloader(*args, **kwargs)
+        loader.worker_init_fn = partial(end_on_lost_batches, then=loader.worker_init_fn)
+        return loader
 
     def train(self) -> Any:
         """Train.
@@ -72,7 +63,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the training are missing or faulty.
         """
-        with exit_on_faults(missing_files(self.cfg, 'train')):
+        with _checked(missing_files(self.cfg, 'train')):
             return super().train()
 
     def test(self) -> Any:
@@ -81,7 +72,7 @@ class DataCheckRunner(Runner):
         Raises:
             SystemExit: the annotations of the test are missing or faulty.
         """
-        with exit_on_faults(missing_files(self.cfg, 'test')):
+        with _checked(missing_files(self.cfg, 'test')):
             return super().test()
 
 
@@ -105,23 +96,9 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 
 @contextmanager
-def exit_on_faults(missing: str = '') -> Iterator[None]:
-    """Turn :data:`FAULTS`, and a full disk, into an end with status 1.
-
-    Args:
-        missing: what is known to be missing; ends the program at once unless it is empty.
-    """
-    try:
+def _checked(missing: str) -> Iterator[None]:
+    """:func:`one_line_errors`, which begins with what is known to be missing."""
+    with one_line_errors():
         if missing:
             raise RunError(missing)
         yield
-    except FAULTS as error:
-        cause: BaseException = error
-        # MMEngine's registries raise it again, with their own words before it.
-        while isinstance(cause.__context__, type(cause)):
-            cause = cause.__context__
-        sys.exit(f'error: {cause}')
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        sys.exit(f'error: {error}')

@@ -151,11 +151,13 @@ class FusedRecognizer(BaseModel):
     def _empty_clip(self, x: Tensor) -> dict[str, Tensor]:
         """The maps of a clip without persons, (1, M, C, T, V)."""
         key = (x.shape[1:], x.dtype, x.device, torch.is_autocast_enabled(x.device.type))
-        if key not in self._empty:
-            if len(self._empty) == MAX_CACHED_LENGTHS:
+        empty = self._empty.get(key)
+        if empty is None:
+            empty = self._all_persons(torch.zeros_like(x[:1]))
+            if len(self._empty) >= MAX_CACHED_LENGTHS:
                 self._empty.clear()
-            self._empty[key] = self._all_persons(torch.zeros_like(x[:1]))
-        return self._empty[key]
+            self._empty[key] = empty  # which another thread may clear
+        return empty
 
 
 class _Weights:

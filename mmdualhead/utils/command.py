@@ -1,11 +1,28 @@
-"""How the programs in ``tools/`` read arguments and end."""
+"""How programs read arguments, and how they end: in one line where their input, output or machine is at fault."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmdualhead.utils.text import printable
+
+PACKAGE = __name__.partition('.')[0]
+
+MACHINE = re.compile(
+    r'DataLoader worker .*(exited unexpectedly|killed by signal)|shared memory|Too many open files'
+    r'|not compiled with CUDA|No CUDA GPUs|NVIDIA driver|invalid device ordinal|device string|out of memory'
+)
+"""What PyTorch says by errors of no particular class about the machine that it runs on."""
+
+BUILDING = re.compile(r'mmengine/(registry/(build_functions|registry)|runner/runner)\.py$')
+"""Where MMEngine builds what a config names."""
 
 
 def make_parser(docstring: str | None) -> argparse.ArgumentParser:
@@ -16,13 +33,81 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a program; what is wrong with its input or output ends it with one line and status 1."""
-    try:
+    """Run a program of ours, all of whose ValueErrors and ImportErrors are about its input or installation."""
+    with one_line_errors(ValueError, ImportError):
         main()
         sys.stdout.flush()
-    except (ValueError, OSError, ImportError) as error:
+
+
+@contextmanager
+def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """End the program with ``error: ...`` and status 1 where input, output or the machine is at fault.
+
+    These are the ValueErrors that are classes of this package, OSErrors, and what PyTorch says of its machine.
+    A message that names no file is followed by what the program was called with. Other errors are those of
+    programs and pass, with their traceback.
+
+    Args:
+        kinds: further classes of errors that are not those of a program.
+
+    Raises:
+        SystemExit: the run can't start or go on; says why.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, kinds) and not _is_no_bug(error):
+            raise
         if isinstance(error, OSError):
             # What a full disk or a closed pipe did not take can't be written at the end, either.
-            sys.stdout = None
-        reason = re.sub(r'^\[Errno \d+\] ', '', str(error))
-        sys.exit(f'error: {" ".join(reason.split())}')
+            _flush_or_drop()
+        sys.exit(f'error: {describe(error)}')
+
+
+def _is_no_bug(error: Exception) -> bool:
+    if isinstance(error, ValueError):
+        return type(error).__module__.partition('.')[0] == PACKAGE
+    if isinstance(error, TypeError | KeyError):
+        return _is_of_config(error)
+    if isinstance(error, RuntimeError | AssertionError):
+        return MACHINE.search(str(error)) is not None
+    return isinstance(error, OSError | MemoryError)
+
+
+def _is_of_config(error: BaseException) -> bool:
+    """Whether MMEngine could not call what a config names: the type or an argument is wrong there."""
+    frames = traceback.extract_tb(original(error).__traceback__)
+    return bool(frames) and BUILDING.search(frames[-1].filename.replace('\\', '/')) is not None
+
+
+def describe(error: BaseException) -> str:
+    """What an error says, for a terminal: in one line, unless this package breaks it into several."""
+    cause = original(error)
+    is_ours = type(cause).__module__.partition('.')[0] == PACKAGE
+    text = str(cause) or type(cause).__name__
+    # PyTorch gives the traceback of a worker as text, the message at its end.
+    if 'Original Traceback' in text:
+        text = text.strip().splitlines()[-1].partition(': ')[2]
+    lines = text.splitlines() if is_ours else [' '.join(text.split())]
+    reason = '\n'.join(map(printable, lines))
+    reason = re.sub(r'^\[Errno \d+\] ', '', reason)
+    names_file = is_ours or '/' in reason or getattr(cause, 'filename', None) is not None
+    called = shlex.join(sys.argv[1:])
+    return (
+        reason if names_file or not called else f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
+    )
+
+
+def original(error: BaseException) -> BaseException:
+    """The error that MMEngine's registries raised again, with words of their own before its message."""
+    cause = error.__context__
+    while type(cause) is type(error) and not error.__suppress_context__ and str(error).endswith(str(cause)):
+        error, cause = cause, cause.__context__
+    return error
+
+
+def _flush_or_drop() -> None:
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        sys.stdout = None

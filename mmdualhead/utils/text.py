@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 SHOWN = 5
+
+
+def printable(text: object) -> str:
+    r"""Text for a terminal or a log, where what would control it is spelled out: ESC as ``\x1b``.
+
+    These are control characters, line breaks too, and those that turn the direction of writing or stand for
+    bytes that are no text.
+    """
+    return ''.join(
+        char if char.isprintable() or unicodedata.category(char) == 'Zs' else ascii(char)[1:-1]
+        for char in str(text)
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from mmdualhead.apis.recordings import RecordingError
 from mmdualhead.apis.trained import ModelError
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.evaluation.scores import load_scores
+from mmdualhead.models import ops
+from mmdualhead.models.ops import standard_operations
 from tests.apis.trained import save_trained, small_config
 from tests.datasets.converters.raw_files import write_utd
 
@@ -248,3 +253,42 @@ def test_a_layout_that_there_is_not_is_refused_also_where_the_file_says_its_own(
     write_utd(tmp_path / 'a7_s2_t1_skeleton.mat', recording())
     with pytest.raises(RecordingError, match=r"unknown skeleton layout 'kinekt'"):
         inferencer(tmp_path / 'a7_s2_t1_skeleton.mat', layout='kinekt')
+
+
+class TestThreads:
+    """Calls at the same time answer as calls one after the other."""
+
+    @pytest.fixture(autouse=True)
+    def switch_often(self):
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        yield
+        sys.setswitchinterval(before)
+
+    @pytest.mark.fault(
+        'four threads use one inferencer',
+        '-',
+        'each gets its own answer, attention and list of what was left out',
+    )
+    def test_four_threads_share_an_inferencer(self, inferencer, recording):
+        clips = [recording(frames, seed) for seed, frames in enumerate([20, 35, 50, 400] * 4)]
+        clips[5] = clips[5] * np.nan
+        call = partial(inferencer, on_error='skip')
+        alone = list(map(call, clips))
+        with ThreadPoolExecutor(4) as threads:
+            together = list(threads.map(call, clips))
+        assert [len(one['left_out']) for one in together] == [int(i == 5) for i in range(16)]
+        for one, other in zip(alone, together, strict=True):
+            for answer, same in zip(one['predictions'], other['predictions'], strict=True):
+                np.testing.assert_array_equal(answer.when, same.when)
+                np.testing.assert_array_equal(answer.where, same.where)
+                for head, scores in answer.scores.items():
+                    np.testing.assert_array_equal(scores, same.scores[head])
+        hooks = [module for module in inferencer.model.modules() if module._forward_pre_hooks]
+        assert not hooks
+
+    def test_standard_operations_are_of_one_thread(self, inferencer):
+        with standard_operations(), ThreadPoolExecutor(1) as thread:
+            assert ops._traced()
+            assert not thread.submit(ops._traced).result()
+        assert not ops._traced()

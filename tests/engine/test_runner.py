@@ -9,7 +9,8 @@ from mmaction.registry import DATASETS, RUNNERS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmdualhead.engine.runner import DataCheckRunner, exit_on_faults, missing_files
+from mmdualhead.engine.runner import DataCheckRunner, missing_files
+from mmdualhead.utils.command import one_line_errors
 
 ROOT = Path(__file__).parents[2]
 URL = 'https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu60_3d.pkl'
@@ -118,9 +119,9 @@ def test_faults_are_told_in_the_words_of_whoever_found_them(config, tmp_path):
     init_default_scope(config.default_scope)
     with (
         pytest.raises(SystemExit, match=r"^error: faulty\.pkl, split 'xsub_train': ") as caught,
-        exit_on_faults(),
+        one_line_errors(),
     ):
         DATASETS.build(config.train_dataloader.dataset)
     assert 'keypoint' in caught.value.code
-    with pytest.raises(SystemExit, match=r'^error: broken\.pkl is empty'), exit_on_faults():
+    with pytest.raises(SystemExit, match=r'^error: broken\.pkl is empty'), one_line_errors():
         DATASETS.build(config.val_dataloader.dataset)

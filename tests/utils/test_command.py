@@ -1,17 +1,90 @@
-import pytest
+import sys
 
-from mmdualhead.utils.command import run_main
+import pytest
+import torch
+
+from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.utils.command import one_line_errors, original, run_main
+
+
+@pytest.fixture(autouse=True)
+def _no_arguments(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['program'])
+
+
+def failing(error):
+    def main():
+        raise error
+
+    return main
 
 
 @pytest.mark.parametrize('error', [ValueError('a\nb'), OSError(28, 'a b'), ImportError('a b')])
 def test_what_is_wrong_is_one_line(error):
-    def main():
+    with pytest.raises(SystemExit, match=r'^error: a b$'):
+        run_main(failing(error))
+
+
+@pytest.mark.parametrize(
+    'error', [ZeroDivisionError(), RuntimeError('a b'), KeyError('a'), AttributeError('a')]
+)
+def test_bugs_keep_their_traceback(error):
+    with pytest.raises(type(error)):
+        run_main(failing(error))
+    with pytest.raises(type(error)), one_line_errors():
         raise error
 
-    with pytest.raises(SystemExit, match=r'^error: a b$'):
-        run_main(main)
+
+def test_a_value_error_of_others_is_a_bug_outside_our_programs():
+    with pytest.raises(ValueError, match='broadcast'), one_line_errors():
+        raise ValueError('could not be broadcast')
+    with pytest.raises(SystemExit, match='^error: a$'), one_line_errors():
+        raise RunError('a')
 
 
-def test_bugs_keep_their_traceback():
-    with pytest.raises(ZeroDivisionError):
-        run_main(lambda: 1 / 0)
+@pytest.mark.parametrize(
+    'error',
+    [
+        RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '),
+        RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
+        RuntimeError('unable to open shared memory object'),
+        AssertionError('Torch not compiled with CUDA enabled'),
+        torch.OutOfMemoryError('CUDA out of memory.'),
+        OSError(38, 'Function not implemented'),
+        MemoryError(),
+    ],
+)
+def test_faults_of_the_machine_say_what_was_asked_for(error, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['/bin/mmdualhead', 'train', 'a.py', '--work-dir', 'b c'])
+    with pytest.raises(SystemExit, match=r"^error: .+ \(in: mmdualhead train a\.py --work-dir 'b c'\)$"):
+        with one_line_errors():
+            raise error
+
+
+def test_an_error_of_a_worker_is_its_last_line():
+    text = 'Caught FileNotFoundError in worker.\nOriginal Traceback (most recent call last):\n'
+    with pytest.raises(SystemExit, match='^error: No such file: /a$'), one_line_errors():
+        raise FileNotFoundError(f'{text}  File "x.py"\nFileNotFoundError: [Errno 2] No such file: /a\n')
+
+
+def test_escapes_in_names_do_not_reach_the_terminal():
+    with pytest.raises(SystemExit, match=r'^error: a\\x1b\[2Jb\nc$'), one_line_errors():
+        raise RunError('a\x1b[2Jb\nc')
+
+
+def test_the_original_of_an_error_is_not_what_was_meant_to_be_hidden():
+    def refuse(path, hide):
+        try:
+            raise ValueError('it asks for posix.system')
+        except ValueError as error:
+            if hide:
+                raise ValueError(f'{path} was refused: {error}') from None
+            raise ValueError(f'class `A` in b.py: {error}')  # noqa: B904
+
+    for hide, message in (
+        (True, 'a.pkl was refused: it asks for posix.system'),
+        (False, 'it asks for posix.system'),
+    ):
+        with pytest.raises(ValueError) as caught:
+            refuse('a.pkl', hide)
+        assert str(original(caught.value)) == message

@@ -1,21 +1,23 @@
 """Check an annotation file before training: python tools/data/check.py FILE [--config CFG]"""
 
-import argparse
 import sys
 
 import mmdualhead
+from mmdualhead.utils.command import make_parser, run_main
 
-if __name__ == '__main__':
-    parser = argparse.ArgumentParser(description=__doc__)
+
+def main() -> None:
+    parser = make_parser(__doc__)
     parser.add_argument('file', help='a pickle or a store')
     parser.add_argument('--config', help='a config whose splits, classes and layout the file has to fit')
     args = parser.parse_args()
     mmdualhead.register()  # the steps that configs name
     from mmdualhead.datasets.annotations.report import check_file
 
-    try:
-        page, sound = check_file(args.file, args.config)
-    except (OSError, ValueError) as error:
-        sys.exit(f'error: {error}')
+    page, sound = check_file(args.file, args.config)
     print(page)
     sys.exit(not sound)
+
+
+if __name__ == '__main__':
+    run_main(main)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.skeletons import Skeleton, get_skeleton
+from mmdualhead.utils.command import one_line_errors
 
 from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
 from .runner import Normalize, Write, convert
@@ -75,13 +76,14 @@ def run(
     shared = ('src', 'out', 'store', 'normalize', 'workers', 'on_error')
     src, out, store, normalize, workers, on_error = (options.pop(name) for name in shared)
     try:
-        write = _choose_writer(Path(out), store)
-        dataset = scan(src, **options)
-        normalizer = make_normalizer(dataset.meta['layout']) if normalize else None
-        skip = on_error == 'skip'
-        print(convert(dataset, out, write=write, normalize=normalizer, workers=workers, skip_malformed=skip))
-    except (ConversionError, OSError) as error:
-        sys.exit(f'error: {error}')
+        with one_line_errors():
+            write = _choose_writer(Path(out), store)
+            dataset = scan(src, **options)
+            normalizer = make_normalizer(dataset.meta['layout']) if normalize else None
+            skip = on_error == 'skip'
+            print(
+                convert(dataset, out, write=write, normalize=normalizer, workers=workers, skip_malformed=skip)
+            )
     except KeyboardInterrupt:
         sys.exit(f'stopped; the same command goes on from {out}{SHARDS_SUFFIX}')
 

@@ -14,6 +14,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.plain_config import plain_config
 
@@ -41,13 +42,14 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs: see :class:`mmengine.hooks.CheckpointHook`.
 
     Raises:
-        TypeError: an argument is unknown.
+        UserError: an argument is unknown.
     """
 
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
         # What mmengine's hook does not know, it hands to this function, once an epoch is over.
-        inspect.signature(Runner.save_checkpoint).bind_partial(**self.args)
+        if unknown := self.args.keys() - inspect.signature(Runner.save_checkpoint).parameters:
+            raise UserError(f'AtomicCheckpointHook got an unexpected keyword argument {min(unknown)!r}')
 
     def before_train(self, runner: Runner) -> None:
         """Remove what a process that was killed between writing and removing has left."""

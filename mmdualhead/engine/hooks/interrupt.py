@@ -1,4 +1,4 @@
-"""Stopping a training with Ctrl-C or SIGTERM without losing an iteration of it."""
+"""Stopping a training with Ctrl-C, or with the signals of schedulers and terminals, without losing an iteration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -18,14 +19,18 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmdualhead.engine.checkpoints import INTERRUPTED
 from mmdualhead.engine.hooks.resume import buffers_of
 from mmdualhead.utils.files import write_text
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-FILE = 'interrupted.pth'
-"""The checkpoint that an interrupted training leaves in its work_dir."""
+SIGNALS = tuple(
+    getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name)
+)
+"""Ctrl-C; a scheduler's end; a terminal that is closed; Slurm's ``--signal=USR1``. Windows has the first two."""
+
 ECHO = 5.0
-"""Seconds within which SIGTERM counts once: schedulers signal all processes, and launchers theirs again."""
+"""Seconds within which all but Ctrl-C counts once: schedulers and shells signal all processes of a training,
+and launchers theirs again."""
 
 
 def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
@@ -38,7 +43,9 @@ def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
         worker: its number.
         then: how the worker was to be started.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in SIGNALS:
+        if number != signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_by_parent, args=(os.getppid(),), daemon=True).start()
@@ -54,17 +61,17 @@ def _end_by_parent(parent: int) -> None:
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
-    """Saves a checkpoint on SIGINT and SIGTERM; ``--resume`` then goes on with the next iteration.
+    """Saves a checkpoint on any of :data:`SIGNALS`; ``--resume`` then continues with the next iteration.
 
-    The iteration, or the validation, in progress is finished first. A second signal stops at once; a second
-    SIGTERM only after :data:`ECHO`. Signals to all processes of the training, workers too, are as good as one
+    The iteration, or the validation, in progress is finished first. A second Ctrl-C stops at once; another
+    second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal stops nothing. Signals to all processes of the training, workers too, are as good as one
     to the main process.
 
     ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
     ends it alone. ``mmdualhead train`` runs the training in its own process.
 
     Raises:
-        SystemExit: after saving, with status 130 on SIGINT and 143 on SIGTERM.
+        SystemExit: after saving, with status 128 + the number of the signal: 130 on SIGINT, 143 on SIGTERM.
     """
 
     priority = 'LOWEST'
@@ -81,7 +88,11 @@ class InterruptHook(Hook):
             if loop is not None:
                 loop.dataloader.worker_init_fn = partial(start_worker, then=loop.dataloader.worker_init_fn)
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            for number in SIGNALS:
+                if number == getattr(signal, 'SIGHUP', None) and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # nohup
+                # None is a handler that was not installed by Python, and can't be put back by it.
+                self._handlers[number] = signal.signal(number, self._receive) or signal.SIG_DFL
 
     def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came."""
@@ -90,8 +101,8 @@ class InterruptHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         """Remove a checkpoint that has been overtaken."""
         pointer = Path(runner.work_dir, 'last_checkpoint')
-        if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != FILE:
-            Path(runner.work_dir, FILE).unlink(missing_ok=True)
+        if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != INTERRUPTED:
+            Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
     def after_val_epoch(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came during the validation."""
@@ -112,8 +123,9 @@ class InterruptHook(Hook):
             self._received, self._since = number, time.monotonic()
             name = signal.Signals(number).name
             text = f'\n{name}: saving as soon as the current step is done; once more stops at once\n'
-            os.write(2, text.encode())
-        elif number != signal.SIGTERM or time.monotonic() > self._since + ECHO:
+            with suppress(OSError):  # the terminal may be closed
+                os.write(2, text.encode())
+        elif number == signal.SIGINT or time.monotonic() > self._since + ECHO:
             self._restore()
             os.kill(os.getpid(), number)
 
@@ -136,8 +148,8 @@ class InterruptHook(Hook):
             return
         if get_world_size() > 1:  # the processes' running statistics differ until the epoch ends
             meta['buffers'] = all_gather_object(buffers_of(runner.model))
-        runner.save_checkpoint(runner.work_dir, FILE, meta=meta, backend_args={'backend': 'atomic'})
-        path = Path(runner.work_dir, FILE)
+        runner.save_checkpoint(runner.work_dir, INTERRUPTED, meta=meta, backend_args={'backend': 'atomic'})
+        path = Path(runner.work_dir, INTERRUPTED)
         if is_main_process():
             write_text(Path(runner.work_dir, 'last_checkpoint'), str(path))
         self._restore()

@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from mmdualhead.engine.checkpoints import RESUMABLE, RunError, drop_code, find_resumable, holds_run, match
+from mmdualhead.engine.checkpoints import RESUMABLE, RunError, drop_code, holds_run, match, newest_checkpoint
 from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 
 
@@ -48,9 +48,9 @@ class LoadCheckHook(Hook):
             self._take(runner)
         if not runner._resume or runner._load_from is not None:
             return
-        path, passed_over = find_resumable(runner.work_dir)
+        path, passed_over = newest_checkpoint(runner.work_dir)
         for reason in passed_over:
-            runner.logger.warning('%s; an older one is taken', reason)
+            runner.logger.warning('passed over: %s', reason)
         if path is not None:
             runner._load_from = str(path)
             return

@@ -12,6 +12,7 @@ nowhere else.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +35,12 @@ __all__ = [
     'window_product',
 ]
 
-_standard = False
+
+class _Thread(threading.local):
+    standard = False
+
+
+_thread = _Thread()
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -108,17 +114,20 @@ def stretch(mask: Tensor, x: Tensor) -> Tensor:
 
 @contextmanager
 def standard_operations() -> Iterator[None]:
-    """Compute by PyTorch's own operations inside, as exporters need it; slower, equal, differentiable."""
-    global _standard
-    before, _standard = _standard, True
+    """Compute by PyTorch's own operations inside, as exporters need it; slower, equal, differentiable.
+
+    Other threads compute as before.
+    """
+    before = _thread.standard
+    _thread.standard = True
     try:
         yield
     finally:
-        _standard = before
+        _thread.standard = before
 
 
 def _traced() -> bool:
-    return _standard or torch.jit.is_tracing()
+    return _thread.standard or torch.jit.is_tracing()
 
 
 def _cast(x: Tensor) -> Tensor:

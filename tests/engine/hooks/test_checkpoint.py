@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmdualhead.engine import checkpoints
 from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.hooks import AtomicCheckpointHook
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
 from tests.conftest import file_size_limit
 
@@ -69,7 +70,7 @@ def test_a_whole_checkpoint_is_there_whenever_the_process_dies(make_runner, tmp_
 
     with mock.patch.object(checkpoints.AtomicBackend, 'put', put), pytest.raises(Killed):
         make_runner(epochs=9).train()
-    newest, passed_over = checkpoints.find_resumable(tmp_path / 'run')
+    newest, passed_over = checkpoints.newest_checkpoint(tmp_path / 'run')
     assert passed_over == []
     assert (newest is not None) == (dies_at > 1)
     # The best one is written after the first epoch's, and from then on there always is one.
@@ -119,7 +120,7 @@ def test_a_full_disk_leaves_whole_checkpoints(make_runner, tmp_path):
 
 
 def test_an_unknown_argument_is_refused_before_an_epoch_is_over():
-    with pytest.raises(TypeError, match='intervall'):
+    with pytest.raises(UserError, match='intervall'):
         AtomicCheckpointHook(intervall=2)
 
 

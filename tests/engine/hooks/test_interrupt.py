@@ -11,10 +11,11 @@ import torch.distributed as dist
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
-from mmdualhead.engine.hooks.interrupt import FILE, InterruptHook
+from mmdualhead.engine.checkpoints import INTERRUPTED
+from mmdualhead.engine.hooks.interrupt import InterruptHook
 
 NO_LOOPS = SimpleNamespace(train_loop=None, val_loop=None)
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
 
 
 class Signal(Hook):
@@ -56,14 +57,14 @@ def test_resumed_training_equals_an_uninterrupted_one(
         make_runner(epochs=3, extra_hooks=[Signal(number, iteration)]).train()
     assert stop.value.code == STATUS[number]
     assert [signal.getsignal(n) for n in STATUS] == handlers
-    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith(FILE)
+    assert (tmp_path / 'run' / 'last_checkpoint').read_text().endswith(INTERRUPTED)
 
     runner = make_runner(epochs=3, resume=True)
     runner.train()
     assert runner.iter == 12
     for name, value in state(runner).items():
         assert torch.equal(value, uninterrupted[name]), name
-    assert not (tmp_path / 'run' / FILE).exists()
+    assert not (tmp_path / 'run' / INTERRUPTED).exists()
 
 
 def test_two_interruptions_of_one_epoch(make_runner, uninterrupted):
@@ -79,9 +80,11 @@ def test_two_interruptions_of_one_epoch(make_runner, uninterrupted):
 def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
     with pytest.raises(SystemExit):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, validation=2)]).train()
-    meta = torch.load(tmp_path / 'run' / FILE)['meta']
+    meta = torch.load(tmp_path / 'run' / INTERRUPTED)['meta']
     assert (meta['epoch'], meta['iter']) == (2, 8)
-    assert torch.load(tmp_path / 'run' / FILE)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    assert (
+        torch.load(tmp_path / 'run' / INTERRUPTED)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    )
     runner = make_runner(epochs=3, resume=True)
     runner.train()
     assert torch.equal(runner.model.fc.weight, uninterrupted['fc.weight'])
@@ -90,7 +93,7 @@ def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
 def test_epoch_starts_anew_if_the_batches_have_changed(make_runner, tmp_path):
     with pytest.raises(SystemExit):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, 6)]).train()
-    path = tmp_path / 'run' / FILE
+    path = tmp_path / 'run' / INTERRUPTED
     checkpoint = torch.load(path)
     checkpoint['meta']['batches_per_epoch'] = 99
     torch.save(checkpoint, path)
@@ -106,6 +109,32 @@ def test_signals_are_left_alone_outside_training(make_runner):
     assert [signal.getsignal(n) for n in STATUS] == before
     runner.train()
     assert [signal.getsignal(n) for n in STATUS] == before
+
+
+@pytest.mark.fault(
+    'the terminal of a training is closed, or Slurm warns of the end by SIGUSR1',
+    'the epoch is lost',
+    'saves once; `--resume` continues; under nohup the training goes on',
+)
+def test_nohup_keeps_a_closed_terminal_away(make_runner):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runner = make_runner(epochs=1, extra_hooks=[Signal(signal.SIGHUP, 1)])
+        runner.train()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert runner.iter == 4
+
+
+def test_a_closed_terminal_takes_no_message(make_runner, monkeypatch):
+    def fail(*_):
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr('mmdualhead.engine.hooks.interrupt.os.write', fail)
+    with pytest.raises(SystemExit) as stop:
+        make_runner(extra_hooks=[Signal(signal.SIGHUP, 1)]).train()
+    assert stop.value.code == 129
 
 
 def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
@@ -127,9 +156,12 @@ def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     assert hook._received is None
 
 
-@pytest.mark.parametrize(('number', 'pause', 'survived'), [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1)])
+@pytest.mark.parametrize(
+    ('number', 'pause', 'survived'),
+    [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1), ('HUP', 0, 3), ('USR1', 9, 1)],
+)
 def test_second_signal_stops_at_once(capfd, monkeypatch, number, pause, survived):
-    """But for an echo of SIGTERM: of a scheduler and of a launcher that it signals, too."""
+    """But for an echo: of a scheduler, say, and of a launcher that it signals as well."""
     child = os.fork()
     if child == 0:
         clock = itertools.count(step=pause)
