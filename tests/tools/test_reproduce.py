@@ -9,14 +9,14 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmdualhead.apis.paper_tables import NUMBERS, TABLES, get_table
-from mmdualhead.apis.reproduce import (
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
+from reproduction.paper_tables import NUMBERS, TABLES, get_table
+from reproduction.runs import (
     Reproduction,
     SettingsChanged,
     launch_logged,
     mean_and_deviation,
 )
-from mmdualhead.evaluation.scores import LabeledScores, save_scores
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ABLATIONS = [row for table in TABLES.values() for row in table.rows if row.change]

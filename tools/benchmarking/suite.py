@@ -64,7 +64,7 @@ def run_suite(
     Yields:
         The report so far, as JSON takes it, after each part: deviations from the authors' numbers
         (``parity``), ``errors`` of the first network and whether all are in ``tolerances`` (``right``),
-        ``parts`` as :func:`~mmdualhead.apis.benchmark.to_dict` gives them with what follows from them
+        ``parts`` as :func:`~benchmarking.to_dict` gives them with what follows from them
         (``ratios``), and ``left_out``.
 
     Raises:

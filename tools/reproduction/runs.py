@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.benchmark.candidates import make_network
-from mmdualhead.apis.benchmark.counts import count_parameters
+from benchmarking.candidates import make_network
+from benchmarking.counts import count_parameters
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
@@ -230,12 +230,12 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else 'it printed nothing'
 
 
-def mean_and_deviation(values: Sequence[float]) -> str:
+def mean_and_deviation(values: Sequence[float], digits: int = 2) -> str:
     """``91.40 ± 0.32``; without a deviation of a single value, and a dash of none."""
     if not values:
         return '-'
-    deviation = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.2f}{deviation}'
+    deviation = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.{digits}f}{deviation}'
 
 
 def launch_logged(command: Sequence[str], log: Path) -> int:

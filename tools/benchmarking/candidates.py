@@ -36,6 +36,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
 """Config and changes of the networks that are known by name; those with ``::`` come with MMAction2."""
 
 
+MOVED = {'mmdualhead.apis.benchmark.reference:ReferenceNetwork': 'benchmarking.reference:ReferenceNetwork'}
+"""Earlier names of modules."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One form of a network.
@@ -163,5 +167,5 @@ def _read_model(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_class(source: str) -> nn.Module:
-    module, _, name = source.rpartition(':')
+    module, _, name = MOVED.get(source, source).rpartition(':')
     return getattr(import_modules_from_strings(module), name)()
