@@ -16,25 +16,12 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from benchmarking import (
-    CLOCKS,
-    NETWORKS,
-    PAPER_SHAPES,
-    PRECISIONS,
-    Comparison,
-    Settings,
-    Shape,
-    candidates_of,
-    compare,
-    peak_memory,
-    read_accuracies,
-    run_suite,
-    to_dict,
-    to_markdown,
-    with_empty_persons,
-)
+from benchmarking.candidates import NETWORKS, candidates_of, with_empty_persons
+from benchmarking.measure import CLOCKS, PRECISIONS, Comparison, Settings, Shape, compare, peak_memory
 from benchmarking.parity import deviations_by_fixture
 from benchmarking.picture import draw_costs
+from benchmarking.report import read_accuracies, to_dict, to_markdown
+from benchmarking.suite import PAPER_SHAPES, run_suite
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import check_writable, write_text
 from mmdualhead.visualization.figures import check_png

@@ -13,7 +13,6 @@ from mmdualhead.evaluation.scores import LabeledScores, save_scores
 from reproduction.paper_tables import NUMBERS, TABLES, get_table
 from reproduction.runs import (
     Reproduction,
-    SettingsChanged,
     launch_logged,
     mean_and_deviation,
 )
@@ -196,7 +195,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(make):
 def test_other_settings_in_the_same_work_dir_are_refused_before_any_run(make):
     make().reproduce()
     make.launch.commands.clear()
-    with pytest.raises(SettingsChanged, match=r'seed0\.py differs .* --work-dir'):
+    with pytest.raises(ValueError, match=r'seed0\.py differs .* --work-dir'):
         make(options={'max_epochs': 1}).reproduce()
     assert make.launch.commands == []
 

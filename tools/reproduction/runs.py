@@ -25,10 +25,6 @@ METRICS = {'top1': 'top-1 %', 'top5': 'top-5 %', 'mean_class': 'mean class %'}
 Launch = Callable[[Sequence[str], Path], int]
 
 
-class SettingsChanged(ValueError):  # noqa: N818 (it says what is wrong)
-    """A work dir was begun with other settings."""
-
-
 @dataclass(frozen=True)
 class Run:
     """One experiment with one seed, in its own work dir."""
@@ -114,7 +110,7 @@ class Reproduction:
             Whether all runs succeeded; the others are missing from the table and are tried again next time.
 
         Raises:
-            SettingsChanged: a run was begun with other settings. Checked for all runs before any starts.
+            ValueError: a run was begun with other settings. Checked for all runs before any starts.
         """
         runs = self.runs()
         for run in runs:
@@ -197,7 +193,7 @@ class Reproduction:
             run.work_dir.mkdir(parents=True, exist_ok=True)
             write_text(run.config, config.pretty_text)
         elif run.config.read_text(encoding='utf-8') != config.pretty_text:
-            raise SettingsChanged(
+            raise ValueError(
                 f'{run.config} differs from what is asked for now, so its results would not belong together; '
                 f'choose another --work-dir or remove {run.work_dir}'
             )

@@ -15,27 +15,21 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarking import (
-    NETWORKS,
-    Candidate,
+from benchmarking import parity, suite
+from benchmarking.candidates import NETWORKS, Candidate, Logits, candidates_of, with_empty_persons
+from benchmarking.measure import (
     Comparison,
     Settings,
     Shape,
-    candidates_of,
+    Trial,
     compare,
-    parity,
+    make_clips,
     peak_memory,
-    read_accuracies,
-    run_suite,
-    suite,
-    to_dict,
-    to_markdown,
-    with_empty_persons,
 )
-from benchmarking.candidates import Logits
-from benchmarking.measure import Trial, make_clips
 from benchmarking.picture import draw_costs
 from benchmarking.reference import ReferenceNetwork
+from benchmarking.report import read_accuracies, to_dict, to_markdown
+from benchmarking.suite import run_suite
 from mmdualhead.models.fused import fuse
 from tests.models.networks import build, small_dualhead_config
 
