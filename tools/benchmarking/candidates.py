@@ -1,4 +1,4 @@
-"""The networks that a benchmark compares: out of configs, or modules of one's own.
+"""The networks that a benchmark compares: from configs, or your own modules.
 
 N clips, M persons, T frames, V joints, C coordinates.
 """
@@ -148,7 +148,7 @@ def _forms(name: str, path: str, options: dict[str, Any]) -> Iterator[Candidate]
 def make_network(path: str, options: Mapping[str, Any], form: str = PLAIN) -> Logits:
     """Build a form of a config's model.
 
-    The config is read here, since another process has to make its custom imports, too.
+    The config is read here, since another process has to make its custom imports as well.
     """
     model = _read_model(path, options)
     if form == RECOMPUTE:
