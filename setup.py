@@ -102,7 +102,6 @@ if __name__ == '__main__':
             'mmdualhead': [
                 'py.typed',
                 'weights/*',
-                'apis/benchmark/fixtures/*',
                 'datasets/classes/*.txt',
                 'visualization/assets/*',
             ]

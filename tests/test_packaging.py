@@ -1,5 +1,6 @@
 """What pip gets to see of this project: requirements, wheel, editable install."""
 
+import os
 import re
 import runpy
 import shutil
@@ -87,6 +88,38 @@ def test_wheel_carries_what_mim_looks_for(project):
     metadata = wheel.read(f'{about}/METADATA').decode()
     required = re.findall(r'^Requires-Dist: ([\w-]+)[<>=]\S*$', metadata, re.MULTILINE)
     assert {name.replace('-lite', '') for name in required} == set(SUPPORTED)
+
+
+@pytest.mark.heavy
+def test_programs_and_their_helpers_run_from_a_wheel(project, tmp_path):
+    """In an empty folder, without a clone; peak memory is measured in another process."""
+    build(project, 'wheel').extractall(tmp_path / 'site')
+    (tmp_path / 'empty').mkdir()
+    small = ['--shape', *['1', '2', '16', '25'], '--repeats', '1', '--warmup', '0', '--threads', '1']
+    equations = 'mmdualhead.apis.benchmark.reference:ReferenceNetwork'
+    commands = {
+        'benchmark': ['quickstart_j', equations, *small],
+        'metafile': [],
+        'draw-layouts': ['layouts.png'],
+        'reproduce': ['--help'],
+        'pack': ['--help'],
+    }
+    for name, arguments in commands.items():
+        done = subprocess.run(
+            [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', name, *arguments],
+            cwd=tmp_path / 'empty',
+            env={**os.environ, 'PYTHONPATH': str(tmp_path / 'site')},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    assert [path.name for path in (tmp_path / 'empty').iterdir()] == ['layouts.png']
+
+
+def test_the_package_does_not_need_the_programs():
+    helpers = '|'.join(path.parent.name for path in (ROOT / 'tools').glob('*/__init__.py'))
+    for path in (ROOT / 'mmdualhead').rglob('*.py'):
+        assert not re.search(rf'^\s*(from|import) ({helpers})\b', path.read_text(), re.MULTILINE), path
 
 
 def test_editable_install_links_what_mim_looks_for(project):

@@ -2,7 +2,7 @@
 
 python tools/benchmark.py
 python tools/benchmark.py DualHead-Net my_config.py --shape 16 2 300 25 --device cuda --dtype bf16
-python tools/benchmark.py mmdualhead.apis.benchmark.reference:ReferenceNetwork DualHead-Net
+python tools/benchmark.py benchmarking.reference:ReferenceNetwork DualHead-Net
 python tools/benchmark.py --suite paper --device cuda --json h100.json
 """
 
@@ -16,31 +16,18 @@ from typing import Any
 
 from mmengine.config import DictAction
 
-from mmdualhead.apis.benchmark import (
-    CLOCKS,
-    NETWORKS,
-    PAPER_SHAPES,
-    PRECISIONS,
-    Comparison,
-    Settings,
-    Shape,
-    candidates_of,
-    compare,
-    peak_memory,
-    read_accuracies,
-    run_suite,
-    to_dict,
-    to_markdown,
-    with_empty_persons,
-)
-from mmdualhead.apis.benchmark.parity import deviations_by_fixture
+from benchmarking.candidates import NETWORKS, candidates_of, with_empty_persons
+from benchmarking.measure import CLOCKS, PRECISIONS, Comparison, Settings, Shape, compare, peak_memory
+from benchmarking.parity import deviations_by_fixture
+from benchmarking.picture import draw_costs
+from benchmarking.report import read_accuracies, to_dict, to_markdown
+from benchmarking.suite import PAPER_SHAPES, run_suite
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import check_writable, write_text
-from mmdualhead.visualization.cost_picture import draw_costs
 from mmdualhead.visualization.figures import check_png
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAIN_EQUATIONS = 'mmdualhead.apis.benchmark.reference:ReferenceNetwork'
+PLAIN_EQUATIONS = 'benchmarking.reference:ReferenceNetwork'
 HOW = ('threads', 'repeats', 'warmup', 'device', 'precision', 'clock', 'compile')
 
 

@@ -1,15 +1,57 @@
-"""Write configs/metafile.yml, OpenMMLab's list of configs, and docs/model_zoo.md: costs, results, weights.
+"""Write the list of configs, configs/metafile.yml, and the pages that quote costs, results and weights.
+
+The pages are docs/model_zoo.md and, in docs/results.md and README.md, the marked tables. What was measured
+stands in configs/results.yml.
 
 python tools/metafile.py
 python tools/metafile.py --release release --url https://github.com/OWNER/mmdualhead/releases/download/v1.0.0
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
-from mmdualhead.apis.metafile import write_metafile
+import yaml
+
 from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.files import write_text
+from model_zoo.entries import describe_all, enter_files
+from model_zoo.pages import metafile, zoo_page
+from model_zoo.results import fill_tables, make_tables, zoo_accuracies
+from pack import read_sums
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def render(
+    root: Path, recount: bool = False, release: Path | None = None, url: str = ''
+) -> tuple[int, dict[Path, str]]:
+    """What the files have to say.
+
+    Args:
+        root: the folder of the repository.
+        recount: count all networks, which takes minutes; else only those of configs that are new.
+        release: a folder of tools/pack.py, whose files are entered.
+        url: the address that these files will have, without their names.
+
+    Returns:
+        The number of configs, and the text of each file. Without a clone there are no pages.
+    """
+    configs, docs = root / 'configs', root / 'docs'
+    results = yaml.safe_load((configs / 'results.yml').read_text(encoding='utf-8'))
+    list_of_configs = configs / 'metafile.yml'
+    earlier = yaml.safe_load(list_of_configs.read_text(encoding='utf-8')) if list_of_configs.exists() else {}
+    known = {entry['Name']: entry for entry in earlier.get('Models', ())}
+    entries = describe_all(configs, zoo_accuracies(results), known, recount)
+    if release is not None:
+        enter_files(entries, read_sums(release), url.rstrip('/'))
+    texts = {list_of_configs: metafile(entries)}
+    if docs.is_dir():
+        texts[docs / 'model_zoo.md'] = zoo_page(entries)
+    tables = make_tables(results)
+    for page in filter(Path.exists, (docs / 'results.md', root / 'README.md')):
+        texts[page] = fill_tables(page.read_text(encoding='utf-8'), tables)
+    return len(entries), texts
 
 
 def main() -> None:
@@ -20,7 +62,10 @@ def main() -> None:
     args = parser.parse_args()
     if bool(args.release) != bool(args.url):
         parser.error('--release and --url go together')
-    print(f'{write_metafile(ROOT, args.recount, args.release, args.url or "")} configs')
+    number, texts = render(ROOT, args.recount, args.release, args.url or '')
+    for path, text in texts.items():
+        write_text(path, text)
+    print(f'{number} configs')
 
 
 if __name__ == '__main__':

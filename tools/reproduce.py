@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmdualhead.apis.paper_tables import NUMBERS
-from mmdualhead.apis.reproduce import Reproduction
 from mmdualhead.utils.command import make_parser, run_main
+from reproduction.paper_tables import NUMBERS
+from reproduction.runs import Reproduction
 
 CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 

@@ -10,10 +10,8 @@ From a recording to an answer, in the order of the work:
 
 On top of it: ``streaming`` labels live streams, ``occlusion`` says what an answer depends on.
 
-Models as files: ``convert`` takes the authors' checkpoints, ``packing`` writes small files and releases,
-``export`` ONNX files (of the network in ``exported``), ``metafile`` the model index.
-
-The paper: ``paper_tables`` and ``reproduce`` its numbers, ``benchmark`` costs.
+Models as files: ``convert`` takes the authors' checkpoints, ``packing`` writes small files, ``export`` ONNX
+files (of the network in ``exported``).
 """
 
 from mmdualhead.models.fused import fuse

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmdualhead.apis.benchmark.measure import take_turns
 from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.forward import recorded, run_steps
 from mmdualhead.apis.trained import load_trained
@@ -28,6 +27,7 @@ from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.ops import standard_operations
 from mmdualhead.utils.files import atomic_write
+from mmdualhead.utils.timing import time_interleaved
 
 SUFFIX = '.onnx'
 NEEDED = ('onnx', 'onnxruntime')
@@ -282,7 +282,7 @@ def latency(network: ExportedNetwork, run: Run) -> dict[str, float]:
     packed, taken = behind_pipeline(network, *batch(network, 1, network.num_person, 100))
     fused, inputs = fuse(network.model.network), torch.stack([one['inputs'] for one in packed])
     calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
-    seconds = take_turns(calls, repeats=7, warmup=1)
+    seconds = time_interleaved(calls, repeats=7, warmup=1)
     return {name: float(np.median(samples)) for name, samples in seconds.items()}
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
-from mmdualhead.apis.benchmark.parity import NETWORKS, fixture_network
-from mmdualhead.apis.benchmark.reference import Reference, authors_shapes, fill, fixture_input
+from benchmarking.parity import NETWORKS, fixture_network
+from benchmarking.reference import Reference, authors_shapes, fill, fixture_input
 from mmdualhead.apis.convert import convert_checkpoint
 from mmdualhead.engine.checkpoints import UnreadableCheckpointError
 from mmdualhead.models.authors import AuthorsKeysError

@@ -17,8 +17,8 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmdualhead.apis.benchmark.counts import count_macs, count_saved_bytes
-from mmdualhead.apis.benchmark.reference import ReferenceNetwork
+from benchmarking.counts import count_macs, count_saved_bytes
+from benchmarking.reference import ReferenceNetwork
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.layers import GraphConv
 from mmdualhead.models.ops import batched, cpu

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmdualhead.apis.benchmark.candidates import Logits
-from mmdualhead.apis.benchmark.reference import ReferenceNetwork
+from benchmarking.candidates import Logits
+from benchmarking.reference import ReferenceNetwork
 from mmdualhead.models.fused import FusedRecognizer, fuse
 from tests.models.networks import build, dualhead_config, msg3d_config
 

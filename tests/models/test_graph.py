@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmdualhead.apis.benchmark.reference import k_hop
+from benchmarking.reference import k_hop
 from mmdualhead.models.graph import disentangled_adjacency, hop_distances, joint_adjacency, window_adjacency
 from mmdualhead.skeletons import SKELETONS, Skeleton
 

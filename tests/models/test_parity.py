@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
-from mmdualhead.apis.benchmark.parity import NETWORKS, deviations, fixture_network
-from mmdualhead.apis.benchmark.reference import authors_shapes, fill
+from benchmarking.parity import NETWORKS, deviations, fixture_network
+from benchmarking.reference import authors_shapes, fill
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors
 
 TOLERANCE = 1e-9

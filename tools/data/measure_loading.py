@@ -16,16 +16,17 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 SIZES = (1_000, 10_000, 100_000, 240_436)  # the last is Kinetics-Skeleton's training set
 KINETICS_FRAMES = 12
-SPLIT = dict(split='train')
+SPLIT: dict[str, Any] = dict(split='train')
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 PROTOCOLS = {
     "`*_ntu60_xsub`, the paper's": 'dualhead_ntu60_xsub_j.py',
@@ -145,15 +146,12 @@ def scale(folder: Path) -> None:
     table(rows)
 
 
-def interleaved(candidates: dict[str, Callable], repeats: int = 5) -> dict[str, float]:
+def seconds_of(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
     """The median processor seconds of each, which other processes hardly change, measured in turns."""
-    times = {name: [] for name in candidates}
-    for _ in range(repeats + 1):
-        for name, function in candidates.items():
-            start = time.process_time()
-            function()
-            times[name].append(time.process_time() - start)
-    return {name: statistics.median(measured[1:]) for name, measured in times.items()}
+    from mmdualhead.utils.timing import time_interleaved
+
+    measured = time_interleaved(candidates, repeats=5, warmup=1, clock=time.process_time)
+    return {name: statistics.median(samples) for name, samples in measured.items()}
 
 
 def epoch(dataset: object) -> list:
@@ -174,8 +172,10 @@ def unpickling(folder: Path) -> None:
     from mmdualhead.datasets import SkeletonDataset, load_annotations
 
     path = write(folder / 'gigabyte.pkl', ntu_like(32_000), 32_000)
-    build = dict(ann_file=str(path), pipeline=[dict(type='SkeletonStream', stream=STREAM)], **SPLIT)
-    ways = {
+    build: dict[str, Any] = dict(
+        ann_file=str(path), pipeline=[dict(type='SkeletonStream', stream=STREAM)], **SPLIT
+    )
+    ways: dict[str, Callable[[], object]] = {
         'mmengine.load': lambda: mmengine.load(path),
         'load_annotations': lambda: load_annotations(path),
         "MMAction2's data set": lambda: PoseDataset(str(path), [], **SPLIT),
@@ -183,13 +183,16 @@ def unpickling(folder: Path) -> None:
         'our data set': lambda: SkeletonDataset(num_classes=60, **build),
     }
     print(f'{path.stat().st_size / 1e9:.2f} GB, 32,000 clips\n')
-    table([{'what': name, 'seconds': f'{seconds:.2f}'} for name, seconds in interleaved(ways).items()])
+    table([{'what': name, 'seconds': f'{seconds:.2f}'} for name, seconds in seconds_of(ways).items()])
 
 
 def pipelines(length: str) -> dict[str, list[dict]]:
     """MMAction2's steps and ours, for a protocol."""
-    theirs = [dict(type='PreNormalize3D'), dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM])]
-    ours = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream', stream=STREAM)]
+    theirs: list[dict] = [
+        dict(type='PreNormalize3D'),
+        dict(type='GenSkeFeat', dataset='nturgb+d', feats=[STREAM]),
+    ]
+    ours: list[dict] = [dict(type='NormalizeSkeleton3D'), dict(type='SkeletonStream', stream=STREAM)]
     if length == 'sampled 100':
         theirs += [dict(type='UniformSampleFrames', clip_len=100)]
         ours += [dict(type='UniformSampleClips', clip_len=100)]
@@ -220,14 +223,14 @@ def pipeline(folder: Path) -> None:
         make = partial(SkeletonDataset, pipeline=steps['ours'], **SPLIT)
         sets = {
             'MMAction2, pickle': PoseDataset(str(raw), steps['MMAction2'], **SPLIT),
-            'ours, pickle': make(str(raw)),
-            'ours, store': make(str(store)),
-            'ours, normalized store': make(str(ready)),
+            'ours, pickle': make(ann_file=str(raw)),
+            'ours, store': make(ann_file=str(store)),
+            'ours, normalized store': make(ann_file=str(ready)),
         }
         expected = epoch(sets['MMAction2, pickle'])
         for name in ('ours, pickle', 'ours, store'):
             assert all(map(torch.equal, epoch(sets[name]), expected)), f'{name} differs from MMAction2'
-        of = interleaved({name: partial(epoch, data) for name, data in sets.items()})
+        of = seconds_of({name: partial(epoch, data) for name, data in sets.items()})
         for name, seconds in of.items():
             ratio = of['MMAction2, pickle'] / seconds
             row = {'protocol': protocol, 'data set': name, 'clips/s': f'{number / seconds:,.0f}'}
@@ -235,7 +238,7 @@ def pipeline(folder: Path) -> None:
     table(rows)
 
 
-def like(config: Mapping, number: int) -> Iterator[dict]:
+def like(config: Any, number: int) -> Iterator[dict]:
     """Clips in the form that a config's data have: layout, persons, lengths and scores of its data set."""
     kind = Path(config.test_dataloader.dataset.ann_file).stem
     rng = np.random.default_rng(0)
@@ -266,13 +269,15 @@ def protocols(folder: Path) -> None:
     rows, number = [], 256
     for name, path in PROTOCOLS.items():
         config = Config.fromfile(CONFIGS / path)
-        changes = dict(zip(('train', 'val', 'test'), with_stream(config, STREAM), strict=False))
+        changes: dict[str, Any] = dict(
+            zip(('train', 'val', 'test'), with_stream(config, STREAM), strict=False)
+        )
         file = write(folder / 'protocol.pkl', like(config, number), number)
         sets = {}
         for role in ('train', 'test'):
             dataset = config[f'{role}_dataloader'].dataset | changes[role]['dataset']
             sets[role] = DATASETS.build({**dataset, 'ann_file': str(file), **SPLIT})
-        of = interleaved({role: partial(epoch, data) for role, data in sets.items()})
+        of = seconds_of({role: partial(epoch, data) for role, data in sets.items()})
         rates = {f'{role}, clips/s': f'{number / seconds:,.0f}' for role, seconds in of.items()}
         rows.append({'configs': name, 'data set': config.train_dataloader.dataset.type, **rates})
     table(rows)

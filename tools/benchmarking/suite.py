@@ -62,10 +62,9 @@ def run_suite(
         say: receives the lines that report progress.
 
     Yields:
-        The report so far, as JSON takes it, after each part: deviations from the authors' numbers
-        (``parity``), ``errors`` of the first network and whether all are in ``tolerances`` (``right``),
-        ``parts`` as :func:`~mmdualhead.apis.benchmark.to_dict` gives them with what follows from them
-        (``ratios``), and ``left_out``.
+        The report so far, as JSON takes it, after each part: what :func:`check_answers` found, ``parts`` as
+        :func:`~benchmarking.report.to_dict` gives them with what follows from them (``ratios``), and
+        ``left_out``.
 
     Raises:
         ValueError: two candidates have one name, or one does not take a batch of the shape.
@@ -77,50 +76,53 @@ def run_suite(
         replace(plain, form='standard operations', make=lambda: StandardOperations(plain.make())),
         replace(plain, form='channels_last', make=lambda: plain.make().to(memory_format=torch.channels_last)),
     ]
-    say("the authors' numbers")
-    deviations = parity(settings.device)
-    say('answers and gradients')
-    errors = {one.name: _errors(one, settings) for one in formulations}
-    compared = [('float64', deviation) for deviation in deviations.values()]
-    compared += [pair for found in errors.values() for pair in found.items()]
-    report: dict[str, Any] = dict(
-        parity=deviations,
-        errors=errors,
-        tolerances=TOLERANCES,
-        right=all(error <= TOLERANCES[kind] for kind, error in compared),  # NaN is not
-        seconds=0.0,
-        parts=[],
-        left_out=[],
-    )
+    report = check_answers(formulations, settings, parity, say) | dict(seconds=0.0, parts=[], left_out=[])
     yield report
-
-    precisions = _precisions(settings)
-    plan = [
-        (shape, precision, [*candidates, *formulations[1:]]) for precision in precisions for shape in shapes
-    ]
-    if settings.on_cuda:
-        modes = {'compiled': 'default', 'CUDA graphs': 'reduce-overhead'}
-        compiled = [replace(plain, form=form, compile=mode) for form, mode in modes.items()]
-        plan += [(shapes[-1], precision, [plain, *compiled]) for precision in precisions]
-    for shape, precision, entered in plan:
+    for shape, precision, entered in plan_parts([*candidates, *formulations[1:]], settings, shapes):
         if time.monotonic() - start > seconds:
             report['left_out'].append(f'{shape}, {precision}: {", ".join(one.name for one in entered)}')
             continue
         say(precision)
-        part = compare(
-            entered,
-            replace(settings, shape=shape, precision=precision),
-            peak=peak_memory if settings.on_cuda else None,
-            say=say,
-        )
+        settings = replace(settings, shape=shape, precision=precision)
+        part = compare(entered, settings, peak=peak_memory if settings.on_cuda else None, say=say)
         report['parts'].append(to_dict(part) | dict(ratios=_ratios(part)))
         report['seconds'] = time.monotonic() - start
         yield report
     yield report
 
 
-def _precisions(settings: Settings) -> tuple[str, ...]:
-    return (TF32, BF16, FLOAT32) if settings.on_cuda else (FLOAT32, BF16)
+def check_answers(
+    formulations: Sequence[Candidate],
+    settings: Settings,
+    parity: Callable[[str], dict[str, float]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Deviations from the authors' numbers (``parity``) and from float64 on the CPU (``errors``).
+
+    Returns:
+        Also the ``tolerances``, and whether all deviations are in them (``right``).
+    """
+    say("the authors' numbers")
+    deviations = parity(settings.device)
+    say('answers and gradients')
+    errors = {one.name: _errors(one, settings) for one in formulations}
+    compared = [('float64', deviation) for deviation in deviations.values()]
+    compared += [pair for found in errors.values() for pair in found.items()]
+    right = all(error <= TOLERANCES[kind] for kind, error in compared)  # NaN is not
+    return dict(parity=deviations, errors=errors, tolerances=TOLERANCES, right=right)
+
+
+def plan_parts(
+    candidates: Sequence[Candidate], settings: Settings, shapes: Sequence[Shape]
+) -> list[tuple[Shape, str, Sequence[Candidate]]]:
+    """Shape, precision and networks of each part, the most important first; compiled forms on a GPU."""
+    precisions = (TF32, BF16, FLOAT32) if settings.on_cuda else (FLOAT32, BF16)
+    plan = [(shape, precision, candidates) for precision in precisions for shape in shapes]
+    if settings.on_cuda:
+        plain, modes = candidates[0], {'compiled': 'default', 'CUDA graphs': 'reduce-overhead'}
+        compiled = [plain, *(replace(plain, form=form, compile=mode) for form, mode in modes.items())]
+        plan += [(shapes[-1], precision, compiled) for precision in precisions]
+    return plan
 
 
 def _errors(candidate: Candidate, settings: Settings) -> dict[str, float]:

@@ -11,7 +11,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -25,6 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.benchmark import timer as wall_clock  # waits for the GPU
+
+from mmdualhead.utils.timing import time_interleaved
 
 from .candidates import EVAL, TRAIN, Candidate
 from .counts import count_macs, count_parameters, count_saved_bytes
@@ -168,7 +170,7 @@ def compare(
     for phase in (EVAL, TRAIN):
         say(f'{settings.shape}: timing {phase}, {settings.warmup} + {settings.repeats} rounds')
         calls = {name: trial.calls[phase] for name, trial in trials.items() if phase in trial.calls}
-        for name, seconds in take_turns(calls, *rounds).items():
+        for name, seconds in time_interleaved(calls, *rounds).items():
             costs[name].seconds[phase] = seconds
     if peak:
         del trials, calls  # what they hold of a GPU's memory is not part of the peaks
@@ -236,39 +238,6 @@ def make_clips(shape: Shape, channels: int, empty_persons: float = 0.0) -> Tenso
     order = torch.arange(shape.clips * shape.persons).view(shape.persons, -1).flip(0).T
     x[order < round(empty_persons * order.numel())] = 0
     return x
-
-
-def take_turns(
-    calls: Mapping[str, Callable[[], object]],
-    repeats: int,
-    warmup: int,
-    clock: Callable[[], float] = wall_clock,
-) -> dict[str, list[float]]:
-    """Time calls in rounds, each once per round (A B C A B C ...), so that noise hits all alike.
-
-    PyTorch's ``Timer`` times one call at a time, and runs it twice more before each measurement.
-
-    Args:
-        calls: by name.
-        repeats: timed rounds.
-        warmup: rounds before them.
-        clock: gives seconds.
-
-    Returns:
-        The seconds of all calls but those that ran out of the GPU's memory.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(warmup + repeats):
-        for name in list(seconds):
-            start = clock()
-            try:
-                calls[name]()
-            except torch.cuda.OutOfMemoryError:
-                del seconds[name]
-                torch.cuda.empty_cache()
-            else:
-                seconds[name].append(clock() - start)
-    return {name: samples[warmup:] for name, samples in seconds.items()}
 
 
 def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdualhead.apis.benchmark import Comparison, Costs
-from mmdualhead.apis.benchmark.candidates import EVAL, TRAIN
+from mmdualhead.visualization.figures import BLUE, GREY, new_figure, save_figure
 
-from .figures import BLUE, GREY, new_figure, save_figure
+from .candidates import EVAL, TRAIN
+from .measure import Comparison, Costs
 
 OURS = ('DualHead-Net',)
 TOUCHING = 0.04

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from draw_layouts import draw_layouts, position
 from mmdualhead.skeletons import SKELETONS
-from mmdualhead.visualization.layout_pictures import draw_layouts, position
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'layouts.md'
 

@@ -15,27 +15,22 @@ import pytest
 import torch
 from torch import nn
 
-from mmdualhead.apis.benchmark import (
-    NETWORKS,
-    Candidate,
+from benchmarking import parity, suite
+from benchmarking.candidates import NETWORKS, Candidate, Logits, candidates_of, with_empty_persons
+from benchmarking.measure import (
     Comparison,
     Settings,
     Shape,
-    candidates_of,
+    Trial,
     compare,
-    parity,
+    make_clips,
     peak_memory,
-    read_accuracies,
-    run_suite,
-    suite,
-    to_dict,
-    to_markdown,
-    with_empty_persons,
 )
-from mmdualhead.apis.benchmark.candidates import Logits
-from mmdualhead.apis.benchmark.measure import Trial, make_clips, take_turns
+from benchmarking.picture import draw_costs
+from benchmarking.reference import ReferenceNetwork
+from benchmarking.report import read_accuracies, to_dict, to_markdown
+from benchmarking.suite import run_suite
 from mmdualhead.models.fused import fuse
-from mmdualhead.visualization.cost_picture import draw_costs
 from tests.models.networks import build, small_dualhead_config
 
 ROOT = Path(__file__).parents[3]
@@ -218,6 +213,12 @@ class TestCandidates:
         assert one.name == 'Hungry'
         assert isinstance(one.make(), Hungry)
 
+    def test_the_plain_equations_by_their_older_name(self):
+        """Docs and logs name the module as it was called in the package."""
+        (one,) = candidates_of(['mmdualhead.apis.benchmark.reference:ReferenceNetwork'], ROOT)
+        assert one.name == 'ReferenceNetwork'
+        assert isinstance(one.make(), ReferenceNetwork)
+
     def test_a_config_without_model(self, tmp_path):
         (tmp_path / 'empty.py').write_text('lr = 1')
         with pytest.raises(ValueError, match=r'empty\.py: the config has no model'):
@@ -262,25 +263,6 @@ def test_settings_that_cannot_be(change, message):
 def test_two_candidates_of_one_name():
     with pytest.raises(ValueError, match='different names'):
         run(tiny()[:1] * 2)
-
-
-class TestTurns:
-    def test_rounds_are_interleaved_and_warm_up_does_not_count(self):
-        order = []
-        calls = {name: partial(order.append, name) for name in 'ABC'}
-        seconds = take_turns(calls, repeats=2, warmup=1)
-        assert ''.join(order) == 'ABCABCABC'
-        assert [len(samples) for samples in seconds.values()] == [2, 2, 2]
-
-    def test_what_does_not_fit_the_gpu_drops_out(self):
-        def too_large():
-            raise torch.cuda.OutOfMemoryError
-
-        assert list(take_turns(dict(large=too_large, small=lambda: None), 2, 1)) == ['small']
-
-    def test_other_errors_are_not_hidden(self):
-        with pytest.raises(ZeroDivisionError):
-            take_turns(dict(wrong=lambda: 1 / 0), 2, 1)
 
 
 def test_times_as_the_table_shows_them(result):

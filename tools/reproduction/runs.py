@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.benchmark.candidates import make_network
-from mmdualhead.apis.benchmark.counts import count_parameters
+from benchmarking.candidates import make_network
+from benchmarking.counts import count_parameters
 from mmdualhead.evaluation.accuracy import accuracies, true_class_ranks
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
@@ -23,10 +23,6 @@ from .paper_tables import Experiment, Row, get_table
 
 METRICS = {'top1': 'top-1 %', 'top5': 'top-5 %', 'mean_class': 'mean class %'}
 Launch = Callable[[Sequence[str], Path], int]
-
-
-class SettingsChanged(ValueError):  # noqa: N818 (it says what is wrong)
-    """A work dir was begun with other settings."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class Reproduction:
             Whether all runs succeeded; the others are missing from the table and are tried again next time.
 
         Raises:
-            SettingsChanged: a run was begun with other settings. Checked for all runs before any starts.
+            ValueError: a run was begun with other settings. Checked for all runs before any starts.
         """
         runs = self.runs()
         for run in runs:
@@ -197,7 +193,7 @@ class Reproduction:
             run.work_dir.mkdir(parents=True, exist_ok=True)
             write_text(run.config, config.pretty_text)
         elif run.config.read_text(encoding='utf-8') != config.pretty_text:
-            raise SettingsChanged(
+            raise ValueError(
                 f'{run.config} differs from what is asked for now, so its results would not belong together; '
                 f'choose another --work-dir or remove {run.work_dir}'
             )
@@ -230,12 +226,12 @@ def _last_line(log: Path) -> str:
     return lines[-1] if lines else 'it printed nothing'
 
 
-def mean_and_deviation(values: Sequence[float]) -> str:
+def mean_and_deviation(values: Sequence[float], digits: int = 2) -> str:
     """``91.40 ± 0.32``; without a deviation of a single value, and a dash of none."""
     if not values:
         return '-'
-    deviation = f' ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.2f}{deviation}'
+    deviation = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.{digits}f}{deviation}'
 
 
 def launch_logged(command: Sequence[str], log: Path) -> int:

@@ -1,4 +1,4 @@
-"""The networks that a benchmark compares: out of configs, or modules of one's own.
+"""The networks that a benchmark compares: from configs, or your own modules.
 
 N clips, M persons, T frames, V joints, C coordinates.
 """
@@ -34,6 +34,10 @@ NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     'AAGCN': (f'{ZOO}/2s-agcn/2s-agcn_{JOINTS}', {'model.backbone.gcn_attention': True}),
 }
 """Config and changes of the networks that are known by name; those with ``::`` come with MMAction2."""
+
+
+MOVED = {'mmdualhead.apis.benchmark.reference:ReferenceNetwork': 'benchmarking.reference:ReferenceNetwork'}
+"""Earlier names of modules."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,7 @@ def _forms(name: str, path: str, options: dict[str, Any]) -> Iterator[Candidate]
 def make_network(path: str, options: Mapping[str, Any], form: str = PLAIN) -> Logits:
     """Build a form of a config's model.
 
-    The config is read here, since another process has to make its custom imports, too.
+    The config is read here, since another process has to make its custom imports as well.
     """
     model = _read_model(path, options)
     if form == RECOMPUTE:
@@ -163,5 +167,5 @@ def _read_model(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _make_class(source: str) -> nn.Module:
-    module, _, name = source.rpartition(':')
+    module, _, name = MOVED.get(source, source).rpartition(':')
     return getattr(import_modules_from_strings(module), name)()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmdualhead.apis.benchmark.counts import count_macs, count_parameters, count_saved_bytes
+from benchmarking.counts import count_macs, count_parameters, count_saved_bytes
 from mmdualhead.models.ops import window_product
 
 A = torch.randn(2, 3, 4)

@@ -1,8 +1,10 @@
-"""The list of configs is the one that its command would make."""
+"""The list of configs, and the pages with results, are those that their command would make."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,23 +12,18 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-from mmdualhead.apis.metafile import (
-    HEADER,
-    PACKAGED,
-    count,
-    describe,
-    read_accuracies,
-    to_page,
-    write_metafile,
-)
-from mmdualhead.apis.packing import release
+from metafile import render
 from mmdualhead.apis.trained import PACKAGED as WEIGHTS
 from mmdualhead.apis.trained import load_trained
-from mmdualhead.program import config_files
+from model_zoo.entries import count, describe
+from model_zoo.pages import PACKAGED
+from model_zoo.results import fill_tables, make_tables, zoo_accuracies
+from pack import release
 
 ROOT = Path(__file__).parents[2]
 METAFILE = ROOT / 'configs' / 'metafile.yml'
-ACCURACIES = read_accuracies((ROOT / 'docs' / 'results.md').read_text())
+RESULTS = yaml.safe_load((ROOT / 'configs' / 'results.yml').read_text())
+ACCURACIES = zoo_accuracies(RESULTS)
 
 
 @pytest.fixture(scope='module')
@@ -36,10 +33,10 @@ def entries() -> dict[str, dict]:
     return {entry['Name']: entry for entry in models}
 
 
-def test_all_configs_are_listed_and_nothing_else(entries):
-    assert METAFILE.read_text().startswith(HEADER)
-    found = {path.stem: path.relative_to(ROOT).as_posix() for path in config_files(ROOT / 'configs')}
-    assert found == {name: entry['Config'] for name, entry in entries.items()}, 'run tools/metafile.py'
+@pytest.fixture(scope='module')
+def written() -> tuple[int, dict[Path, str]]:
+    """What tools/metafile.py would write."""
+    return render(ROOT)
 
 
 @pytest.mark.parametrize('name', ['quickstart_b', 'stgcn_ntu60_xsub_2d_j', 'msg3d_utd_mhad_bm'])
@@ -50,7 +47,7 @@ def test_an_entry_says_what_its_config_does(entries, name):
     assert entries[name] == describe(name, entries[name]['Config'], config, counted, ACCURACIES.get(name))
 
 
-def test_measured_results_are_those_of_the_documentation(entries):
+def test_measured_results_are_listed(entries):
     found = {
         name: entry['Results'][0]['Metrics']['Top 1 Accuracy']
         for name, entry in entries.items()
@@ -61,37 +58,45 @@ def test_measured_results_are_those_of_the_documentation(entries):
     assert found['stgcnpp_utd_mhad_bm'] == 86.28
 
 
-def test_results_are_read_from_any_data_set_s_table():
-    text = """
-## NW-UCLA, view 3
-
-| DualHead-Net | top-1 |
-| --- | ---: |
-| joint | 12.34 |
-
-| network | parameters M | joint | joint motion |
-| --- | ---: | ---: | ---: |
-| **DualHead-Net** | 0.94 | **94.61 ± 0.20** | - |
-| ST-GCN, MMAction2's | 0.78 | 93.00 | 92.00 |
-| InfoGCN, published | 1.50 | 97.00 | 96.00 |
-
-## Other data
-
-| network | joint |
-| --- | ---: |
-| DualHead-Net | 1.00 |
-"""
-    assert read_accuracies(text) == {
-        'dualhead_nw_ucla_j': 94.61,
-        'stgcn_nw_ucla_j': 93.0,
-        'stgcn_nw_ucla_jm': 92.0,
-    }
-    with pytest.raises(ValueError, match='no table'):
-        read_accuracies('nothing was measured')
+def test_everything_that_is_written_is_up_to_date(written):
+    """A figure that was changed in one place alone, or a config that is not listed."""
+    number, texts = written
+    assert number > 100
+    names = {path.relative_to(ROOT).as_posix() for path in texts}
+    assert names == {'configs/metafile.yml', 'docs/model_zoo.md', 'docs/results.md', 'README.md'}
+    for path, text in texts.items():
+        assert path.read_text() == text, 'run tools/metafile.py'
 
 
-def test_the_page_says_what_the_list_says(entries):
-    assert (ROOT / 'docs' / 'model_zoo.md').read_text() == to_page(list(entries.values()))
+def test_every_table_is_shown_somewhere():
+    pages = [(ROOT / name).read_text() for name in ('README.md', 'docs/results.md')]
+    shown = [name for page in pages for name in re.findall('<!-- results: (.+) -->', page)]
+    assert sorted(shown) == sorted(make_tables(RESULTS))
+    made = {line for text in make_tables(RESULTS).values() for line in text.splitlines()}
+    assert {line for line in pages[1].splitlines() if line.startswith('|')} <= made
+
+
+def test_the_networks_that_were_measured_are_those_that_are_counted(entries):
+    for data, networks in RESULTS['runs'].items():
+        for network, found in networks.items():
+            assert entries[f'{network}_{data}_j']['Metadata']['Parameters'] == f'{found["parameters"]}M'
+
+
+def test_tables_hold_figures_and_what_follows_from_them():
+    tables = {name: text.splitlines() for name, text in make_tables(RESULTS).items()}
+    assert tables['utd_mhad streams'][3] == '| bone | 94.65 | 99.07 | 93.49 | 94.42 | 96.05 |'
+    assert tables['utd_mhad seeds'][-1].startswith('| mean ± deviation | 94.03 ± 0.94 | 94.96 ± 0.54 |')
+    assert tables['nw_ucla seeds'][-1].startswith('| mean ± deviation | 91.2 ± 0.8 | 90.9 ± 0.7 |')
+    assert tables['nw_ucla networks'][4].startswith("| ST-GCN, MMAction2's | 0.78 | 85.56 (88.08) | - |")
+    assert tables['utd_mhad runs'][2].split(' | ')[-2:] == ['93.5', '28 |']
+    assert sum('**97.4**' in line for line in tables['utd_mhad networks, short']) == 1
+
+
+def test_a_page_keeps_all_but_its_tables():
+    page = 'before\n\n<!-- results: a -->\n\n| old |\n\n<!-- end of results -->\n\n| mine |\n'
+    assert fill_tables(page, {'a': '| new |'}) == page.replace('old', 'new')
+    with pytest.raises(KeyError, match='a'):
+        fill_tables(page, {})
 
 
 def test_the_packaged_model_is_the_one_with_this_result():
@@ -104,8 +109,8 @@ def test_files_of_a_release_are_entered_and_stay(tmp_path, checkpoint):
     (tmp_path / 'configs' / '_base_').symlink_to(ROOT / 'configs' / '_base_')
     config = (ROOT / 'configs' / 'dualhead_utd_mhad_j.py').read_text()
     (tmp_path / 'configs' / 'dualhead_utd_mhad_j.py').write_text(config)
+    shutil.copy(ROOT / 'configs' / 'results.yml', tmp_path / 'configs')
     (tmp_path / 'docs').mkdir()
-    (tmp_path / 'docs' / 'results.md').write_text((ROOT / 'docs' / 'results.md').read_text())
     run = tmp_path / 'work_dirs' / 'dualhead_utd_mhad_j'
     (run / '2026').mkdir(parents=True)
     (run / '2026' / '2026.log').write_text('loss: 1')
@@ -120,7 +125,10 @@ def test_files_of_a_release_are_entered_and_stay(tmp_path, checkpoint):
     assert load_trained(file).meta['accuracy'] == 0.2
 
     for options in ({'release': file.parent, 'url': 'https://example.org/v1/'}, {}):
-        assert write_metafile(tmp_path, **options) == 1
+        number, texts = render(tmp_path, **options)
+        assert number == len(texts) - 1 == 1
+        for path, text in texts.items():
+            path.write_text(text)
         (entry,) = yaml.safe_load((tmp_path / 'configs' / 'metafile.yml').read_text())['Models']
         assert entry['Weights'] == f'https://example.org/v1/{stem}.pth'
         assert entry['Training Log'] == f'https://example.org/v1/{stem}.log'

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmdualhead.models.authors import convert_authors
-from mmdualhead.program import shipped
 
 from .candidates import make_network
 from .reference import FIXTURES, authors_shapes, fill, fixture_input
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 NETWORKS = {
     'dualhead_ntu60': ('dualhead_ntu60_xsub_j.py', 64),
     'dualhead_kinetics': ('dualhead_kinetics_j.py', 60),
@@ -33,7 +35,7 @@ def deviations_by_fixture(device: str) -> dict[str, float]:
 
 def fixture_network(name: str) -> nn.Module:
     """The recognizer of a fixture, with random weights."""
-    return make_network(str(shipped('configs') / NETWORKS[name][0]), {}).recognizer
+    return make_network(str(CONFIGS / NETWORKS[name][0]), {}).recognizer
 
 
 def deviations(name: str, network: nn.Module, device: str = 'cpu') -> dict[str, float]:

@@ -100,7 +100,7 @@ def command(inputs, monkeypatch):
     one, two = inputs['dumps']
     predict = ('predict', inputs['recording'], '--model', inputs['checkpoint'])
     visualize = ('visualize', inputs['clips'], '--scores', one, '--split', 'val', '--every', 20)
-    small = 'tests.apis.benchmark.test_benchmark:Small'
+    small = 'tests.tools.benchmarking.test_benchmark:Small'
     once = ('--repeats', 1, '--warmup', 0, '--threads', 1, '--skip-peak')
     benchmark = ('benchmark', small, '--shape', 1, 2, 4, 5, *once)
     commands = {
@@ -205,7 +205,8 @@ def test_a_list_of_configs_that_cannot_be_written(tmp_path):
     """In a clone of four configs."""
     root = TOOLS.parent
     configs = [f'configs/stgcnpp_utd_mhad_{stream}.py' for stream in ('j', 'b', 'jm', 'bm')]
-    for name in ('tools/metafile.py', 'docs/results.md', *configs):
+    shutil.copytree(TOOLS, tmp_path / 'tools')
+    for name in ('configs/results.yml', 'docs/results.md', *configs):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(root / name, tmp_path / name)
     (tmp_path / 'configs' / '_base_').symlink_to(root / 'configs' / '_base_')

@@ -9,14 +9,13 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from torch import nn
 
-from mmdualhead.apis.paper_tables import NUMBERS, TABLES, get_table
-from mmdualhead.apis.reproduce import (
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
+from reproduction.paper_tables import NUMBERS, TABLES, get_table
+from reproduction.runs import (
     Reproduction,
-    SettingsChanged,
     launch_logged,
     mean_and_deviation,
 )
-from mmdualhead.evaluation.scores import LabeledScores, save_scores
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ABLATIONS = [row for table in TABLES.values() for row in table.rows if row.change]
@@ -196,7 +195,7 @@ def test_a_failed_run_is_reported_and_the_others_go_on(make):
 def test_other_settings_in_the_same_work_dir_are_refused_before_any_run(make):
     make().reproduce()
     make.launch.commands.clear()
-    with pytest.raises(SettingsChanged, match=r'seed0\.py differs .* --work-dir'):
+    with pytest.raises(ValueError, match=r'seed0\.py differs .* --work-dir'):
         make(options={'max_epochs': 1}).reproduce()
     assert make.launch.commands == []
 

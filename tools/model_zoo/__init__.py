@@ -1,0 +1,1 @@
+"""The configs and results of this project, as lists and tables."""

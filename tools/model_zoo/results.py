@@ -1,0 +1,174 @@
+"""The tables of measured results, made from ``configs/results.yml``, which says what its fields are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from mmdualhead.utils.tables import markdown_table
+from reproduction.runs import mean_and_deviation
+
+Clips = Mapping[str, Any]
+"""What the networks reached on a set of clips, by network."""
+
+SEED, *_ = SEEDS = (0, 1, 2)
+"""The seed of all figures that name no other, and all seeds."""
+STREAMS = {'j': 'joint', 'b': 'bone', 'jm': 'joint motion', 'bm': 'bone motion'}
+FUSIONS = {'2s': 'joint + bone', '4s': 'four streams'}
+WEIGHTED = {'4s 2:2:1:1': '2 : 2 : 1 : 1'}
+NETWORKS = {
+    'dualhead': 'DualHead-Net',
+    'msg3d': 'MS-G3D, of this package',
+    'stgcn': "ST-GCN, MMAction2's",
+    'stgcnpp': "ST-GCN++, MMAction2's",
+}
+HEADS = {'coarse': 'coarse head', 'fine': 'fine head', 'either': 'either head right'}
+EPOCHS = ('20', '30', '40')
+REGION = re.compile(r'(<!-- results: (.+?) -->\n\n).*?(\n\n<!-- end of results -->)', re.DOTALL)
+
+table = partial(markdown_table, cell=str)
+
+
+def seed_0(clips: Clips, network: str) -> Mapping[str, Any]:
+    """What a network reached with seed 0, by stream and fusion."""
+    return clips[network]['seeds'][SEED]
+
+
+class Column(NamedTuple):
+    """One figure of DualHead-Net's runs: its title, the clips, its field."""
+
+    title: str
+    clips: Clips
+    field: str
+
+    def of(self, what: str, seed: int = SEED) -> Any:
+        """The figure of a stream or fusion; None where there is none."""
+        return self.clips['dualhead']['seeds'][seed].get(what, {}).get(self.field)
+
+
+def zoo_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
+    """Top-1 accuracies in %, by config."""
+    return {
+        f'{network}_{data}_{what}': figures['top1']
+        for data, clips in results['runs'].items()
+        for network in clips
+        for what, figures in seed_0(clips, network).items()
+        if what in STREAMS
+    }
+
+
+def fill_tables(page: str, tables: Mapping[str, str]) -> str:
+    """A page with what is between ``<!-- results: NAME -->`` and ``<!-- end of results -->`` replaced.
+
+    Raises:
+        KeyError: there is no table of a name.
+    """
+    return REGION.sub(lambda region: f'{region[1]}{tables[region[2]]}{region[3]}', page)
+
+
+def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
+    """All tables, by the names that the pages give them."""
+    utd, ucla = results['runs']['utd_mhad'], results['runs']['nw_ucla']
+    distinct = results['without_duplicates']['nw_ucla']
+    usual, every = STREAMS | FUSIONS, STREAMS | FUSIONS | WEIGHTED
+    of_utd = [
+        Column(title, utd, field) for field, title in {'top1': 'top-1', 'top5': 'top-5', **HEADS}.items()
+    ]
+    of_ucla = [
+        Column(title, clips, field)
+        for name, clips in (('all clips', ucla), ('without duplicates', distinct))
+        for field, title in {'top1': f'{name}: fused', **HEADS}.items()
+    ]
+    utd_seeds = [
+        (title, [Column('', utd, 'top1').of(what, seed) for seed in SEEDS]) for what, title in every.items()
+    ]
+    ucla_seeds = [(column.title, [column.of('j', seed) for seed in SEEDS]) for column in of_ucla]
+    first, *others = network_rows(utd, usual, digits=1)
+    means = [mean_and_deviation(figures, 1) for title, figures in utd_seeds if title in usual.values()]
+    same = ['the same, three seeds', first[1], *means]
+    return {
+        'utd_mhad streams': streams_table(of_utd),
+        'utd_mhad networks': networks_table(every.values(), network_rows(utd, every)),
+        'utd_mhad networks, short': networks_table(usual.values(), [first, same, *others]),
+        'utd_mhad seeds': seeds_table(utd_seeds, digits=2),
+        'utd_mhad runs': runs_table('utd_mhad', utd),
+        'nw_ucla streams': streams_table(of_ucla),
+        'nw_ucla networks': networks_table(usual.values(), network_rows(ucla, usual, distinct)),
+        'nw_ucla networks, short': networks_table(usual.values(), network_rows(ucla, usual, distinct, 1)),
+        'nw_ucla seeds': seeds_table(ucla_seeds, digits=1),
+        **{name: table(header, rows) for name, (header, *rows) in results['tables'].items()},
+    }
+
+
+def streams_table(columns: Sequence[Column]) -> str:
+    """DualHead-Net's streams and fusions."""
+    parameters = columns[0].clips['dualhead']['parameters']
+    header = [f'DualHead-Net ({parameters} M parameters)', *(column.title for column in columns)]
+    labels = STREAMS | FUSIONS | {what: f'four streams, {weights}' for what, weights in WEIGHTED.items()}
+    rows = [[label, *(figure(column.of(what)) for column in columns)] for what, label in labels.items()]
+    return table(header, rows)
+
+
+def networks_table(titles: Iterable[str], rows: Sequence[Sequence[object]]) -> str:
+    """Top-1 of all networks."""
+    return table(['top-1 %', 'parameters M', *titles], rows)
+
+
+def network_rows(
+    clips: Clips, what: Iterable[str], distinct: Clips | None = None, digits: int = 2
+) -> list[list[object]]:
+    """A row for each network, the best figure of all in bold.
+
+    Args:
+        clips: what they reached on all clips.
+        what: streams and fusions.
+        distinct: without duplicates, which is added in parentheses.
+        digits: behind the point.
+    """
+    top1 = {network: {one: run['top1'] for one, run in seed_0(clips, network).items()} for network in clips}
+    best = max(value for row in top1.values() for value in row.values())
+
+    def cell(network: str, one: str) -> str:
+        value = top1[network].get(one)
+        text = figure(value, digits)
+        text = f'**{text}**' if value == best else text
+        if value is None or distinct is None:
+            return text
+        return f'{text} ({figure(seed_0(distinct, network)[one]["top1"], digits)})'
+
+    return [
+        [NETWORKS[network], found['parameters'], *(cell(network, one) for one in what)]
+        for network, found in clips.items()
+    ]
+
+
+def seeds_table(columns: Sequence[tuple[str, Sequence[float]]], digits: int) -> str:
+    """Figures by seed, then their mean ± deviation with so many digits."""
+    titles, figures = zip(*columns, strict=True)
+    rows = [[seed, *map(figure, row)] for seed, row in zip(SEEDS, zip(*figures, strict=True), strict=True)]
+    last = ['mean ± deviation', *(mean_and_deviation(column, digits) for column in figures)]
+    return table(['seed', *titles], [*rows, last])
+
+
+def runs_table(data: str, clips: Clips) -> str:
+    """How the trainings went."""
+    titles = ['training loss at epoch 10', *EPOCHS, 'one clip a test: 10', *EPOCHS]
+    rows = [
+        [
+            f'{network}_{data}_{stream}',
+            *(f'{loss:.2f}' for loss in run['loss']),
+            *run['one_clip'],
+            run['minutes'],
+        ]
+        for network in clips
+        for stream, run in seed_0(clips, network).items()
+        if stream in STREAMS
+    ]
+    return table(['run', *titles, 'minutes'], rows)
+
+
+def figure(value: float | None, digits: int = 2) -> str:
+    """A figure, or a dash for none."""
+    return '-' if value is None else f'{value:.{digits}f}'
