@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmdualhead.apis.packing import pack, release
 from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.text import printable
 
 
 def main() -> None:
@@ -23,8 +24,8 @@ def main() -> None:
         return
     meta = pack(args.source, args.target, args.accuracy)
     size = args.target.stat().st_size
-    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, layout {meta["layout"]}, ', end='')
-    print(f'stream {meta["stream"]}, SHA-256 of the weights {meta["sha256"]}')
+    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, layout {printable(meta["layout"])}, ', end='')
+    print(f'stream {printable(meta["stream"])}, SHA-256 of the weights {meta["sha256"]}')
 
 
 if __name__ == '__main__':

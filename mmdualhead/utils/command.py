@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmdualhead.utils.text import printable
+from mmdualhead.utils.text import printable, printable_lines
 
 PACKAGE = __name__.partition('.')[0]
 
@@ -76,9 +76,7 @@ def describe(error: BaseException) -> str:
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].partition(': ')[2]
-    lines = text.splitlines() if is_ours else [' '.join(text.split())]
-    reason = '\n'.join(map(printable, lines))
-    reason = re.sub(r'^\[Errno \d+\] ', '', reason)
+    reason = re.sub(r'^\[Errno \d+\] ', '', printable_lines(text) if is_ours else printable(' '.join(text.split())))
     names_file = is_ours or '/' in reason or getattr(cause, 'filename', None) is not None
     called = shlex.join(sys.argv[1:])
     return reason if names_file or not called else f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
