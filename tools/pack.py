@@ -24,7 +24,8 @@ def main() -> None:
         return
     meta = pack(args.source, args.target, args.accuracy)
     size = args.target.stat().st_size
-    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, layout {printable(meta["layout"])}, ', end='')
+    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, ', end='')
+    print(f'layout {printable(meta["layout"])}, ', end='')
     print(f'stream {printable(meta["stream"])}, SHA-256 of the weights {meta["sha256"]}')
 
 

@@ -128,13 +128,9 @@ class SkeletonInferencer(BaseInferencer):
         """
         prepare, forward, visualize, postprocess = self._dispatch_kwargs(**kwargs)
         left_out: dict[str, str] = {}
-        answers = list(
-            self.iterate(inputs, batch_size=batch_size, left_out=left_out, **prepare, **forward)
-        )
+        answers = list(self.iterate(inputs, batch_size=batch_size, left_out=left_out, **prepare, **forward))
         visualization = self.visualize(inputs, answers, **visualize)
-        return self.postprocess(
-            answers, visualization, return_datasamples, left_out=left_out, **postprocess
-        )
+        return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
@@ -158,7 +154,7 @@ class SkeletonInferencer(BaseInferencer):
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
 
-        What is left out gets into ``left_out``, by default a new dict; it is then also that of the inferencer.
+        What is left out gets into ``left_out``, by default a new dict, which the inferencer keeps as well.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')

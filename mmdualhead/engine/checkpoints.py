@@ -338,9 +338,7 @@ PERIODIC = re.compile(r'(epoch|iter)_\d+')
 """What the checkpoints are called that a training writes at intervals."""
 
 
-def newest_checkpoint(
-    folder: str | Path, needed: Sequence[str] = RESUMABLE
-) -> tuple[Path | None, list[str]]:
+def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> tuple[Path | None, list[str]]:
     """The checkpoint that a training has come furthest with, by its own account of epoch and iteration.
 
     A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which leads

@@ -23,6 +23,7 @@ from mmdualhead.engine.loaders import allow_many_files, end_on_lost_batches
 from mmdualhead.utils.command import one_line_errors
 from mmdualhead.utils.text import printable_lines
 
+
 @RUNNERS.register_module()
 class DataCheckRunner(Runner):
     """Ends the program with ``error: ...`` and status 1 if annotation files are missing or faulty.

@@ -266,7 +266,9 @@ class TestThreads:
         sys.setswitchinterval(before)
 
     @pytest.mark.fault(
-        'four threads use one inferencer', '-', 'each gets its own answer, attention and list of what was left out'
+        'four threads use one inferencer',
+        '-',
+        'each gets its own answer, attention and list of what was left out',
     )
     def test_four_threads_share_an_inferencer(self, inferencer, recording):
         clips = [recording(frames, seed) for seed, frames in enumerate([20, 35, 50, 400] * 4)]
@@ -285,7 +287,7 @@ class TestThreads:
         hooks = [module for module in inferencer.model.modules() if module._forward_pre_hooks]
         assert not hooks
 
-    def test_standard_operations_are_of_one_thread(self, inferencer):
+    def test_standard_operations_are_of_one_thread(self):
         with standard_operations(), ThreadPoolExecutor(1) as thread:
             assert ops._traced()
             assert not thread.submit(ops._traced).result()

@@ -82,7 +82,9 @@ def test_validation_is_finished_first(make_runner, tmp_path, uninterrupted):
         make_runner(epochs=3, extra_hooks=[Signal(signal.SIGTERM, validation=2)]).train()
     meta = torch.load(tmp_path / 'run' / INTERRUPTED)['meta']
     assert (meta['epoch'], meta['iter']) == (2, 8)
-    assert torch.load(tmp_path / 'run' / INTERRUPTED)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    assert (
+        torch.load(tmp_path / 'run' / INTERRUPTED)['message_hub']['log_scalars']['val/acc'].data[0].size == 2
+    )
     runner = make_runner(epochs=3, resume=True)
     runner.train()
     assert torch.equal(runner.model.fc.weight, uninterrupted['fc.weight'])
@@ -154,7 +156,10 @@ def test_forked_workers_can_be_terminated_but_survive_ctrl_c():
     assert hook._received is None
 
 
-@pytest.mark.parametrize(('number', 'pause', 'survived'), [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1), ('HUP', 0, 3), ('USR1', 9, 1)])
+@pytest.mark.parametrize(
+    ('number', 'pause', 'survived'),
+    [('INT', 0, 1), ('TERM', 0, 3), ('TERM', 9, 1), ('HUP', 0, 3), ('USR1', 9, 1)],
+)
 def test_second_signal_stops_at_once(capfd, monkeypatch, number, pause, survived):
     """But for an echo: of a scheduler, say, and of a launcher that it signals as well."""
     child = os.fork()
