@@ -154,7 +154,7 @@ class SkeletonInferencer(BaseInferencer):
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
 
-        What is left out gets into ``left_out``, by default a new dict; it is then also that of the inferencer.
+        What is left out gets into ``left_out``, by default a new dict, which the inferencer keeps as well.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')

@@ -287,7 +287,7 @@ class TestThreads:
         hooks = [module for module in inferencer.model.modules() if module._forward_pre_hooks]
         assert not hooks
 
-    def test_standard_operations_are_of_one_thread(self, inferencer):
+    def test_standard_operations_are_of_one_thread(self):
         with standard_operations(), ThreadPoolExecutor(1) as thread:
             assert ops._traced()
             assert not thread.submit(ops._traced).result()

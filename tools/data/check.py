@@ -4,6 +4,7 @@ import sys
 
 import mmdualhead
 from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.text import printable_lines
 
 
 def main() -> None:
@@ -15,7 +16,7 @@ def main() -> None:
     from mmdualhead.datasets.annotations.report import check_file
 
     page, sound = check_file(args.file, args.config)
-    print(page)
+    print(printable_lines(page))
     sys.exit(not sound)
 
 
