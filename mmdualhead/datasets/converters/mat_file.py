@@ -27,6 +27,7 @@ NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
 
 # Up to four bytes stand in the tag of an element itself.
+TAG_SIZE = 8
 SMALL = 4
 
 # A compressed element that unpacks to more is not a skeleton.
@@ -68,7 +69,9 @@ def read_array(content: bytes, name: str) -> np.ndarray:
 
 
 def _byte_order(header: bytes, name: str) -> str:
-    order = BYTE_ORDERS.get(header[-2:]) if len(header) == HEADER_SIZE else None
+    # A zero among the first four bytes means version 4.
+    is_whole = len(header) == HEADER_SIZE and 0 not in header[:4]
+    order = BYTE_ORDERS.get(header[-2:]) if is_whole else None
     version = struct.unpack(f'{order}H', header[-4:-2])[0] if order else None
     if version == VERSION_73:
         raise MalformedRecording(
@@ -101,8 +104,10 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     found = []
     start = 0
     while start < len(data):
+        if len(data) - start < TAG_SIZE:
+            raise MalformedRecording(f'damaged Matlab file: {len(data) - start} bytes after the last element')
         kind, size = struct.unpack_from(f'{order}II', data, start)
-        begin = start + 8
+        begin = start + TAG_SIZE
         if kind >> 16:
             kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
             if size > SMALL:

@@ -9,7 +9,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -52,18 +52,20 @@ def parse_table(text: str) -> Table:
 
     The first line is a heading if nothing in it is a number, or if it counts 0, 1, 2, ... as pandas does. A
     first column without a name that counts so, too, is pandas' index and left out. Empty lines, and lines
-    that begin with ``#``, are passed over.
+    that begin with ``#`` before the first row, are passed over.
 
     Raises:
         ValueError: a field is not a number, or lines differ in length; names line and column.
     """
-    split = enumerate(split_lines(text), 1)
-    lines = [(i, line) for i, line in split if line.strip() and not line.lstrip().startswith(COMMENT)]
+    lines = [(i, line) for i, line in enumerate(split_lines(text), 1) if line.strip()]
+    comments = list(takewhile(lambda numbered: numbered[1].lstrip().startswith(COMMENT), lines))
+    lines = lines[len(comments) :]
     if not lines:
         return Table(None, np.empty((0, 0)))
     delimiter = _find_delimiter([line for _, line in lines])
     numbers, rows = [number for number, _ in lines], _split([line for _, line in lines], delimiter)
     _check_widths(numbers, rows)
+    _check_comments(comments, delimiter, len(rows[0]))
     if delimiter != ',' and _has_decimal_comma(rows[1:] or rows):
         rows = [rows[0], *([field.replace(',', '.') for field in row] for row in rows[1:])]
         rows[0] = [_with_point(field) for field in rows[0]]
@@ -103,6 +105,14 @@ def _check_widths(numbers: Sequence[int], rows: Sequence[Sequence[str]]) -> None
         ((usual, _),) = Counter(widths).most_common(1)
         odd = next(i for i, width in enumerate(widths) if width != usual)
         raise ValueError(f'line {numbers[odd]}: {widths[odd]} columns, while other lines have {usual}')
+
+
+def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, width: int) -> None:
+    """Refuse a line of numbers whose first character was damaged."""
+    for number, comment in comments:
+        fields = comment.split(delimiter)
+        if len(fields) == width and any(is_number(field.strip()) for field in fields):
+            raise ValueError(f'line {number}: a comment that holds numbers like the lines below it')
 
 
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
