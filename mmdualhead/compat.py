@@ -16,6 +16,8 @@ from pickle import UnpicklingError
 from types import ModuleType
 from typing import Any
 
+from mmdualhead.utils.plain_arrays import PickledArray, PlainDtype, plain_scalar, reconstruct
+
 logger = logging.getLogger('mmdualhead')
 
 DRN_PACKAGE = 'mmaction.models.localizers.drn'
@@ -64,11 +66,12 @@ def add_drn() -> bool:
 
 
 def allow_own_checkpoints() -> bool:
-    """Allow torch.load the classes that mmengine's message hub consists of; ``weights_only`` stays on.
+    """Allow torch.load what mmengine's message hub consists of; ``weights_only`` stays on.
 
     torch >= 2.6 refuses the message hub that mmengine 0.10 writes into checkpoints
     (https://github.com/open-mmlab/mmengine/issues/1655). The pickles call ``getattr`` for the methods of
-    HistoryBuffer. What they get is :func:`statistics_method`.
+    HistoryBuffer. What they get is :func:`statistics_method`; for NumPy's own types they get stand-ins that
+    check what they are given, see :mod:`mmdualhead.utils.plain_arrays`.
     """
     import numpy as np
     import torch
@@ -82,18 +85,15 @@ def allow_own_checkpoints() -> bool:
         return False
     except UnpicklingError:
         pass
-    reconstruct, scalar = np.ndarray.__reduce__(np.zeros(1))[0], np.float64(0).__reduce__()[0]
-    numbers = (np.float64, np.float32, np.float16, np.int64, np.int32, np.int16, np.int8, np.uint8, np.bool_)
     torch.serialization.add_safe_globals(
         [
             HistoryBuffer,
             (statistics_method, 'builtins.getattr'),
-            np.ndarray,
-            np.dtype,
-            *(type(np.dtype(number)) for number in numbers),
+            (PickledArray, 'numpy.ndarray'),
+            (PlainDtype, 'numpy.dtype'),
             # numpy 2 moved these two; checkpoints name the place of the numpy that wrote them.
             *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
-            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+            *((plain_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
     )
     return True

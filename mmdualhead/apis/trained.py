@@ -6,7 +6,8 @@ K classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from mmaction.registry import MODELS, TRANSFORMS
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
@@ -28,6 +34,12 @@ from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 
 SCOPE = 'mmaction'
+
+LARGEST = 10_000
+"""A number in the config of a checkpoint may be as large, or as the longest axis of a weight."""
+
+SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 20
+"""What a network may have beyond some times what is in its weights."""
 
 PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
 """The model that the package carries: UTD-MHAD, joints."""
@@ -100,7 +112,11 @@ def load_trained(
     meta = checkpoint.get('meta') or {}
     if config is None:
         config = _config_inside(path, meta)
-    network = _build_network(path, config, checkpoint)
+        _check_sizes(path, config, weights_of(checkpoint))
+        with _as_large_as(path, weights_of(checkpoint)):
+            network = _build_network(path, config, checkpoint)
+    else:
+        network = _build_network(path, config, checkpoint)
     steps = _build_steps(path, config)
     number = (config['model'].get('cls_head') or {}).get('num_classes')
     if not isinstance(number, int):
@@ -170,14 +186,69 @@ def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
     if not isinstance(config.get('model'), Mapping):
         raise ModelError(f'{path}: the config in it says no model')
     for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
-        known = registered(registry)
-        for place, kind in leaves([(part, config.get(part))]):
-            if place.endswith('.type') and str(kind).removeprefix(f'{SCOPE}.') not in known:
-                raise ModelError(
-                    f'{path}: the config in it asks for {kind!r}, which is not registered; import the module '
-                    'that registers it first, or name the config as a file'
-                )
+        _check_names(path, part, config.get(part), registered(registry))
     return ConfigDict(config)
+
+
+def _check_names(path: Path, part: str, value: Any, known: set[str]) -> None:
+    """Refuse what MMEngine would import or fetch: scopes, types that are not registered, URLs."""
+    for place, one in leaves([(part, value)]):
+        key = place.rpartition('.')[2]
+        if key == '_scope_' and one != SCOPE:
+            raise ModelError(
+                f'{path}: the config in it has {place}={one!r}, for which MMEngine imports a package'
+            )
+        if key == 'type' and str(one).removeprefix(f'{SCOPE}.') not in known:
+            raise ModelError(
+                f'{path}: the config in it asks for {one!r}, which is not registered; import the module '
+                'that registers it first, or name the config as a file'
+            )
+        if isinstance(one, str) and '://' in one:
+            raise ModelError(f'{path}: the config in it names the URL {one!r} ({place})')
+
+
+def _check_sizes(path: Path, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Refuse numbers that are larger than anything in the weights, before something is built of that size."""
+    axes = (size for value in weights.values() for size in getattr(value, 'shape', ()))
+    most = max(LARGEST, *axes) if weights else LARGEST
+    for part in ('model', 'test_pipeline'):
+        for place, one in leaves([(part, config.get(part))]):
+            if isinstance(one, int | float) and not place.endswith('.seed') and not -most <= one <= most:
+                raise ModelError(
+                    f'{path}: the config in it has {place}={one!r:.80}; at most {most:,} fits it'
+                )
+
+
+@contextmanager
+def _as_large_as(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
+    """While a network is built, it can't become much larger than the weights that are to fill it.
+
+    Raises:
+        ModelError: it would.
+    """
+    tensors = [value for value in weights.values() if isinstance(value, Tensor)]
+    left = {
+        'parts': SPARE_PARTS + 16 * len(tensors),
+        'numbers': SPARE_NUMBERS + 4 * sum(map(Tensor.numel, tensors)),
+    }
+
+    def count(_module: nn.Module, _name: str, part: Any) -> None:
+        left['parts'] -= 1
+        left['numbers'] -= part.numel() if isinstance(part, Tensor) else 0
+        if min(left.values()) < 0:
+            raise ModelError(f'{path}: the config in it builds a network far larger than the weights in it')
+
+    kinds = (
+        register_module_module_registration_hook,
+        register_module_parameter_registration_hook,
+        register_module_buffer_registration_hook,
+    )
+    handles = [register(count) for register in kinds]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmdualhead.datasets.pipelines import step_name
 
 KEPT = ('model', 'test_pipeline', 'train_cfg', 'default_scope', 'train_dataloader', 'test_dataloader')
 """The keys of a config that checkpoints keep as plain values."""
+
+MOST_TEXT = 1 << 20
+"""Characters in the text of a config; those of this package have some 10,000."""
 
 INPUT_STEPS = ('Normalize', 'Stream', 'SkeFeat', 'JointToBone', 'ToMotion')
 """Parts of the names of the pipeline steps that decide what the numbers of a clip mean."""
@@ -38,19 +41,28 @@ def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
         The keys of :data:`KEPT`, or more; none if the checkpoint has no config.
 
     Raises:
-        SyntaxError: the text is not Python.
+        SyntaxError: the text is not Python, or not of the size and depth of a config.
     """
     if isinstance(meta.get('plain_config'), Mapping):
-        return dict(meta['plain_config'])
-    plain = {}
-    for statement in ast.parse(meta.get('cfg') or '').body:
+        return _plain(meta['plain_config'])
+    text = meta.get('cfg') or ''
+    if len(text) > MOST_TEXT:
+        raise SyntaxError(f'it has {len(text):,} characters')
+    try:
+        return dict(_literals(text))
+    except (RecursionError, MemoryError, ValueError) as error:  # ast ends so on deep text and on NUL
+        raise SyntaxError(f'it is nested too deep, or not text: {error}') from None
+
+
+def _literals(text: str) -> Iterator[tuple[str, Any]]:
+    """The assignments in a text whose values are literals."""
+    for statement in ast.parse(text).body:
         match _DictCalls().visit(statement):
             case ast.Assign(targets=[ast.Name(id=key), *_], value=value):
                 try:
-                    plain[key] = _plain(ast.literal_eval(value))
+                    yield key, _plain(ast.literal_eval(value))
                 except (ValueError, TypeError):
                     continue
-    return plain
 
 
 class _DictCalls(ast.NodeTransformer):

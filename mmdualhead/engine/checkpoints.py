@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
-from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
+from zipfile import BadZipFile
 
 import torch
 from mmaction.apis import inference as mmaction_inference
@@ -25,12 +26,19 @@ from torch import Tensor, nn
 from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.memory import memory_for_file
 from mmdualhead.utils.text import and_more
+from mmdualhead.utils.torch_pickles import check_checkpoint_file
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
 """What a checkpoint needs for training to go on from it."""
 
 META = {'epoch': int, 'iter': int, 'seed': int, 'cfg': str, 'time': str, 'dataset_meta': dict}
 """What a checkpoint's meta may hold and what kind that is; each may be missing."""
+
+DAMAGED = (
+    *(EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError),
+    *(BadZipFile, struct.error),
+)
+"""What damaged files make their readers raise."""
 
 SHOWN = 8
 """How many names of a kind an error message lists."""
@@ -75,8 +83,8 @@ def load_from_local(
     if not path.is_file():
         raise MissingCheckpointError(f'the checkpoint {path} does not exist')
     try:
-        _check_archive(path)
         with memory_for_file(path.stat().st_size):
+            check_checkpoint_file(path)
             checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise UnreadableCheckpointError(
@@ -89,7 +97,16 @@ def load_from_local(
         ) from None
     except PermissionError:
         raise
-    except (EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, BadZipFile) as error:
+    except (
+        EOFError,
+        struct.error,
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        BadZipFile,
+    ) as error:
         raise UnreadableCheckpointError(
             f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
@@ -97,21 +114,6 @@ def load_from_local(
         raise UnreadableCheckpointError(f'{path}{fault}')
     drop_code(checkpoint)
     return checkpoint
-
-
-def _check_archive(path: Path) -> None:
-    """Compare the checksums of a checkpoint that is a zip archive, as all since PyTorch 1.6 are.
-
-    Raises:
-        BadZipFile, ValueError: a bit has flipped, or something is compressed, which PyTorch never does.
-    """
-    if not is_zipfile(path):
-        return
-    with ZipFile(path) as archive:
-        if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
-            raise ValueError('its contents are compressed')
-        if wrong := archive.testzip():
-            raise ValueError(f'the checksum of {wrong} in it is wrong')
 
 
 def _content_fault(checkpoint: Any) -> str:

@@ -15,8 +15,8 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
 from mmdualhead.datasets.class_names import read_class_names as read_name_list
-from mmdualhead.utils.pickles import load_score_pickle
 from mmdualhead.utils.text import clips_named
+from mmdualhead.utils.torch_pickles import load_score_pickle
 
 from .scores import (
     Clips,

@@ -27,7 +27,6 @@ from mmdualhead.engine.checkpoints import (
     mmengine_readers,
     non_finite,
 )
-from mmdualhead.utils.memory import STATM
 
 
 class Calls:
@@ -151,10 +150,9 @@ class TestLoadFromLocal:
         with pytest.raises(UnreadableCheckpointError, match=f'{path} is damaged .*checksum of'):
             load_from_local(path)
 
-    @pytest.mark.skipif(not STATM.exists(), reason='bounds memory on Linux alone')
-    @pytest.mark.fault('checkpoint of 2 kB that asks for 8 GiB', '-', 'refused on Linux')
+    @pytest.mark.fault('checkpoint of 2 kB that asks for 8 GiB', '-', 'refused')
     def test_asking_for_gigabytes_is_refused(self, save):
-        with pytest.raises(UnreadableCheckpointError, match='asks for more memory'):
+        with pytest.raises(UnreadableCheckpointError, match='makes bytearray of a int'):
             load_from_local(save(meta=Calls(bytearray, 8 << 30)))
 
     def test_a_packed_bomb_is_refused(self, save, tmp_path):

@@ -37,10 +37,12 @@ from mmdualhead.datasets.annotations.checks import (
     unscored_clips,
 )
 from mmdualhead.utils.files import name_in_errors
+from mmdualhead.utils.reading import read_json
 from mmdualhead.utils.text import plural
 
 FORMAT = 'mmdualhead-store'
 VERSION = 1
+HUGE = 2**60  # more elements than a file can have
 NO_SCORE = -1
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 # Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
@@ -189,7 +191,7 @@ class Store(Sequence):
         if not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such store')
         try:
-            self._header = header = json.loads((self.path / 'meta.json').read_text())
+            self._header = header = read_json(self.path / 'meta.json')
             self._dtype = np.dtype(header['dtype'])
             self._clips, self.splits = int(header['clips']), list(header['splits'])
             self.meta, sizes = check_meta(header['meta']), dict(header['sizes'])
@@ -200,19 +202,31 @@ class Store(Sequence):
             ) from None
         if version != (FORMAT, VERSION):
             raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
-        for name, size in sizes.items():
-            found = (self.path / name).stat().st_size if (self.path / name).exists() else 'no such file'
+        for name in self._files():
+            path, size = self.path / name, sizes.get(name)
+            found = path.stat().st_size if path.is_file() else 'no such file'
             if found != size:
                 raise AnnotationError(f'{self.path}: {name} should have {size} bytes, found {found}')
         self._check_index(sizes)
+
+    def _files(self) -> list[str]:
+        """The files that the header tells the size of."""
+        splits = (f'split-{i}.npy' for i in range(len(self.splits)))
+        checked = ['crc.bin'] if 'checksums' in self._header else []
+        return [*(f'{name}.bin' for name in BINARIES if name != 'crc'), *checked, *splits]
 
     def _check_index(self, sizes: Mapping[str, int]) -> None:
         """Refuse records of clips that are not in the files."""
         index = self.records
         outside = (index['shape'] < 0).any(1)
+        # Products of damaged sizes leave the range of integers.
+        outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
         for name, size in self._sizes(index).items():
+            there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
-            outside |= (start < 0) | (size < 0) | (start > sizes.get(f'{name}.bin', 0) - size)
+            outside |= (start < 0) | (size < 0) | (start > there - size)
+            # Each clip has its own place; many at one would take more to read than the file has.
+            outside |= size.sum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
             raise AnnotationError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
@@ -243,7 +257,7 @@ class Store(Sequence):
         (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
         keypoint, score, info, info_size, label, sizes, _ = record.item()
         shape = sizes.tolist()
-        annotation = json.loads(self._read('info', info_size, info))
+        annotation = self._info(self._read('info', info_size, info))
         annotation |= dict(label=label, total_frames=shape[1])
         annotation['keypoint'] = self._array('keypoint', keypoint, shape)
         if score != NO_SCORE:
@@ -253,6 +267,16 @@ class Store(Sequence):
     def _array(self, name: str, start: int, shape: list[int]) -> np.ndarray:
         data = self._read(name, prod(shape) * self._dtype.itemsize, start)
         return np.frombuffer(data, self._dtype).reshape(shape).copy()
+
+    def _info(self, content: bytes) -> dict[str, Any]:
+        """The fields of a clip that are not in the index."""
+        try:
+            info = json.loads(content)
+        except (ValueError, RecursionError):
+            info = None
+        if not isinstance(info, dict):
+            raise AnnotationError(f'{self.path}: info.bin is damaged. Copy or convert it again')
+        return info
 
     def _read(self, name: str, size: int, start: int) -> bytes:
         if name not in self._descriptors:
@@ -281,9 +305,9 @@ class Store(Sequence):
         if 'checksums' not in self._header:
             raise AnnotationError(f'{self.path}: no checksums; write it again to have some')
         wrong = [] if _own_checksum(self._header).items() <= self._header.items() else ['meta.json']
-        for name, expected in self._header['checksums'].items():
-            path = self.path / name
-            if not path.exists() or crc32(path.read_bytes()) != expected:
+        checksums = self._header['checksums']
+        for name in self._files():
+            if name in checksums and crc32((self.path / name).read_bytes()) != checksums[name]:
                 wrong.append(name)
         return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
 
@@ -376,7 +400,7 @@ class StoreClips(Sequence):
         """The names and other fields of the clips, without their keypoints, classes and lengths."""
         info = (self.store.path / 'info.bin').read_bytes()
         for start, size in self.records[['info', 'info_size']].tolist():
-            yield json.loads(info[start : start + size])
+            yield self.store._info(info[start : start + size])
 
     def __deepcopy__(self, _: dict) -> StoreClips:
         """Nothing in here changes, so copies of a data set share it."""

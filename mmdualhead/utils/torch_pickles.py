@@ -1,0 +1,239 @@
+"""PyTorch's pickles: tensors in dumped scores, and what a checkpoint asks for before PyTorch reads it."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
+
+from mmdualhead.utils.pickles import ALLOWED, Named, PlainUnpickler, load_pickle
+from mmdualhead.utils.reading import open_regular
+
+LEGACY_PICKLES = 5
+"""What a checkpoint from before PyTorch 1.6 begins with: number, version, system, contents, storages."""
+
+BUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3')
+
+
+def load_score_pickle(path: str | Path) -> Any:
+    """Load a pickle of plain data and tensors, which come back on the CPU; see :func:`load_pickle`."""
+    return load_pickle(path, ScoreUnpickler)
+
+
+class ScoreUnpickler(PlainUnpickler):
+    """Knows, beyond plain data, what mmengine's ``DumpResults`` writes of a tensor."""
+
+    def find(self, module: str, name: str) -> Named:
+        return _tensor_builders().get((module, name)) or super().find(module, name)
+
+
+@cache
+def _tensor_builders() -> dict[tuple[str, str], Named]:
+    import torch  # takes a second, which readers of annotations need not wait for
+
+    def load_storage(machine: PlainUnpickler, content: bytes) -> Any:
+        """A tensor's memory, which torch pickles as a file of its own and reads unchecked; here checked."""
+        machine.spend(len(content))
+        try:
+            check_checkpoint(io.BytesIO(content))
+            return torch.load(io.BytesIO(content), weights_only=True, map_location='cpu')
+        except Exception as error:
+            reason = str(error).split('\n', maxsplit=1)[0]
+            raise UnpicklingError(f'the memory of a tensor in it is not read: {reason}') from None
+
+    def build_tensor(
+        machine: PlainUnpickler, storage: Any, offset: Any, size: Any, stride: Any, *_: Any
+    ) -> Any:
+        if not isinstance(storage, torch.storage.TypedStorage):
+            raise UnpicklingError(f'it builds a tensor of a {type(storage).__name__}')
+        check_extent(len(storage), offset, size, stride)
+        machine.spend(storage.nbytes())
+        return torch._utils._rebuild_tensor(storage, offset, size, stride)
+
+    functions: dict[tuple[str, str], Callable[..., Any]] = {
+        ('torch', 'Size'): lambda _, sizes=(): tuple(sizes),
+        ('torch._utils', '_rebuild_tensor_v2'): build_tensor,
+        ('torch.storage', '_load_from_bytes'): load_storage,
+    }
+    return {name: Named('.'.join(name), function) for name, function in functions.items()}
+
+
+def check_extent(available: int, offset: Any, size: Any, stride: Any) -> None:
+    """Refuse a tensor that reaches beyond its storage, or has more elements than it.
+
+    Args:
+        available: elements of the storage.
+        offset: of the first element.
+        size: of each axis.
+        stride: of each axis, in elements.
+
+    Raises:
+        UnpicklingError: it does, or something is not a count.
+    """
+    is_sound = type(size) is tuple and type(stride) is tuple and len(size) == len(stride) <= 32
+    if not is_sound or any(type(count) is not int or count < 0 for count in (offset, *size, *stride)):
+        raise UnpicklingError('it describes a tensor by something else than counts')
+    elements = 1
+    for count in size:
+        elements *= count
+    last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
+    if elements > available or (elements and last >= available):
+        raise UnpicklingError(f'it has a tensor {size} that reaches beyond its {available:,} elements')
+
+
+def check_checkpoint(file: Any) -> None:
+    """Find out what a checkpoint would make PyTorch do, without building anything.
+
+    Args:
+        file: the file, open for reading.
+
+    Raises:
+        BadZipFile: it is damaged.
+        ValueError: a bit has flipped, or something is compressed, which PyTorch never does.
+        UnpicklingError: it asks for tensors beyond their bytes, for more work than its size can need, or for
+            something that no checkpoint needs.
+    """
+    if is_zipfile(file):
+        _check_archive(file)
+        return
+    file.seek(0)
+    content, at = file.read(), 0
+    for _ in range(LEGACY_PICKLES):
+        outline = Outline(content, None, at)
+        outline.load()
+        at = outline.at
+        if at >= len(content):
+            return
+
+
+def check_checkpoint_file(path: str | Path) -> None:
+    """:func:`check_checkpoint` of a regular file."""
+    with open_regular(path) as file:
+        check_checkpoint(file)
+
+
+def _check_archive(file: Any) -> None:
+    with ZipFile(file) as archive:
+        members = archive.infolist()
+        if any(member.compress_type != ZIP_STORED for member in members):
+            raise ValueError('its contents are compressed')
+        if wrong := archive.testzip():
+            raise ValueError(f'the checksum of {wrong} in it is wrong')
+        sizes = {member.filename.partition('/')[2]: member.file_size for member in members}
+        if len(sizes) < len(members):
+            raise ValueError('two of its members have one name')
+        contents = [member for member in members if member.filename.partition('/')[2] == 'data.pkl']
+        if contents:
+            Outline(archive.read(contents[0]), sizes).load()
+
+
+class _Storage(NamedTuple):
+    """A storage that PyTorch would read."""
+
+    elements: int
+    item: int
+
+
+class _Stub:
+    """Stands for whatever PyTorch would build."""
+
+
+class Outline(PlainUnpickler):
+    """Runs the program of a checkpoint as PyTorch's reader would, with stubs for all that is PyTorch's.
+
+    What may be named is PyTorch's to decide, which reads the file afterwards.
+
+    Args:
+        content: the pickle.
+        sizes: of the files in the archive, in bytes; None for a checkpoint that is not one.
+        start: where in the content the pickle begins.
+    """
+
+    def __init__(self, content: bytes, sizes: Mapping[str, int] | None, start: int = 0) -> None:
+        super().__init__(content, start)
+        self.sizes = sizes
+
+    def find(self, module: str, name: str) -> Named:
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        full = f'{module}.{name}'
+        if module == 'torch._utils' and name in BUILDERS:
+            return Named(full, _check_tensor)
+        functions: dict[str, Callable[..., Any]] = {
+            'torch._tensor._rebuild_from_type_v2': _check_other_tensor,
+            'torch.Size': lambda _, sizes=(): tuple(sizes),
+            'collections.Counter': lambda _, counts=(): (
+                Counter(counts) if type(counts) is dict else Counter()
+            ),
+        }
+        return Named(full, functions.get(full, _stub))
+
+    def persistent(self, name: Any) -> Any:
+        if type(name) is not tuple or len(name) < 5 or type(name[1]) is not Named:
+            raise UnpicklingError(f'it refers to an object outside the file ({name!r:.80})')
+        _, kind, key, _, elements = name[:5]
+        item = _item_size(kind.name)
+        if type(elements) is not int or elements < 0:
+            raise UnpicklingError('it has a storage whose size is not a number')
+        if self.sizes is not None and self.sizes.get(f'data/{key}') != elements * item:
+            raise UnpicklingError(f'it has a storage of {elements * item:,} bytes, data/{key} has others')
+        return _Storage(elements, item)
+
+    def new(self, kind: Any, arguments: Any) -> Any:  # noqa: ARG002
+        if type(kind) is not Named:
+            raise UnpicklingError(f'it makes an object of a {type(kind).__name__}')
+        return _Stub()
+
+    def fill(self, value: Any, state: Any) -> Any:
+        return value if type(value) in (_Stub, OrderedDict) else super().fill(value, state)
+
+
+@cache
+def _item_size(kind: str) -> int:
+    import torch
+
+    if kind.rpartition('.')[2] == 'UntypedStorage':
+        return 1
+    of = {f'torch.{storage}': dtype for dtype, storage in torch.storage._dtype_to_storage_type_map().items()}
+    if kind not in of:
+        raise UnpicklingError(f'it names the storage {kind}')
+    return of[kind].itemsize
+
+
+def _stub(*_: Any) -> _Stub:
+    return _Stub()
+
+
+def _check_tensor(
+    _machine: PlainUnpickler, storage: Any, offset: Any, size: Any, stride: Any, *others: Any
+) -> _Stub:
+    if type(storage) is not _Storage:
+        raise UnpicklingError(f'it builds a tensor of a {type(storage).__name__}')
+    available = storage.elements
+    if len(others) > 2 and type(others[2]) is Named:  # version 3 says the type apart from the storage
+        available = storage.elements * storage.item // _dtype_size(others[2].name)
+    check_extent(available, offset, size, stride)
+    return _Stub()
+
+
+@cache
+def _dtype_size(name: str) -> int:
+    import torch
+
+    dtype = getattr(torch, name.removeprefix('torch.'), None)
+    if not isinstance(dtype, torch.dtype):
+        raise UnpicklingError(f'it names the type {name}')
+    return dtype.itemsize
+
+
+def _check_other_tensor(
+    machine: PlainUnpickler, function: Any, _kind: Any, arguments: Any, _state: Any
+) -> Any:
+    if type(function) is not Named or type(arguments) is not tuple:
+        raise UnpicklingError('it builds a tensor in an unusual way')
+    return function.call(machine, arguments)
