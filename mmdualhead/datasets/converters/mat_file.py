@@ -25,6 +25,10 @@ NUMBERS = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8
 # Array classes double to uint64; others are text, cells, structures, sparse.
 NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
+FLAGS_SIZE = 8
+
+# Objects, such as strings and tables of newer versions, have no dimensions.
+OBJECT_CLASS = 17
 
 # Up to four bytes stand in the tag of an element itself.
 TAG_SIZE = 8
@@ -55,8 +59,7 @@ def read_array(content: bytes, name: str) -> np.ndarray:
     try:
         for kind, data in _elements(content[HEADER_SIZE:], order):
             parts = list(_elements(_matrix(kind, data, order), order))
-            if len(parts) < 3 or parts[2][0] != NAME:
-                raise MalformedRecording('damaged Matlab file: a variable without a name')
+            _check_variable(parts, order)
             found = parts[2][1].decode('ascii', 'replace')
             if found in variables:
                 raise MalformedRecording(f'damaged Matlab file: two variables named {found!r}')
@@ -120,10 +123,19 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     return found
 
 
+def _check_variable(parts: list[tuple[int, bytes]], order: str) -> None:
+    """Refuse a matrix element that does not begin with flags, dimensions and a name."""
+    if len(parts) < 3 or (parts[0][0], len(parts[0][1])) != (FLAGS, FLAGS_SIZE):
+        raise MalformedRecording('damaged Matlab file: a variable without flags')
+    if struct.unpack_from(f'{order}I', parts[0][1])[0] & 0xFF == OBJECT_CLASS:
+        return
+    (kind, dims), (name_kind, _) = parts[1:3]
+    if (kind, name_kind) != (DIMENSIONS, NAME) or len(dims) % 4:
+        raise MalformedRecording('damaged Matlab file: a variable without dimensions or a name')
+
+
 def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
-    if (parts[0][0], len(parts[0][1]), parts[1][0]) != (FLAGS, 8, DIMENSIONS) or len(parts[1][1]) % 4:
-        raise MalformedRecording(f'damaged Matlab file: {name!r} has no flags or dimensions')
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
         raise MalformedRecording(f'{name!r} is not an array of real numbers')

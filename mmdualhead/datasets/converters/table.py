@@ -19,6 +19,9 @@ from mmdualhead.utils.reading import DIGITS, is_number, shown, split_lines
 DELIMITERS = '\t;,'
 """In the order in which they are preferred, since a comma may be a decimal mark; otherwise blanks."""
 
+FEW_COLUMNS = 9
+"""So many numbers 1, 2, 3, ... may be coordinates; more are hardly so."""
+
 COMMENT = '#'
 MISSING = re.compile(r'\s*([-+]?nan)?\s*', re.IGNORECASE)
 
@@ -31,8 +34,8 @@ LETTERS = frozenset('vcsp')
 """What scores are called; by a letter only in names without an axis, since joints have letters, too."""
 
 WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
-NAME = re.compile(r'.*[^\W\d_eE]')
-"""A name has a letter that no number has; ``0_0`` and ``1,5`` are damaged numbers rather than names."""
+NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
+"""A name has a letter that no number has, or letters alone; ``0_0`` and ``1,5`` are damaged numbers."""
 
 
 class Table(NamedTuple):
@@ -130,9 +133,11 @@ def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
     """The names in a first line; None if it is a line of numbers, or may be one that is damaged."""
     names = [field.strip() for field in row]
     named = names[1:] if len(names) > 1 and not names[0] else names
-    if all(map(is_number, named)):
+    if len(named) > 1 and all(map(is_number, named)):
         first = float(named[0])
         if first not in (0, 1) or [float(name) - first for name in named] != list(range(len(named))):
+            return None
+        if first == 1 and len(named) <= FEW_COLUMNS:
             return None
         if first == 1:
             raise ValueError(
