@@ -23,6 +23,7 @@ from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_ro
 from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
+from mmdualhead.utils.pickles import load_annotations
 
 
 @DATASETS.register_module()
@@ -30,13 +31,14 @@ class SkeletonDataset(PoseDataset):
     """Skeleton clips of one split, checked before anything is done with them.
 
     Reads what MMAction2's ``PoseDataset`` reads: a pickle of ``dict(split={name: [frame_dir, ...]},
-    annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``; or
-    the same as a store (:mod:`mmdualhead.datasets.annotations.store`).
+    annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``, or
+    with ``split=None`` the bare list of annotations; or a store
+    (:mod:`mmdualhead.datasets.annotations.store`).
 
     Args:
         ann_file: the annotation file, a pickle or a store's directory.
         pipeline: steps, as configs or callables.
-        split: name of the split.
+        split: name of the split; None for a file without splits.
         num_classes: labels must be smaller; None skips that check.
         check: check the annotations once, when the data set is built.
         ann_source: where the annotation file comes from and which command makes it; shown when it is missing.
@@ -107,7 +109,10 @@ class SkeletonDataset(PoseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """One annotation."""
-        info = super().get_data_info(idx)
+        info = super(PoseDataset, self).get_data_info(idx)
+        if 'skeleton' in self.data_prefix:  # PoseDataset would run code in these files
+            name = info['filename' if 'filename' in info else 'frame_dir']
+            info.update(load_annotations(Path(self.data_prefix['skeleton'], f'{name}.pkl')))
         if not self.multi_class:
             info['label'] = int(info['label'])
         if 'keypoint' in info:

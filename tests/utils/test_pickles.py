@@ -2,6 +2,9 @@ import contextlib
 import gc
 import os
 import pickle
+import pickletools
+import subprocess
+import sys
 from collections import OrderedDict
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from mmdualhead.datasets import load_annotations
 from mmdualhead.utils.pickles import UnsafePickleError
 from tests.datasets.clips import make_data
+from tests.utils import hostile
 
 PLAIN = dict(
     floats=np.arange(6.0).reshape(2, 3).T,
@@ -78,7 +82,10 @@ class Evil:
     ],
 )
 @pytest.mark.fault(
-    'annotation pickle that holds code', 'the code runs', 'never runs with SkeletonDataset: refused by name'
+    'annotation pickle that holds code',
+    'the code runs',
+    "never runs with SkeletonDataset: refused by name. It runs with MMAction2's PoseDataset, which "
+    "`configs/*_u100_*` name; safe is `dataset=dict(type='SkeletonDataset', ...)`",
 )
 def test_anything_else_is_refused_by_name_and_does_not_run(write, tmp_path, thing, named):
     if isinstance(thing, Evil) and thing.call[0] is os.system:
@@ -140,3 +147,64 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / 'pipe.pkl')
     with pytest.raises(ValueError, match=r'pipe\.pkl is not a regular file'):
         load_annotations(tmp_path / 'pipe.pkl')
+
+
+@pytest.mark.fault(
+    'annotation pickle that enlarges the elements of an array once it has its memory',
+    'reads the memory of the process',
+    'the array stays as it was built',
+)
+def test_an_array_keeps_its_memory(write):
+    for latin in (False, True):
+        path = write(hostile.plain(hostile.growing_array(latin)))
+        code = f'from mmdualhead.datasets import load_annotations; print(load_annotations({str(path)!r})[0])'
+        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, str(np.array(['a'] * 8))), done.stderr
+
+
+@pytest.mark.parametrize(
+    ('content', 'complaint'),
+    [
+        (b'}' + hostile.nested() + b'Ns', 'more work than its size can need'),
+        (b'}' + hostile.nested(1) + b'Ns', 'tuple as a key'),
+        (b'\x8f(' + hostile.nested(1) + b'\x90', 'tuple as a key'),
+        (hostile.name('builtins', 'frozenset') + b'](' + hostile.nested(1) + b'e\x85R', 'tuple as a key'),
+        (b'(' + hostile.nested(1) + b'\x91', 'tuple as a key'),
+        (b'}\x8a\x08' + bytes([255] * 7) + b'\x1fNs', 'more than 60 bits'),
+        (hostile.nested(), 'more work than its size can need'),
+        (b')' + b'2\x86' * 100, 'more work than its size can need'),
+        (b'(' * 1000 + b')' + b'\x85' * 1000, 'more than 64 levels'),
+        (b']' * 1000 + b'a' * 999, 'more than 64 levels'),
+        (b']q\0h\0a', 'finished'),
+        (hostile.growing_lists(), 'finished|more work'),
+        (hostile.data(b'x' * 10**5) + b'q\0' + b'0h\0' * 10**5, 'more work than its size can need'),
+        (b'}' + hostile.text('k' * 10**5) + b'Ns', 'more than 65,536 characters'),
+        (hostile.name('numpy', 'dtype') + hostile.text('f4') + b'\x85R)\x81', 'makes an object'),
+        (
+            hostile.name('numpy.core.multiarray', '_reconstruct')
+            + hostile.name('numpy', 'ndarray')
+            + (b'K\0\x85C\x01b\x87R'),
+            'leaves arrays empty',
+        ),
+    ],
+)
+@pytest.mark.fault(
+    'annotation pickle of a few bytes that takes years to hash, or is nested without end', 'hangs', 'refused'
+)
+def test_work_is_in_proportion_to_the_size(write, content, complaint):
+    path = write(hostile.plain(content))
+    with pytest.raises(UnsafePickleError, match=f'{path}.*({complaint})'):
+        load_annotations(path)
+
+
+def test_shared_values_of_usual_files_are_read(write):
+    shape, scores = (1080, 1920), np.ones((2, 3))
+    clips = [dict(img_shape=shape, keypoint_score=scores, names=['a']) for _ in range(1000)]
+    found = load_annotations(write(pickle.dumps(clips)))
+    assert found[-1]['img_shape'] == shape
+    assert found[0]['keypoint_score'] is found[-1]['keypoint_score']
+
+
+def test_optimized_pickles_are_read(write):
+    data = make_data()
+    np.testing.assert_equal(load_annotations(write(pickletools.optimize(pickle.dumps(data)))), data)

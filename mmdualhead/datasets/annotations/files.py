@@ -25,6 +25,7 @@ from mmdualhead.datasets.annotations.checks import (
     tabulate,
 )
 from mmdualhead.datasets.annotations.splits import (
+    WHOLE,
     counterparts,
     describe_duplicates,
     find_duplicates,
@@ -40,7 +41,9 @@ FORMAT = (
 
 
 class PickledAnnotations:
-    """A pickle in the format of MMAction2's ``PoseDataset``, read into memory.
+    """A pickle in one of the formats of MMAction2's ``PoseDataset``, read into memory.
+
+    A bare list of annotations, or a single one, has one split, :data:`WHOLE`.
 
     Args:
         path: the file.
@@ -57,7 +60,7 @@ class PickledAnnotations:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        data = load_annotations(self.path)
+        data = _with_splits(load_annotations(self.path))
         if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
             kind = type(data).__name__
             has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
@@ -68,11 +71,13 @@ class PickledAnnotations:
         except AnnotationError as error:
             raise AnnotationError(f'{self.path}: {error}') from None
         self._check_containers()
-        self.splits = [str(name) for name in self._names]
         first = self.annotations[0] if self.annotations else None
         # MMAction2, too, goes by the first annotation.
         key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
         self._clip_names = [_name(clip, key) for clip in self.annotations]
+        if not self._names:
+            self._names = {WHOLE: [name for name in self._clip_names if name is not None]}
+        self.splits = [str(name) for name in self._names]
 
     def _check_containers(self) -> None:
         def require(what: str, value: Any, *kinds: type) -> None:
@@ -255,6 +260,15 @@ def _duplicates(
     """:func:`find_duplicates` among the clips of another split; none at all if those are malformed."""
     other_table, malformed = file.table(others, multi_class)
     return {} if malformed else find_duplicates(clips, table, others, other_table)
+
+
+def _with_splits(data: Any) -> Any:
+    """The content of a file that is a bare list, or a single annotation of MMAction2's pose extraction."""
+    if isinstance(data, Mapping) and 'keypoint' in data:
+        data = [data]
+    if isinstance(data, list) and data and all(isinstance(clip, Mapping) for clip in data):
+        return dict(split={}, annotations=data)
+    return data
 
 
 def _name(clip: Any, key: str) -> str | None:

@@ -17,6 +17,9 @@ from mmdualhead.utils.text import plural
 ROLES = dict.fromkeys(('train', 'trainval'), 'train') | dict.fromkeys(
     ('val', 'valid', 'validation', 'test'), 'test'
 )
+WHOLE = 'all'
+"""The one split of a file that has no splits."""
+
 NTU_NAME = re.compile(r'S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}')
 SHARE_SUBJECTS = re.compile('view|set|camera')
 """Protocols whose splits differ in something else than the subjects."""
@@ -49,6 +52,8 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
         ValueError: no split was asked for, or one that the file lacks.
     """
     known = list(known)
+    if split is None and known == [WHOLE]:
+        return WHOLE
     if split is None:
         raise AnnotationError(f'{path}: say which split to use; the file has {known}')
     if split not in known:

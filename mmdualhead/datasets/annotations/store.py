@@ -42,7 +42,7 @@ from mmdualhead.utils.text import plural
 
 FORMAT = 'mmdualhead-store'
 VERSION = 1
-HUGE = 2**60  # more elements than a file can have
+HUGE = 2**56  # more elements than a file can have
 NO_SCORE = -1
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 # Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
@@ -203,17 +203,17 @@ class Store(Sequence):
         if version != (FORMAT, VERSION):
             raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
         for name in self._files():
-            path, size = self.path / name, sizes.get(name)
+            path = self.path / name
             found = path.stat().st_size if path.is_file() else 'no such file'
-            if found != size:
-                raise AnnotationError(f'{self.path}: {name} should have {size} bytes, found {found}')
+            if found != sizes.get(name, found) or not path.is_file():
+                expected = f'{sizes[name]} bytes' if name in sizes else 'the positions of clips'
+                raise AnnotationError(f'{self.path}: {name} should have {expected}, found {found}')
         self._check_index(sizes)
 
     def _files(self) -> list[str]:
-        """The files that the header tells the size of."""
-        splits = (f'split-{i}.npy' for i in range(len(self.splits)))
-        checked = ['crc.bin'] if 'checksums' in self._header else []
-        return [*(f'{name}.bin' for name in BINARIES if name != 'crc'), *checked, *splits]
+        """The files beside the header that are read; those of earlier versions have no checksums of clips."""
+        binaries = [f'{name}.bin' for name in BINARIES if name != 'crc' or 'checksums' in self._header]
+        return binaries + [f'split-{i}.npy' for i in range(len(self.splits))]
 
     def _check_index(self, sizes: Mapping[str, int]) -> None:
         """Refuse records of clips that are not in the files."""
@@ -225,8 +225,8 @@ class Store(Sequence):
             there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
             outside |= (start < 0) | (size < 0) | (start > there - size)
-            # Each clip has its own place; many at one would take more to read than the file has.
-            outside |= size.sum(dtype=np.float64) > there
+            if not outside.any():  # many clips at one place would take more to read than the file has
+                outside |= size.cumsum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
             raise AnnotationError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '

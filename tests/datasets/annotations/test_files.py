@@ -111,7 +111,7 @@ def test_filename_serves_as_the_name_where_the_first_annotation_has_one(tmp_path
 @pytest.mark.parametrize(
     ('data', 'found'),
     [
-        (make_annotations(2), 'a list'),
+        ([3], 'a list'),
         (dict(annotations=[]), r"keys \['annotations'\]"),
         (dict(split=dict(train=[]), annotations={}), 'annotations is a dict'),
         (dict(split=['train'], annotations=[]), 'split is a list'),
