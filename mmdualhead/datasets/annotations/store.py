@@ -44,6 +44,7 @@ FORMAT = 'mmdualhead-store'
 VERSION = 1
 HUGE = 2**56  # more elements than a file can have
 NO_SCORE = -1
+CRC_SIZE = 4
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 # Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
 INDEX = np.dtype(
@@ -257,16 +258,28 @@ class Store(Sequence):
         (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
         keypoint, score, info, info_size, label, sizes, _ = record.item()
         shape = sizes.tolist()
-        annotation = self._info(self._read('info', info_size, info))
+        scored = score != NO_SCORE
+        item = self._dtype.itemsize
+        joints = self._read('keypoint', prod(shape) * item, keypoint)
+        scores = self._read('score', prod(shape[:3]) * item, score) if scored else b''
+        fields = self._read('info', info_size, info)
+        if not self._is_sound(position, joints, scores, fields):
+            raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+        annotation = self._info(fields)
         annotation |= dict(label=label, total_frames=shape[1])
-        annotation['keypoint'] = self._array('keypoint', keypoint, shape)
-        if score != NO_SCORE:
-            annotation['keypoint_score'] = self._array('score', score, shape[:3])
+        annotation['keypoint'] = np.frombuffer(joints, self._dtype).reshape(shape).copy()
+        if scored:
+            annotation['keypoint_score'] = np.frombuffer(scores, self._dtype).reshape(shape[:3]).copy()
         return annotation
 
-    def _array(self, name: str, start: int, shape: list[int]) -> np.ndarray:
-        data = self._read(name, prod(shape) * self._dtype.itemsize, start)
-        return np.frombuffer(data, self._dtype).reshape(shape).copy()
+    def _is_sound(self, position: int, *parts: bytes) -> bool:
+        """Whether the bytes of a clip have their checksum, if there is one."""
+        if 'checksums' not in self._header:
+            return True
+        checksum = 0
+        for part in parts:
+            checksum = crc32(part, checksum)
+        return checksum == int.from_bytes(self._read('crc', CRC_SIZE, position * CRC_SIZE), 'little')
 
     def _info(self, content: bytes) -> dict[str, Any]:
         """The fields of a clip that are not in the index."""
@@ -312,15 +325,14 @@ class Store(Sequence):
         return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
 
     def _changed_clips(self) -> Iterator[str]:
-        checksums = np.fromfile(self.path / 'crc.bin', '<u4').tolist()
-        for position, (record, expected) in enumerate(zip(self.records, checksums, strict=True)):
+        for position, record in enumerate(self.records):
             sizes = self._sizes(record).items()
-            parts = (self._read(name, int(size), int(record[name])) for name, size in sizes if size)
-            if crc32(b''.join(parts)) == expected:
+            parts = [self._read(name, int(size), int(record[name])) if size else b'' for name, size in sizes]
+            if self._is_sound(position, *parts):
                 continue
             try:
-                yield f'clip {self[position]["frame_dir"]!r} has changed'
-            except (ValueError, KeyError, TypeError):
+                yield f'clip {self._info(parts[-1])["frame_dir"]!r} has changed'
+            except (ValueError, KeyError):
                 yield f'clip #{position} has changed, its name, too'
 
     def positions(self, split: str) -> np.ndarray:
