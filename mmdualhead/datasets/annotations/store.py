@@ -189,6 +189,7 @@ class Store(Sequence):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._descriptors: dict[str, int] = {}
+        self._compared = False
         if not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such store')
         try:
@@ -317,12 +318,20 @@ class Store(Sequence):
         """
         if 'checksums' not in self._header:
             raise AnnotationError(f'{self.path}: no checksums; write it again to have some')
-        wrong = [] if _own_checksum(self._header).items() <= self._header.items() else ['meta.json']
-        checksums = self._header['checksums']
+        return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
+
+    def _changed_files(self) -> list[str]:
+        """The header, the index and the splits, if their bytes are not those that were written."""
+        checksums = self._header.get('checksums', {})
+        wrong = (
+            ['meta.json']
+            if checksums and not _own_checksum(self._header).items() <= self._header.items()
+            else []
+        )
         for name in self._files():
             if name in checksums and crc32((self.path / name).read_bytes()) != checksums[name]:
                 wrong.append(name)
-        return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
+        return wrong
 
     def _changed_clips(self) -> Iterator[str]:
         for position, record in enumerate(self.records):
@@ -345,12 +354,15 @@ class Store(Sequence):
         try:
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # NumPy raises a dozen kinds on broken files
             raise AnnotationError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
             raise AnnotationError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
+        if not self._compared and (changed := self._changed_files()):
+            raise AnnotationError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+        self._compared = True
         return positions
 
     def select(self, split: str) -> StoreClips:

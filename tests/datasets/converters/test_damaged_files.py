@@ -18,6 +18,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from mmdualhead.apis.readers import read_file
+from mmdualhead.datasets.annotations.store import Store, write_store
 from mmdualhead.datasets.class_names import read_class_names
 from mmdualhead.datasets.converters import Recording, kinetics, ntu
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
@@ -312,3 +313,22 @@ def test_bytes_after_an_array(tmp_path: Path) -> None:
     (tmp_path / 'x.npy').write_bytes(buffer.getvalue() + b'\0')
     with pytest.raises(ValueError, match='1 bytes after an array'):
         read_file(tmp_path / 'x.npy')
+
+
+@pytest.mark.parametrize(
+    'name', ['meta.json', 'clips.bin', 'keypoint.bin', 'score.bin', 'info.bin', 'crc.bin', 'split-0.npy']
+)
+@pytest.mark.fault('store with any damage', '-', 'refused, or as it was written')
+def test_store(tmp_path: Path, name: str) -> None:
+    clips = [
+        dict(frame_dir=f'c{i}', label=i, total_frames=3, keypoint=standing(5, 3, i)[None]) for i in range(3)
+    ]
+    clips[1]['keypoint_score'] = np.ones((1, 3, 5), np.float32)
+    written = dict(split=dict(train=['c0', 'c1', 'c2']), annotations=clips, meta=dict(layout='arm'))
+    write_store(tmp_path / 'x.store', written)
+
+    def read(path: Path) -> list:
+        store = Store(path.parent)
+        return [dict(clip) for split in store.splits for clip in store.select(split)]
+
+    check(tmp_path / 'x.store' / name, read, lambda _: clips, named=False)
