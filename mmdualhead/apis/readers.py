@@ -20,6 +20,7 @@ from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip, MalformedRecording, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.skeletons import SKELETONS
+from mmdualhead.utils.reading import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +173,8 @@ def _read_json(path: Path) -> Recorded:
     clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
     # What the converter does is what normalization is for.
     label = content.get('label') or None
+    if type(label) not in (str, type(None)):
+        raise MalformedRecording(f'label is {shown(label)}, expected a name')
     return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 

@@ -311,5 +311,5 @@ def test_many_clips_at_one_place_are_refused(store):
 def test_fields_that_are_none_are_named(store):
     content = (store.path / 'info.bin').read_bytes()
     (store.path / 'info.bin').write_bytes(b'[' * len(content))
-    with pytest.raises(AnnotationError, match=r'info\.bin is damaged'):
+    with pytest.raises(AnnotationError, match=r'clip #0 has changed'):
         Store(store.path)[0]
