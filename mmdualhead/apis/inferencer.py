@@ -38,6 +38,8 @@ class Ready(NamedTuple):
 
     recording: Recorded
     prepared: Sequence[Prepared]
+    item: str
+    """What messages call it."""
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -141,7 +143,7 @@ class SkeletonInferencer(BaseInferencer):
             count = -(-len(items) // batch_size)
             batches = track(batches, 'Recordings', count, console=Console(stderr=True))
         for batch in batches:
-            yield from self.forward(batch)
+            yield from self.forward(batch, kwargs.get('on_error', 'raise'))
 
     def preprocess(
         self, inputs: Sequence[Item], batch_size: int = 1, on_error: str = 'raise', **options: Any
@@ -154,9 +156,7 @@ class SkeletonInferencer(BaseInferencer):
             try:
                 batch.append(self.prepare(item, **options))
             except RecordingError as error:
-                if on_error == 'raise':
-                    raise
-                self.left_out[item.name] = str(error)
+                self._leave_out(item.name, error, on_error)
             if len(batch) == batch_size:
                 yield batch
                 batch = []
@@ -184,12 +184,23 @@ class SkeletonInferencer(BaseInferencer):
             raise RecordingError(named) from error
         except MemoryError as error:
             raise RecordingError(f'{item.name}: it does not fit into memory') from error
-        return Ready(recording, prepared)
+        return Ready(recording, prepared, item.name)
 
-    def forward(self, inputs: Sequence[Ready], **_: Any) -> list[Answer]:
+    def _leave_out(self, name: str, error: RecordingError, on_error: str) -> None:
+        if on_error == 'raise':
+            raise error
+        self.left_out[name] = str(error)
+
+    def forward(self, inputs: Sequence[Ready], on_error: str = 'raise', **_: Any) -> list[Answer]:
         """The answers for a batch."""
         looks = [look(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)]
-        return list(map(self._answer, inputs, zip(*looks, strict=True)))
+        answers = []
+        for ready, found in zip(inputs, zip(*looks, strict=True), strict=True):
+            try:
+                answers.append(self._answer(ready, found))
+            except ValueError as error:
+                self._leave_out(ready.item, RecordingError(f'{ready.item}: {error}'), on_error)
+        return answers
 
     def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
         recording = ready.recording
@@ -205,13 +216,14 @@ class SkeletonInferencer(BaseInferencer):
             source=recording.source,
             scores={head: self._mean([one.scores[head] for one in looks]) for head in shared},
             classes=self.classes,
-            keypoint=np.asarray(keypoint, np.float32),
+            keypoint=np.array(keypoint, np.float32),
             skeleton=self.models[0].skeleton,
             when=self._mean([one.when for one in looks]),
             where=self._mean([one.where for one in looks]),
             frames=ready.prepared[0].frames,
             streams={model.stream: one.scores for model, one in zip(self.models, looks, strict=True)},
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
+            notes=recording.notes,
         )
 
     def _mean(self, values: Sequence[Any]) -> Any:

@@ -36,6 +36,7 @@ class Recorded:
         label: the true class, as a name or, in an annotation file, as an index.
         annotated: it is out of an annotation file, which says what the network is to see.
         normalized: that was normalized already.
+        notes: what should be known about its answer.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recorded:
     label: str | int | None = None
     annotated: bool = False
     normalized: bool = False
+    notes: tuple[str, ...] = ()
 
     def to_annotation(self) -> dict[str, Any]:
         """What a data set gives to a pipeline."""

@@ -50,7 +50,9 @@ def suit(
         img_shape = recording.img_shape
     asked = get_skeleton(layout or wanted)  # also where the recording knows better: a wrong name is a slip
     given = get_skeleton(recording.layout or asked)
-    keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
+    keypoint, score = recording.keypoint, recording.keypoint_score
+    if not (recording.annotated and keypoint.dtype.kind == 'f'):  # which a test takes as they are
+        keypoint = _as_float(keypoint)
     if not all(keypoint.shape[:2]):
         missing = 'no frames' if not keypoint.shape[1] else 'nobody'
         raise ValueError(f'keypoint: {missing}, shape {keypoint.shape}')
@@ -67,15 +69,18 @@ def suit(
         score = None if score is None else convert_layout(score[..., None], given, wanted)[..., 0]
     _check_persons(keypoint, None if most_active or recording.annotated else model.num_person)
 
+    notes = recording.notes
     if is_plain and keypoint.shape[3] == 3:
         keypoint = _in_meters(keypoint, wanted, unit)
+        if unit is None and not wanted.flat and find_axes(keypoint, wanted) is None:
+            notes += ('unit: taken for meters unchecked, no frame has both hip and head',)
     if 'PreNormalize2D' in steps:
         # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
         if img_shape is None and not recording.annotated:
             raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
     elif not (img_shape is None or score is None or recording.annotated):
         keypoint, score = _centered_picture(keypoint, score, img_shape), None
-    return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape)
+    return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape, notes=notes)
 
 
 def _as_float(numbers: np.ndarray) -> np.ndarray:
@@ -143,8 +148,9 @@ def _in_meters(keypoint: np.ndarray, skeleton: Skeleton, unit: str | None) -> np
 def _centered_picture(keypoint: np.ndarray, score: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
     """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
 
-    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is.
+    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is, or
+    the joint is missing.
     """
     height, width = img_shape
     centered = np.concatenate([keypoint / (width, height) - 0.5, score[..., None]], -1)
-    return centered.astype(np.float32) * (score[..., None] > 0)
+    return centered.astype(np.float32) * ((score > 0) & keypoint.any(-1))[..., None]
