@@ -26,8 +26,8 @@ from mmdualhead.models.ops import standard_operations
 LARGEST = 1e6
 """The largest coordinate that is answered: a kilometer in millimeters."""
 
-PASS = 1 << 20
-"""How many numbers of inputs pass a network at once, which then takes some 350 bytes for each."""
+PASS = 1 << 19
+"""How many numbers of inputs pass a network at once, which takes about a kilobyte of memory for each."""
 
 SMALL = 1 << 16
 """Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""

@@ -51,8 +51,9 @@ def suit(
     asked = get_skeleton(layout or wanted)  # also where the recording knows better: a wrong name is a slip
     given = get_skeleton(recording.layout or asked)
     keypoint, score = recording.keypoint, recording.keypoint_score
-    if not (recording.annotated and keypoint.dtype.kind == 'f'):  # which a test takes as they are
-        keypoint = _as_float(keypoint)
+    # A test takes the half precision of an annotation file as it is.
+    kept = (np.float32, np.float64, *([np.float16] if recording.annotated else []))
+    keypoint = _as_float(keypoint, kept)
     if not all(keypoint.shape[:2]):
         missing = 'no frames' if not keypoint.shape[1] else 'nobody'
         raise ValueError(f'keypoint: {missing}, shape {keypoint.shape}')
@@ -63,7 +64,7 @@ def suit(
     _check_axes(keypoint, given, needs_depth=bool(steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}))
     _check_finite(keypoint, given, 'keypoint')
     if score is not None:
-        score = _checked_score(score, keypoint, given)
+        score = _checked_score(_as_float(np.asarray(score), kept), keypoint, given)
     if (given.joints, given.bones) != (wanted.joints, wanted.bones):
         keypoint = convert_layout(keypoint, given, wanted)
         score = None if score is None else convert_layout(score[..., None], given, wanted)[..., 0]
@@ -83,8 +84,8 @@ def suit(
     return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape, notes=notes)
 
 
-def _as_float(numbers: np.ndarray) -> np.ndarray:
-    return numbers if numbers.dtype in (np.float32, np.float64) else numbers.astype(np.float32)
+def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
+    return numbers if numbers.dtype in kept else numbers.astype(np.float32)
 
 
 def _check_axes(keypoint: np.ndarray, given: Skeleton, needs_depth: bool) -> None:
@@ -113,9 +114,8 @@ def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
     )
 
 
-def _checked_score(score: Any, keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    score, expected = _as_float(np.asarray(score)), keypoint.shape[:3]
-    if score.shape != expected:
+def _checked_score(score: np.ndarray, keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    if score.shape != (expected := keypoint.shape[:3]):
         raise ValueError(f'keypoint_score: shape {score.shape}, expected the {expected} of keypoint')
     _check_finite(score[..., None], skeleton, 'keypoint_score')
     return score

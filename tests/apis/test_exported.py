@@ -19,15 +19,6 @@ from mmdualhead.skeletons import get_skeleton
 from tests.apis.trained import save_trained, small_config
 
 
-def shortened(name: str) -> Config:
-    """A small config, also where MMAction2's step samples."""
-    config = small_config(name)
-    for step in config.test_pipeline:
-        if step['type'] == 'UniformSampleFrames':
-            step.update(num_clips=2, clip_len=16)
-    return config
-
-
 def difference(path, config) -> tuple[ExportedNetwork, float]:
     """Of a small model's exported form and the model, both in PyTorch."""
     model = load_trained(save_trained(path, config), device='cpu')
@@ -45,14 +36,14 @@ def difference(path, config) -> tuple[ExportedNetwork, float]:
     ],
 )
 def test_it_is_the_model_behind_its_pipeline(tmp_path, name, normalizes, samples_first):
-    network, worst = difference(tmp_path / 'model.pth', shortened(name))
+    network, worst = difference(tmp_path / 'model.pth', small_config(name))
     assert network.plan.raw
     assert (network.plan.normalizes, network.plan.samples_first) == (normalizes, samples_first)
     assert worst < 1e-5
 
 
 def test_mmaction2s_normalization(tmp_path):
-    config = shortened('dualhead_ntu60_xsub_u100_jm')
+    config = small_config('dualhead_ntu60_xsub_u100_jm')
     assert config.test_pipeline[0]['type'] == 'PreNormalize3D'
     network, worst = difference(tmp_path / 'model.pth', config)
     assert network.plan.drops == 'without main person'
