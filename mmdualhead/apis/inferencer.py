@@ -180,8 +180,7 @@ class SkeletonInferencer(BaseInferencer):
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
-            named = reason if item.name in reason else f'{item.name}: {reason}'
-            raise RecordingError(named) from error
+            raise RecordingError(_named(item.name, reason)) from error
         except MemoryError as error:
             raise RecordingError(f'{item.name}: it does not fit into memory') from error
         return Ready(recording, prepared, item.name)
@@ -199,7 +198,7 @@ class SkeletonInferencer(BaseInferencer):
             try:
                 answers.append(self._answer(ready, found))
             except ValueError as error:
-                self._leave_out(ready.item, RecordingError(f'{ready.item}: {error}'), on_error)
+                self._leave_out(ready.item, RecordingError(_named(ready.item, str(error))), on_error)
         return answers
 
     def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
@@ -256,6 +255,10 @@ class SkeletonInferencer(BaseInferencer):
             write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=dict(self.left_out))
+
+
+def _named(name: str, reason: str) -> str:
+    return reason if name in reason else f'{name}: {reason}'
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Each stream of several gets what it gets alone, which is what a test of its config gets; for each benchmark."""
+"""Each stream of several gets what it gets alone, and what a test of its config gets; for each benchmark."""
 
 from __future__ import annotations
 

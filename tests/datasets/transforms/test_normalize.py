@@ -107,7 +107,9 @@ def test_a_missing_joint_that_gives_the_axes_moves_on_to_the_next_frame(joint, m
     assert not found[0, 0, joint].any()
 
 
-@pytest.mark.parametrize('joints', [['hip'], ['right'], ['center'], ['hip', 'left'], ['center', 'hip', 'right']])
+@pytest.mark.parametrize(
+    'joints', [['hip'], ['right'], ['center'], ['hip', 'left'], ['center', 'hip', 'right']]
+)
 def test_of_joints_that_are_never_there_zero_is_nan(joints):
     zero, nan = make_clip(2, 8)['keypoint'], make_clip(2, 8)['keypoint']
     lost = [NEEDED[joint] for joint in joints]
