@@ -139,7 +139,7 @@ class Normalize(nn.Module):
         return (((x - center) * _there(x)) @ turn.transpose(-1, -2)).unflatten(1, (persons, -1, joints))
 
     def there(self, person: Tensor) -> Tensor:
-        """Which of the joints that the reference needs are in the frames of persons (N, T, V, 3), (N, T, J)."""
+        """Which of the J joints that the reference needs are there (N, T, J), of persons (N, T, V, 3)."""
         there = person.abs().amax(3) > 0
         child, parent = (there.index_select(2, ends) for ends in self.bones)
         bones = person.index_select(2, self.bones[0]) - person.index_select(2, self.bones[1])

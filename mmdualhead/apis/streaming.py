@@ -260,7 +260,7 @@ class StreamRecognizer:
         if self.pair_distance is None or len(there) < 2:
             return keys
         centers = np.array([self._tracks[person].joints[self.model.skeleton.center] for person in there])
-        known = centers.any(1)
+        known = np.asarray(centers.any(1))
         apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
         near = np.triu((apart < self.pair_distance) & known & known[:, None], 1)
         return keys + [(there[a], there[b]) for a, b in np.argwhere(near)]

@@ -88,7 +88,8 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
         return None
     person = keypoint[axes.person, ..., :3]
     feet, head = [skeleton.joints.index(name) for name in FEET], skeleton.joints.index('head')
-    joints = person[person[:, [*feet, head, skeleton.up[0], *skeleton.across]].any(-1).all(1)]
+    there = np.any(person[:, [*feet, head, skeleton.up[0], *skeleton.across]], axis=-1)
+    joints = person[np.all(there, axis=1)]
     if not len(joints):
         return None
     legs = [joints[:, foot] for foot in feet]

@@ -6,7 +6,7 @@ M persons, T frames, V joints, C = 3 coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -117,7 +117,7 @@ def turns(skeleton: Skeleton) -> list[Turn]:
 def reference_joints(skeleton: Skeleton) -> list[int]:
     """The joints that a normalization needs of its reference frame, the center first."""
     ends = [joint for turn in turns(skeleton) for joint in (turn.start, turn.end)]
-    return list(dict.fromkeys([skeleton.center, *ends]))
+    return list(dict.fromkeys([cast(int, skeleton.center), *ends]))  # by default the root
 
 
 def rotation_onto(vector: np.ndarray, axis: np.ndarray, spare: np.ndarray) -> np.ndarray:
