@@ -16,7 +16,7 @@ from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.datasets.transforms.normalize import normalize_clip
 from mmdualhead.datasets.transforms.streams import STREAMS, register_stream
 from mmdualhead.skeletons import get_skeleton
-from tests.apis.trained import save_trained, small_config
+from tests.apis.trained import save_trained, shortened
 
 
 def difference(path, config) -> tuple[ExportedNetwork, float]:
@@ -36,14 +36,14 @@ def difference(path, config) -> tuple[ExportedNetwork, float]:
     ],
 )
 def test_it_is_the_model_behind_its_pipeline(tmp_path, name, normalizes, samples_first):
-    network, worst = difference(tmp_path / 'model.pth', small_config(name))
+    network, worst = difference(tmp_path / 'model.pth', shortened(name))
     assert network.plan.raw
     assert (network.plan.normalizes, network.plan.samples_first) == (normalizes, samples_first)
     assert worst < 1e-5
 
 
 def test_mmaction2s_normalization(tmp_path):
-    config = small_config('dualhead_ntu60_xsub_u100_jm')
+    config = shortened('dualhead_ntu60_xsub_u100_jm')
     assert config.test_pipeline[0]['type'] == 'PreNormalize3D'
     network, worst = difference(tmp_path / 'model.pth', config)
     assert network.plan.drops == 'without main person'
@@ -51,7 +51,7 @@ def test_mmaction2s_normalization(tmp_path):
 
 
 def test_several_streams_at_once(tmp_path):
-    config = small_config()
+    config = shortened()
     *_, config.test_pipeline = with_stream(config, 'j+bm')
     config.model.backbone.in_channels = 6
     network, worst = difference(tmp_path / 'model.pth', config)
@@ -63,7 +63,7 @@ def test_a_stream_of_ones_own_is_formed_outside(tmp_path, monkeypatch):
     monkeypatch.setitem(STREAMS, 'twice', STREAMS['j'])  # so that it is taken out again
     del STREAMS['twice']
     register_stream('twice', 'twice the joints')(lambda keypoint, skeleton, scored: 2 * keypoint)  # noqa: ARG005
-    config = small_config()
+    config = shortened()
     *_, config.test_pipeline = with_stream(config, 'twice')
     network, worst = difference(tmp_path / 'model.pth', config)
     assert not network.plan.raw

@@ -13,7 +13,7 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.occlusion import occlude
 from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.evaluation.scores import Scores, load_scores
-from tests.apis.trained import CONFIGS, save_trained, small_config
+from tests.apis.trained import CONFIGS, save_trained, shortened
 from tests.test_inference import make_clips
 
 STREAMS = ('j', 'bm')
@@ -49,7 +49,7 @@ test_scores.__test__ = False  # type: ignore[attr-defined]
 @pytest.fixture(params=FAMILIES)
 def family(request, tmp_path):
     """The configs of two streams, their checkpoints, and a few clips in a file."""
-    configs = [small_config(f'{request.param}_{stream}') for stream in STREAMS]
+    configs = [shortened(f'{request.param}_{stream}') for stream in STREAMS]
     paths = [
         save_trained(tmp_path / f'{stream}.pth', config, seed, passes=2)
         for seed, (stream, config) in enumerate(zip(STREAMS, configs, strict=True))
@@ -95,7 +95,7 @@ def test_a_stream_among_others_is_the_stream_alone_and_a_test(family, tmp_path, 
 
 def test_no_pipeline_of_a_benchmark_is_left_out():
     def pipeline(name):
-        return [dict(step) for step in small_config(f'{name}_j').test_pipeline]
+        return [dict(step) for step in shortened(f'{name}_j').test_pipeline]
 
     known = [pipeline(name) for name in FAMILIES]
     for path in [CONFIGS / 'quickstart_j.py', *CONFIGS.glob('dualhead_*_j.py')]:
@@ -103,7 +103,7 @@ def test_no_pipeline_of_a_benchmark_is_left_out():
 
 
 def test_occlusion_starts_from_the_joints_as_read(tmp_path):
-    path = save_trained(tmp_path / 'x.pth', small_config('dualhead_ntu60_xsub_2d_j'))
+    path = save_trained(tmp_path / 'x.pth', shortened('dualhead_ntu60_xsub_2d_j'))
     clip = make_clips(SkeletonInferencer(path, device='cpu').models[0].skeleton, 1)[0]
     before = clip['keypoint'].copy()
     inferencer = SkeletonInferencer(path, device='cpu')
