@@ -59,6 +59,10 @@ class Answer:
             those of the first. None where a step of the pipeline does not say.
         streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
         true_label: the true class, where the recording says it.
+        notes: what should be known before it is relied on, such as a check that could not be made.
+
+    Raises:
+        ValueError: a score is not finite.
     """
 
     name: str
@@ -72,6 +76,14 @@ class Answer:
     frames: np.ndarray | None = None
     streams: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     true_label: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for stream, heads in {'': self.scores, **self.streams}.items():
+            for head, values in heads.items():
+                if not np.isfinite(values).all():
+                    of = f' of stream {stream!r}' if stream else ''
+                    raise ValueError(f'{self.name}: the {head} scores{of} are not finite')
 
     @property
     def label(self) -> int:
@@ -113,6 +125,7 @@ class Answer:
             where=_numbers(self.where),
             joints=list(self.skeleton.joints),
             frames=_numbers(self.frames),
+            notes=list(self.notes),
         )
 
 
@@ -172,12 +185,15 @@ def to_table(answers: Sequence[Answer], top: int) -> str:
     return '\n'.join(lines).replace('\xa0', ' ')
 
 
-def complain(left_out: Mapping[str, str], total: int) -> None:
-    """Name on standard error what was left out."""
+def complain(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
+    """Name on standard error what was left out, and what is to be known about the others."""
+    for answer in answers:
+        for note in answer.notes:
+            sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')
     for reason in left_out.values():
         sys.stderr.write(f'left out: {printable(reason)}\n')
     if left_out:
-        sys.stderr.write(f'{len(left_out)} of {total} recordings were left out\n')
+        sys.stderr.write(f'{len(left_out)} of {len(answers) + len(left_out)} recordings were left out\n')
 
 
 def scored_answers(

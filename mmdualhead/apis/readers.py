@@ -39,6 +39,7 @@ class Recorded:
         normalized: that was normalized already.
         regroup: it is out of a table that does not say whether 2 or 3 columns make a joint: ``keypoint`` may
             have another V and C of the same product.
+        notes: what should be known about its answer.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Recorded:
     annotated: bool = False
     normalized: bool = False
     regroup: bool = False
+    notes: tuple[str, ...] = ()
 
     def to_annotation(self) -> dict[str, Any]:
         """What a data set gives to a pipeline."""

@@ -118,6 +118,26 @@ def test_the_example_answers_what_the_inferencer_answers(exported, example, infe
     np.testing.assert_allclose(mean[seen], answer.when[seen], atol=1e-5)
 
 
+@pytest.mark.fault(
+    'a frame index that a recording of an exported batch lacks',
+    'the next recording of the batch is read',
+    'an error of onnxruntime',
+)
+@pytest.mark.parametrize('frame', [-1, 9, 17, 18])
+def test_frames_are_those_of_the_recording(exported, recording, frame):
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+    session, _ = session_of(exported[0])
+    joints = np.stack([recording(9, seed)[None] for seed in (0, 1)])
+    frames = np.tile(np.arange(8), (2, 1, 1))
+    fused = session.run(None, dict(joints=joints, frames=frames))[0]
+    alone = session.run(None, dict(joints=joints[:1], frames=frames[:1]))[0]
+    np.testing.assert_allclose(fused[:1], alone, atol=1e-6)
+    frames[0, 0, 3] = frame
+    with pytest.raises(InvalidArgument, match='out of data bounds'):
+        session.run(None, dict(joints=joints, frames=frames))
+
+
 def test_the_example_runs_without_pytorch(exported, inferencer, recording, tmp_path):
     joints = recording(40)[None]
     np.save(tmp_path / 'joints.npy', joints)

@@ -89,7 +89,7 @@ class TestRefused:
         config = small_config()
         config.merge_from_dict({f'model.{place}': value})
         with pytest.raises(ModelError, match=complaint):
-            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta_of(config)))
+            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', plain_config=plain_config(config)))
         assert 'antigravity' not in sys.modules
 
     @pytest.mark.parametrize('text', ['(' * 10**5, 'a = ' + '-' * 10**5 + '1', '#' * (1 << 21), 'a = 1\0'])
