@@ -15,7 +15,7 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.packing import pack
 from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
-from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.errors import UserError
 from mmdualhead.utils.plain_config import plain_config
 from tests.apis.trained import CONFIGS, small_config
 
@@ -133,12 +133,12 @@ class TestRefused:
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
-        with pytest.raises(UnreadableCheckpointError, match='refers to code'):
+        with pytest.raises(UserError, match='refers to code'):
             load_trained(tmp_path / 'x.pth')
 
     def test_a_truncated_file(self, checkpoint, tmp_path):
         (tmp_path / 'x.pth').write_bytes(checkpoint.read_bytes()[:1000])
-        with pytest.raises(UnreadableCheckpointError, match='damaged'):
+        with pytest.raises(UserError, match='damaged'):
             load_trained(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize(

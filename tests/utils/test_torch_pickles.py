@@ -8,7 +8,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
-from mmdualhead.engine.checkpoints import UnreadableCheckpointError, load_from_local
+from mmdualhead.engine.checkpoints import load_from_local
+from mmdualhead.errors import UserError
 from mmdualhead.utils.pickles import UnsafePickleError
 from mmdualhead.utils.torch_pickles import check_checkpoint, load_score_pickle
 from tests.utils import hostile
@@ -60,7 +61,7 @@ for found in load_from_local({str(path)!r}), torch.load({str(path)!r}):
 )
 def test_what_a_checkpoint_can_t_mean_is_refused(write, content, complaint):
     path = write(hostile.checkpoint(content))
-    with pytest.raises(UnreadableCheckpointError, match=f'{path}.*{complaint}'):
+    with pytest.raises(UserError, match=f'{path}.*{complaint}'):
         load_from_local(path)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from mmengine.utils import ProgressBar
 
-from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.utils.files import FolderLock, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
 from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
@@ -69,7 +69,7 @@ def convert(
     lock = FolderLock(shards_dir / 'lock')
     try:
         lock.acquire()
-    except InUseError as error:
+    except BlockingIOError as error:
         raise ConversionError(f'a conversion to {out} is running already: {error}') from error
     try:
         _remove_unfinished(out, shards_dir)
