@@ -90,7 +90,7 @@ def run_command(name: str, arguments: list[str]) -> int:
             return examine()
         case 'configs':
             show_configs(arguments)
-        case 'data':  # these register what they need themselves
+        case 'data':
             if not arguments or arguments[0] not in data_tools:
                 close = suggest(arguments[0], data_tools) if arguments else ''
                 raise UsageError(f'usage: mmdualhead data TOOL ...{close}; tools: {", ".join(data_tools)}')
@@ -152,10 +152,7 @@ def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
 
 
 def run_program(program: Path, arguments: list[str], checked: bool = False) -> None:
-    """Run a Python program as if it had been called by itself, in this process, with all of mmdualhead.
-
-    MMAction2's tools import ``mmaction.models``, which its wheel can't do without the repairs that come with
-    that.
+    """Run a Python program as if it had been called by itself, in this process.
 
     Args:
         program: the file.
@@ -165,9 +162,6 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
     Raises:
         SystemExit: the run can't start or go on; says why.
     """
-    import mmdualhead
-
-    mmdualhead.register()
     from mmdualhead.engine.runner import exit_on_faults
 
     with exit_on_faults():
@@ -177,7 +171,7 @@ def run_program(program: Path, arguments: list[str], checked: bool = False) -> N
 
 
 def run_alone(program: Path, arguments: Sequence[str]) -> None:
-    """Run a Python program, which registers itself what it needs."""
+    """Run a Python program, whose errors are its own."""
     sys.argv[1:] = arguments
     sys.path.insert(0, str(program.parent))
     runpy.run_path(str(program), run_name='__main__')

@@ -3,16 +3,13 @@
 import argparse
 import sys
 
-import mmdualhead
+from mmdualhead.datasets.annotations.report import check_file
 
 if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('file', help='a pickle or a store')
     parser.add_argument('--config', help='a config whose splits, classes and layout the file has to fit')
     args = parser.parse_args()
-    mmdualhead.register()  # the steps that configs name
-    from mmdualhead.datasets.annotations.report import check_file
-
     try:
         page, sound = check_file(args.file, args.config)
     except (OSError, ValueError) as error:
