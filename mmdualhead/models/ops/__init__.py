@@ -1,7 +1,7 @@
-"""The network's two most expensive operations, each with a backward and a kernel for each kind of device.
+"""The networks' most expensive operations, each with a backward and a kernel for each kind of device.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels,
-F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
 frames are one matrix.
 
 A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
@@ -31,6 +31,7 @@ __all__ = [
     'set_budget',
     'standard_operations',
     'stretch',
+    'topology_product',
     'window_product',
 ]
 
@@ -81,6 +82,29 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x), weight, bias, collapse, shift)
+
+
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    r"""Mix the channels of every frame, then gather each channel over a topology of its own.
+
+    .. math::
+        y_d[t, v] = \sum_{k, u} Q_{kd}[v, u] \, (W_k x + b_k)_d[t, u],
+        \quad Q_{kd} = \sum_e c_{kde} B_{ke}
+
+    The topologies, (N, K, D, V, V), and the mixed frames, (N, K, D, T, V), are a network's largest tensors;
+    a kernel forms them for a few persons at a time, and the backward forms them again.
+
+    Args:
+        x: (N, C, T, V); cast under autocast as in :func:`window_product`.
+        weight, bias: W, (K, D, C), and b, (K, D), the mixing of each subset.
+        bases: B, (N, K, E, V, V), the matrices that a person's topologies are combined from.
+        coefficients: c, (K, D, E).
+
+    Returns:
+        (N, D, T, V).
+    """
+    operation = plain.topology_product if _traced() else _topology_product
+    return operation(_cast(x), weight, bias, bases, coefficients)
 
 
 def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
@@ -177,6 +201,10 @@ def _mix_and_collapse_shape(
     return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
 
 
+def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:  # noqa: ARG001
+    return x.new_empty(x.shape[0], *x.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+
+
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
     x, *parameters = (value for value in inputs if isinstance(value, Tensor))
     dense = torch.contiguous_format if x.dim() == 3 else torch.channels_last
@@ -211,8 +239,23 @@ def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any
     return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * weight[0] * weight[1]
 
 
+def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
+    """Of the frames' mixing, of combining the topologies and of the products with them."""
+    coefficients = rest[2]
+    (clips, channels, frames, joints), (subsets, mixed, _) = x, weight
+    each = frames * joints * (channels + joints) + joints * joints * coefficients[2]
+    return 2 * clips * subsets * mixed * each
+
+
+def _topology_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
+    """Every product has two gradients, and mixed frames and topologies are formed again."""
+    (clips, _, frames, joints), (subsets, mixed, _) = inputs[:2]
+    return 3 * _topology_product_flops(*inputs) - 2 * clips * subsets * mixed * frames * joints * joints
+
+
 _PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'
 _COLLAPSE = 'Tensor x, Tensor weight, Tensor bias, Tensor collapse, Tensor shift'
+_TOPOLOGY = 'Tensor x, Tensor weight, Tensor bias, Tensor bases, Tensor coefficients'
 
 _window_product = _operation(
     'window_product',
@@ -250,5 +293,24 @@ _differentiable(
         cpu.mix_and_collapse_backward,
         _gradient_shapes,
         _mix_and_collapse_backward_flops,
+    ),
+)
+_topology_product = _operation(
+    'topology_product',
+    f'({_TOPOLOGY}) -> Tensor',
+    batched.topology_product,
+    cpu.topology_product,
+    _topology_product_shape,
+    _topology_product_flops,
+)
+_differentiable(
+    _topology_product,
+    _operation(
+        'topology_product_backward',
+        f'(Tensor grad, {_TOPOLOGY}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+        batched.topology_product_backward,
+        cpu.topology_product_backward,
+        _gradient_shapes,
+        _topology_product_backward_flops,
     ),
 )

@@ -1,7 +1,7 @@
 """Kernels for devices that are fastest with few, large launches: as many persons at a time as memory allows.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
-Arguments and results are those of :mod:`mmdualhead.models.ops`.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
 The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
 one batched product runs over all windows of the strip, overlapping views of it; the few that reach from one
@@ -92,6 +92,61 @@ def mix_and_collapse_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor
 ) -> tuple[Tensor, ...]:
     return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
+
+
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    """See :func:`mmdualhead.models.ops.topology_product`."""
+    x = frames_first(x)
+    weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
+    out = x.new_empty(*x.shape[:3], weight.shape[1])
+    persons = _persons_with_topologies(x, weight)
+    for part, own_bases, result in zip(*(t.split(persons) for t in (x, bases, out)), strict=True):
+        mixed, topologies = _mix(part, weight, bias), coefficients @ own_bases.flatten(3)
+        found = mixed @ topologies.unflatten(3, (x.shape[2], -1)).transpose(3, 4)
+        result.copy_(found.sum(1).permute(0, 2, 3, 1))
+    return out.permute(0, 3, 1, 2)
+
+
+def topology_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
+    x, grad = frames_first(x), frames_first(grad)
+    parameters = (weight, bias, coefficients)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons
+    grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
+    weight, bias, coefficients = (t.to(x.dtype) for t in parameters)
+    grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
+    persons = _persons_with_topologies(x, weight)
+    parts = (t.split(persons) for t in (x, bases, grad, grad_x, grad_bases))
+    for part, own_bases, grad_part, out, out_bases in zip(*parts, strict=True):
+        # The topologies: the mixed frames, formed again, against the gradients.
+        flat, into = own_bases.flatten(3).to(x.dtype), grad_part.permute(0, 3, 1, 2)[:, None]
+        found = (into.transpose(3, 4) @ _mix(part, weight, bias)).flatten(3)
+        grads[2] += (found @ flat.transpose(2, 3)).sum(0, **sums)
+        out_bases.copy_((coefficients.transpose(1, 2) @ found).view_as(out_bases))
+
+        # The mixing and the input, through the topologies.
+        topologies = (coefficients @ flat).unflatten(3, (x.shape[2], -1))
+        values, rows = (into @ topologies).flatten(1, 2).flatten(2), part.flatten(1, 2)
+        grads[0] += torch.bmm(values, rows).sum(0, **sums).view_as(weight)
+        grads[1] += values.sum((0, 2), **sums).view_as(bias)
+        out.copy_((values.transpose(1, 2) @ weight.flatten(0, 1)).view_as(out))
+    of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Frames (N, T, V, C) to the channels of every subset, (N, K, D, T, V)."""
+    mixed = F.linear(x, weight.flatten(0, 1), bias.flatten())
+    return mixed.unflatten(3, weight.shape[:2]).permute(0, 3, 4, 1, 2).contiguous()
+
+
+def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
+    """How many persons' mixed frames or topologies the budget holds, whichever are larger."""
+    _, frames, joints, _ = x.shape
+    size = weight.shape[:2].numel() * joints * max(frames, joints) * x.element_size()
+    return max(1, BUDGET // (size or 1))
 
 
 def _persons(x: Tensor, weight: Tensor) -> int:

@@ -1,7 +1,7 @@
 """Kernels for a CPU: one person at a time, whose mixed frames then stay in the cache.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
-Arguments and results are those of :mod:`mmdualhead.models.ops`.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 """
 
 from __future__ import annotations
@@ -62,6 +62,76 @@ def window_product_backward(
     return grad_x.permute(0, 3, 1, 2), *(
         total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
     )
+
+
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    """See :func:`mmdualhead.models.ops.topology_product`."""
+    x = frames_first(x)
+    weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
+    person = _Topologies(x, weight, bias, coefficients)
+    total = x.new_empty(weight.shape[1], *x.shape[1:3])
+    out = x.new_empty(len(x), x.shape[1] * x.shape[2], weight.shape[1])
+    for rows, own_bases, result in zip(x.flatten(1, 2), bases.flatten(3), out, strict=True):
+        mixed, (first, *others) = person.mix(rows), person.combine(own_bases).transpose(2, 3)
+        torch.bmm(mixed[0], first, out=total)
+        for values, topology in zip(mixed[1:], others, strict=True):
+            total.baddbmm_(values, topology)
+        result.copy_(total.flatten(1).t())
+    return out.view(*x.shape[:3], -1).permute(0, 3, 1, 2)
+
+
+def topology_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
+    x, grad = frames_first(x), frames_first(grad)
+    parameters = (weight, bias, coefficients)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
+    grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
+    weight, bias, coefficients = (t.to(x.dtype) for t in parameters)
+    person = _Topologies(x, weight, bias, coefficients)
+    mixing, grad_x, grad_bases = weight.flatten(0, 1), torch.empty_like(x), torch.empty_like(bases)
+    into, grad_topologies = x.new_empty(weight.shape[1], *x.shape[1:3]), torch.empty_like(person.topologies)
+    for n, rows in enumerate(x.flatten(1, 2)):
+        own_bases = bases[n].flatten(2).to(x.dtype)
+        mixed, topologies = person.mix(rows), person.combine(own_bases)
+        into.flatten(1).copy_(grad[n].flatten(0, 1).t())
+        for values, topology, found in zip(mixed, topologies, grad_topologies, strict=True):
+            torch.bmm(into.transpose(1, 2), values, out=found)
+            torch.bmm(into, topology, out=values)  # the gradient takes the place of the mixed frames
+
+        # The topologies.
+        found = grad_topologies.flatten(2)
+        grads[2] += torch.bmm(found, own_bases.transpose(1, 2))
+        grad_bases[n] = torch.bmm(coefficients.transpose(1, 2), found).view_as(bases[n])
+
+        # The mixing and the input.
+        values = mixed.view(len(mixing), -1)
+        grads[0] += torch.mm(values, rows).view_as(weight)
+        grads[1] += values.sum(1, **sums).view_as(bias)
+        torch.mm(values.t(), mixing, out=grad_x[n].flatten(0, 1))
+    of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+class _Topologies:
+    """Room for one person's mixed frames, channel by channel, and for the topology of every channel."""
+
+    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor, coefficients: Tensor) -> None:
+        _, frames, joints, _ = x.shape
+        self.mixing, self.bias, self.coefficients = weight.flatten(0, 1), bias.view(-1, 1), coefficients
+        self.mixed = x.new_empty(*weight.shape[:2], frames, joints)
+        self.topologies = x.new_empty(*weight.shape[:2], joints, joints)
+
+    def mix(self, rows: Tensor) -> Tensor:
+        """(T * V, C) -> (K, D, T, V)."""
+        torch.addmm(self.bias, self.mixing, rows.t(), out=self.mixed.view(len(self.mixing), -1))
+        return self.mixed
+
+    def combine(self, bases: Tensor) -> Tensor:
+        """(K, E, V * V) -> (K, D, V, V)."""
+        torch.bmm(self.coefficients, bases, out=self.topologies.flatten(2))
+        return self.topologies
 
 
 class _Windows:
