@@ -91,8 +91,8 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
         y_d[t, v] = \sum_{k, u} Q_{kd}[v, u] \, (W_k x + b_k)_d[t, u],
         \quad Q_{kd} = \sum_e c_{kde} B_{ke}
 
-    The topologies, (N, K, D, V, V), and the mixed frames, (N, K, D, T, V), are a network's largest tensors;
-    a kernel forms them for a few persons at a time, and the backward forms them again.
+    The mixed frames, (N, K, D, T, V), are kept for the backward; the topologies, (N, K, D, V, V), are formed
+    for a few persons at a time, and again in the backward.
 
     Args:
         x: (N, C, T, V); cast under autocast as in :func:`window_product`.
@@ -103,8 +103,10 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
     Returns:
         (N, D, T, V).
     """
-    operation = plain.topology_product if _traced() else _topology_product
-    return operation(_cast(x), weight, bias, bases, coefficients)
+    if _traced():
+        return plain.topology_product(_cast(x), weight, bias, bases, coefficients)
+    keep = torch.is_grad_enabled()
+    return _topology_product(_cast(x), weight, bias, bases, coefficients, keep)[0]
 
 
 def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
@@ -171,16 +173,22 @@ def _operation(
 
 
 def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
-    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients."""
+    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients.
 
-    def keep(ctx: Any, inputs: tuple, output: Tensor) -> None:  # noqa: ARG001
-        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
-        ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
+    Of several outputs all but the first are kept for it; flags are the forward's own.
+    """
+
+    def keep(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+        made = output[1:] if isinstance(output, tuple) else ()
+        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)), *made)
+        ctx.others = [value for value in inputs if not isinstance(value, Tensor)]
+        ctx.set_materialize_grads(False)
 
     @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
-    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grads = backward(grad, *ctx.saved_tensors, *ctx.numbers)
-        return *grads, *(None for _ in ctx.numbers)
+    def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        numbers = [value for value in ctx.others if not isinstance(value, bool)]
+        grads = backward(grad, *ctx.saved_tensors, *numbers)
+        return *grads, *(None for _ in ctx.others)
 
     register_autograd(operation._qualname, differentiate, setup_context=keep)
 
@@ -201,8 +209,16 @@ def _mix_and_collapse_shape(
     return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
 
 
-def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:  # noqa: ARG001
-    return x.new_empty(x.shape[0], *x.shape[2:], weight.shape[1]).permute(0, 3, 1, 2)
+def _topology_product_shape(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    clips, _, frames, joints = x.shape
+    kept = (clips, *weight.shape[:2], frames, joints) if keep else (0,)
+    return x.new_empty(clips, frames, joints, weight.shape[1]).permute(0, 3, 1, 2), x.new_empty(kept)
+
+
+def _topology_gradient_shapes(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return _gradient_shapes(grad, *inputs[:-1])
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -248,9 +264,9 @@ def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any,
 
 
 def _topology_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
-    """Every product has two gradients, and mixed frames and topologies are formed again."""
-    (clips, _, frames, joints), (subsets, mixed, _) = inputs[:2]
-    return 3 * _topology_product_flops(*inputs) - 2 * clips * subsets * mixed * frames * joints * joints
+    """Every product has two gradients, and topologies are formed again."""
+    joints, clips, (subsets, mixed, bases) = inputs[0][3], inputs[0][0], inputs[4]
+    return 2 * _topology_product_flops(*inputs) + 2 * clips * subsets * mixed * bases * joints * joints
 
 
 _PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'
@@ -297,7 +313,7 @@ _differentiable(
 )
 _topology_product = _operation(
     'topology_product',
-    f'({_TOPOLOGY}) -> Tensor',
+    f'({_TOPOLOGY}, bool keep) -> (Tensor, Tensor)',
     batched.topology_product,
     cpu.topology_product,
     _topology_product_shape,
@@ -307,10 +323,10 @@ _differentiable(
     _topology_product,
     _operation(
         'topology_product_backward',
-        f'(Tensor grad, {_TOPOLOGY}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+        f'(Tensor grad, {_TOPOLOGY}, Tensor mixed) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
         batched.topology_product_backward,
         cpu.topology_product_backward,
-        _gradient_shapes,
+        _topology_gradient_shapes,
         _topology_product_backward_flops,
     ),
 )

@@ -94,52 +94,53 @@ def mix_and_collapse_backward(
     return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
 
 
-def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
-    """See :func:`mmdualhead.models.ops.topology_product`."""
+def topology_product(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
     x = frames_first(x)
     weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
     out = x.new_empty(*x.shape[:3], weight.shape[1])
+    kept = x.new_empty(len(x), *weight.shape[:2], *x.shape[1:3]) if keep else x.new_empty(0)
     persons = _persons_with_topologies(x, weight)
-    for part, own_bases, result in zip(*(t.split(persons) for t in (x, bases, out)), strict=True):
-        mixed, topologies = _mix(part, weight, bias), coefficients @ own_bases.flatten(3)
-        found = mixed @ topologies.unflatten(3, (x.shape[2], -1)).transpose(3, 4)
-        result.copy_(found.sum(1).permute(0, 2, 3, 1))
-    return out.permute(0, 3, 1, 2)
+    for i, (part, own_bases) in enumerate(zip(x.split(persons), bases.split(persons), strict=True)):
+        own = slice(i * persons, (i + 1) * persons)
+        mixed = F.linear(part, weight.flatten(0, 1), bias.flatten())
+        mixed = mixed.unflatten(3, weight.shape[:2]).permute(0, 3, 4, 1, 2).contiguous()
+        topologies = (coefficients @ own_bases.flatten(3)).unflatten(3, (x.shape[2], -1))
+        out[own] = (mixed @ topologies.transpose(3, 4)).sum(1).permute(0, 2, 3, 1)
+        if keep:
+            kept[own] = mixed
+    return out.permute(0, 3, 1, 2), kept
 
 
 def topology_product_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, mixed: Tensor
 ) -> tuple[Tensor, ...]:
     """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, coefficients)
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
-    weight, bias, coefficients = (t.to(x.dtype) for t in parameters)
+    weight, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
     grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
-    persons = _persons_with_topologies(x, weight)
-    parts = (t.split(persons) for t in (x, bases, grad, grad_x, grad_bases))
-    for part, own_bases, grad_part, out, out_bases in zip(*parts, strict=True):
-        # The topologies: the mixed frames, formed again, against the gradients.
+    persons = _persons_with_topologies(x, parameters[0])
+    parts = (t.split(persons) for t in (x, bases, mixed, grad, grad_x, grad_bases))
+    for part, own_bases, frames, grad_part, out, out_bases in zip(*parts, strict=True):
+        # What the topologies are combined from.
         flat, into = own_bases.flatten(3).to(x.dtype), grad_part.permute(0, 3, 1, 2)[:, None]
-        found = (into.transpose(3, 4) @ _mix(part, weight, bias)).flatten(3)
+        found = (into.transpose(3, 4) @ frames).flatten(3)
         grads[2] += (found @ flat.transpose(2, 3)).sum(0, **sums)
         out_bases.copy_((coefficients.transpose(1, 2) @ found).view_as(out_bases))
 
         # The mixing and the input, through the topologies.
         topologies = (coefficients @ flat).unflatten(3, (x.shape[2], -1))
-        values, rows = (into @ topologies).flatten(1, 2).flatten(2), part.flatten(1, 2)
-        grads[0] += torch.bmm(values, rows).sum(0, **sums).view_as(weight)
-        grads[1] += values.sum((0, 2), **sums).view_as(bias)
-        out.copy_((values.transpose(1, 2) @ weight.flatten(0, 1)).view_as(out))
+        values = (into @ topologies).flatten(1, 2).flatten(2)
+        grads[0] += torch.bmm(values, part.flatten(1, 2)).sum(0, **sums).view_as(grads[0])
+        grads[1] += values.sum((0, 2), **sums).view_as(grads[1])
+        out.copy_((values.transpose(1, 2) @ weight).view_as(out))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
-
-
-def _mix(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Frames (N, T, V, C) to the channels of every subset, (N, K, D, T, V)."""
-    mixed = F.linear(x, weight.flatten(0, 1), bias.flatten())
-    return mixed.unflatten(3, weight.shape[:2]).permute(0, 3, 4, 1, 2).contiguous()
 
 
 def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:

@@ -64,74 +64,63 @@ def window_product_backward(
     )
 
 
-def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
-    """See :func:`mmdualhead.models.ops.topology_product`."""
+def topology_product(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
     x = frames_first(x)
     weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
-    person = _Topologies(x, weight, bias, coefficients)
+    mixing, joints = weight.flatten(0, 1), x.shape[2]
+    mixed = x.new_empty(len(x) if keep else 1, len(mixing), x[0].numel() // x.shape[3])
+    topologies = x.new_empty(*weight.shape[:2], joints**2)
     total = x.new_empty(weight.shape[1], *x.shape[1:3])
-    out = x.new_empty(len(x), x.shape[1] * x.shape[2], weight.shape[1])
-    for rows, own_bases, result in zip(x.flatten(1, 2), bases.flatten(3), out, strict=True):
-        mixed, (first, *others) = person.mix(rows), person.combine(own_bases).transpose(2, 3)
-        torch.bmm(mixed[0], first, out=total)
-        for values, topology in zip(mixed[1:], others, strict=True):
+    out = x.new_empty(len(x), mixed.shape[2], weight.shape[1])
+    for n, rows in enumerate(x.flatten(1, 2)):
+        torch.addmm(bias.view(-1, 1), mixing, rows.t(), out=mixed[n if keep else 0])
+        torch.bmm(coefficients, bases[n].flatten(2), out=topologies)
+        frames = mixed[n if keep else 0].view(*weight.shape[:2], -1, joints)
+        first, *others = zip(frames, topologies.unflatten(2, (joints, -1)).transpose(2, 3), strict=True)
+        torch.bmm(*first, out=total)
+        for values, topology in others:
             total.baddbmm_(values, topology)
-        result.copy_(total.flatten(1).t())
-    return out.view(*x.shape[:3], -1).permute(0, 3, 1, 2)
+        out[n].copy_(total.flatten(1).t())
+    kept = mixed.view(-1, *weight.shape[:2], *x.shape[1:3]) if keep else x.new_empty(0)
+    return out.view(*x.shape[:3], -1).permute(0, 3, 1, 2), kept
 
 
 def topology_product_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, mixed: Tensor
 ) -> tuple[Tensor, ...]:
     """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, coefficients)
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
-    weight, bias, coefficients = (t.to(x.dtype) for t in parameters)
-    person = _Topologies(x, weight, bias, coefficients)
-    mixing, grad_x, grad_bases = weight.flatten(0, 1), torch.empty_like(x), torch.empty_like(bases)
-    into, grad_topologies = x.new_empty(weight.shape[1], *x.shape[1:3]), torch.empty_like(person.topologies)
+    mixing, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
+    grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
+    into, grad_mixed = torch.empty_like(mixed[0, 0]), torch.empty_like(mixed[0])
+    topologies = x.new_empty(*weight.shape[:2], x.shape[2], x.shape[2])
+    grad_topologies = torch.empty_like(topologies)
     for n, rows in enumerate(x.flatten(1, 2)):
         own_bases = bases[n].flatten(2).to(x.dtype)
-        mixed, topologies = person.mix(rows), person.combine(own_bases)
+        torch.bmm(coefficients, own_bases, out=topologies.flatten(2))
         into.flatten(1).copy_(grad[n].flatten(0, 1).t())
-        for values, topology, found in zip(mixed, topologies, grad_topologies, strict=True):
-            torch.bmm(into.transpose(1, 2), values, out=found)
-            torch.bmm(into, topology, out=values)  # the gradient takes the place of the mixed frames
+        for k, values in enumerate(mixed[n]):
+            torch.bmm(into.transpose(1, 2), values, out=grad_topologies[k])
+            torch.bmm(into, topologies[k], out=grad_mixed[k])
 
-        # The topologies.
+        # What the topologies are combined from.
         found = grad_topologies.flatten(2)
         grads[2] += torch.bmm(found, own_bases.transpose(1, 2))
         grad_bases[n] = torch.bmm(coefficients.transpose(1, 2), found).view_as(bases[n])
 
         # The mixing and the input.
-        values = mixed.view(len(mixing), -1)
+        values = grad_mixed.view(len(mixing), -1)
         grads[0] += torch.mm(values, rows).view_as(weight)
         grads[1] += values.sum(1, **sums).view_as(bias)
         torch.mm(values.t(), mixing, out=grad_x[n].flatten(0, 1))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
-
-
-class _Topologies:
-    """Room for one person's mixed frames, channel by channel, and for the topology of every channel."""
-
-    def __init__(self, x: Tensor, weight: Tensor, bias: Tensor, coefficients: Tensor) -> None:
-        _, frames, joints, _ = x.shape
-        self.mixing, self.bias, self.coefficients = weight.flatten(0, 1), bias.view(-1, 1), coefficients
-        self.mixed = x.new_empty(*weight.shape[:2], frames, joints)
-        self.topologies = x.new_empty(*weight.shape[:2], joints, joints)
-
-    def mix(self, rows: Tensor) -> Tensor:
-        """(T * V, C) -> (K, D, T, V)."""
-        torch.addmm(self.bias, self.mixing, rows.t(), out=self.mixed.view(len(self.mixing), -1))
-        return self.mixed
-
-    def combine(self, bases: Tensor) -> Tensor:
-        """(K, E, V * V) -> (K, D, V, V)."""
-        torch.bmm(self.coefficients, bases, out=self.topologies.flatten(2))
-        return self.topologies
 
 
 class _Windows:
