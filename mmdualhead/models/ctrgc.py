@@ -104,7 +104,9 @@ class CTRGC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         z = topology_product(x, self.weight, self.bias, *self.topology(x))
-        return (self.norm(z) + self.shortcut(x)).relu_()
+        y = self.norm(z)
+        y += self.shortcut(x)
+        return y.relu_()
 
 
 @MODELS.register_module()
@@ -152,7 +154,9 @@ class CTRGCBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.run(self.temporal, self.run(self.spatial, x))
-        return y.relu_() if self.shortcut is None else (y + self.shortcut(subsample(x, self.stride))).relu_()
+        if self.shortcut is not None:
+            y += self.shortcut(subsample(x, self.stride))
+        return y.relu_()
 
 
 def _init_projection(module: nn.Module | None) -> None:

@@ -111,12 +111,12 @@ def topology_product_backward(
 
         # What the topologies are combined from.
         found = grad_topologies.flatten(2)
-        grads[2] += torch.bmm(found, own_bases.transpose(1, 2))
+        grads[2] += found @ own_bases.transpose(1, 2)
         grad_bases[n] = torch.bmm(coefficients.transpose(1, 2), found).view_as(bases[n])
 
         # The mixing and the input.
         values = grad_mixed.view(len(mixing), -1)
-        grads[0] += torch.mm(values, rows).view_as(weight)
+        grads[0] += (values @ rows).view_as(weight)
         grads[1] += values.sum(1, **sums).view_as(bias)
         torch.mm(values.t(), mixing, out=grad_x[n].flatten(0, 1))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
