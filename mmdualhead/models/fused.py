@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -261,13 +262,12 @@ class FusedBranches(nn.Module):
         self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
 
     def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
-        """One by one, so that each can be added while it is in the cache."""
+        """The branches; convolutions one by one, so that each can be added while it is in the cache."""
         *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
-        for conv, part in zip(self.dilated, convolved, strict=True):
-            yield conv(part)
-        yield temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
-        if self.plain is not None:
-            yield self.plain(strided)
+        plain = [self.plain(strided)] if self.plain else []
+        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
+        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
+        return chain(branches, [pooled], plain)
 
 
 class FusedTCN(FusedBranches):

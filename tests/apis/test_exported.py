@@ -99,5 +99,5 @@ def test_normalization_is_the_packages(layout):
 def test_other_networks_are_refused(tmp_path, checkpoint):
     model = load_trained(checkpoint, device='cpu')
     other = replace(model, network=torch.nn.Linear(2, 2), source=tmp_path / 'other.pth')
-    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net and MS-G3D'):
+    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net, MS-G3D and CTR-GCN'):
         ExportedNetwork(other)
