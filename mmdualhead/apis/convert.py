@@ -24,8 +24,8 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     """Write the mmengine checkpoint of one of the authors', whole or not at all.
 
     Args:
-        source: the authors' ``.pt`` file of DualHead-Net, MS-G3D or CTR-GCN, or a ``.pth`` file of MMAction2's
-            ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
+        source: the authors' ``.pt`` file of DualHead-Net, MS-G3D or CTR-GCN, or a ``.pth`` file of
+            MMAction2's ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
             ``model_state_dict``.
         target: the file to write.
 
@@ -97,6 +97,4 @@ def _authors_graph(name: str, weights: Mapping[str, Tensor]) -> tuple[int, dict[
         return weights['l1.gcn1.PA'].shape[-1], {}
     spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
     joints = spatial.shape[1]
-    return joints, dict(
-        gcn_scales=len(spatial) // joints, g3d_scales=len(windowed) // windowed.shape[1]
-    )
+    return joints, dict(gcn_scales=len(spatial) // joints, g3d_scales=len(windowed) // windowed.shape[1])

@@ -164,14 +164,19 @@ def _ctrgcn(source: _Source) -> Parts:
 
 
 def _refined_conv(source: _Source, key: str, target: str) -> Parts:
-    """A convolution for each subset (D, C, 1, 1) becomes (K, D, C); psi and phi (R, C, 1, 1), (2 * K * R, C, 1)."""
+    """Convolutions of the subsets (D, C, 1, 1) become (K, D, C); their psi and phi (R, C, 1, 1) one Conv1d."""
     subsets = [f'{key}.convs.{k}' for k in source.numbers(f'{key}.convs.') or [0]]
     for part in ('weight', 'bias'):
-        projections = [source.take(f'{subset}.{conv}.{part}') for conv in ('conv1', 'conv2') for subset in subsets]
-        yield f'{target}.topology.project.{part}', torch.cat(projections).flatten(2 if part == 'weight' else 0)
+        projections = [
+            source.take(f'{subset}.{conv}.{part}') for conv in ('conv1', 'conv2') for subset in subsets
+        ]
+        yield (
+            f'{target}.topology.project.{part}',
+            torch.cat(projections).flatten(2 if part == 'weight' else 0),
+        )
         for conv, ours in (('conv3', target), ('conv4', f'{target}.topology')):
             stacked = torch.stack([source.take(f'{subset}.{conv}.{part}') for subset in subsets])
-            yield f'{ours}.{part}', stacked.flatten(3).squeeze(3) if part == 'weight' else stacked
+            yield f'{ours}.{part}', stacked.squeeze((3, 4)) if part == 'weight' else stacked
     yield f'{target}.topology.adjacency', source.take(f'{key}.PA')
     yield f'{target}.topology.alpha', source.take(f'{key}.alpha')
     yield from _norm(source, f'{key}.bn', f'{target}.norm')

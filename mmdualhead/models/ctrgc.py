@@ -1,10 +1,11 @@
 """CTR-GCN's block: graph convolution over topologies that are refined channel by channel, then MS-TCN.
 
 N clips times persons, C input and D output channels, T frames, V joints, K subsets of the graph, R channels
-that relations are computed in. Ten blocks in an :class:`~mmdualhead.models.backbone.STGCBackbone` are CTR-GCN.
+that relations are computed in. Ten blocks in an :class:`~mmdualhead.models.backbone.STGCBackbone` are
+CTR-GCN.
 
-Source: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition",
-ICCV 2021, section 3.2.
+Source: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action
+Recognition", ICCV 2021, section 3.2.
 """
 
 from __future__ import annotations
@@ -69,15 +70,17 @@ class ChannelTopology(nn.Module):
         shared = torch.stack([self.adjacency, torch.ones_like(self.adjacency)], 1)
         matrices = torch.cat([relations, shared.expand(len(x), -1, -1, -1, -1)], 2)
         ones = torch.ones_like(self.bias)
-        return matrices, torch.cat([self.alpha * self.weight, torch.stack([ones, self.alpha * self.bias], 2)], 2)
+        return matrices, torch.cat(
+            [self.alpha * self.weight, torch.stack([ones, self.alpha * self.bias], 2)], 2
+        )
 
 
 class CTRGC(nn.Module):
     r"""Channel-wise topology refinement graph convolution, with batch norm, residual connection and ReLU.
 
     .. math::
-        Z = \sum_k \big[ R^{(k)}_1 \tilde x^{(k)}_{:,1} \,\|\, \dots \,\|\, R^{(k)}_D \tilde x^{(k)}_{:,D} \big],
-        \quad \tilde X^{(k)} = X W^{(k)}
+        Z = \sum_k \big[ R^{(k)}_1 \tilde x^{(k)}_{:,1} \,\|\, \dots \,\|\, R^{(k)}_D
+            \tilde x^{(k)}_{:,D} \big], \quad \tilde X^{(k)} = X W^{(k)}
 
     Args:
         in_channels, out_channels: C and D.
@@ -120,7 +123,8 @@ class CTRGCBlock(nn.Module):
         graph: the network's graph, whose ``directed`` matrices are the subsets.
         stride: s.
         dilations: of the MS-TCN branches.
-        first: whether this is a network's first block, which takes coordinates: it has no residual connection.
+        first: whether this is a network's first block, which takes coordinates; it has no residual
+            connection.
         recompute: form the activations inside CTR-GC and MS-TCN again in the backward pass instead of keeping
             them.
 

@@ -52,7 +52,8 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 
     Args:
         model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It stays as
-            it is. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they are.
+            it is. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
+            are.
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has

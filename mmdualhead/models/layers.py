@@ -240,8 +240,8 @@ class WindowCollapse(nn.Conv2d):
 class TemporalBranches(nn.Module):
     """Multi-scale temporal convolution, eq. (2): branches of equal width, side by side, and batch norm.
 
-    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. What their 1x1 convolutions
-    and batch norms do, one convolution and one batch norm do for all branches at once.
+    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. What their 1x1
+    convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.

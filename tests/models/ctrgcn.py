@@ -9,7 +9,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-UNITS = ((3, 64, 1), *[(64, 64, 1)] * 3, (64, 128, 2), *[(128, 128, 1)] * 2, (128, 256, 2), *[(256, 256, 1)] * 2)
+UNITS = (
+    (3, 64, 1),
+    *[(64, 64, 1)] * 3,
+    (64, 128, 2),
+    *[(128, 128, 1)] * 2,
+    (128, 256, 2),
+    *[(256, 256, 1)] * 2,
+)
 """Input channels, output channels and stride of each unit."""
 
 
@@ -51,7 +58,9 @@ class Spatial(nn.Module):
 class ConvNorm(nn.Module):
     """A temporal convolution and batch norm."""
 
-    def __init__(self, in_channels: int, out_channels: int, size: int, stride: int, dilation: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, size: int, stride: int, dilation: int = 1
+    ) -> None:
         super().__init__()
         pad = dilation * (size - 1) // 2
         self.conv = nn.Conv2d(in_channels, out_channels, (size, 1), (stride, 1), (pad, 0), (dilation, 1))
@@ -71,14 +80,13 @@ class Temporal(nn.Module):
         def reduce(stride: int = 1) -> list[nn.Module]:
             return [nn.Conv2d(channels, width, 1, (stride, 1)), nn.BatchNorm2d(width)]
 
-        pool = nn.MaxPool2d((3, 1), (stride, 1), (1, 0))
-        self.branches = nn.ModuleList(
-            [
-                nn.Sequential(*reduce(), nn.ReLU(), ConvNorm(width, width, 5, stride, dilation))
-                for dilation in (1, 2)
-            ]
-            + [nn.Sequential(*reduce(), nn.ReLU(), pool, nn.BatchNorm2d(width)), nn.Sequential(*reduce(stride))]
+        def dilated(dilation: int) -> nn.Module:
+            return nn.Sequential(*reduce(), nn.ReLU(), ConvNorm(width, width, 5, stride, dilation))
+
+        pool = nn.Sequential(
+            *reduce(), nn.ReLU(), nn.MaxPool2d((3, 1), (stride, 1), (1, 0)), nn.BatchNorm2d(width)
         )
+        self.branches = nn.ModuleList([dilated(1), dilated(2), pool, nn.Sequential(*reduce(stride))])
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([branch(x) for branch in self.branches], 1)

@@ -1,8 +1,8 @@
 """The networks' most expensive operations, each with a backward and a kernel for each kind of device.
 
 N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
-channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
-frames are one matrix.
+channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
+consecutive frames are one matrix.
 
 A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
 as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
@@ -210,7 +210,12 @@ def _mix_and_collapse_shape(
 
 
 def _topology_product_shape(
-    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool  # noqa: ARG001
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    bases: Tensor,
+    coefficients: Tensor,
+    keep: bool,  # noqa: ARG001
 ) -> tuple[Tensor, Tensor]:
     clips, _, frames, joints = x.shape
     kept = (clips, *weight.shape[:2], frames, joints) if keep else (0,)

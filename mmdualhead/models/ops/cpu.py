@@ -70,22 +70,22 @@ def topology_product(
     """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
     x = frames_first(x)
     weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
-    mixing, joints = weight.flatten(0, 1), x.shape[2]
-    mixed = x.new_empty(len(x) if keep else 1, len(mixing), x[0].numel() // x.shape[3])
+    mixing, (_, frames, joints, _) = weight.flatten(0, 1), x.shape
+    mixed = x.new_empty(len(x) if keep else 1, len(mixing), frames * joints)
     topologies = x.new_empty(*weight.shape[:2], joints**2)
-    total = x.new_empty(weight.shape[1], *x.shape[1:3])
-    out = x.new_empty(len(x), mixed.shape[2], weight.shape[1])
+    total = x.new_empty(weight.shape[1], frames, joints)
+    out = x.new_empty(len(x), frames * joints, weight.shape[1])
     for n, rows in enumerate(x.flatten(1, 2)):
         torch.addmm(bias.view(-1, 1), mixing, rows.t(), out=mixed[n if keep else 0])
         torch.bmm(coefficients, bases[n].flatten(2), out=topologies)
-        frames = mixed[n if keep else 0].view(*weight.shape[:2], -1, joints)
-        first, *others = zip(frames, topologies.unflatten(2, (joints, -1)).transpose(2, 3), strict=True)
+        by_channel = mixed[n if keep else 0].view(*weight.shape[:2], frames, joints)
+        first, *others = zip(by_channel, topologies.unflatten(2, (joints, -1)).transpose(2, 3), strict=True)
         torch.bmm(*first, out=total)
         for values, topology in others:
-            total.baddbmm_(values, topology)
+            torch.baddbmm(total, values, topology, out=total)
         out[n].copy_(total.flatten(1).t())
-    kept = mixed.view(-1, *weight.shape[:2], *x.shape[1:3]) if keep else x.new_empty(0)
-    return out.view(*x.shape[:3], -1).permute(0, 3, 1, 2), kept
+    kept = mixed.view(-1, *weight.shape[:2], frames, joints) if keep else x.new_empty(0)
+    return out.unflatten(1, (frames, joints)).permute(0, 3, 1, 2), kept
 
 
 def topology_product_backward(
@@ -98,7 +98,7 @@ def topology_product_backward(
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     mixing, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
     grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
-    into, grad_mixed = torch.empty_like(mixed[0, 0]), torch.empty_like(mixed[0])
+    into, grad_mixed = x.new_empty(mixed.shape[2:]), x.new_empty(mixed.shape[1:])
     topologies = x.new_empty(*weight.shape[:2], x.shape[2], x.shape[2])
     grad_topologies = torch.empty_like(topologies)
     for n, rows in enumerate(x.flatten(1, 2)):
