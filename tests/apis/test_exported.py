@@ -65,7 +65,7 @@ def test_ctrgcn(tmp_path):
         {
             'model.backbone': dict(channels=(16, 24, 24), strides=(1, 2, 1)),
             'model.cls_head.in_channels': 24,
-            'test_pipeline.3': dict(num_clips=2, clip_len=16),
+            'test_pipeline.2': dict(num_clips=2, clip_len=16),
         }
     )
     network, worst = difference(tmp_path / 'model.pth', config)

@@ -57,7 +57,7 @@ def ctrgcn_config(num_classes: int = 60) -> dict:
 
 
 def small_ctrgcn_config() -> dict:
-    """Blocks of every kind on a skeleton of five joints: the first, one with a projection, and a plain one."""
+    """Blocks of every kind, on a skeleton of five joints: a first, a projected and a plain one."""
     config = ctrgcn_config(num_classes=7)
     config['backbone'] |= dict(
         graph_cfg=dict(layout=dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)])),

@@ -182,6 +182,7 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         made = output[1:] if isinstance(output, tuple) else ()
         ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)), *made)
         ctx.others = [value for value in inputs if not isinstance(value, Tensor)]
+        ctx.mark_non_differentiable(*made)
         ctx.set_materialize_grads(False)
 
     @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
@@ -209,14 +210,8 @@ def _mix_and_collapse_shape(
     return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
 
 
-def _topology_product_shape(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    bases: Tensor,
-    coefficients: Tensor,
-    keep: bool,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
+def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, keep = rest
     clips, _, frames, joints = x.shape
     kept = (clips, *weight.shape[:2], frames, joints) if keep else (0,)
     return x.new_empty(clips, frames, joints, weight.shape[1]).permute(0, 3, 1, 2), x.new_empty(kept)
