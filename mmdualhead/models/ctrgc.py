@@ -68,7 +68,8 @@ class ChannelTopology(nn.Module):
         psi, phi = self.project(x.mean(2)).unflatten(1, self.sizes).unbind(1)
         relations = torch.tanh(psi.unsqueeze(4) - phi.unsqueeze(3))
         shared = torch.stack([self.adjacency, torch.ones_like(self.adjacency)], 1)
-        matrices = torch.cat([relations, shared.expand(len(x), -1, -1, -1, -1)], 2)
+        # Repeated by adding zeros, since exporters take the number that expand() needs for constant.
+        matrices = torch.cat([relations, relations[:, :, :1] * 0 + shared], 2)
         ones = torch.ones_like(self.bias)
         return matrices, torch.cat(
             [self.alpha * self.weight, torch.stack([ones, self.alpha * self.bias], 2)], 2
