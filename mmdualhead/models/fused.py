@@ -71,8 +71,8 @@ def fuse(model: nn.Module) -> FusedRecognizer:
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in module.named_children():
-            for block, fused in FUSED_BLOCKS.items():
-                if isinstance(child, block):
+            for kind, fused in FUSED_BLOCKS.items():
+                if isinstance(child, kind):
                     module.register_module(name, fused(child))
     return FusedRecognizer(folded, _Weights(model)).eval()
 
@@ -319,7 +319,7 @@ class FusedCTRGCBlock(nn.Module):
         self.stride = block.stride
         self.spatial = FusedCTRGC(block.spatial)
         self.temporal = FusedBranches(block.temporal)
-        self.shortcut = _fuse_shortcut(block.shortcut)
+        self.shortcut = None if block.shortcut is None else _fuse_shortcut(block.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.spatial(x)
@@ -329,10 +329,10 @@ class FusedCTRGCBlock(nn.Module):
         return y.relu_()
 
 
-FUSED_BLOCKS = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
+FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
 
 
-def _fuse_shortcut(shortcut: nn.Module | None) -> nn.Module | None:
+def _fuse_shortcut(shortcut: nn.Module) -> nn.Module:
     return fuse_conv_bn_eval(*shortcut) if isinstance(shortcut, nn.Sequential) else shortcut
 
 

@@ -258,7 +258,7 @@ def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any
 def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
     """Of the frames' mixing, of combining the topologies and of the products with them."""
     coefficients = rest[2]
-    (clips, channels, frames, joints), (subsets, mixed, _) = x, weight
+    (clips, channels, frames, joints), (subsets, mixed) = x, weight[:2]
     each = frames * joints * (channels + joints) + joints * joints * coefficients[2]
     return 2 * clips * subsets * mixed * each
 
