@@ -164,12 +164,15 @@ def _ctrgcn(source: _Source) -> Parts:
 
 
 def _refined_conv(source: _Source, key: str, target: str) -> Parts:
-    """The subsets' convolutions (D, C, 1, 1) become (K, D, C), all of psi and phi one convolution."""
+    """The subsets' convolutions (D, C, 1, 1) become (K, D, C), all of psi and phi one linear map."""
     subsets = [f'{key}.convs.{k}' for k in source.numbers(f'{key}.convs.') or [0]]
     for part in ('weight', 'bias'):
         both = [f'{subset}.{conv}' for conv in ('conv1', 'conv2') for subset in subsets]
         projected = torch.cat([source.take(f'{projection}.{part}') for projection in both])
-        yield f'{target}.topology.project.{part}', projected.squeeze(3) if part == 'weight' else projected
+        yield (
+            f'{target}.topology.project.{part}',
+            projected.squeeze((2, 3)) if part == 'weight' else projected,
+        )
         for conv, ours in (('conv3', target), ('conv4', f'{target}.topology')):
             stacked = torch.stack([source.take(f'{subset}.{conv}.{part}') for subset in subsets])
             yield f'{ours}.{part}', stacked.squeeze((3, 4)) if part == 'weight' else stacked

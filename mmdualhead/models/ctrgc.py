@@ -54,7 +54,7 @@ class ChannelTopology(nn.Module):
         super().__init__()
         num_subsets = len(adjacency)
         self.sizes = (2, num_subsets, relations)
-        self.project = nn.Conv1d(in_channels, 2 * num_subsets * relations, 1)
+        self.project = nn.Linear(in_channels, 2 * num_subsets * relations)
         self.weight = nn.Parameter(torch.empty(num_subsets, out_channels, relations))
         self.bias = nn.Parameter(torch.zeros(num_subsets, out_channels))
         self.adjacency = nn.Parameter(torch.as_tensor(adjacency, dtype=torch.float32).detach().clone())
@@ -65,15 +65,14 @@ class ChannelTopology(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # A projection of the mean is the mean of projections, for a fraction of the work.
-        psi, phi = self.project(x.mean(2)).unflatten(1, self.sizes).unbind(1)
+        joints = self.project(x.permute(0, 2, 3, 1).mean(1))
+        psi, phi = joints.unflatten(2, self.sizes).permute(2, 0, 3, 4, 1)
         relations = torch.tanh(psi.unsqueeze(4) - phi.unsqueeze(3))
         shared = torch.stack([self.adjacency, torch.ones_like(self.adjacency)], 1)
         # Repeated by adding zeros, since exporters take the number that expand() needs for constant.
         matrices = torch.cat([relations, relations[:, :, :1] * 0 + shared], 2)
-        ones = torch.ones_like(self.bias)
-        return matrices, torch.cat(
-            [self.alpha * self.weight, torch.stack([ones, self.alpha * self.bias], 2)], 2
-        )
+        of_shared = torch.stack([torch.ones_like(self.bias), self.alpha * self.bias], 2)
+        return matrices, torch.cat([self.alpha * self.weight, of_shared], 2)
 
 
 class CTRGC(nn.Module):
