@@ -22,7 +22,7 @@ from .ops import set_budget
 
 @MODELS.register_module()
 class STGCBackbone(BaseModule):
-    """One STGC block is DualHead-Net's backbone, three are MS-G3D.
+    """One STGC block is DualHead-Net's backbone, three are MS-G3D; ten CTR-GC blocks are CTR-GCN.
 
     Works under MMAction2's ``RecognizerGCN`` with a ``GCNHead`` as well as under :class:`DualHeadRecognizer`.
 
@@ -80,8 +80,8 @@ class STGCBackbone(BaseModule):
         shared = dict(graph=graph, windows=windows, dilations=dilations, recompute=recompute)
         for out_channels, stride in zip(channels, strides, strict=True):
             ends = dict(in_channels=in_channels, out_channels=out_channels)
-            mid_channels = None if self.blocks else out_channels
-            self.blocks.append(build_block(block, stride=stride, mid_channels=mid_channels, **ends, **shared))
+            place = dict(first=not self.blocks, mid_channels=None if self.blocks else out_channels)
+            self.blocks.append(build_block(block, stride=stride, **ends, **place, **shared))
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
