@@ -1,6 +1,6 @@
 """Do config, data, network and checkpoint fit each other? What is asked before a run.
 
-The clips themselves are checked where they are read (:mod:`mmdualhead.datasets.annotations.checks`).
+Clips are checked where they are read (:mod:`mmdualhead.datasets.annotations.checks`).
 M persons, T frames, V joints, C channels.
 """
 
@@ -24,7 +24,6 @@ from mmengine.dataset import BaseDataset
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdualhead.datasets.annotations.checks import SHOWN
 from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts, open_annotations
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
@@ -32,7 +31,7 @@ from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
 from mmdualhead.utils.plain_config import plain, saved_config
-from mmdualhead.utils.text import plural
+from mmdualhead.utils.text import SHOWN, plural
 
 PHASES = ('train', 'val', 'test')
 LOADERS = tuple(f'{phase}_dataloader' for phase in PHASES)

@@ -75,6 +75,8 @@ class AtomicCheckpointHook(CheckpointHook):
         UserError: an argument is unknown.
     """
 
+    file_backend: Any
+
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
         # What mmengine's hook does not know, it hands to this function, once an epoch is over.
