@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.engine.checkpoints import Checkpoint
+from mmdualhead.engine.checkpoints import Checkpoint, non_finite
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 from mmdualhead.program import shipped
 
@@ -47,7 +47,6 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         _check_fit(_authors_config(name, weights), converted)
     except AuthorsKeysError as error:
         raise AuthorsKeysError(f'{source}: {error}') from error
-    Checkpoint(str(source), {'state_dict': weights}).check_finite()
     Checkpoint(
         str(target), {'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}
     ).save(target)
@@ -60,6 +59,8 @@ def _check_weights(weights: Any) -> None:
     foreign = [str(key) for key, value in weights.items() if not isinstance(value, Tensor)]
     if foreign:
         raise AuthorsKeysError(f'not weights: {", ".join(foreign[:10])}')
+    if bad := non_finite(weights):
+        raise AuthorsKeysError(f'{len(bad)} weights are not finite, {bad[0]} first')
 
 
 def _check_fit(config: ConfigDict, weights: Mapping[str, Tensor]) -> None:

@@ -80,7 +80,7 @@ class Checkpoint:
     @property
     def meta(self) -> Mapping[str, Any]:
         """What it says of itself: epoch, config, what it was trained on."""
-        return self.content.get('meta') or {}
+        return (self.content.get('meta') or {}) if 'state_dict' in self.content else {}
 
     @cached_property
     def weights(self) -> dict[str, Any]:

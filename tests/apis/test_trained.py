@@ -106,7 +106,7 @@ class TestRefused:
 
     def test_another_layout(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
-        with pytest.raises(ModelError, match=r'does not fit the model .*another layout'):
+        with pytest.raises(UserError, match=r'does not fit the model .*another layout'):
             load_trained(path)
 
     def test_weights_that_are_not_finite(self, checkpoint, tmp_path):
@@ -114,7 +114,7 @@ class TestRefused:
         content['state_dict']['cls_head.linear.fine.bias'][0] = torch.nan
         torch.save(content, tmp_path / 'x.pth')
         with pytest.raises(
-            ModelError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
+            UserError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
         ):
             load_trained(tmp_path / 'x.pth')
 
