@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from io import BufferedReader
+from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -38,7 +40,7 @@ BINARIES = ('clips', *PARTS, 'crc')
 INDEXED = {'label', 'total_frames', 'keypoint', 'keypoint_score'}
 """The fields of annotations that are not in ``info.bin``."""
 
-Parts = tuple[np.ndarray, np.ndarray | None, bytes]
+Parts = tuple[Any, Any, bytes]
 """Keypoints, scores if there are any, and the other fields of a clip."""
 
 
@@ -53,7 +55,7 @@ class ClipFiles:
     """
 
     def __init__(
-        self, folder: Path, dtype: str = 'float32', known: Sequence[tuple[int, Sequence[int]]] = ()
+        self, folder: Path, dtype: str = 'float32', known: Sequence[tuple[int | None, Sequence[int]]] = ()
     ) -> None:
         self.folder = folder
         self.dtype = np.dtype(dtype)
@@ -70,7 +72,7 @@ class ClipFiles:
     def __len__(self) -> int:
         return self._count
 
-    def _find_whole(self, known: Sequence[tuple[int, Sequence[int]]]) -> tuple[int, dict[str, int]]:
+    def _find_whole(self, known: Sequence[tuple[int | None, Sequence[int]]]) -> tuple[int, dict[str, int]]:
         """How many clips are whole, and where the last of them ends in each of the files of its parts."""
         ends = dict.fromkeys(PARTS, 0)
         paths = {name: self.folder / f'{name}.bin' for name in BINARIES}
@@ -87,14 +89,14 @@ class ClipFiles:
                 ends = ends_after(ends, parts)
         return len(known), ends
 
-    def _read_parts(self, files: Mapping[str, IO[bytes]], record: bytes, shape: Sequence[int]) -> Parts:
+    def _read_parts(self, files: Mapping[str, BufferedReader], record: bytes, shape: Sequence[int]) -> Parts:
         """The next clip; what is not there stays zero."""
         indexed = np.frombuffer(record.ljust(INDEX.itemsize), INDEX)[0]
         keypoint, score = np.zeros(shape, self.dtype), None
-        files['keypoint'].readinto(keypoint)
+        files['keypoint'].readinto(keypoint.data)
         if indexed['score'] != NO_SCORE:
             score = np.zeros(shape[:3], self.dtype)
-            files['score'].readinto(score)
+            files['score'].readinto(score.data)
         return keypoint, score, files['info'].read(max(0, indexed['info_size']))
 
     def append(self, annotation: Mapping[str, Any]) -> None:
@@ -114,7 +116,7 @@ class ClipFiles:
         fields = {key: value for key, value in annotation.items() if key not in INDEXED}
         parts = (keypoint, score, json.dumps(fields, default=plain).encode())
         record = make_record(self._ends, parts, annotation['label'])
-        written = (record, keypoint, b'' if score is None else score, parts[-1], checksum_of(*parts))
+        written: Any = (record, keypoint, b'' if score is None else score, parts[-1], checksum_of(*parts))
         for file, content in zip(self._files.values(), written, strict=True):
             file.write(content)
         self._ends = ends_after(self._ends, parts)
@@ -125,28 +127,27 @@ class ClipFiles:
         for file in self._files.values():
             file.flush()
 
-    def annotations(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
+    def annotations(self, positions: Iterable[int]) -> Iterator[dict[str, Any]]:
         """Clips by their positions; arrays are mapped: only what is looked at comes into memory."""
         records = np.fromfile(self.folder / 'clips.bin', INDEX)
-        mapped = {
-            name: np.asarray(np.memmap(self.folder / f'{name}.bin', np.uint8, 'c'))
-            for name in PARTS
-            if self._ends[name]
-        }
-        sizes = part_sizes(records, self.dtype)
+        keypoints, scores = self._map('keypoint', self.dtype), self._map('score', self.dtype)
+        infos = self._map('info', np.uint8)
         for position in positions:
-            keypoint, score, info = (
-                mapped[name][records[name][position] :][: sizes[name][position]]
-                if sizes[name][position]
-                else None
-                for name in PARTS
-            )
-            shape, fields = tuple(records['shape'][position].tolist()), json.loads(info.tobytes())
-            clip = dict(frame_dir=fields.pop('frame_dir'), label=int(records['label'][position]), **fields)
-            clip |= dict(total_frames=shape[1], keypoint=keypoint.view(self.dtype).reshape(shape))
-            if score is not None:
-                clip['keypoint_score'] = score.view(self.dtype).reshape(shape[:3])
+            start, score, info, info_size, label, sizes, _ = records[position].item()
+            shape = tuple(sizes.tolist())
+            fields = json.loads(infos[info : info + info_size].tobytes())
+            clip = dict(frame_dir=fields.pop('frame_dir'), label=label, **fields, total_frames=shape[1])
+            start //= self.dtype.itemsize
+            clip['keypoint'] = keypoints[start : start + prod(shape)].reshape(shape)
+            if score != NO_SCORE:
+                start = score // self.dtype.itemsize
+                clip['keypoint_score'] = scores[start : start + prod(shape[:3])].reshape(shape[:3])
             yield clip
+
+    def _map(self, name: str, dtype: Any) -> np.ndarray:
+        """The numbers in a file, which are empty if it is, since nothing can't be mapped."""
+        path = self.folder / f'{name}.bin'
+        return np.asarray(np.memmap(path, dtype, 'c')) if self._ends[name] else np.empty(0, dtype)
 
     def finish(self, split: Mapping[str, Sequence[int]], meta: Mapping[str, Any]) -> None:
         """Write header and splits, with which the folder is a store, and close the files.
@@ -189,7 +190,7 @@ def part_sizes(records: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
     }
 
 
-def make_record(ends: Mapping[str, int], parts: Parts, label: int) -> np.ndarray:
+def make_record(ends: Mapping[str, int], parts: Parts, label: int | None) -> np.ndarray:
     """The record of a clip whose parts begin where others end."""
     keypoint, score, info = parts
     starts = (ends['keypoint'], NO_SCORE if score is None else ends['score'], ends['info'])

@@ -176,6 +176,7 @@ class Store(Sequence):
                 expected = f'{sizes[name]} bytes' if name in sizes else 'the positions of clips'
                 raise AnnotationError(f'{self.path}: {name} should have {expected}, found {found}')
         self._check_index(sizes)
+        self._sound = bytearray(self._clips)
 
     def _files(self) -> list[str]:
         """The files beside the header that are read; those of earlier versions have no checksums of clips."""
@@ -216,12 +217,14 @@ class Store(Sequence):
         keypoint, score, info, info_size, label, sizes, _ = record[0].item()
         shape = sizes.tolist()
         joints = self._read('keypoint', np.empty(shape, self._dtype), keypoint)
-        scores = b''
+        scores = None
         if score != NO_SCORE:
             scores = self._read('score', np.empty(shape[:3], self._dtype), score)
         fields = self._read('info', np.empty(info_size, np.uint8), info)
-        if not self._is_sound(position, joints, scores, fields):
-            raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+        if not self._sound[position]:  # compared when it is first read
+            if not self._is_sound(position, joints, scores, fields):
+                raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+            self._sound[position] = True
         annotation = self._info(fields.tobytes())
         annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
         if score != NO_SCORE:
@@ -389,7 +392,7 @@ class StoreClips(Sequence):
 def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
     """How many bytes of an array could be filled from a place in a file."""
     if hasattr(os, 'preadv'):
-        return os.preadv(descriptor, [array], start)
+        return os.preadv(descriptor, [array.data], start)
     # Windows has no preadv, and no fork after which processes would share the place in a file.
     os.lseek(descriptor, start, os.SEEK_SET)
     content = os.read(descriptor, array.nbytes)

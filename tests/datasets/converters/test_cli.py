@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.converters import ConversionError, cli, utd_mhad
+from mmdualhead.datasets.converters import cli, utd_mhad
 from mmdualhead.datasets.transforms.normalize import normalize_clip
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_V1
 
 from .raw_files import standing, write_utd
@@ -51,7 +52,7 @@ def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -
 
 
 def test_refuses_to_turn_flat_skeletons_upright() -> None:
-    with pytest.raises(ConversionError, match="layout 'openpose' does not say what is up"):
+    with pytest.raises(UserError, match="layout 'openpose' does not say what is up"):
         cli.make_normalizer('openpose')
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError
 from mmdualhead.datasets.converters.files import find_files, list_files
+from mmdualhead.errors import UserError
 
 PATTERN = r'(a\d)\.txt'
 
@@ -51,9 +51,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ('x', 'y'):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'a1.txt').touch()
-    with pytest.raises(
-        ConversionError, match=r'1 file names occur twice, the first: .*/x/a1.txt and .*/y/a1'
-    ):
+    with pytest.raises(UserError, match=r'1 file names occur twice, the first: .*/x/a1.txt and .*/y/a1'):
         names(tmp_path)
 
 
@@ -70,5 +68,5 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
         'set.tar.xz': f'tar archive: mkdir {tmp_path}/set && tar -xf {tmp_path}/set.tar.xz -C ',
     }
     for name, complaint in expected.items():
-        with pytest.raises(ConversionError, match=re.escape(complaint)):
+        with pytest.raises(UserError, match=re.escape(complaint)):
             names(tmp_path / name)

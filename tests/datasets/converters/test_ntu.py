@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError, Recording
+from mmdualhead.datasets.converters import Recording
 from mmdualhead.datasets.converters.ntu import read_recording, scan
+from mmdualhead.errors import UserError
 
 from .raw_files import BODY_A, BODY_B, ntu_frames, standing, write_ntu
 
@@ -74,7 +75,7 @@ def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_names(tmp_path, name)
     for dataset in (60, 120):
-        with pytest.raises(ConversionError, match=r'the name says .* expected 1\.\.'):
+        with pytest.raises(UserError, match=r'the name says .* expected 1\.\.'):
             scan(tmp_path, dataset)
 
 
@@ -86,7 +87,7 @@ def test_missing_list(tmp_path: Path) -> None:
     listed = ('S001C001P001R001A001', 'S001C002P003R002A013')
     assert dataset.left_out == dict.fromkeys(listed, 'in the list of missing skeletons')
     (tmp_path / 'list.txt').write_text('no names')
-    with pytest.raises(ConversionError, match=r'list\.txt: no clip names'):
+    with pytest.raises(UserError, match=r'list\.txt: no clip names'):
         scan(tmp_path, missing=tmp_path / 'list.txt')
 
 

@@ -12,19 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mmdualhead.datasets.converters.shards import FEWEST_CLIPS
 
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.annotations.store import write_store
-from mmdualhead.datasets.converters import (
-    Clip,
-    ConversionError,
-    EmptyRecording,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    convert,
-)
-from mmdualhead.datasets.converters.shards import FEWEST_CLIPS
+from mmdualhead.datasets.converters import Clip, EmptyRecording, RawDataset, Recording, convert
+from mmdualhead.errors import UserError
 from mmdualhead.utils.files import FolderLock, atomic_write
 
 LAYOUT = dict(joints=1, bones=[])
@@ -41,7 +34,7 @@ def read(recording: Recording, log: Path | None = None) -> Clip:
     if text == 'empty':
         raise EmptyRecording('nobody here')
     if not text.isdigit():
-        raise MalformedRecording(f'{text!r} is not a number')
+        raise UserError(f'{text!r} is not a number')
     frames = np.arange(1, 1 + int(text), dtype=np.float32)
     return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
 
@@ -104,9 +97,7 @@ def test_names_all_malformed_files_and_writes_nothing(src: Path, tmp_path: Path)
     out.write_text('an older result')
     (src / '005').write_text('abc')
     (src / '040').write_text('def')
-    with pytest.raises(
-        ConversionError, match=r'(?s)2 malformed.*005: .abc. is not a number.*040: .def. is'
-    ) as e:
+    with pytest.raises(UserError, match=r'(?s)2 malformed.*005: .abc. is not a number.*040: .def. is') as e:
         convert(make_dataset(src), out, workers=2)
     assert '--on-error skip' in str(e.value)
     assert out.read_text() == 'an older result'
@@ -140,14 +131,14 @@ def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:
 def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndarray, message: str) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
     dataset = RawDataset(meta=dataset.meta, recordings=dataset.recordings[:1], read=dataset.read)
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(UserError, match=message):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
 
 
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 2, 1, 3)), np.ones((0, 2, 1, 3)), np.ones((1, 0, 1, 3))])
 def test_fails_when_no_clip_is_left(src: Path, tmp_path: Path, keypoint: np.ndarray) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
-    with pytest.raises(ConversionError, match=r'(?s)no clip is left.*nobody in any frame'):
+    with pytest.raises(UserError, match=r'(?s)no clip is left.*nobody in any frame'):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
     assert not (tmp_path / 'out.pkl').exists()
 
@@ -176,14 +167,14 @@ def test_goes_on_where_it_was_interrupted(src: Path, tmp_path: Path) -> None:
 
 
 def test_a_killed_worker_ends_the_run(src: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match='a worker process was killed'):
+    with pytest.raises(UserError, match='a worker process was killed'):
         convert(make_dataset(src, die), tmp_path / 'out.pkl', workers=2)
     convert(make_dataset(src), tmp_path / 'out.pkl', workers=2)
 
 
 def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> None:
     (src / '005').write_text('abc')
-    with pytest.raises(ConversionError):
+    with pytest.raises(UserError):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
     convert(
         make_dataset(src),
@@ -255,7 +246,7 @@ def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypat
 def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> None:
     (src / '003').unlink()
     os.mkfifo(src / '003')
-    with pytest.raises(ConversionError, match=r'003: .*is not a regular file'):
+    with pytest.raises(UserError, match=r'003: .*is not a regular file'):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
 
 
@@ -269,7 +260,7 @@ def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path)
         os.write(ready[1], b'x')
         signal.pause()
     os.read(ready[0], 1)
-    with pytest.raises(ConversionError, match=f'out.pkl is running already: .* by process {child} on'):
+    with pytest.raises(UserError, match=f'out.pkl is running already: .* by process {child} on'):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
