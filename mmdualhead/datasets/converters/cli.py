@@ -16,7 +16,7 @@ from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.command import one_line_errors
 
 from .raw_clip import Normalize
-from .recording import PART_SUFFIX, STORE_SUFFIX, RawDataset
+from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
 from .runner import convert
 
 
@@ -81,7 +81,7 @@ def run(
             skip = on_error == 'skip'
             print(convert(dataset, out, normalize=normalizer, workers=workers, skip_malformed=skip))
     except KeyboardInterrupt:
-        sys.exit(f'stopped; the same command continues from {out}{PART_SUFFIX}')
+        sys.exit(f'stopped; the same command continues from {out}{UNFINISHED_SUFFIX}')
 
 
 def _check_target(out: Path, store: bool) -> None:

@@ -14,7 +14,7 @@ from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import decode_text, parse_json, read_bytes
 from mmdualhead.utils.text import and_more, plural
 
-from .recording import PART_SUFFIX
+from .recording import UNFINISHED_SUFFIX
 
 
 def check_folder(src: str | Path) -> Path:
@@ -47,7 +47,7 @@ def list_files(src: str | Path) -> list[Path]:
     """
     src = check_folder(src)
     files = (path for path in src.rglob('*') if path.is_symlink() or not path.is_dir())
-    raw = (f for f in files if not any(p.suffix == PART_SUFFIX for p in f.relative_to(src).parents))
+    raw = (f for f in files if not any(p.suffix == UNFINISHED_SUFFIX for p in f.relative_to(src).parents))
     return sorted(raw, key=lambda path: path.name)
 
 

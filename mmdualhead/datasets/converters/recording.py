@@ -14,7 +14,7 @@ import numpy as np
 
 from mmdualhead.errors import UserError
 
-PART_SUFFIX = '.part'
+UNFINISHED_SUFFIX = '.unfinished'
 """What is appended to the name of a result for the folder of what was read so far."""
 
 STORE_SUFFIX = '.store'

@@ -30,7 +30,7 @@ from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
 from .raw_clip import Normalize, Outcome, read_clip
-from .recording import PART_SUFFIX, STORE_SUFFIX, RawDataset, Recording
+from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset, Recording
 from .summary import Summary
 from .unfinished import Unfinished, describe_step, state_of
 from .writers import write_pickle
@@ -57,8 +57,8 @@ def convert(
     """Convert a whole data set.
 
     Every raw file is read before malformed ones are reported, so that one run names them all. What was
-    read is kept in ``OUT.part`` until the result is written: an interrupted or failed conversion continues
-    after the last whole clip, and raw files that changed meanwhile are read anew.
+    read is kept in ``OUT.unfinished`` until the result is written: an interrupted or failed conversion
+    continues after the last whole clip, and raw files that changed meanwhile are read anew.
 
     Args:
         dataset: what to convert.
@@ -78,7 +78,7 @@ def convert(
         OSError: something could not be written.
     """
     out = Path(out)
-    folder = out.with_name(out.name + PART_SUFFIX)
+    folder = out.with_name(out.name + UNFINISHED_SUFFIX)
     _check_names(dataset.recordings)
     lock = FolderLock(folder / 'lock')
     try:

@@ -1,6 +1,6 @@
 """What a conversion has read so far, on disk, so that the same command continues after its last whole clip.
 
-``OUT.part/`` holds a lock, the files of a store to which clips are appended in the order of reading
+``OUT.unfinished/`` holds a lock, the files of a store to which clips are appended in the order of reading
 (``clips/``), and a journal (``read.jsonl``): after a line that says how raw files are read, a line for each
 one that was, with its size and time. A store is made of it by giving it splits and a name.
 

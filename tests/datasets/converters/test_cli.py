@@ -84,7 +84,7 @@ def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: 
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, 'convert', interrupt)
-    with pytest.raises(SystemExit, match=r'the same command goes on from .*out\.pkl\.shards'):
+    with pytest.raises(SystemExit, match=r'the same command continues from .*out\.pkl\.unfinished'):
         run(src, tmp_path / 'out.pkl')
 
 
@@ -166,7 +166,7 @@ def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: in
     assert failed.returncode == 1
     assert re.search(r'\nerror: .*could not be written: File too large\n$', failed.stderr), failed.stderr
     assert 'Traceback' not in failed.stderr
-    assert [path.name for path in out.parent.iterdir()] == [f'{out.name}.shards']
+    assert [path.name for path in out.parent.iterdir()] == [f'{out.name}.unfinished']
     assert not list(out.parent.rglob('*.partial'))
     assert program(*args).returncode == 0
     assert [path.name for path in out.parent.iterdir()] == [out.name]

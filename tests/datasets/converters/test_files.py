@@ -39,10 +39,10 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_shards_of_unfinished_conversions_are_not_raw_files(tmp_path: Path) -> None:
-    src = tmp_path / 'x.shards'  # only below the source does the name mean anything
-    (src / 'out.pkl.shards').mkdir(parents=True)
-    for name in ('a1.txt', 'out.pkl.shards/a2.txt'):
+def test_files_of_unfinished_conversions_are_not_raw_files(tmp_path: Path) -> None:
+    src = tmp_path / 'x.unfinished'  # only below the source does the name mean anything
+    (src / 'out.pkl.unfinished').mkdir(parents=True)
+    for name in ('a1.txt', 'out.pkl.unfinished/a2.txt'):
         (src / name).touch()
     assert [path.name for path in list_files(src)] == ['a1.txt']
 
