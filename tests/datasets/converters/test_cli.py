@@ -79,7 +79,7 @@ def test_refuses_a_senseless_number_of_workers(workers: str, capsys: pytest.Capt
     assert f"'{workers}' is not a number of processes" in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_how_to_continue(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -100,6 +100,7 @@ def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.Monkey
     runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
     ((parser, scan),) = calls
     assert scan.__module__.rsplit('.')[-1] == name
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py'])
     with pytest.raises(SystemExit, match=r'^error: SRC: no such directory$'):
         run_tool(parser, scan, ['SRC', 'OUT', *required])
 
@@ -156,7 +157,7 @@ def test_what_is_not_there_or_in_the_way(
 @pytest.mark.fault(
     'the disk is full while a conversion reads, or while it writes the result',
     '-',
-    'one sentence; an older result stays, nothing partial; the same command goes on',
+    'one sentence; an older result stays, nothing partial; the same command continues',
 )
 def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: int) -> None:
     out = tmp_path / 'result' / f'out{suffix}'

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-# The packages above the converters import MMAction2, for which nobody wants to wait here; they are left out.
+# The packages above the converters import MMAction2, which takes too long here; they are left out.
 SCRIPT = """
 import os, sys, time, types
 from pathlib import Path

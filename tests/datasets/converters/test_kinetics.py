@@ -55,7 +55,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     assert meta['left_out'] == {
         'c': 'no skeleton, says the label file',
         'stray': 'not in the label file',
-        'e': 'nobody in any of 1 frames',
+        'e': 'no person in any of 1 frames',
     }
 
 
@@ -180,7 +180,7 @@ def test_random_frames(frames: list) -> None:
 
 
 def test_a_clip_of_empty_frames(tmp_path: Path) -> None:
-    with pytest.raises(EmptyRecording, match='nobody in any of 2 frames'):
+    with pytest.raises(EmptyRecording, match='no person in any of 2 frames'):
         read(tmp_path, [kinetics_frame(1), kinetics_frame(2)])
 
 

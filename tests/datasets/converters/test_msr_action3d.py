@@ -54,7 +54,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
         'xsub_train': ['a01_s01_e01', 'a06_s03_e02'],
         'xsub_val': ['a20_s10_e03'],
     }
-    assert 'frames without anybody dropped: 2 in 1 clips' in result.summary
+    assert 'frames without a person dropped: 2 in 1 clips' in result.summary
     assert 'MSR-Action3D has 567 clips as published, found 5' in result.summary
     assert set(result.meta['left_out']) == {'a13_s09_e01', 'a13_s09_e02'}
 
