@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.errors import Level
+from mmdualhead.errors import Finding, Level
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
 
@@ -116,16 +116,16 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
     return {'y is up': axes.up == '+y', 'left is left': sided, 'lengths are meters': axes.unit == 'm'}
 
 
-def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[str]:
-    """Sentences for the summary: the counts, and a warning for each that most clips fail."""
+def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
+    """Sum up what :func:`judge_posture` says of clips, with warnings of what most of them fail."""
     if not postures:
         return []
     counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
     held = ', '.join(f'{what} in {count}' for what, count in counts.items())
     failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
     return [
-        f'posture: {held} of {len(postures)} clips',
-        *(f'WARNING: in most clips {doubt}' for doubt in failed),
+        Finding(Level.NOTE, 'posture', f'{held} of {len(postures)} clips'),
+        *(Finding(Level.WARNING, 'posture', f'in most clips {doubt}') for doubt in failed),
     ]
 
 

@@ -16,9 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -33,29 +31,26 @@ from mmdualhead.datasets.annotations.checks import (
     check_meta,
     entry_faults,
     is_integer,
-    mean_square,
     unscored_clips,
+)
+from mmdualhead.datasets.annotations.clip_files import (
+    BINARIES,
+    CRC_SIZE,
+    FORMAT,
+    INDEX,
+    NO_SCORE,
+    VERSION,
+    ClipFiles,
+    checksum_of,
+    header_checksum,
+    part_sizes,
 )
 from mmdualhead.utils.files import name_in_errors
 from mmdualhead.utils.reading import read_json
 from mmdualhead.utils.text import plural
 
-FORMAT = 'mmdualhead-store'
-VERSION = 1
 HUGE = 2**56  # more elements than a file can have
-NO_SCORE = -1
-CRC_SIZE = 4
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
-# Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
-INDEX = np.dtype(
-    [
-        *(('keypoint', '<i8'), ('score', '<i8'), ('info', '<i8')),
-        *(('info_size', '<i4'), ('label', '<i4'), ('shape', '<i4', 4), ('power', '<f8')),
-    ]
-)
-BINARIES = ('clips', 'keypoint', 'score', 'info', 'crc')
-INDEXED = {'label', 'total_frames', 'keypoint', 'keypoint_score'}
-"""The fields of annotations that are not in ``info.bin``."""
 
 
 class StoreWriter:
@@ -74,12 +69,10 @@ class StoreWriter:
     ) -> None:
         self.path = Path(path)
         self.meta = dict(meta or {})
-        self._dtype = np.dtype(dtype)
         self._positions: dict[str, int] = {}
-        self._folder = self.path.with_name(f'{self.path.name}.tmp-{os.getpid()}')
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        self._files = {name: open(self._folder / f'{name}.bin', 'wb') for name in BINARIES}  # noqa: SIM115
+        folder = self.path.with_name(f'{self.path.name}.tmp-{os.getpid()}')
+        shutil.rmtree(folder, ignore_errors=True)
+        self._clips = ClipFiles(folder, dtype)
 
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Append one clip.
@@ -96,20 +89,7 @@ class StoreWriter:
             raise ValueError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
         if name in self._positions:
             raise ValueError(f'{self.path}: a second clip named {name!r}')
-        keypoint = np.ascontiguousarray(annotation['keypoint'], self._dtype)
-        scored = annotation.get('keypoint_score') is not None
-        score = np.ascontiguousarray(annotation['keypoint_score'], self._dtype) if scored else b''
-        fields = {key: value for key, value in annotation.items() if key not in INDEXED}
-        info = json.dumps(fields, default=_plain).encode()
-        starts = {name: self._files[name].tell() for name in ('keypoint', 'score', 'info')}
-        if not scored:
-            starts['score'] = NO_SCORE
-        known = (len(info), annotation['label'], keypoint.shape, mean_square(keypoint))
-        record = np.array((*starts.values(), *known), INDEX)
-        parts: tuple[Any, ...] = (keypoint, score, info)
-        checksum = np.array(crc32(b''.join(parts)), '<u4')
-        for file, data in zip(self._files.values(), (record, *parts, checksum), strict=True):
-            file.write(data)
+        self._clips.append(annotation)
         self._positions[str(name)] = len(self._positions)
 
     def close(self, split: Mapping[str, Iterable[str]]) -> None:
@@ -121,7 +101,8 @@ class StoreWriter:
         Raises:
             ValueError: a split names clips that were not added.
         """
-        for index, (name, names) in enumerate(split.items()):
+        positions = {}
+        for name, names in split.items():
             names = set(names)
             unknown = [clip for clip in names if clip not in self._positions]
             if unknown:
@@ -129,30 +110,14 @@ class StoreWriter:
                     f'{self.path}: split {name!r} names {plural(len(unknown), "clip")} that were not added: '
                     f'{sorted(unknown)[:SHOWN]}'
                 )
-            positions = sorted(self._positions[clip] for clip in names)
-            np.save(self._folder / f'split-{index}.npy', np.array(positions, np.int64))
-        sizes = {f'{name}.bin': file.tell() for name, file in self._files.items()}
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        header = dict(format=FORMAT, version=VERSION, dtype=self._dtype.name)
-        header |= dict(clips=len(self._positions), splits=list(split), sizes=sizes, meta=self.meta)
-        header['checksums'] = {
-            path.name: crc32(path.read_bytes())
-            for path in sorted(self._folder.iterdir())
-            if path.suffix == '.npy' or path.stem in ('clips', 'crc')
-        }
-        header = json.loads(json.dumps(header, default=_plain))
-        (self._folder / 'meta.json').write_text(json.dumps(header | _own_checksum(header), indent=1))
-        _replace(self._folder, self.path)
+            positions[name] = [self._positions[clip] for clip in names]
+        self._clips.finish(positions, self.meta)
+        replace_folder(self._clips.folder, self.path)
 
     def abort(self) -> None:
         """Throw away what was written."""
-        for file in self._files.values():
-            with suppress(OSError):  # what is left to write finds no place on a full disk
-                file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clips.close()
+        shutil.rmtree(self._clips.folder, ignore_errors=True)
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -211,6 +176,7 @@ class Store(Sequence):
                 expected = f'{sizes[name]} bytes' if name in sizes else 'the positions of clips'
                 raise AnnotationError(f'{self.path}: {name} should have {expected}, found {found}')
         self._check_index(sizes)
+        self._sound = bytearray(self._clips)
 
     def _files(self) -> list[str]:
         """The files beside the header that are read; those of earlier versions have no checksums of clips."""
@@ -223,7 +189,7 @@ class Store(Sequence):
         outside = (index['shape'] < 0).any(1)
         # Products of damaged sizes leave the range of integers.
         outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
-        for name, size in self._sizes(index).items():
+        for name, size in part_sizes(index, self._dtype).items():
             there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
             outside |= (start < 0) | (size < 0) | (start > there - size)
@@ -236,15 +202,6 @@ class Store(Sequence):
                 f'#{outside.argmax()} first. Copy or convert it again'
             )
 
-    def _sizes(self, records: np.ndarray) -> dict[str, Any]:
-        """How many bytes the parts of clips have, by their records."""
-        joints, item = records['shape'][..., :3].prod(-1, np.int64), self._dtype.itemsize
-        return {
-            'keypoint': joints * records['shape'][..., 3] * item,
-            'score': joints * item * (records['score'] != NO_SCORE),
-            'info': records['info_size'],
-        }
-
     @property
     def records(self) -> np.ndarray:
         """The index, a record for each clip, mapped from disk."""
@@ -256,31 +213,30 @@ class Store(Sequence):
 
     def __getitem__(self, position: Any) -> Any:
         position = range(self._clips)[position]
-        (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
-        keypoint, score, info, info_size, label, sizes, _ = record.item()
+        record = self._read('clips', np.empty(1, INDEX), position * INDEX.itemsize)
+        keypoint, score, info, info_size, label, sizes, _ = record[0].item()
         shape = sizes.tolist()
-        scored = score != NO_SCORE
-        item = self._dtype.itemsize
-        joints = self._read('keypoint', prod(shape) * item, keypoint)
-        scores = self._read('score', prod(shape[:3]) * item, score) if scored else b''
-        fields = self._read('info', info_size, info)
-        if not self._is_sound(position, joints, scores, fields):
-            raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
-        annotation = self._info(fields)
-        annotation |= dict(label=label, total_frames=shape[1])
-        annotation['keypoint'] = np.frombuffer(joints, self._dtype).reshape(shape).copy()
-        if scored:
-            annotation['keypoint_score'] = np.frombuffer(scores, self._dtype).reshape(shape[:3]).copy()
+        joints = self._read('keypoint', np.empty(shape, self._dtype), keypoint)
+        scores = None
+        if score != NO_SCORE:
+            scores = self._read('score', np.empty(shape[:3], self._dtype), score)
+        fields = self._read('info', np.empty(info_size, np.uint8), info)
+        if not self._sound[position]:  # compared when it is first read
+            if not self._is_sound(position, joints, scores, fields):
+                raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+            self._sound[position] = True
+        annotation = self._info(fields.tobytes())
+        annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
+        if score != NO_SCORE:
+            annotation['keypoint_score'] = scores
         return annotation
 
-    def _is_sound(self, position: int, *parts: bytes) -> bool:
+    def _is_sound(self, position: int, *parts: Any) -> bool:
         """Whether the bytes of a clip have their checksum, if there is one."""
         if 'checksums' not in self._header:
             return True
-        checksum = 0
-        for part in parts:
-            checksum = crc32(part, checksum)
-        return checksum == int.from_bytes(self._read('crc', CRC_SIZE, position * CRC_SIZE), 'little')
+        checksum = self._read('crc', np.empty(CRC_SIZE, np.uint8), position * CRC_SIZE)
+        return checksum_of(*parts) == checksum.tobytes()
 
     def _info(self, content: bytes) -> dict[str, Any]:
         """The fields of a clip that are not in the index."""
@@ -292,17 +248,17 @@ class Store(Sequence):
             raise AnnotationError(f'{self.path}: info.bin is damaged. Copy or convert it again')
         return info
 
-    def _read(self, name: str, size: int, start: int) -> bytes:
+    def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
+        """Fill an array with the bytes at a place in one of the files."""
         if name not in self._descriptors:
             self._descriptors[name] = os.open(self.path / f'{name}.bin', READ_ONLY)
-        data = _read_at(self._descriptors[name], size, start)
-        if len(data) < size:
-            raise ValueError(f'{self.path}: {name}.bin ends before byte {start + size}')
-        return data
+        if array.nbytes and _read_at(self._descriptors[name], array, start) < array.nbytes:
+            raise ValueError(f'{self.path}: {name}.bin ends before byte {start + array.nbytes}')
+        return array
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         for descriptor in getattr(self, '_descriptors', {}).values():
-            os.close(descriptor)
+            close(descriptor)  # which is no longer to be found in its module when Python ends
 
     def __reduce__(self) -> tuple:
         return Store, (self.path,)
@@ -325,7 +281,7 @@ class Store(Sequence):
         checksums = self._header.get('checksums', {})
         wrong = (
             ['meta.json']
-            if checksums and not _own_checksum(self._header).items() <= self._header.items()
+            if checksums and not header_checksum(self._header).items() <= self._header.items()
             else []
         )
         for name in self._files():
@@ -335,12 +291,14 @@ class Store(Sequence):
 
     def _changed_clips(self) -> Iterator[str]:
         for position, record in enumerate(self.records):
-            sizes = self._sizes(record).items()
-            parts = [self._read(name, int(size), int(record[name])) if size else b'' for name, size in sizes]
+            parts = [
+                self._read(name, np.empty(size, np.uint8), int(record[name]))
+                for name, size in part_sizes(record, self._dtype).items()
+            ]
             if self._is_sound(position, *parts):
                 continue
             try:
-                yield f'clip {self._info(parts[-1])["frame_dir"]!r} has changed'
+                yield f'clip {self._info(parts[-1].tobytes())["frame_dir"]!r} has changed'
             except (ValueError, KeyError):
                 yield f'clip #{position} has changed, its name, too'
 
@@ -431,29 +389,19 @@ class StoreClips(Sequence):
         return self
 
 
-def _read_at(descriptor: int, size: int, start: int) -> bytes:
-    if hasattr(os, 'pread'):
-        return os.pread(descriptor, size, start)
-    # Windows has no pread, and no fork after which processes would share the place in a file.
+def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
+    """How many bytes of an array could be filled from a place in a file."""
+    if hasattr(os, 'preadv'):
+        return os.preadv(descriptor, [array.data], start)
+    # Windows has no preadv, and no fork after which processes would share the place in a file.
     os.lseek(descriptor, start, os.SEEK_SET)
-    return os.read(descriptor, size)
+    content = os.read(descriptor, array.nbytes)
+    array.view(np.uint8).reshape(-1)[: len(content)] = np.frombuffer(content, np.uint8)
+    return len(content)
 
 
-def _own_checksum(header: Mapping[str, Any]) -> dict[str, int]:
-    """That of all else in a header."""
-    rest = {key: value for key, value in header.items() if key != 'checksum'}
-    return {'checksum': crc32(json.dumps(rest, sort_keys=True).encode())}
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and numpy's numbers as JSON can hold them."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"a store can't hold a {type(value).__name__}: {value!r}")
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Move a directory where another may be, which goes last."""
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a folder where another may be, which goes last."""
     old = target.with_name(f'{target.name}.old-{os.getpid()}')
     if target.exists():
         target.rename(old)

@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
 from .files import list_files, read_text
-from .recording import Clip, ConversionError, RawDataset, Recording, as_float32
+from .recording import Clip, RawDataset, Recording, as_float32
 from .table import joint_columns, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
@@ -70,7 +71,7 @@ def scan(
 
     Raises:
         FileNotFoundError: the directory, the table, the layout or the classes are absent.
-        ConversionError: one of them breaks its format; names the line.
+        UserError: one of them breaks its format; names the line.
     """
     labels = Path(labels)
     files = list_files(src)
@@ -101,7 +102,7 @@ def _read_layout(layout: str) -> str | dict[str, Any]:
         definition = read_json(layout)
         get_skeleton(definition)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConversionError(f'layout {layout}: {error}') from error
+        raise UserError(f'layout {layout}: {error}') from error
     return definition
 
 
@@ -109,7 +110,7 @@ def _read_classes(path: str | Path) -> list[str]:
     try:
         return read_class_names(path)
     except ValueError as error:
-        raise ConversionError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def read_table(path: Path) -> list[LabeledClip]:
@@ -117,24 +118,24 @@ def read_table(path: Path) -> list[LabeledClip]:
 
     Raises:
         FileNotFoundError: the table does not exist.
-        ConversionError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
+        UserError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
             split has another name, or the table is empty.
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
-        raise ConversionError(f'{path}: not a CSV table ({error})') from error
+        raise UserError(f'{path}: not a CSV table ({error})') from error
     columns = list(reader.fieldnames or ())
     if missing := [column for column in COLUMNS if column not in columns]:
-        raise ConversionError(
+        raise UserError(
             f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
             f'subject, found {",".join(columns)}'
         )
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
-        raise ConversionError(f'{path}: the heading line has {", ".join(doubled)} twice')
+        raise UserError(f'{path}: the heading line has {", ".join(doubled)} twice')
     if not lines:
-        raise ConversionError(f'{path}: no line below the heading')
+        raise UserError(f'{path}: no line below the heading')
     rows: dict[str, LabeledClip] = {}
     for number, line in lines:
         try:
@@ -143,7 +144,7 @@ def read_table(path: Path) -> list[LabeledClip]:
             if first is not row:
                 raise ValueError(f'clip {row.clip} stands in line {first.line}, too')
         except ValueError as error:
-            raise ConversionError(f'{path}, line {number}: {error}') from error
+            raise UserError(f'{path}, line {number}: {error}') from error
     return list(rows.values())
 
 
@@ -179,12 +180,12 @@ def _number_classes(
             return [int(row.label) for row in rows], None
         if any(numeric):
             row = rows[numeric.index(True)]
-            raise ConversionError(f'{path}, line {row.line}: label {row.label}, while others are names')
+            raise UserError(f'{path}, line {row.line}: label {row.label}, while others are names')
         classes = sorted({row.label for row in rows})
     index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
     for row in rows:
         if row.label not in index_of:
-            raise ConversionError(
+            raise UserError(
                 f'{path}, line {row.line}: label {row.label!r} is none of the {len(classes)} classes'
             )
     return [index_of[row.label] for row in rows], list(classes)

@@ -16,9 +16,10 @@ from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 from mmdualhead.datasets.annotations.report import check_file
-from mmdualhead.datasets.converters import ConversionError, Recording, convert
+from mmdualhead.datasets.converters import Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
 from mmdualhead.engine.checks import check_config
+from mmdualhead.errors import UserError
 
 from .raw_files import standing
 
@@ -112,13 +113,13 @@ def test_names_the_line_of_the_table(
     tmp_path: Path, layout: str, lines: list[str], heading: str, message: str
 ) -> None:
     table = write_table(tmp_path, *lines, heading=heading)
-    with pytest.raises(ConversionError, match=rf'labels\.csv.*{message}'):
+    with pytest.raises(UserError, match=rf'labels\.csv.*{message}'):
         scan(tmp_path, table, layout)
 
 
 def test_refuses_a_class_that_is_not_listed(tmp_path: Path, layout: str) -> None:
     table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,wvae,val')
-    with pytest.raises(ConversionError, match="line 3: label 'wvae' is none of the 2 classes"):
+    with pytest.raises(UserError, match="line 3: label 'wvae' is none of the 2 classes"):
         scan(tmp_path, table, layout, classes=write_classes(tmp_path, 'push', 'wave'))
 
 
@@ -127,7 +128,7 @@ def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'layout nothing: neither a file nor one of coco, .*kinect'):
         scan(tmp_path, table, 'nothing')
     (tmp_path / 'bad.json').write_text(json.dumps({**LAYOUT, 'bones': [[1, 0]]}))
-    with pytest.raises(ConversionError, match=r'bad\.json: .*every joint but one needs exactly one parent'):
+    with pytest.raises(UserError, match=r'bad\.json: .*every joint but one needs exactly one parent'):
         scan(tmp_path, table, str(tmp_path / 'bad.json'))
 
 
@@ -165,7 +166,7 @@ def test_names_what_is_wrong_with_a_clip(tmp_path: Path, name: str, content: obj
 def test_another_number_of_joints_is_malformed(tmp_path: Path, layout: str) -> None:
     np.save(tmp_path / 'a.npy', np.ones((5, 4, 3)))
     table = write_table(tmp_path, 'a.npy,1,train')
-    with pytest.raises(ConversionError, match=r'a\.npy: expected \(M, T, 3, C\), found \(1, 5, 4, 3\)'):
+    with pytest.raises(UserError, match=r'a\.npy: expected \(M, T, 3, C\), found \(1, 5, 4, 3\)'):
         convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)
 
 
@@ -201,7 +202,7 @@ def test_random_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes)
     path.write_bytes(content)
     try:
         rows = read_table(path)
-    except ConversionError:
+    except UserError:
         return
     assert all(row.clip and row.label and row.splits for row in rows)
 
@@ -276,7 +277,7 @@ def _run(command: list[str], directory: Path) -> str:
 )
 def test_tables_that_would_be_misread(tmp_path: Path, layout: str, table: str, complaint: str) -> None:
     (tmp_path / 'labels.csv').write_text(table)
-    with pytest.raises(ConversionError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         scan(tmp_path, tmp_path / 'labels.csv', layout)
 
 
@@ -319,7 +320,7 @@ def test_lists_of_classes_that_would_be_misread(
 ) -> None:
     (tmp_path / 'classes.txt').write_text(content)
     table = write_table(tmp_path, 'a.npy,wave,train')
-    with pytest.raises(ConversionError, match=rf'classes\.txt.*{complaint}'):
+    with pytest.raises(UserError, match=rf'classes\.txt.*{complaint}'):
         scan(tmp_path, table, layout, classes=tmp_path / 'classes.txt')
 
 
@@ -335,5 +336,5 @@ def test_flat_clips_of_a_layout_with_depth(tmp_path: Path, converted: Callable) 
 
 def test_an_absent_clip_is_malformed(tmp_path: Path, layout: str) -> None:
     table = write_table(tmp_path, 'a.npy,1,train')
-    with pytest.raises(ConversionError, match=r'a\.npy: No such file or directory'):
+    with pytest.raises(UserError, match=r'a\.npy: No such file or directory'):
         convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)
