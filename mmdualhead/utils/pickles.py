@@ -160,19 +160,23 @@ class PlainUnpickler(pickle._Unpickler):
         content, at, stack, marked, memo = self.content, self.at, self.stack, self.metastack, self.memo
         while (code := content[at]) != STOP:
             at += 1
-            if code == BINGET:
-                stack.append(memo[content[at]])
+            if code == MEMOIZE:
+                memo[len(memo)] = stack[-1]
+            elif code == LONG_BINPUT:
+                memo[four_bytes(content, at)[0]] = stack[-1]
+                at += 4
+            elif code == SHORT_BINUNICODE:
+                end = at + 1 + content[at]
+                stack.append(str(content[at + 1 : end], 'utf-8', 'surrogatepass'))
+                at = end
+            elif code == BININT1:
+                stack.append(content[at])
                 at += 1
             elif code == LONG_BINGET:
                 stack.append(memo[four_bytes(content, at)[0]])
                 at += 4
-            elif code == LONG_BINPUT:
-                memo[four_bytes(content, at)[0]] = stack[-1]
-                at += 4
-            elif code == MEMOIZE:
-                memo[len(memo)] = stack[-1]
-            elif code == BININT1:
-                stack.append(content[at])
+            elif code == BINGET:
+                stack.append(memo[content[at]])
                 at += 1
             elif code == MARK:
                 marked.append(stack)
@@ -181,7 +185,7 @@ class PlainUnpickler(pickle._Unpickler):
                 items, stack = stack, marked.pop()
                 stack.append(tuple(items))
             elif operation := OPERATIONS.get(code):
-                self.at, self.stack = at, stack
+                self.at, self.stack, self.append = at, stack, stack.append
                 operation(self)
                 at, stack = self.at, self.stack
             else:
@@ -267,13 +271,10 @@ class PlainUnpickler(pickle._Unpickler):
             level = inner
         raise UnpicklingError(f'its contents are nested more than {MOST_DEPTH} levels deep')
 
-    def append(self, value: Any) -> None:
-        """Push a value."""
-        self.stack.append(value)
-
     def pop_mark(self) -> list[Any]:
         """All that is above the last mark."""
         items, self.stack = self.stack, self.metastack.pop()
+        self.append = self.stack.append
         return items
 
     def read(self, size: int) -> bytes:
@@ -381,7 +382,8 @@ KEPT = (
 OPERATIONS: dict[int, Callable[[PlainUnpickler], None]] = {
     code[0]: getattr(PlainUnpickler, PlainUnpickler.dispatch[code[0]].__name__) for code in KEPT
 }
-BINGET, LONG_BINGET, LONG_BINPUT, MEMOIZE, BININT1, MARK, TUPLE, STOP = b'hjr\x94K(t.'
+MEMOIZE, LONG_BINPUT, LONG_BINGET, BINGET = b'\x94rjh'
+SHORT_BINUNICODE, BININT1, MARK, TUPLE, STOP = b'\x8cK(t.'
 four_bytes = Struct('<I').unpack_from
 
 
