@@ -156,6 +156,11 @@ def bone_length(
     return float(np.median(seen)) if seen.size else None
 
 
+def sample_rows(number: int) -> list[int]:
+    """At most :data:`MEASURED` of so many rows, evenly spread."""
+    return np.unique(np.linspace(0, number - 1, MEASURED).astype(int)).tolist()
+
+
 def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInput) -> float | None:
     """The ``scale`` of a :class:`~mmdualhead.network_input.NetworkInput`: of at most :data:`MEASURED` clips.
 
@@ -169,8 +174,7 @@ def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInpu
     skeleton = network_input.skeleton
     if skeleton is None or not len(clips):
         return None
-    rows = np.unique(np.linspace(0, len(clips) - 1, MEASURED).astype(int))
-    chosen = [clip for clip in (clips[int(row)] for row in rows) if 'keypoint' in clip]
+    chosen = [clip for clip in map(clips.__getitem__, sample_rows(len(clips))) if 'keypoint' in clip]
     lengths = [
         bone_length(np.asarray(clip['keypoint']), skeleton, picture_of(clip, network_input))
         for clip in chosen

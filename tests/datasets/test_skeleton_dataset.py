@@ -140,7 +140,7 @@ def test_missing_file_says_where_it_comes_from(tmp_path):
 
 def test_missing_pickle_beside_a_store(tmp_path):
     write_store(tmp_path / 'data.store', make_data())
-    with pytest.raises(FileNotFoundError, match=r'data\.pkl is missing\. .*data\.store is there'):
+    with pytest.raises(FileNotFoundError, match=r'data\.pkl is missing\. .*data\.store is present'):
         SkeletonDataset(str(tmp_path / 'data.pkl'), PIPELINE, split='train')
 
 
@@ -152,12 +152,12 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
     with pytest.raises(AnnotationError) as caught:
         SkeletonDataset(path, PIPELINE, split='train', num_classes=4)
     assert str(caught.value) == (
-        f"{path}, split 'train': 2 kinds of fault\n"
-        '* label: expected 0..3 (num_classes=4), found otherwise in 1 clip:\n'
+        '2 errors:\n'
+        f"  {path}, split 'train', label: expected 0..3 (num_classes=4); 1 clip differs:\n"
         '    S000: 60\n'
-        '* keypoint: expected finite numbers, found otherwise in 1 clip:\n'
+        f"  {path}, split 'train', keypoint: expected finite numbers; 1 clip differs:\n"
         '    S002: nan at person 0, frame 4, joint 3, channel 1; 1 in all\n'
-        '  With check=False, NormalizeSkeleton3D takes such joints as missing.'
+        '  With check=False, 3-D normalization takes such joints as missing.'
     )
     assert len(SkeletonDataset(path, PIPELINE, split='val', num_classes=4)) == 6
     assert len(SkeletonDataset(path, PIPELINE, split='train', num_classes=4, check=False)) == 6
@@ -165,7 +165,7 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
 
 def test_clips_too_long_for_padding_end_the_building(tmp_path):
     pipeline = [dict(type='PadTo', length=45), *PIPELINE[1:]]
-    with pytest.raises(AnnotationError, match=r'up to 45 frames.* 1 clip:\n    S010: 50\n.*ReplayPad'):
+    with pytest.raises(AnnotationError, match=r'up to 45 frames; 1 clip differs:\n    S010: 50\n.*ReplayPad'):
         SkeletonDataset(save(tmp_path, make_data()), pipeline, split='train')
 
 
@@ -176,7 +176,7 @@ def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_
     dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', test_mode=test_mode)
     assert len(dataset) == length
     (warning,) = warnings
-    assert 'S004: nobody, or all zero' in warning
+    assert 'S004: no person (all zeros)' in warning
 
 
 @pytest.mark.parametrize(
