@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from mmdualhead.utils.pickles import load_annotations
 
-from .annotations import AnnotationError, Store, StoreWriter, open_annotations, open_store, write_store
+from .annotations import Store, StoreWriter, open_annotations, open_store, write_store
 
 if TYPE_CHECKING:
     from .skeleton_dataset import SkeletonDataset
     from .transforms import *  # noqa: F403
 
 __all__ = [
-    'AnnotationError',
     'SkeletonDataset',
     'Store',
     'StoreWriter',

@@ -125,6 +125,19 @@ def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[str]:
     ]
 
 
+def describe_pictures(faults: Sequence[str]) -> list[str]:
+    """Sentences for the summary: the counts, and a warning if most clips can't be in their pictures.
+
+    Args:
+        faults: :func:`picture_fault` of each clip.
+    """
+    wrong = list(filter(None, faults))
+    if not faults:
+        return []
+    counted = f'picture: joints are in their picture in {len(faults) - len(wrong)} of {len(faults)} clips'
+    return [counted, *([f'WARNING: in most clips {wrong[0]}'] if 2 * len(wrong) > len(faults) else [])]
+
+
 def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[int, int] | None:
     """The (height, width) that a clip's pixels are normalized by; None where none are, or nothing says it."""
     if not network_input.normalization.startswith('2d'):

@@ -9,8 +9,9 @@ from mmaction.utils import register_all_modules
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
-from mmdualhead.datasets import AnnotationError, SkeletonDataset, skeleton_dataset, write_store
+from mmdualhead.datasets import SkeletonDataset, skeleton_dataset, write_store
 from mmdualhead.datasets.transforms import normalize
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
 from tests.datasets.clips import PIPELINE, make_data, save
 
@@ -149,7 +150,7 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
     data['annotations'][0]['label'] = 60
     data['annotations'][2]['keypoint'][0, 4, 3, 1] = np.nan
     path = save(tmp_path, data)
-    with pytest.raises(AnnotationError) as caught:
+    with pytest.raises(UserError) as caught:
         SkeletonDataset(path, PIPELINE, split='train', num_classes=4)
     assert str(caught.value) == (
         '2 errors:\n'
@@ -165,7 +166,7 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
 
 def test_clips_too_long_for_padding_end_the_building(tmp_path):
     pipeline = [dict(type='PadTo', length=45), *PIPELINE[1:]]
-    with pytest.raises(AnnotationError, match=r'up to 45 frames; 1 clip differs:\n    S010: 50\n.*ReplayPad'):
+    with pytest.raises(UserError, match=r'up to 45 frames; 1 clip differs:\n    S010: 50\n.*ReplayPad'):
         SkeletonDataset(save(tmp_path, make_data()), pipeline, split='train')
 
 

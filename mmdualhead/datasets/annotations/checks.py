@@ -20,8 +20,6 @@ from mmdualhead.network_input import CUTTING, NetworkInput
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.text import SHOWN
 
-AnnotationError = UserError
-
 ((PADDING, REPLACEMENT),) = CUTTING.items()
 
 OUTLIER_LARGE = 100.0

@@ -19,19 +19,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import judge_posture
-from mmdualhead.skeletons import get_skeleton
+from mmdualhead.datasets.plausibility import judge_posture, picture_fault
+from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.files import atomic_write, check_regular
 
 from .recording import Clip, EmptyRecording, MalformedRecording, Recording
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 
-FORMAT = 3
+FORMAT = 4
 
 # Every shard that is mapped costs a file descriptor, of which systems allow 256 to 1,024.
 MOST_SHARDS = 200
 FEWEST_CLIPS = 16
+
+
+FIELDS = ('frame_dir', 'label', 'subject', 'img_shape')
+"""The fields of annotations that an index has as they are."""
 
 
 class Shard(NamedTuple):
@@ -75,8 +79,11 @@ class Shard(NamedTuple):
         flat = np.asarray(np.memmap(self.stem.with_suffix('.bin'), np.float32, 'c'))
         ends = np.cumsum([np.prod(clip['shape']) for clip in clips])
         for clip, numbers in zip(clips, np.split(flat, ends[:-1]), strict=True):
-            known = {key: clip[key] for key in ('frame_dir', 'label', 'subject') if clip[key] is not None}
-            yield dict(known, total_frames=clip['shape'][1], keypoint=numbers.reshape(clip['shape']))
+            known = {key: clip[key] for key in FIELDS if clip[key] is not None}
+            keypoint = numbers.reshape(clip['shape'])
+            if clip['scored']:
+                keypoint, known['keypoint_score'] = keypoint[..., :-1], keypoint[..., -1]
+            yield dict(known, total_frames=keypoint.shape[1], keypoint=keypoint)
 
 
 def plan_shards(
@@ -107,7 +114,7 @@ def _state(recording: Recording) -> list[Any]:
         stat = recording.path.stat()
     except OSError:  # the runner says so when it reads
         return [recording.name]
-    told = [recording.name, recording.label, recording.subject, str(recording.path)]
+    told = [recording.name, recording.label, recording.subject, recording.img_shape, str(recording.path)]
     return [*told, stat.st_size, stat.st_mtime_ns]
 
 
@@ -124,29 +131,42 @@ def convert_shard(shard: Shard, read: Callable, normalize: Normalize | None, lay
         The number of raw files.
     """
     skeleton = get_skeleton(layout)
-    keypoints, clips, faults = [], [], []
+    arrays, clips, faults = [], [], []
     for recording in shard.recordings:
         try:
             clip = _read(read, recording)
             _check(clip, skeleton.num_joints)
             keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
+            array = _join(keypoint, clip.keypoint_score)
         except ValueError as error:
             empty = isinstance(error, EmptyRecording)
             faults.append(dict(name=recording.name, path=str(recording.path), empty=empty, reason=str(error)))
             continue
-        keypoints.append(np.asarray(keypoint, dtype=np.float32))
-        clips.append(
-            dict(
-                frame_dir=recording.name,
-                label=clip.label,
-                subject=recording.subject,
-                shape=keypoint.shape,
-                counts=clip.counts,
-                posture=judge_posture(clip.keypoint, skeleton),
-            )
-        )
-    shard.save(keypoints, dict(clips=clips, faults=faults))
+        arrays.append(array)
+        clips.append({**_describe_clip(recording, clip, skeleton), 'shape': array.shape})
+    shard.save(arrays, dict(clips=clips, faults=faults))
     return len(shard.recordings)
+
+
+def _join(keypoint: np.ndarray, score: np.ndarray | None) -> np.ndarray:
+    """Coordinates and scores as one array, as shards hold them."""
+    joined = keypoint if score is None else np.concatenate([keypoint, score[..., None]], -1)
+    return np.asarray(joined, dtype=np.float32)
+
+
+def _describe_clip(recording: Recording, clip: Clip, skeleton: Skeleton) -> dict[str, Any]:
+    """What an index says of a clip, but for its shape."""
+    picture = clip.img_shape
+    return dict(
+        frame_dir=recording.name,
+        label=clip.label,
+        subject=recording.subject,
+        img_shape=picture,
+        scored=clip.keypoint_score is not None,
+        counts=clip.counts,
+        posture=judge_posture(clip.keypoint, skeleton),
+        picture=None if picture is None else picture_fault(clip.keypoint, skeleton, picture),
+    )
 
 
 def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
@@ -173,4 +193,6 @@ def _check(clip: Clip, num_joints: int) -> None:
             f'joint {joint}'
         )
     if clip.label is None:
-        raise MalformedRecording('nothing tells its class')
+        raise MalformedRecording('no class label')
+    if clip.keypoint_score is not None and not np.isfinite(clip.keypoint_score).all():
+        raise MalformedRecording('not all scores are finite')

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import describe_postures
+from mmdualhead.datasets.plausibility import describe_pictures, describe_postures
 from mmdualhead.utils.text import and_more
 
 from .recording import RawDataset
@@ -70,6 +70,7 @@ class Summary:
             if counts:
                 yield f'{what}: {sum(counts)} in {len(counts)} clips'
         yield from describe_postures([clip['posture'] for clip in self.clips if clip['posture']])
+        yield from describe_pictures([clip['picture'] for clip in self.clips if clip['picture'] is not None])
         yield from self.dataset.notes
         yield from self._describe_left_out()
 

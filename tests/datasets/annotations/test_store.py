@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdualhead.datasets import StoreWriter, open_store, write_store
-from mmdualhead.datasets import AnnotationError
 from mmdualhead.datasets.annotations.clips import tabulate
 from mmdualhead.datasets.annotations.store import INDEX, StoreClips
+from mmdualhead.errors import UserError
 from tests.datasets.clips import make_annotations, make_clip, make_data
 
 
@@ -263,15 +263,15 @@ def test_an_index_out_of_range_is_refused(store, field, value):
     records = np.fromfile(store.path / 'clips.bin', INDEX)
     records[2][field] = value
     records.tofile(store.path / 'clips.bin')
-    with pytest.raises(AnnotationError, match=r'own\.store: clips\.bin is damaged: .* clip #2 first'):
+    with pytest.raises(UserError, match=r'own\.store: clips\.bin is damaged: .* clip #2 first'):
         open_store(store.path)
 
 
 @pytest.mark.parametrize('positions', [[0, 6], [-1], [-1, 0], [[0]], [0.5]])
 def test_a_split_out_of_range_is_refused(store, positions):
     np.save(store.path / 'split-1.npy', positions)
-    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+    with pytest.raises(UserError, match=r"split-1\.npy \(split 'val'\) is damaged"):
         store.select('val')
     (store.path / 'split-1.npy').write_bytes(b'x')
-    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+    with pytest.raises(UserError, match=r"split-1\.npy \(split 'val'\) is damaged"):
         store.select('val')
