@@ -214,12 +214,12 @@ def compare_scales(scale: float | None, trained: float | None) -> tuple[Level, s
     return Level.ERROR, f'{text}. Are they in another unit, or not normalized?'
 
 
-def picture_fault(keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int, int]) -> str:
+def picture_fault(keypoint: np.ndarray, skeleton: Skeleton | None, img_shape: tuple[int, int]) -> str:
     """Why joints can't have been found in a picture of this size; empty if they can.
 
     Args:
         keypoint: (M, T, V, C), pixels first.
-        skeleton: their layout.
+        skeleton: their layout; where it is not known, persons are measured instead of bones.
         img_shape: (height, width).
     """
     height, width = img_shape
@@ -228,13 +228,21 @@ def picture_fault(keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int
     if not len(seen):
         return ''
     picture = f'a picture of height {height} and width {width}'
-    length = bone_length(keypoint, skeleton, img_shape)
-    if length is not None and length < 2 * SMALLEST:
-        return f'the bones are {length / 2:.1g} of {picture} long; are the joints in pixels?'
     size = np.array([width, height], np.float64)
+    length = bone_length(keypoint, skeleton, img_shape) if skeleton else 2 * _extent(x / size)
+    if length is not None and length < 2 * SMALLEST:
+        what = 'bones' if skeleton else 'persons'
+        return f'the {what} are {length / 2:.1g} of {picture} long; are the joints in pixels?'
     outside = ((seen < -MARGIN * size) | (seen > (1 + MARGIN) * size)).any(-1).mean()
     if outside > MOST_OUTSIDE:
         swapped = ((seen < 0) | (seen > size[::-1])).any(-1).mean() < MOST_OUTSIDE
         advice = '; are height and width exchanged?' if swapped else ''
         return f'{100 * outside:.0f} % of the joints lie outside of {picture}{advice}'
     return ''
+
+
+def _extent(x: np.ndarray) -> float:
+    """The median size of a person (M, T, V, 2), the longer side of a box around the joints that are seen."""
+    seen = np.isfinite(x).all(-1, keepdims=True) & x.any(-1, keepdims=True)
+    box = np.where(seen, x, -np.inf).max(2) - np.where(seen, x, np.inf).min(2)
+    return float(np.median(box.max(-1)[seen.any((2, 3))]))

@@ -119,15 +119,12 @@ class Columns:
     @cached_property
     def picture_faults(self) -> dict[int, str]:
         """Of a sample of the clips by row, why their joints can't be in their pictures; empty if they can."""
-        skeleton = self.network_input.skeleton
-        if skeleton is None or not self.pictures:
-            return {}
         found = {}
-        for row in sample_rows(len(self.clips)):
+        for row in sample_rows(len(self.clips)) if self.pictures else ():
             clip = self.clips[row]
             shape = picture_of(clip, self.network_input)
-            if shape is not None and is_picture(shape):
-                found[row] = picture_fault(clip['keypoint'], skeleton, shape)
+            if shape is not None and is_picture(shape) and self.joints[row] == self.num_joints:
+                found[row] = picture_fault(clip['keypoint'], self.network_input.skeleton, shape)
         return found
 
     @property

@@ -156,17 +156,25 @@ def _join(keypoint: np.ndarray, score: np.ndarray | None) -> np.ndarray:
 
 def _describe_clip(recording: Recording, clip: Clip, skeleton: Skeleton) -> dict[str, Any]:
     """What an index says of a clip, but for its shape."""
-    picture = clip.img_shape
     return dict(
         frame_dir=recording.name,
         label=clip.label,
         subject=recording.subject,
-        img_shape=picture,
+        img_shape=clip.img_shape,
         scored=clip.keypoint_score is not None,
         counts=clip.counts,
         posture=judge_posture(clip.keypoint, skeleton),
-        picture=None if picture is None else picture_fault(clip.keypoint, skeleton, picture),
+        picture=_judge_picture(clip, skeleton),
     )
+
+
+def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
+    """Why the joints can't be in pixels of their picture, empty if they can; None of a clip with depth."""
+    if clip.keypoint.shape[-1] != 2:
+        return None
+    if clip.img_shape is None:
+        return "the picture's size is not stated, which joints in pixels need (--img-shape HEIGHT WIDTH)"
+    return picture_fault(clip.keypoint, skeleton, clip.img_shape)
 
 
 def _read(read: Callable[[Recording], Clip], recording: Recording) -> Clip:
