@@ -13,7 +13,7 @@ from mmdualhead.datasets import SkeletonDataset, skeleton_dataset, write_store
 from mmdualhead.datasets.transforms import normalize
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
-from tests.datasets.clips import PIPELINE, make_data, save
+from tests.datasets.clips import PIPELINE, make_annotations, make_data, save
 
 MMACTION = [
     dict(type='PreNormalize3D'),
@@ -168,6 +168,19 @@ def test_clips_too_long_for_padding_end_the_building(tmp_path):
     pipeline = [dict(type='PadTo', length=45), *PIPELINE[1:]]
     with pytest.raises(UserError, match=r'up to 45 frames; 1 clip differs:\n    S010: 50\n.*ReplayPad'):
         SkeletonDataset(save(tmp_path, make_data()), pipeline, split='train')
+
+
+@pytest.mark.parametrize('size', [(1080, 1920), (480, 640)])
+def test_a_picture_size_that_the_pipeline_states_is_enough(tmp_path, size):
+    data = make_data(make_annotations(joints=17))
+    for clip in data['annotations']:
+        clip['keypoint'] = clip['keypoint'][..., :2] * 30 + np.array(size[::-1]) / 2
+    path, last = save(tmp_path, data), MMACTION[2:]
+    stream = dict(type='GenSkeFeat', dataset='coco', feats=['j'])
+    with pytest.raises(UserError, match=r'img_shape: expected (.|\n)*S000: missing'):
+        SkeletonDataset(path, [dict(type='PreNormalize2D'), stream, *last], split='train')
+    pipeline = [dict(type='PreNormalize2D', img_shape=size), stream, *last]
+    assert SkeletonDataset(path, pipeline, split='train')[0]['inputs'].abs().max() < 1
 
 
 @pytest.mark.parametrize(('test_mode', 'length'), [(False, 5), (True, 6)])

@@ -248,6 +248,27 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     assert model.eval()(inputs[0][None], mode='tensor')[0][0].shape == (1, 3)
 
 
+def test_the_example_of_the_documentation_in_2d(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (REPOSITORY / 'docs' / 'data.md').read_text()
+    (section,) = re.findall(r'^## Your own recordings in 2-D\n(.*?)(?=^## )', text, re.M | re.S)
+    make, convert_them, config = re.findall(r'^```\w+\n(.*?)^```', section, re.M | re.S)
+    (tmp_path / 'tools').symlink_to(REPOSITORY / 'tools')
+    (tmp_path / 'configs').mkdir()
+    for path in (REPOSITORY / 'configs').iterdir():
+        (tmp_path / 'configs' / path.name).symlink_to(path)
+    _run([sys.executable, '-c', make], tmp_path)
+    summary = _run(['bash', '-ec', convert_them.replace('python ', f'{sys.executable} ')], tmp_path)
+    assert 'picture: joints are in their picture in 12 of 12 clips' in summary
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'configs' / 'dualhead_mine_2d_j.py').write_text(config)
+    cfg = Config.fromfile('configs/dualhead_mine_2d_j.py')
+    inputs = [DATASETS.build(cfg[f'{phase}_dataloader'].dataset)[0]['inputs'] for phase in ('train', 'test')]
+    assert [x.shape[-2:] for x in inputs] == [(17, 3), (17, 3)]
+    assert 0.5 < inputs[0][:, 0].abs().max() < 1
+    assert not list(check_config(cfg))
+
+
 def _run(command: list[str], directory: Path) -> str:
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
