@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import metadata, util
 from typing import NamedTuple
 
-from mmdualhead.version import MMCV_DISTRIBUTIONS, SUPPORTED, __version__, installed, problem
+from mmdualhead.version import MMCV_DISTRIBUTIONS, SETUPTOOLS, SUPPORTED, __version__, installed, problem
 
 TIMEOUT = 300
 """Seconds that the trial may take; a cold disk makes the first import slow."""
@@ -98,6 +98,7 @@ PACKAGES = {
 
 KNOWN_FAULTS = (
     (r'libGL|libgthread|libglib|libxcb', RENEW_OPENCV),
+    (r'ImpImporter|pkg_resources', pip('install', SETUPTOOLS)),
     (r'mmcv\._ext|MMCV==|undefined symbol.*mmcv', RENEW_MMCV),
     (
         r'numpy\.core\.multiarray|NumPy 1\.x|_ARRAY_API',
@@ -143,11 +144,11 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
         has_module: tells whether a module is there.
     """
     if not has_module('mim'):
-        install = pip('install', 'openmim==0.3.9', 'setuptools<81')
+        install = pip('install', 'openmim==0.3.9', SETUPTOOLS)
         return Inspected('mim', 'not installed', 'for "mim train"', 'note', install)
     if not has_module('pkg_resources'):
-        install = pip('install', 'setuptools<81')
-        return Inspected('mim', 'lacks pkg_resources', 'setuptools<81', 'BROKEN', install)
+        install = pip('install', SETUPTOOLS)
+        return Inspected('mim', 'lacks pkg_resources', SETUPTOOLS, 'BROKEN', install)
     return Inspected('mim', 'works', 'for "mim train"')
 
 

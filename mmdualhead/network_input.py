@@ -235,7 +235,7 @@ class NetworkInput:
         streams = self.stream.count('+') + 1
         return replace(
             self,
-            skeleton=self.skeleton or _layout_of_graph(graph),
+            skeleton=self.skeleton or known_skeleton(graph.get('layout')),
             num_person=self.num_person or backbone.get('num_person'),
             channels=channels // streams if isinstance(channels, int) else None,
             num_classes=head.get('num_classes'),
@@ -339,12 +339,11 @@ def _check_layout(one: Skeleton | None, other: Skeleton | None, name: str) -> No
         )
 
 
-def _layout_of_graph(graph: Mapping[str, Any]) -> Skeleton | None:
-    """The layout of a graph's config; None where it is not defined our way, as in graphs of MMAction2."""
-    layout = graph.get('layout') if isinstance(graph, Mapping) else None
+def known_skeleton(layout: Any) -> Skeleton | None:
+    """The skeleton of a layout; None where it is not defined our way, as in graphs of MMAction2."""
     try:
         return None if layout is None else get_skeleton(layout)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):
         return None
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead import doctor
-from mmdualhead.version import SUPPORTED, __version__, check, problem, release
+from mmdualhead.version import SETUPTOOLS, SUPPORTED, __version__, check, problem, release
 
 ROOT = Path(__file__).parents[1]
 TESTED = {name: supported.tested for name, supported in SUPPORTED.items()}
@@ -14,7 +14,7 @@ TESTED = {name: supported.tested for name, supported in SUPPORTED.items()}
 
 def run_doctor(*flags, path=()):
     environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(map(str, [*path, ROOT]))}
-    command = [sys.executable, *flags, '-m', 'mmdualhead.doctor']
+    command = [sys.executable, *flags, str(ROOT / 'mmdualhead_cli.py'), 'doctor']
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd='/', timeout=300)
     return done.returncode, done.stdout, done.stderr
 
@@ -56,7 +56,7 @@ class TestVersions:
         with pytest.raises(ImportError) as error:
             check()
         message = str(error.value)
-        assert 'torch is not installed (needs >=2.4,<3)' in message
+        assert 'torch is not installed (needs >=2.6,<3)' in message
         assert 'mmcv 2.2.0 is not supported (needs >=2.0.0,<2.2.0)' in message
         assert '"mmdualhead doctor" says how to fix it' in message
 
@@ -68,7 +68,7 @@ class TestFindings:
     @pytest.mark.parametrize(
         ('package', 'version', 'remedy'),
         [
-            ('torch', None, "pip install 'torch>=2.4,<3'"),
+            ('torch', None, "pip install 'torch>=2.6,<3'"),
             ('mmaction2', '1.1.0', "pip install 'mmaction2>=1.2.0,<1.3'"),
             ('mmcv', None, 'pip install mmcv-lite==2.1.0'),
             ('mmcv', '2.2.0', 'pip uninstall -y mmcv mmcv-lite && '),
@@ -93,7 +93,7 @@ class TestFindings:
     def test_mim(self, modules, status):
         finding = doctor.look_at_mim(modules.__contains__)
         assert finding.status == status
-        assert ('setuptools<81' in finding.remedy) == (status != 'ok')
+        assert (SETUPTOOLS in finding.remedy) == (status != 'ok')
 
     @pytest.mark.parametrize(
         ('program', 'found', 'remedy'),
@@ -113,6 +113,11 @@ class TestFindings:
                 'print("importing mmengine"); raise ImportError("No module named \'addict\'")',
                 "No module named 'addict'",
                 'pip install addict',
+            ),
+            (
+                'print("importing mmengine"); import pkgutil; pkgutil.NoImpImporter',
+                "no attribute 'NoImpImporter'",
+                f"pip install '{SETUPTOOLS}'",
             ),
             (
                 'print("importing torch", flush=True); import os; os.kill(os.getpid(), 4)',

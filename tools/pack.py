@@ -13,6 +13,7 @@ from mmdualhead.apis.packing import pack, packed
 from mmdualhead.program import find_configs
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import atomic_write, write_text
+from mmdualhead.utils.text import printable
 
 SUMS = 'SHA256SUMS'
 
@@ -82,8 +83,9 @@ def main() -> None:
         return
     meta = pack(args.source, args.target, args.accuracy)
     size = args.target.stat().st_size
-    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, layout {meta["layout"]}, ', end='')
-    print(f'stream {meta["stream"]}, SHA-256 of the weights {meta["sha256"]}')
+    print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, ', end='')
+    print(f'layout {printable(meta["layout"])}, ', end='')
+    print(f'stream {printable(meta["stream"])}, SHA-256 of the weights {meta["sha256"]}')
 
 
 if __name__ == '__main__':

@@ -74,7 +74,7 @@ def main() -> None:
     print(to_table(answers, args.top))
     if result['visualization'] is not None:
         sys.stderr.write(f'pages: {result["visualization"]}\n')
-    complain(left_out, len(answers) + len(left_out))
+    complain(answers, left_out)
     if left_out:
         sys.exit(1)
 

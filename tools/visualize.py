@@ -53,7 +53,7 @@ def main() -> None:
         items = find_recordings(args.recordings, split=args.split)[:: args.every]
         answers = list(inferencer.iterate(items, args.batch_size, on_error='skip'))
         left_out = inferencer.left_out
-    complain(left_out, len(answers) + len(left_out))
+    complain(answers, left_out)
     if not answers:
         raise ValueError('there is nothing to show')
     index = write_pages(answers, args.out)

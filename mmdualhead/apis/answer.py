@@ -5,8 +5,6 @@ M persons, T frames, V joints, C coordinates, K classes, S samples of T' frames 
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import sys
 import textwrap
@@ -23,6 +21,8 @@ from mmdualhead.evaluation.readers import read_clips, read_scores
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.files import write_text
+from mmdualhead.utils.tables import csv_table
+from mmdualhead.utils.text import printable
 
 WIDTH = 100
 """Columns of the table where the terminal does not say."""
@@ -59,6 +59,10 @@ class Answer:
             those of the first. None where a step of the pipeline does not say.
         streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
         true_label: the true class, where the recording says it.
+        notes: what should be known before it is relied on, such as a check that could not be made.
+
+    Raises:
+        ValueError: a score is not finite.
     """
 
     name: str
@@ -72,6 +76,14 @@ class Answer:
     frames: np.ndarray | None = None
     streams: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     true_label: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for stream, heads in {'': self.scores, **self.streams}.items():
+            for head, values in heads.items():
+                if not np.isfinite(values).all():
+                    of = f' of stream {stream!r}' if stream else ''
+                    raise ValueError(f'{self.name}: the {head} scores{of} are not finite')
 
     @property
     def label(self) -> int:
@@ -113,6 +125,7 @@ class Answer:
             where=_numbers(self.where),
             joints=list(self.skeleton.joints),
             frames=_numbers(self.frames),
+            notes=list(self.notes),
         )
 
 
@@ -135,30 +148,30 @@ def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, 
 
 def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
     """Write ``recording, rank, label, class, score, true_class``, a line per recording and rank."""
-    text = io.StringIO(newline='')
-    writer = csv.writer(text)
-    writer.writerow(['recording', 'rank', 'label', 'class', 'score', 'true_class'])
-    for answer in answers:
-        name = answer.source or answer.name
-        true = '' if answer.true_label is None else answer.classes[answer.true_label]
-        for rank, guess in enumerate(answer.top(top), 1):
-            writer.writerow([name, rank, guess.label, guess.name, f'{guess.score:.6f}', true])
-    write_text(path, text.getvalue())
+    rows = [
+        [
+            answer.source or answer.name,
+            *(rank, guess.label, guess.name, f'{guess.score:.6f}'),
+            '' if answer.true_label is None else answer.classes[answer.true_label],
+        ]
+        for answer in answers
+        for rank, guess in enumerate(answer.top(top), 1)
+    ]
+    write_text(path, csv_table(['recording', 'rank', 'label', 'class', 'score', 'true_class'], rows))
 
 
 def to_table(answers: Sequence[Answer], top: int) -> str:
     """A table to read: a line per recording, its best classes with their scores in per cent."""
     if not answers:
         return ''
-    names = [
-        answer.name if len(answer.name) <= MOST else f'...{answer.name[3 - MOST :]}' for answer in answers
-    ]
+    names = [printable(answer.name) for answer in answers]
+    names = [name if len(name) <= MOST else f'...{name[3 - MOST :]}' for name in names]
     first = max(len('recording'), *map(len, names)) + 2
     lines = [f'{"recording":{first}}best classes, %']
     for name, answer in zip(names, answers, strict=True):
-        guesses = [f'{guess.name} {100 * guess.score:.1f}' for guess in answer.top(top)]
+        guesses = [f'{printable(guess.name)} {100 * guess.score:.1f}' for guess in answer.top(top)]
         if answer.true_label not in (None, answer.label):
-            guesses.append(f'(is {answer.classes[answer.true_label]})')
+            guesses.append(f'(is {printable(answer.classes[answer.true_label])})')
         # Lines break between classes, not within their names.
         text = ', '.join(guess.replace(' ', '\xa0') for guess in guesses)
         lines += textwrap.wrap(
@@ -172,12 +185,15 @@ def to_table(answers: Sequence[Answer], top: int) -> str:
     return '\n'.join(lines).replace('\xa0', ' ')
 
 
-def complain(left_out: Mapping[str, str], total: int) -> None:
-    """Name on standard error what was left out."""
+def complain(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
+    """Name on standard error what was left out, and what is to be known about the others."""
+    for answer in answers:
+        for note in answer.notes:
+            sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')
     for reason in left_out.values():
-        sys.stderr.write(f'left out: {reason}\n')
+        sys.stderr.write(f'left out: {printable(reason)}\n')
     if left_out:
-        sys.stderr.write(f'{len(left_out)} of {total} recordings were left out\n')
+        sys.stderr.write(f'{len(left_out)} of {len(answers) + len(left_out)} recordings were left out\n')
 
 
 def scored_answers(

@@ -7,7 +7,7 @@ of a sample, V joints, C coordinates, K classes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmdualhead.apis.forward import Masks, recorded
 from mmdualhead.apis.trained import ModelError, TrainedModel
 from mmdualhead.datasets.pipelines import GEN_SKE_FEATS, STREAM_STEPS, step_name
-from mmdualhead.datasets.transforms.normalize import PRESENT, TINY, X_AXIS, Z_AXIS
+from mmdualhead.datasets.transforms.normalize import FIT, PRESENT, TINY, reference_joints, turns
 from mmdualhead.datasets.transforms.sampling import fixed_indices
 from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.evaluation.scores import FUSED
@@ -96,36 +96,64 @@ class Normalize(nn.Module):
 
     def __init__(self, skeleton: Skeleton) -> None:
         super().__init__()
-        self.center = cast(int, skeleton.center)  # by default the root
-        # Joints from and to, the axis that this is turned onto, and another for half turns.
-        self.axes = [(*skeleton.up, 'z', 'x')] if skeleton.up else []
-        self.axes += [(*skeleton.across[::-1], 'x', 'z')] if skeleton.across else []
-        for name, axis in (('x', X_AXIS), ('z', Z_AXIS)):
-            self.register_buffer(name, torch.as_tensor(axis, dtype=torch.float32))
+        self.needed = reference_joints(skeleton)
+        self.center = self.needed[0]
+        self.turns = turns(skeleton)
+        for i, turn in enumerate(self.turns):
+            self.register_buffer(f'axis_{i}', torch.as_tensor(turn.axis, dtype=torch.float32))
+            self.register_buffer(f'spare_{i}', torch.as_tensor(turn.spare, dtype=torch.float32))
+        bones = np.array(skeleton.bones, int).reshape(-1, 2).T
+        self.register_buffer('bones', torch.as_tensor(bones))
+        self.register_buffer('own', torch.as_tensor((bones == self.center).any(0)))
         # (u @ crossing)[3 * i + j] is the matrix that forms the cross product of u with a vector.
         crossing = np.cross(np.eye(3)[:, None], np.eye(3)[None]).transpose(0, 2, 1).reshape(3, 9)
         self.register_buffer('crossing', torch.as_tensor(crossing, dtype=torch.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Recordings (N, P, T, V, 3) with main persons first, centered and turned as the first frame says."""
+        """Recordings (N, P, T, V, 3) with main persons first, centered and turned as one frame says."""
         _, persons, frames, joints, _ = x.shape
         present = x.abs().flatten(3).amax(3) > PRESENT
         main = present.int().sum(2).argmax(1, keepdim=True)
         # The main person changes places with those before it, who move up.
         place = torch.arange(persons)
         order = torch.where(place == 0, main, place - (place <= main).long())
-        first = present.flatten(0, 1).index_select(0, _rows(main, persons)).int().argmax(1, keepdim=True)
+        row = _rows(main, persons)
+        present = present.flatten(0, 1).index_select(0, row)
+        there = self.there(x.flatten(0, 1).index_select(0, row))
+        found = there.int().sum(2) + len(self.needed) * there[:, :, 0].int()
+        first = torch.where(present, found + 1, 0).argmax(1, keepdim=True)
         x = x.flatten(0, 1).index_select(0, _rows(order, persons))
         reference = x.flatten(0, 1).index_select(0, _rows(first, persons * frames))
+        there = there.flatten(0, 1).index_select(0, _rows(first, frames))
 
         center = reference[:, self.center : self.center + 1]
         reference = (reference - center) * _there(reference)
         turn = torch.eye(3)
-        for tail, head, axis, spare in self.axes:
-            vector = (turn @ (reference[:, head] - reference[:, tail])[:, :, None]).squeeze(2)
-            turn = self.rotation_onto(vector, getattr(self, axis), getattr(self, spare)) @ turn
+        for i, (start, end, *_) in enumerate(self.turns):
+            known = there[:, self.needed.index(start)] & there[:, self.needed.index(end)]
+            vector = (reference[:, end] - reference[:, start]) * known[:, None]
+            vector = (turn @ vector[:, :, None]).squeeze(2)
+            axis, spare = getattr(self, f'axis_{i}'), getattr(self, f'spare_{i}')
+            turn = self.rotation_onto(vector, axis, spare) @ turn
         x = x.unflatten(0, (-1, persons)).flatten(1, 3)
         return (((x - center) * _there(x)) @ turn.transpose(-1, -2)).unflatten(1, (persons, -1, joints))
+
+    def there(self, person: Tensor) -> Tensor:
+        """Which of the J joints that the reference needs are there (N, T, J), of persons (N, T, V, 3)."""
+        there = person.abs().amax(3) > 0
+        child, parent = (there.index_select(2, ends) for ends in self.bones)
+        bones = person.index_select(2, self.bones[0]) - person.index_select(2, self.bones[1])
+        lengths = bones.square().sum(3).sqrt()
+        # As _centered of the package's normalization.
+        both = (child & parent).to(lengths.dtype)
+        usual = (lengths * both).sum(1, keepdim=True) / both.sum(1, keepdim=True).clamp(min=1)
+        longest = usual.amax(2, keepdim=True)
+        longest = torch.where(usual > 0, usual, torch.where(longest > 0, longest, torch.inf))
+        fits = (lengths <= FIT * longest) & (FIT * lengths >= usual)
+        ends = (child | parent) & self.own
+        centered = ends.any(2) & (fits | ~ends).all(2)
+        needed = [there[:, :, joint : joint + 1] for joint in self.needed]
+        return torch.cat([needed[0] | centered[:, :, None], *needed[1:]], 2)
 
     def rotation_onto(self, vector: Tensor, axis: Tensor, spare: Tensor) -> Tensor:
         """The rotations that turn vectors (N, 3) onto an axis by the shortest way (Rodrigues), (N, 3, 3)."""
@@ -139,11 +167,19 @@ class Normalize(nn.Module):
         return torch.where(vector.abs().sum(1)[:, None, None] < TINY, torch.eye(3), turn)
 
 
+class PreNormalize(Normalize):
+    """MMAction2's ``PreNormalize3D``, which takes the first frame of the main person, whatever it lacks."""
+
+    def there(self, person: Tensor) -> Tensor:
+        """All joints, always."""
+        return torch.ones_like(person[:, :, self.needed, 0]).bool()
+
+
 class ExportedNetwork(nn.Module):
     """A trained model as one function of joints, without branches on data.
 
     Args:
-        model: a DualHead-Net, or MS-G3D.
+        model: a DualHead-Net, MS-G3D or CTR-GCN.
 
     Shape:
         joints (N, P, T, V, C), and the frames that each sample sees, (N, S, T') integers -> a tuple in the
@@ -153,6 +189,7 @@ class ExportedNetwork(nn.Module):
 
     Raises:
         ModelError: it is another network.
+        IndexError: at use, a recording lacks one of the frames; onnxruntime raises an error of its own.
     """
 
     def __init__(self, model: TrainedModel) -> None:
@@ -160,11 +197,12 @@ class ExportedNetwork(nn.Module):
         network = model.network
         heads = tuple(getattr(network, 'heads', ()))
         if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
-            raise ModelError(f'{model.source}: only DualHead-Net and MS-G3D can be exported')
+            raise ModelError(f'{model.source}: only DualHead-Net, MS-G3D and CTR-GCN can be exported')
         self.model = model
         self.network = fuse(network).recognizer.cpu()
         self.plan = Plan.of(model)
-        self.normalize = Normalize(model.skeleton) if self.plan.normalizes else nn.Identity()
+        kind = PreNormalize if self.plan.drops == NORMALIZING['PreNormalize3D'] else Normalize
+        self.normalize = kind(model.skeleton) if self.plan.normalizes else nn.Identity()
         self.num_person, joints, channels = self.network.backbone.input_shape
         self.input_joints = (joints, channels // len(self.plan.stream))
         self.scored = model.skeleton.flat and self.input_joints[1] == 3
@@ -184,10 +222,14 @@ class ExportedNetwork(nn.Module):
     def forward(self, joints: Tensor, frames: Tensor) -> tuple[Tensor, ...]:
         """The outputs for recordings (N, P, T, V, C), of which the samples see the frames (N, S, T')."""
         # Sizes are read from the inputs alone: of anything else the exporter may take one for constant.
-        total, length = joints.shape[2], frames.shape[2]
+        total, samples, length = joints.shape[2], frames.shape[1], frames.shape[2]
         x = self.normalize(joints).transpose(1, 2)
         x = x if self.plan.samples_first else self._form(x)
-        x = x.flatten(0, 1).index_select(0, _rows(frames.flatten(1), total)).unflatten(0, (-1, length))
+        frames = frames.flatten(1)
+        # A frame that a recording lacks would be one of its neighbor; a row that there is not is an error.
+        outside = ((frames < 0) | (frames >= total)).flatten()
+        rows = torch.where(outside, total * frames.shape[0], _rows(frames, total))
+        x = x.flatten(0, 1).index_select(0, rows).unflatten(0, (-1, length))
         x = self._form(x) if self.plan.samples_first else x
         x = torch.cat([x, *[x[:, :, :1] * 0] * self.num_person], 2)[:, :, : self.num_person]
         with recorded(self.network) as masks:
@@ -195,7 +237,6 @@ class ExportedNetwork(nn.Module):
         scores = [y.softmax(-1) for y in logits]
         if self.heads:
             scores = [self.network.cls_head.fuse(logits), *scores]
-        samples = frames.shape[1]
         means = [y.unflatten(0, (-1, samples)).mean(1) for y in scores]
         return (*means, *_attentions(masks, x, samples, length))
 

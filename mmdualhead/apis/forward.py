@@ -5,6 +5,7 @@ N recordings, S samples of each, M persons, T frames of a recording and T' of a 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -22,6 +23,12 @@ from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
 from mmdualhead.models.ops import standard_operations
+
+LARGEST = 1e6
+"""The largest coordinate that is answered: a kilometer in millimeters."""
+
+PASS = 1 << 19
+"""How many numbers of inputs pass a network at once, which takes about a kilobyte of memory for each."""
 
 SMALL = 1 << 16
 """Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
@@ -57,12 +64,15 @@ class Look(NamedTuple):
 
 
 def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> Prepared:
-    """Run a pipeline, and follow which frames of the recording it hands on.
+    """Run a pipeline on a copy of a recording, and follow which frames of it are handed on.
+
+    Steps may change arrays in place, as MMAction2's ``PreNormalize2D`` does.
 
     Raises:
-        ValueError: a step drops the recording.
+        ValueError: a step drops the recording, or coordinates are or become too large or not finite.
     """
-    results, samples, length = annotation, 1, annotation['total_frames']
+    _check_size(annotation['keypoint'], 'it has coordinates')
+    results, samples, length = copy.deepcopy(annotation), 1, annotation['total_frames']
     seen: np.ndarray | None = np.arange(length)
     with _pipeline:
         for step in steps:
@@ -71,7 +81,15 @@ def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> Prepared:
                 raise ValueError(f'{step_name(step)} drops it')
             seen = _follow(step, results, seen)
             samples = results.get('num_clips') or samples
+    _check_size(results['inputs'], 'the pipeline makes coordinates')
     return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
+
+
+def _check_size(values: np.ndarray | Tensor, what: str) -> None:
+    """Refuse numbers that are not finite, or so large that some overflow or lose a person's size."""
+    size = 0.0 if 0 in values.shape else float(abs(values).max())
+    if not size <= LARGEST:  # NaN is not
+        raise ValueError(f'keypoint: {what} up to {size:g}, expected at most {LARGEST:g}')
 
 
 def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
@@ -90,9 +108,12 @@ def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.n
 @torch.no_grad()
 def look(model: TrainedModel, batch: Sequence[Prepared]) -> list[Look]:
     """What a model says of recordings that are behind its pipeline."""
-    if len({one.packed['inputs'].shape for one in batch}) > 1:
-        # Pipelines that keep a clip's length give batches that can't be stacked.
-        return [found for one in batch for found in look(model, [one])]
+    sizes = {one.packed['inputs'].shape: one.packed['inputs'].numel() for one in batch}
+    # Pipelines that keep a clip's length give batches that can't be stacked.
+    most = 1 if len(sizes) > 1 else max(1, PASS // max(1, *sizes.values()))
+    if len(batch) > most:
+        parts = [batch[start : start + most] for start in range(0, len(batch), most)]
+        return [found for part in parts for found in look(model, part)]
     packed = [one.packed for one in batch]
     inputs = torch.stack([one['inputs'] for one in packed]).numpy()
     operations = standard_operations() if inputs.size <= SMALL else nullcontext()

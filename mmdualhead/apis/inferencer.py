@@ -38,6 +38,8 @@ class Ready(NamedTuple):
 
     recording: Recorded
     prepared: Sequence[Prepared]
+    item: str
+    """What messages call it."""
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -137,12 +139,13 @@ class SkeletonInferencer(BaseInferencer):
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
         items = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
+        left_out = kwargs.setdefault('left_out', {})
         batches: Iterable[list[Ready]] = self.preprocess(items, batch_size, **kwargs)
         if self.show_progress:
             count = -(-len(items) // batch_size)
             batches = track(batches, 'Recordings', count, console=Console(stderr=True))
         for batch in batches:
-            yield from self.forward(batch)
+            yield from self.forward(batch, kwargs.get('on_error', 'raise'), left_out)
 
     def preprocess(
         self,
@@ -154,7 +157,7 @@ class SkeletonInferencer(BaseInferencer):
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
 
-        What is left out gets into ``left_out``, by default a new dict; it is then also that of the inferencer.
+        What is left out gets into ``left_out``, by default a new dict, which the inferencer keeps as well.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
@@ -165,9 +168,7 @@ class SkeletonInferencer(BaseInferencer):
             try:
                 batch.append(self.prepare(item, **options))
             except RecordingError as error:
-                if on_error == 'raise':
-                    raise
-                left_out[item.name] = str(error)
+                _leave_out(item.name, error, on_error, left_out)
             if len(batch) == batch_size:
                 yield batch
                 batch = []
@@ -191,16 +192,28 @@ class SkeletonInferencer(BaseInferencer):
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
-            named = reason if item.name in reason else f'{item.name}: {reason}'
-            raise RecordingError(named) from error
+            raise RecordingError(_named(item.name, reason)) from error
         except MemoryError as error:
             raise RecordingError(f'{item.name}: it does not fit into memory') from error
-        return Ready(recording, prepared)
+        return Ready(recording, prepared, item.name)
 
-    def forward(self, inputs: Sequence[Ready], **_: Any) -> list[Answer]:
+    def forward(
+        self,
+        inputs: Sequence[Ready],
+        on_error: str = 'raise',
+        left_out: dict[str, str] | None = None,
+        **_: Any,
+    ) -> list[Answer]:
         """The answers for a batch."""
+        left_out = self.left_out if left_out is None else left_out
         looks = [look(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)]
-        return list(map(self._answer, inputs, zip(*looks, strict=True)))
+        answers = []
+        for ready, found in zip(inputs, zip(*looks, strict=True), strict=True):
+            try:
+                answers.append(self._answer(ready, found))
+            except ValueError as error:
+                _leave_out(ready.item, RecordingError(_named(ready.item, str(error))), on_error, left_out)
+        return answers
 
     def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
         recording = ready.recording
@@ -216,13 +229,14 @@ class SkeletonInferencer(BaseInferencer):
             source=recording.source,
             scores={head: self._mean([one.scores[head] for one in looks]) for head in shared},
             classes=self.classes,
-            keypoint=np.asarray(keypoint, np.float32),
+            keypoint=np.array(keypoint, np.float32),
             skeleton=self.models[0].skeleton,
             when=self._mean([one.when for one in looks]),
             where=self._mean([one.where for one in looks]),
             frames=ready.prepared[0].frames,
             streams={model.stream: one.scores for model, one in zip(self.models, looks, strict=True)},
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
+            notes=recording.notes,
         )
 
     def _mean(self, values: Sequence[Any]) -> Any:
@@ -257,6 +271,16 @@ class SkeletonInferencer(BaseInferencer):
             write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
+
+
+def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:
+    if on_error == 'raise':
+        raise error
+    left_out[name] = str(error)
+
+
+def _named(name: str, reason: str) -> str:
+    return reason if name in reason else f'{name}: {reason}'
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:

@@ -20,6 +20,7 @@ from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip, MalformedRecording, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.skeletons import SKELETONS
+from mmdualhead.utils.reading import shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Recorded:
         normalized: that was normalized already.
         regroup: it is out of a table that does not say whether 2 or 3 columns make a joint: ``keypoint`` may
             have another V and C of the same product.
+        notes: what should be known about its answer.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Recorded:
     annotated: bool = False
     normalized: bool = False
     regroup: bool = False
+    notes: tuple[str, ...] = ()
 
     def to_annotation(self) -> dict[str, Any]:
         """What a data set gives to a pipeline."""
@@ -172,6 +175,8 @@ def _read_json(path: Path) -> Recorded:
     clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
     # What the converter does is what normalization is for.
     label = content.get('label') or None
+    if type(label) not in (str, type(None)):
+        raise MalformedRecording(f'label is {shown(label)}, expected a name')
     return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 

@@ -10,14 +10,17 @@ import numbers
 from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.apis.answer import Answer
+from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
+
+SPARSE, REPEATED = 4, 3
+"""Windows of fewer frames than the first number tell nothing; so many steps in a row are no accident."""
 
 Key = tuple[Hashable, ...]
 """Who: the id of a person, or two."""
@@ -68,7 +71,7 @@ class _Group:
 
     scores: np.ndarray | None = None
     segment: Segment | None = None
-    hop: int = -1
+    hop: float = -math.inf
     seen: float = -math.inf
     """When it was last in sight, a pair: near each other."""
 
@@ -95,7 +98,7 @@ class StreamRecognizer:
         threshold: scores below it mean "nothing"; see :func:`calibrate`.
         patience: seconds that a person may be out of sight, or a pair apart; then it starts anew.
         pair_distance: persons whose centers are nearer than this, in the unit of the joints, are answered as
-            a pair, too; None for no pairs.
+            a pair, too; None for no pairs. A center that is missing (zero) is near nobody.
 
     Raises:
         ValueError: a number is out of range, or the model takes one person and pairs are asked for.
@@ -128,28 +131,31 @@ class StreamRecognizer:
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
         self._tracks: dict[Hashable, _Track] = {}
         self._groups: dict[Key, _Group] = {}
-        self._time = -math.inf
+        self._longest = min(patience, window / SPARSE)
+        self._time, self._long_steps = -math.inf, 0
 
     def push(self, frame: Mapping[Hashable, Any], time: float) -> list[Segment]:
         """Take the next frame.
 
         Args:
             frame: the joints (V, C) of each person in sight by id, in the layout of the model.
-            time: when it was taken; later than the frame before.
+            time: when it was taken, in seconds from any moment on; later than the frame before.
 
         Returns:
             The segments that began, grew or ended; of one person the one that ended comes first.
 
         Raises:
-            ValueError: time does not go on, or joints are of the wrong shape or not finite; names the person
-                and the joint. The frame is then not taken.
+            ValueError: time does not go on, or several times in steps so long that no window could be
+                answered, as milliseconds would; or joints are of the wrong shape, not finite or too large;
+                names the person and the joint. The frame is then not taken.
         """
         if not isinstance(time, numbers.Real) or isinstance(time, bool):
             raise ValueError(f'time: {time!r} is not a number')
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f'time: {time} does not come after {self._time}')
+        long_steps = self._count_long_steps(time - self._time) if frame else 0
         joints = {person: self._checked(person, value) for person, value in frame.items()}
-        self._time = time
+        self._time, self._long_steps = time, long_steps
         changed = list(self._forget(time))
         for person, value in joints.items():
             self._extend(person, value, time)
@@ -177,9 +183,20 @@ class StreamRecognizer:
         tracks = [self._tracks[person] for person in persons]
         return max(track.first for track in tracks), min(track.index for track in tracks)
 
+    def _count_long_steps(self, step: float) -> int:
+        """How many steps in a row, this included, were too long between frames with persons."""
+        if not (self._tracks and step > self._longest):
+            return 0
+        if self._long_steps + 1 == REPEATED:
+            raise ValueError(
+                f'time: {REPEATED} steps in a row of more than {self._longest:g} s, the last of {step:g} s, '
+                f'fill no window of {self.frames / self.frame_rate:g} s; times are in seconds'
+            )
+        return self._long_steps + 1
+
     def _checked(self, person: Hashable, value: Any) -> np.ndarray:
         try:
-            joints = np.asarray(value, np.float32)
+            joints = np.array(value, np.float32)  # a copy, since trackers fill one array again and again
         except (TypeError, ValueError) as error:
             raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
         skeleton = self.model.skeleton
@@ -188,10 +205,11 @@ class StreamRecognizer:
         expected = (skeleton.num_joints, channels)
         if joints.shape != expected:
             raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {expected}')
-        bad = np.argwhere(~np.isfinite(joints))
+        bad = np.argwhere(~(np.abs(joints) <= LARGEST))
         if len(bad):
-            name = skeleton.joints[bad[0, 0]]
-            raise ValueError(f'person {person!r}: joint {bad[0, 0]} ({name}) is not finite')
+            name, number = skeleton.joints[bad[0, 0]], joints[tuple(bad[0])]
+            fault = f'at {number:g}, expected at most {LARGEST:g}' if np.isfinite(number) else 'not finite'
+            raise ValueError(f'person {person!r}: joint {bad[0, 0]} ({name}) is {fault}')
         return joints
 
     def _forget(self, time: float) -> Iterator[Segment]:
@@ -239,13 +257,13 @@ class StreamRecognizer:
     def _keys(self) -> list[Key]:
         there = [person for person, track in self._tracks.items() if track.time == self._time and track.grid]
         keys: list[Key] = [(person,) for person in there]
-        if self.pair_distance is not None:
-            center = self.model.skeleton.center
-            for a, b in combinations(there, 2):
-                apart = self._tracks[a].joints[center] - self._tracks[b].joints[center]
-                if np.linalg.norm(apart) < self.pair_distance:
-                    keys.append((a, b))
-        return keys
+        if self.pair_distance is None or len(there) < 2:
+            return keys
+        centers = np.array([self._tracks[person].joints[self.model.skeleton.center] for person in there])
+        known = np.asarray(centers.any(1))
+        apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
+        near = np.triu((apart < self.pair_distance) & known & known[:, None], 1)
+        return keys + [(there[a], there[b]) for a, b in np.argwhere(near)]
 
     def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
         """Smooth the scores of a window, and go on with a segment or change it."""

@@ -51,7 +51,10 @@ def suit(
         img_shape = recording.img_shape
     asked = get_skeleton(layout or wanted)  # also where the recording knows better: a wrong name is a slip
     given = get_skeleton(recording.layout or asked)
-    keypoint, score = _as_float(recording.keypoint), recording.keypoint_score
+    keypoint, score = recording.keypoint, recording.keypoint_score
+    # A test takes the half precision of an annotation file as it is.
+    kept = (np.float32, np.float64, *([np.float16] if recording.annotated else []))
+    keypoint = _as_float(keypoint, kept)
     if recording.regroup and prod(keypoint.shape[2:]) in (2 * given.num_joints, 3 * given.num_joints):
         keypoint = keypoint.reshape(*keypoint.shape[:2], given.num_joints, -1)
     if not all(keypoint.shape[:2]):
@@ -64,25 +67,28 @@ def suit(
     _check_axes(keypoint, given, needs_depth=bool(steps & {'NormalizeSkeleton3D', 'PreNormalize3D'}))
     _check_finite(keypoint, given, 'keypoint')
     if score is not None:
-        score = _checked_score(score, keypoint, given)
+        score = _checked_score(_as_float(np.asarray(score), kept), keypoint, given)
     if (given.joints, given.bones) != (wanted.joints, wanted.bones):
         keypoint = convert_layout(keypoint, given, wanted)
         score = None if score is None else convert_layout(score[..., None], given, wanted)[..., 0]
     _check_persons(keypoint, None if most_active or recording.annotated else model.num_person)
 
+    notes = recording.notes
     if is_plain and keypoint.shape[3] == 3:
         keypoint = _in_meters(keypoint, wanted, unit)
+        if unit is None and not wanted.flat and find_axes(keypoint, wanted) is None:
+            notes += ('unit: taken for meters unchecked, no frame has both hip and head',)
     if 'PreNormalize2D' in steps:
         # MMAction2's step would take pictures of 1920 x 1080 pixels for granted.
         if img_shape is None and not recording.annotated:
             raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
     elif not (img_shape is None or score is None or recording.annotated):
         keypoint, score = _centered_picture(keypoint, score, img_shape), None
-    return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape)
+    return replace(recording, keypoint=keypoint, keypoint_score=score, img_shape=img_shape, notes=notes)
 
 
-def _as_float(numbers: np.ndarray) -> np.ndarray:
-    return numbers if numbers.dtype in (np.float32, np.float64) else numbers.astype(np.float32)
+def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
+    return numbers if numbers.dtype in kept else numbers.astype(np.float32)
 
 
 def _check_axes(keypoint: np.ndarray, given: Skeleton, needs_depth: bool) -> None:
@@ -111,9 +117,8 @@ def _check_finite(keypoint: np.ndarray, skeleton: Skeleton, field: str) -> None:
     )
 
 
-def _checked_score(score: Any, keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    score, expected = _as_float(np.asarray(score)), keypoint.shape[:3]
-    if score.shape != expected:
+def _checked_score(score: np.ndarray, keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    if score.shape != (expected := keypoint.shape[:3]):
         raise ValueError(f'keypoint_score: shape {score.shape}, expected the {expected} of keypoint')
     _check_finite(score[..., None], skeleton, 'keypoint_score')
     return score
@@ -146,8 +151,9 @@ def _in_meters(keypoint: np.ndarray, skeleton: Skeleton, unit: str | None) -> np
 def _centered_picture(keypoint: np.ndarray, score: np.ndarray, img_shape: tuple[int, int]) -> np.ndarray:
     """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
 
-    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is.
+    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is, or
+    the joint is missing.
     """
     height, width = img_shape
     centered = np.concatenate([keypoint / (width, height) - 0.5, score[..., None]], -1)
-    return centered.astype(np.float32) * (score[..., None] > 0)
+    return centered.astype(np.float32) * ((score > 0) & keypoint.any(-1))[..., None]

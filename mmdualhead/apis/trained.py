@@ -33,6 +33,7 @@ from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.registry import registered
+from mmdualhead.utils.text import printable
 
 logger = logging.getLogger('mmdualhead')
 
@@ -84,6 +85,7 @@ class TrainedModel:
             f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
         )
         accuracy = self.meta.get('accuracy')
+        known = printable(known)
         return known + (f', top-1 {100 * accuracy:.1f} % on its test part' if accuracy else '')
 
 
@@ -172,7 +174,7 @@ def _last_checkpoint(work_dir: Path) -> Path:
     if found is None:
         raise FileNotFoundError('; '.join([f'{work_dir} holds no checkpoint (*.pth)', *passed_over]))
     for reason in passed_over:
-        logger.warning('%s: passed over: %s', work_dir, reason)
+        logger.warning('passed over: %s', printable(reason))
     return found
 
 

@@ -86,7 +86,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
 
 
 def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
-    """Judge the first person that is there, over all frames in which it is.
+    """Judge the first person that is there, over all frames that have the joints which this takes.
 
     Args:
         keypoint: (M, T, V, C).
@@ -95,16 +95,20 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
     Returns:
         Which of :data:`DOUBTS` hold: from hip to head is mostly +y; left is on the left of where the feet
         point, in right-handed axes; from hip to head could be meters. None where :func:`find_axes` has none,
-        or the layout does not name ankles and feet.
+        the layout does not name ankles and feet, or no frame has all of these joints.
     """
     axes = find_axes(keypoint, skeleton)
     if not (axes and skeleton.up and skeleton.across and set(FEET) <= set(skeleton.joints)):
         return None
     person = keypoint[axes.person, ..., :3]
-    joints = person[person.any(axis=(1, 2))]
-    legs = [joints[:, skeleton.joints.index(name)] for name in FEET]
+    feet, head = [skeleton.joints.index(name) for name in FEET], skeleton.joints.index('head')
+    there = np.any(person[:, [*feet, head, skeleton.up[0], *skeleton.across]], axis=-1)
+    joints = person[np.all(there, axis=1)]
+    if not len(joints):
+        return None
+    legs = [joints[:, foot] for foot in feet]
     # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
-    up = joints[:, skeleton.joints.index('head')] - joints[:, skeleton.up[0]]
+    up = joints[:, head] - joints[:, skeleton.up[0]]
     across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
     ahead = legs[1] - legs[0] + legs[3] - legs[2]
     # Right = ahead x up in right-handed axes, and `across` goes from right to left.

@@ -30,7 +30,7 @@ from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.engine.checkpoints import unwrapped
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import STGCBackbone
-from mmdualhead.network_input import NetworkInput, datasets_of, innermost
+from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
 from mmdualhead.utils.plain_config import plain, saved_config
 from mmdualhead.utils.text import SHOWN, plural
 
@@ -268,13 +268,12 @@ def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Findin
     graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
     if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
         return
-    wanted = NetworkInput.of_config(dict(model=model)).skeleton
-    stored = [NetworkInput.of_steps([dict(type='SkeletonStream', layout=one, stream='j')]).skeleton
-              for one in (part.metainfo.get('layout') for part in data.sets) if one]  # fmt: skip
+    wanted = known_skeleton(graph.get('layout', 'nturgb+d'))
+    stored = [known_skeleton(part.metainfo.get('layout')) for part in data.sets]
     for skeleton in filter(None, [data.network_input.skeleton, *stored]):
         if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
             continue
-        may_be_meant = isinstance(graph['layout'], Mapping) and skeleton.num_joints == wanted.num_joints
+        may_be_meant = isinstance(graph.get('layout'), Mapping) and skeleton.num_joints == wanted.num_joints
         yield Finding(
             Level.WARNING if may_be_meant else Level.ERROR,
             data.name,

@@ -62,7 +62,7 @@ def end_on_lost_batches(worker: int, then: Callable[[int], None] | None = None) 
         worker: its number.
         then: how the worker was to be started.
     """
-    Queue._on_queue_feeder_error = staticmethod(_end)
+    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
     if then is not None:
         then(worker)
 

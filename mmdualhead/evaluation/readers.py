@@ -252,6 +252,8 @@ def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or not shapes[0] or arrays[0].size != shapes[0][-1]:
         raise ValueError(f'{source}: expected one score per class for each clip, found the shapes {shapes}')
+    if kinds := {str(array.dtype) for array in arrays if array.dtype.kind not in 'fiu'}:
+        raise ValueError(f'{source}: expected scores that are numbers, found {", ".join(sorted(kinds))}')
     return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
 
 

@@ -64,6 +64,8 @@ class Scores:
     def __post_init__(self) -> None:
         expected = (len(self.names), *self.fused.shape[1:])
         for head, scores in self.heads.items():
+            if scores.dtype.kind not in 'fiu':
+                raise ScoreError(f'{self.source}: {head} scores are {scores.dtype}, expected numbers')
             if scores.ndim != 2 or scores.shape != expected or not scores.size:
                 raise ScoreError(
                     f'{self.source}: {head} scores have shape {scores.shape}; expected one row for each of '

@@ -27,7 +27,6 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
             its size.
     """
     content = read_bytes(path)
-    _check_unpacked_size(content)
     try:
         with memory_for_file(len(content)):
             return _load_archive(content) if content.startswith(ARCHIVE) else _load_array(content)
@@ -49,18 +48,12 @@ def _load_array(content: bytes) -> np.ndarray:
 def _load_archive(content: bytes) -> dict[str, np.ndarray]:
     """The arrays of an archive, each read whole, so that its checksum is compared."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > BASE + FACTOR * len(content):
+            raise ValueError(
+                f'{len(content):,} bytes that unpack to {unpacked:,}, which no clips or scores do'
+            )
         names = archive.namelist()
         if len(set(names)) < len(names):
             raise ValueError('an array stands twice in the archive')
         return {name.removesuffix('.npy'): _load_array(archive.read(name)) for name in names}
-
-
-def _check_unpacked_size(content: bytes) -> None:
-    """Refuse an archive before anything of it is unpacked."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-    except zipfile.BadZipFile:
-        return
-    if unpacked > BASE + FACTOR * len(content):
-        raise ValueError(f'{len(content):,} bytes that unpack to {unpacked:,}, which no clips or scores do')

@@ -1,4 +1,4 @@
-"""How programs read arguments, and how they end: in one line where their input, output or machine is at fault."""
+"""How programs read arguments and end: in one line where their input, output or machine is at fault."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mmdualhead.utils.text import printable
+from mmdualhead.utils.text import printable, printable_lines
 
 PACKAGE = __name__.partition('.')[0]
 
@@ -33,7 +33,7 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Run a program of ours, all of whose ValueErrors and ImportErrors are about its input or installation."""
+    """Run a program of ours, whose ValueErrors and ImportErrors are all about its input or installation."""
     with one_line_errors(ValueError, ImportError):
         main()
         sys.stdout.flush()
@@ -43,7 +43,7 @@ def run_main(main: Callable[[], None]) -> None:
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """End the program with ``error: ...`` and status 1 where input, output or the machine is at fault.
 
-    These are the ValueErrors that are classes of this package, OSErrors, and what PyTorch says of its machine.
+    That is: the ValueErrors that are classes of this package, OSErrors, what PyTorch says of its machine.
     A message that names no file is followed by what the program was called with. Other errors are those of
     programs and pass, with their traceback.
 
@@ -88,14 +88,13 @@ def describe(error: BaseException) -> str:
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:
         text = text.strip().splitlines()[-1].partition(': ')[2]
-    lines = text.splitlines() if is_ours else [' '.join(text.split())]
-    reason = '\n'.join(map(printable, lines))
-    reason = re.sub(r'^\[Errno \d+\] ', '', reason)
+    shown = printable_lines(text) if is_ours else printable(' '.join(text.split()))
+    reason = re.sub(r'^\[Errno \d+\] ', '', shown)
     names_file = is_ours or '/' in reason or getattr(cause, 'filename', None) is not None
     called = shlex.join(sys.argv[1:])
-    return (
-        reason if names_file or not called else f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
-    )
+    if names_file or not called:
+        return reason
+    return f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
 
 
 def original(error: BaseException) -> BaseException:

@@ -78,7 +78,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
         try:
             with (
                 _no_garbage_collection(),
-                memory_for_file(2 * size),  # the file is mapped besides
+                memory_for_file(size),
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
             ):
                 return unpickler(content).load()

@@ -1,19 +1,26 @@
-"""Tables (text, Markdown) out of rows of cells, whatever is in them."""
+"""Tables (text, Markdown, CSV) out of rows of cells, whatever is in them."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+
+from mmdualhead.utils.text import printable
 
 Cells = Sequence[object]
 
 SPECIAL = re.compile(r'[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])')
 """What Markdown reads as a link, a picture, a formula, emphasis, code or the end of a cell."""
 
+FORMULA = tuple('=+-@\t\r\n\uff1d\uff0b\uff0d\uff20')
+"""What a spreadsheet takes for the beginning of a formula."""
+
 
 def text_table(header: Cells, rows: Sequence[Cells]) -> str:
     """Aligned columns for a terminal; all but the first are flushed right."""
-    cells = [[' '.join(str(cell).split()) for cell in row] for row in (header, *rows)]
+    cells = [[printable(' '.join(str(cell).split())) for cell in row] for row in (header, *rows)]
     first, *others = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ['-' * width for width in (first, *others)])
     lines = ['  '.join([row[0].ljust(first), *map(str.rjust, row[1:], others)]) for row in cells]
@@ -22,7 +29,7 @@ def text_table(header: Cells, rows: Sequence[Cells]) -> str:
 
 def escape_markdown(text: object) -> str:
     """Text that stays text in Markdown, in a cell or outside, such as that of a class named ``![<b>|``."""
-    one_line = ' '.join(str(text).split())
+    one_line = printable(' '.join(str(text).split()))
     escaped = SPECIAL.sub(r'\\\g<0>', one_line)
     return escaped.replace('&', '&amp;').replace('<', '&lt;')
 
@@ -41,6 +48,20 @@ def markdown_table(
     head, *body = [[cell(value) for value in row] for row in (header, *rows)]
     lines = [head, ['---', *['---:'] * (len(header) - 1)], *body]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def csv_table(header: Cells, rows: Iterable[Cells]) -> str:
+    """CSV whose texts stay texts: an apostrophe precedes those that a spreadsheet would compute."""
+    text = io.StringIO(newline='')
+    csv.writer(text).writerows([_csv_cell(cell) for cell in row] for row in (header, *rows))
+    return text.getvalue()
+
+
+def _csv_cell(cell: object) -> object:
+    if isinstance(cell, int | float | None):
+        return cell
+    text = str(cell)
+    return printable(f"'{text}" if text.startswith(FORMULA) else text)
 
 
 def percent(fraction: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -20,6 +21,11 @@ def printable(text: object) -> str:
     )
 
 
+def printable_lines(text: object) -> str:
+    """:func:`printable` text that may have several lines, and tabs in them."""
+    return re.sub(r'[^\n\t]+', lambda part: printable(part.group()), str(text))
+
+
 def plural(count: int, noun: str) -> str:
     """``1 clip``, ``2,000 clips``."""
     return f'{count:,} {noun}{"" if count == 1 else "s"}'
@@ -27,7 +33,7 @@ def plural(count: int, noun: str) -> str:
 
 def and_more(names: Iterable[object], shown: int = SHOWN) -> str:
     """The first few names: ``a, b, c, d, e and 2 more``."""
-    listed = list(map(str, names))
+    listed = list(map(printable, names))
     rest = len(listed) - shown
     return ', '.join(listed[:shown]) + (f' and {rest} more' if rest > 0 else '')
 

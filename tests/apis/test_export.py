@@ -118,6 +118,26 @@ def test_the_example_answers_what_the_inferencer_answers(exported, example, infe
     np.testing.assert_allclose(mean[seen], answer.when[seen], atol=1e-5)
 
 
+@pytest.mark.fault(
+    'a frame index that a recording of an exported batch lacks',
+    'the next recording of the batch is read',
+    'an error of onnxruntime',
+)
+@pytest.mark.parametrize('frame', [-1, 9, 17, 18])
+def test_frames_are_those_of_the_recording(exported, recording, frame):
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
+
+    session, _ = session_of(exported[0])
+    joints = np.stack([recording(9, seed)[None] for seed in (0, 1)])
+    frames = np.tile(np.arange(8), (2, 1, 1))
+    fused = session.run(None, dict(joints=joints, frames=frames))[0]
+    alone = session.run(None, dict(joints=joints[:1], frames=frames[:1]))[0]
+    np.testing.assert_allclose(fused[:1], alone, atol=1e-6)
+    frames[0, 0, 3] = frame
+    with pytest.raises(InvalidArgument, match='out of data bounds'):
+        session.run(None, dict(joints=joints, frames=frames))
+
+
 def test_the_example_runs_without_pytorch(exported, inferencer, recording, tmp_path):
     joints = recording(40)[None]
     np.save(tmp_path / 'joints.npy', joints)
@@ -170,6 +190,27 @@ def test_msg3d_of_two_persons(tmp_path):
     assert network.outputs == ('fused_score',)
     content, _ = write(network)
     assert largest_difference(network, open_exported(content)) < 1e-5
+
+
+@pytest.mark.usefixtures('needed')
+def test_ctrgcn_on_2d_joints(tmp_path):
+    import torch
+    from mmengine.config import Config
+
+    config = Config.fromfile(CONFIGS / 'ctrgcn_ntu60_xsub_2d_bm.py')
+    small = dict(backbone=dict(channels=(16, 24, 24), strides=(1, 2, 1)), cls_head=dict(in_channels=24))
+    config.merge_from_dict(dict(model=small))
+    config.test_pipeline[2].update(num_clips=2, clip_len=12)
+    path = save_trained(tmp_path / 'model.pth', config)
+    checkpoint = torch.load(path)
+    for name, value in checkpoint['state_dict'].items():
+        if name.endswith('alpha'):
+            value.fill_(0.5)
+    torch.save(checkpoint, path)
+    network = ExportedNetwork(load_trained(path, device='cpu')).eval()
+    content, nodes = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
+    assert nodes < 300
 
 
 def test_other_suffixes_are_refused(tmp_path, checkpoint):
@@ -256,7 +297,7 @@ def test_the_packaged_model_and_genuine_clips(tmp_path, example):
 
 @pytest.mark.heavy
 @pytest.mark.usefixtures('needed')
-@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'msg3d_ntu60_xsub_j'])
+@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'msg3d_ntu60_xsub_j', 'ctrgcn_ntu60_xsub_j'])
 def test_networks_of_the_papers_size(tmp_path, name):
     from mmengine.config import Config
 

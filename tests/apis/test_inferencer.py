@@ -14,6 +14,7 @@ import torch
 from mmengine.runner import Runner
 
 from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.forward import look
 from mmdualhead.apis.recordings import RecordingError
 from mmdualhead.apis.trained import ModelError
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
@@ -287,8 +288,64 @@ class TestThreads:
         hooks = [module for module in inferencer.model.modules() if module._forward_pre_hooks]
         assert not hooks
 
-    def test_standard_operations_are_of_one_thread(self, inferencer):
+    def test_standard_operations_are_of_one_thread(self):
         with standard_operations(), ThreadPoolExecutor(1) as thread:
             assert ops._traced()
             assert not thread.submit(ops._traced).result()
         assert not ops._traced()
+
+
+class TestNumbers:
+    @pytest.mark.fault(
+        'coordinates that overflow on their way to the scores', 'scores of NaN, or a class', 'refused by name'
+    )
+    @pytest.mark.parametrize('size', [1e7, 1e20, 1e38, 1e200])
+    def test_coordinates_that_overflow_are_refused(self, inferencer, recording, size):
+        keypoint = recording().astype(np.float64)
+        keypoint[4, 3] = size
+        annotation = dict(keypoint=keypoint[None], frame_dir='x', label=0)
+        result = inferencer([annotation, recording()], on_error='skip')
+        assert [answer.name for answer in result['predictions']] == ['input 1']
+        assert 'keypoint: it has coordinates up to 1e+' in result['left_out']['x']
+
+    @pytest.mark.parametrize('value', [np.nan, np.inf])
+    def test_scores_that_are_not_finite_are_no_answer(self, inferencer, recording, monkeypatch, value):
+        def looked(model, batch):
+            found = look(model, batch)
+            found[0].scores['coarse'][3] = value
+            return found
+
+        monkeypatch.setattr('mmdualhead.apis.inferencer.look', looked)
+        result = inferencer([recording(), recording(9)], batch_size=2, on_error='skip')
+        assert [answer.name for answer in result['predictions']] == ['input 1']
+        assert result['left_out'] == {'input 0': 'input 0: the coarse scores are not finite'}
+        with pytest.raises(RecordingError, match='the coarse scores are not finite'):
+            inferencer(recording())
+
+    def test_a_unit_that_cannot_be_checked_is_noted(self, inferencer, recording):
+        headless = recording()
+        headless[:, 3] = 0
+        results = [inferencer(headless), inferencer(headless, unit='m'), inferencer(recording())]
+        noted, *others = [result['predictions'][0] for result in results]
+        assert noted.notes == ('unit: taken for meters unchecked, no frame has both hip and head',)
+        assert noted.to_dict()['notes'] == list(noted.notes)
+        assert [answer.notes for answer in others] == [(), ()]
+
+    def test_a_large_batch_passes_the_network_in_parts(self, inferencer, recording, monkeypatch):
+        sizes = []
+        step = inferencer.model.test_step
+        monkeypatch.setattr(
+            inferencer.model, 'test_step', lambda data: sizes.append(len(data['inputs'])) or step(data)
+        )
+        monkeypatch.setattr('mmdualhead.apis.forward.PASS', 3 * 2 * 16 * 20 * 3)
+        inputs = [recording(20, seed) for seed in range(7)]
+        result = inferencer(inputs, batch_size=7)
+        assert sizes == [3, 3, 1]
+        alone = inferencer(inputs)
+        np.testing.assert_allclose(scores_of(result), scores_of(alone), atol=1e-6)
+
+    def test_an_answer_keeps_the_joints_of_its_recording(self, inferencer, recording):
+        keypoint = recording()
+        (answer,) = inferencer(keypoint)['predictions']
+        keypoint += 1
+        np.testing.assert_array_equal(answer.keypoint[0], recording())

@@ -179,3 +179,57 @@ def test_the_example_reads_lines_and_names_a_bad_one():
     bad = subprocess.run(command, input='{"time": 1}\n', capture_output=True, text=True)
     assert bad.returncode == 1
     assert 'line 1' in bad.stderr
+
+
+@pytest.mark.parametrize('start', [-1000.0, -0.7, 0.0, 1.7e9])
+def test_times_may_start_anywhere(start):
+    recognizer = StreamRecognizer(Stand(), window=1, hop=0.5, frame_rate=10)
+    found = [recognizer.push({'a': joints(0.5)}, start + i / 10) for i in range(30)]
+    assert sum(map(bool, found)) == pytest.approx(4, abs=1)
+
+
+@pytest.mark.fault(
+    'times of a stream in milliseconds', '-', 'an error after three steps that no window could hold'
+)
+@pytest.mark.parametrize('step', [33.0, 33_333.0, 1.0, 0.4])
+def test_steps_that_fill_no_window_are_an_error(step):
+    recognizer = StreamRecognizer(Stand(), window=1, hop=0.5, frame_rate=10)
+    for i in range(3):
+        recognizer.push({'a': joints(0.5)}, i * step)
+    with pytest.raises(ValueError, match=r'3 steps in a row of more than 0\.25 s.*times are in seconds'):
+        recognizer.push({'a': joints(0.5)}, 3 * step)
+
+
+def test_a_pause_and_an_empty_scene_are_no_error():
+    recognizer = StreamRecognizer(Stand(), window=1, hop=0.5, frame_rate=10)
+    times = [*np.arange(15) / 10, 60, *(61 + np.arange(15) / 10)]
+    found = [recognizer.push({'a': joints(0.5)}, time) for time in times]
+    assert any(found[:15])
+    assert any(found[16:])
+    for time in range(100, 200, 10):
+        recognizer.push({}, time)
+
+
+def test_an_array_that_a_tracker_fills_again_is_copied():
+    stand, frame = Stand(), joints(0)
+    recognizer = StreamRecognizer(stand, window=1, hop=1, frame_rate=10)
+    for i in range(20):
+        frame[:] = 1 + i / 20
+        recognizer.push({'a': frame}, i / 20)
+    np.testing.assert_allclose(np.diff(stand.seen[0][0, :, 0, 0]), 0.1, atol=1e-6)
+
+
+def test_persons_whose_center_is_missing_are_near_nobody():
+    recognizer = StreamRecognizer(Stand(), window=1, hop=1, frame_rate=10, pair_distance=1.0)
+    one, other = joints(0.5), joints(9)
+    one[KINECT_V1.center] = other[KINECT_V1.center] = 0
+    recognizer.push({'a': one, 'b': other}, 1.0)
+    recognizer.push({'a': one, 'b': other}, 1.1)
+    assert ('a', 'b') not in recognizer._groups
+
+
+def test_coordinates_that_no_person_has_are_named():
+    body = joints(1)
+    body[3, 1] = 1e30
+    with pytest.raises(ValueError, match=r"'a': joint 3 \(head\) is at 1e\+30"):
+        StreamRecognizer(Stand()).push({'a': body}, 1.0)

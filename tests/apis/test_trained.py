@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,37 @@ class TestRefused:
         with pytest.raises(ModelError, match='says no model'):
             load_trained(path)
         assert not (tmp_path / 'ran').exists()
+
+    @pytest.mark.parametrize(
+        ('place', 'value', 'complaint'),
+        [
+            ('_scope_', 'antigravity', 'imports a package'),
+            ('backbone._scope_', 'antigravity', 'imports a package'),
+            ('heads.coarse.type', 'antigravity.x', 'not registered'),
+            ('init_cfg', dict(type='Pretrained', checkpoint='x.pth'), 'not registered'),
+            ('backbone.pretrained', 'https://example.org/x.pth', 'names the URL'),
+            ('graph_cfg.gcn_scales', 10**7, 'at most 10,000 fits'),
+            ('graph_cfg.gcn_scales', 2000, 'far larger than the weights'),
+            ('backbone.channels', (5000,), 'far larger than the weights|builds no network'),
+            ('cls_head.dropout', float('inf'), 'at most 10,000 fits'),
+        ],
+    )
+    @pytest.mark.fault(
+        'config in a checkpoint that imports a module, fetches a URL or builds a network of any size',
+        '-',
+        'refused, with the key',
+    )
+    def test_a_config_that_imports_or_builds_without_end(self, checkpoint, tmp_path, place, value, complaint):
+        config = small_config()
+        config.merge_from_dict({f'model.{place}': value})
+        with pytest.raises(ModelError, match=complaint):
+            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', plain_config=plain_config(config)))
+        assert 'antigravity' not in sys.modules
+
+    @pytest.mark.parametrize('text', ['(' * 10**5, 'a = ' + '-' * 10**5 + '1', '#' * (1 << 21), 'a = 1\0'])
+    def test_a_config_of_any_depth(self, checkpoint, tmp_path, text):
+        with pytest.raises(ModelError, match='no Python'):
+            load_trained(rewrite(checkpoint, tmp_path / 'x.pth', cfg=text))
 
     @pytest.mark.parametrize(
         ('meta', 'message'), [({'cfg': None}, 'carries no config'), ({'cfg': '('}, 'no Python')]

@@ -30,7 +30,17 @@ def small_config(name: str = 'dualhead_utd_mhad_j') -> Config:
     return config
 
 
-def random_network(config: Config, seed: int = 0) -> torch.nn.Module:
+def shortened(name: str = 'dualhead_utd_mhad_j') -> Config:
+    """A small config, also where MMAction2's step samples."""
+    config = small_config(name)
+    for steps in (config.test_pipeline, config.test_dataloader.dataset.pipeline):
+        for step in steps:
+            if step['type'] == 'UniformSampleFrames':
+                step.update(num_clips=2, clip_len=16)
+    return config
+
+
+def random_network(config: Config, seed: int = 0, passes: int = 20) -> torch.nn.Module:
     """A network whose attentions and batch norms differ from clip to clip, as trained ones do."""
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope('mmaction'):
@@ -41,13 +51,13 @@ def random_network(config: Config, seed: int = 0) -> torch.nn.Module:
             if 'attention' in name or 'linear' in name:
                 value.normal_(std=0.5)
         # Batch norms take the statistics of what they are to see.
-        for _ in range(20):
+        for _ in range(passes):
             network(torch.randn(4, 1, persons, 16, joints, channels).cumsum(3), mode='tensor')
     return network
 
 
-def save_trained(path: Path, config: Config, seed: int = 0, **meta: object) -> Path:
+def save_trained(path: Path, config: Config, seed: int = 0, passes: int = 20, **meta: object) -> Path:
     """Write the checkpoint that MMEngine would."""
-    network = random_network(config, seed)
+    network = random_network(config, seed, passes)
     torch.save(dict(meta=dict(cfg=config.pretty_text, **meta), state_dict=network.state_dict()), path)
     return path

@@ -224,3 +224,43 @@ def test_several_classes_a_clip(tmp_path):
         clip['label'] = [clip['label'], 3]
     dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', num_classes=4, multi_class=True)
     assert dataset[2]['data_samples'].gt_label.tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize('alone', [False, True])
+def test_annotations_without_splits_are_read_as_mmaction_reads_them(tmp_path, alone):
+    clips = make_data()['annotations']
+    path = save(tmp_path, clips[0] if alone else clips)
+    ours = SkeletonDataset(path, PIPELINE, split=None)
+    assert len(ours) == (1 if alone else len(clips))
+    if not alone:
+        register_all_modules()
+        theirs = DATASETS.build(dict(type='PoseDataset', ann_file=path, pipeline=MMACTION, split=None))
+        assert [ours.get_data_info(i)['frame_dir'] for i in range(len(ours))] == [
+            theirs.get_data_info(i)['frame_dir'] for i in range(len(theirs))
+        ]
+    with pytest.raises(UserError, match="no split 'train'"):
+        SkeletonDataset(path, PIPELINE, split='train')
+
+
+def test_annotations_without_splits_are_checked(tmp_path):
+    clips = make_data()['annotations']
+    clips[1]['keypoint'] = clips[1]['keypoint'][..., :2]
+    with pytest.raises(UserError, match='keypoint'):
+        SkeletonDataset(save(tmp_path, clips), PIPELINE, split=None)
+
+
+def test_skeletons_of_their_own_files_run_no_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (tmp_path / 'ran').touch, ()
+
+    data = make_data()
+    for clip in data['annotations']:
+        (tmp_path / f'{clip["frame_dir"]}.pkl').write_bytes(pickle.dumps(dict(keypoint=clip['keypoint'])))
+    prefix = dict(skeleton=str(tmp_path))
+    dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', data_prefix=prefix)
+    name = dataset.get_data_info(0)['frame_dir']
+    (tmp_path / f'{name}.pkl').write_bytes(pickle.dumps(dict(keypoint=Evil())))
+    with pytest.raises(ValueError, match=f'{name}.pkl was refused'):
+        dataset.get_data_info(0)
+    assert not (tmp_path / 'ran').exists()

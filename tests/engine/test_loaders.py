@@ -15,7 +15,8 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))
 if sys.argv[2] == 'allowed':
     allow_many_files()
 clips = [torch.tensor([float(i)]) for i in range(200)]
-batches = DataLoader(clips, 50, num_workers=2, collate_fn=list, worker_init_fn=end_on_lost_batches, timeout=60)
+how = dict(num_workers=2, collate_fn=list, timeout=60)
+batches = DataLoader(clips, 50, worker_init_fn=end_on_lost_batches, **how)
 kept = list(batches)
 print(sum(float(clip) for batch in kept for clip in batch))
 """

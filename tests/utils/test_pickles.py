@@ -82,7 +82,10 @@ class Evil:
     ],
 )
 @pytest.mark.fault(
-    'annotation pickle that holds code', 'the code runs', 'never runs with SkeletonDataset: refused by name'
+    'annotation pickle that holds code',
+    'the code runs',
+    "never runs with SkeletonDataset: refused by name. It runs with MMAction2's PoseDataset, which "
+    "`configs/*_u100_*` name; safe is `dataset=dict(type='SkeletonDataset', ...)`",
 )
 def test_anything_else_is_refused_by_name_and_does_not_run(write, tmp_path, thing, named):
     if isinstance(thing, Evil) and thing.call[0] is os.system:

@@ -31,31 +31,27 @@ REGION = re.compile(r'(<!-- results: (.+?) -->\n\n).*?(\n\n<!-- end of results -
 table = partial(markdown_table, cell=str)
 
 
-def seed_0(clips: Clips, network: str) -> Mapping[str, Any]:
-    """What a network reached with seed 0, by stream and fusion."""
-    return clips[network]['seeds'][SEED]
-
-
 class Column(NamedTuple):
-    """One figure of DualHead-Net's runs: its title, the clips, its field."""
+    """A column of DualHead-Net's figures."""
 
     title: str
     clips: Clips
     field: str
 
-    def of(self, what: str, seed: int = SEED) -> Any:
-        """The figure of a stream or fusion; None where there is none."""
-        return self.clips['dualhead']['seeds'][seed].get(what, {}).get(self.field)
+
+def reached(clips: Clips, network: str, what: str, field: str = 'top1', seed: int = SEED) -> Any:
+    """A figure of a stream or fusion; None where there is none."""
+    return clips[network]['seeds'][seed].get(what, {}).get(field)
 
 
 def zoo_accuracies(results: Mapping[str, Any]) -> dict[str, float]:
     """Top-1 accuracies in %, by config."""
     return {
-        f'{network}_{data}_{what}': figures['top1']
+        f'{network}_{data}_{stream}': top1
         for data, clips in results['runs'].items()
         for network in clips
-        for what, figures in seed_0(clips, network).items()
-        if what in STREAMS
+        for stream in STREAMS
+        if (top1 := reached(clips, network, stream)) is not None
     }
 
 
@@ -81,18 +77,21 @@ def make_tables(results: Mapping[str, Any]) -> dict[str, str]:
         for name, clips in (('all clips', ucla), ('without duplicates', distinct))
         for field, title in {'top1': f'{name}: fused', **HEADS}.items()
     ]
-    utd_seeds = [
-        (title, [Column('', utd, 'top1').of(what, seed) for seed in SEEDS]) for what, title in every.items()
+    utd_seeds = {
+        title: [reached(utd, 'dualhead', what, seed=seed) for seed in SEEDS] for what, title in every.items()
+    }
+    ucla_seeds = [
+        (title, [reached(clips, 'dualhead', 'j', field, seed) for seed in SEEDS])
+        for title, clips, field in of_ucla
     ]
-    ucla_seeds = [(column.title, [column.of('j', seed) for seed in SEEDS]) for column in of_ucla]
     first, *others = network_rows(utd, usual, digits=1)
-    means = [mean_and_deviation(figures, 1) for title, figures in utd_seeds if title in usual.values()]
+    means = [mean_and_deviation(utd_seeds[title], 1) for title in usual.values()]
     same = ['the same, three seeds', first[1], *means]
     return {
         'utd_mhad streams': streams_table(of_utd),
         'utd_mhad networks': networks_table(every.values(), network_rows(utd, every)),
         'utd_mhad networks, short': networks_table(usual.values(), [first, same, *others]),
-        'utd_mhad seeds': seeds_table(utd_seeds, digits=2),
+        'utd_mhad seeds': seeds_table([*utd_seeds.items()], digits=2),
         'utd_mhad runs': runs_table('utd_mhad', utd),
         'nw_ucla streams': streams_table(of_ucla),
         'nw_ucla networks': networks_table(usual.values(), network_rows(ucla, usual, distinct)),
@@ -107,7 +106,10 @@ def streams_table(columns: Sequence[Column]) -> str:
     parameters = columns[0].clips['dualhead']['parameters']
     header = [f'DualHead-Net ({parameters} M parameters)', *(column.title for column in columns)]
     labels = STREAMS | FUSIONS | {what: f'four streams, {weights}' for what, weights in WEIGHTED.items()}
-    rows = [[label, *(figure(column.of(what)) for column in columns)] for what, label in labels.items()]
+    rows = [
+        [label, *(figure(reached(clips, 'dualhead', what, field)) for _, clips, field in columns)]
+        for what, label in labels.items()
+    ]
     return table(header, rows)
 
 
@@ -117,7 +119,7 @@ def networks_table(titles: Iterable[str], rows: Sequence[Sequence[object]]) -> s
 
 
 def network_rows(
-    clips: Clips, what: Iterable[str], distinct: Clips | None = None, digits: int = 2
+    clips: Clips, what: Mapping[str, str], distinct: Clips | None = None, digits: int = 2
 ) -> list[list[object]]:
     """A row for each network, the best figure of all in bold.
 
@@ -127,16 +129,14 @@ def network_rows(
         distinct: without duplicates, which is added in parentheses.
         digits: behind the point.
     """
-    top1 = {network: {one: run['top1'] for one, run in seed_0(clips, network).items()} for network in clips}
-    best = max(value for row in top1.values() for value in row.values())
+    best = max(reached(clips, network, one) or 0 for network in clips for one in what)
 
     def cell(network: str, one: str) -> str:
-        value = top1[network].get(one)
-        text = figure(value, digits)
-        text = f'**{text}**' if value == best else text
+        value = reached(clips, network, one)
+        text = f'**{figure(value, digits)}**' if value == best else figure(value, digits)
         if value is None or distinct is None:
             return text
-        return f'{text} ({figure(seed_0(distinct, network)[one]["top1"], digits)})'
+        return f'{text} ({figure(reached(distinct, network, one), digits)})'
 
     return [
         [NETWORKS[network], found['parameters'], *(cell(network, one) for one in what)]
@@ -163,7 +163,7 @@ def runs_table(data: str, clips: Clips) -> str:
             run['minutes'],
         ]
         for network in clips
-        for stream, run in seed_0(clips, network).items()
+        for stream, run in clips[network]['seeds'][SEED].items()
         if stream in STREAMS
     ]
     return table(['run', *titles, 'minutes'], rows)

@@ -45,6 +45,7 @@ FORMAT = 'mmdualhead-store'
 VERSION = 1
 HUGE = 2**56  # more elements than a file can have
 NO_SCORE = -1
+CRC_SIZE = 4
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 # Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
 INDEX = np.dtype(
@@ -192,6 +193,7 @@ class Store(Sequence):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._descriptors: dict[str, int] = {}
+        self._compared = False
         if not self.path.is_dir():
             raise FileNotFoundError(f'{self.path}: no such store')
         try:
@@ -261,16 +263,28 @@ class Store(Sequence):
         (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
         keypoint, score, info, info_size, label, sizes, _ = record.item()
         shape = sizes.tolist()
-        annotation = self._info(self._read('info', info_size, info))
+        scored = score != NO_SCORE
+        item = self._dtype.itemsize
+        joints = self._read('keypoint', prod(shape) * item, keypoint)
+        scores = self._read('score', prod(shape[:3]) * item, score) if scored else b''
+        fields = self._read('info', info_size, info)
+        if not self._is_sound(position, joints, scores, fields):
+            raise UserError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+        annotation = self._info(fields)
         annotation |= dict(label=label, total_frames=shape[1])
-        annotation['keypoint'] = self._array('keypoint', keypoint, shape)
-        if score != NO_SCORE:
-            annotation['keypoint_score'] = self._array('score', score, shape[:3])
+        annotation['keypoint'] = np.frombuffer(joints, self._dtype).reshape(shape).copy()
+        if scored:
+            annotation['keypoint_score'] = np.frombuffer(scores, self._dtype).reshape(shape[:3]).copy()
         return annotation
 
-    def _array(self, name: str, start: int, shape: list[int]) -> np.ndarray:
-        data = self._read(name, prod(shape) * self._dtype.itemsize, start)
-        return np.frombuffer(data, self._dtype).reshape(shape).copy()
+    def _is_sound(self, position: int, *parts: bytes) -> bool:
+        """Whether the bytes of a clip have their checksum, if there is one."""
+        if 'checksums' not in self._header:
+            return True
+        checksum = 0
+        for part in parts:
+            checksum = crc32(part, checksum)
+        return checksum == int.from_bytes(self._read('crc', CRC_SIZE, position * CRC_SIZE), 'little')
 
     def _info(self, content: bytes) -> dict[str, Any]:
         """The fields of a clip that are not in the index."""
@@ -319,23 +333,30 @@ class Store(Sequence):
         """
         if 'checksums' not in self._header:
             raise UserError(f'{self.path}: no checksums; write it again to have some')
-        wrong = [] if _own_checksum(self._header).items() <= self._header.items() else ['meta.json']
-        checksums = self._header['checksums']
+        return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
+
+    def _changed_files(self) -> list[str]:
+        """The header, the index and the splits, if their bytes are not those that were written."""
+        checksums = self._header.get('checksums', {})
+        wrong = (
+            ['meta.json']
+            if checksums and not _own_checksum(self._header).items() <= self._header.items()
+            else []
+        )
         for name in self._files():
             if name in checksums and crc32((self.path / name).read_bytes()) != checksums[name]:
                 wrong.append(name)
-        return [f'{name} has changed' for name in wrong] or list(self._changed_clips())
+        return wrong
 
     def _changed_clips(self) -> Iterator[str]:
-        checksums = np.fromfile(self.path / 'crc.bin', '<u4').tolist()
-        for position, (record, expected) in enumerate(zip(self.records, checksums, strict=True)):
+        for position, record in enumerate(self.records):
             sizes = self._sizes(record).items()
-            parts = (self._read(name, int(size), int(record[name])) for name, size in sizes if size)
-            if crc32(b''.join(parts)) == expected:
+            parts = [self._read(name, int(size), int(record[name])) if size else b'' for name, size in sizes]
+            if self._is_sound(position, *parts):
                 continue
             try:
-                yield f'clip {self[position]["frame_dir"]!r} has changed'
-            except (ValueError, KeyError, TypeError):
+                yield f'clip {self._info(parts[-1])["frame_dir"]!r} has changed'
+            except (ValueError, KeyError):
                 yield f'clip #{position} has changed, its name, too'
 
     def positions(self, split: str) -> np.ndarray:
@@ -348,12 +369,15 @@ class Store(Sequence):
         try:
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # NumPy raises a dozen kinds on broken files
             raise UserError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
             raise UserError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
+        if not self._compared and (changed := self._changed_files()):
+            raise UserError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+        self._compared = True
         return positions
 
     def select(self, split: str) -> StoreClips:

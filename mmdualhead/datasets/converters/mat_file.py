@@ -25,8 +25,13 @@ NUMBERS = {1: 'i1', 2: 'u1', 3: 'i2', 4: 'u2', 5: 'i4', 6: 'u4', 7: 'f4', 9: 'f8
 # Array classes double to uint64; others are text, cells, structures, sparse.
 NUMERIC_CLASSES = range(6, 16)
 COMPLEX_FLAG = 0x800
+FLAGS_SIZE = 8
+
+# Objects, such as strings and tables of newer versions, have no dimensions.
+OBJECT_CLASS = 17
 
 # Up to four bytes stand in the tag of an element itself.
+TAG_SIZE = 8
 SMALL = 4
 
 # A compressed element that unpacks to more is not a skeleton.
@@ -54,8 +59,7 @@ def read_array(content: bytes, name: str) -> np.ndarray:
     try:
         for kind, data in _elements(content[HEADER_SIZE:], order):
             parts = list(_elements(_matrix(kind, data, order), order))
-            if len(parts) < 3 or parts[2][0] != NAME:
-                raise MalformedRecording('damaged Matlab file: a variable without a name')
+            _check_variable(parts, order)
             found = parts[2][1].decode('ascii', 'replace')
             if found in variables:
                 raise MalformedRecording(f'damaged Matlab file: two variables named {found!r}')
@@ -68,7 +72,9 @@ def read_array(content: bytes, name: str) -> np.ndarray:
 
 
 def _byte_order(header: bytes, name: str) -> str:
-    order = BYTE_ORDERS.get(header[-2:]) if len(header) == HEADER_SIZE else None
+    # A zero among the first four bytes means version 4.
+    is_whole = len(header) == HEADER_SIZE and 0 not in header[:4]
+    order = BYTE_ORDERS.get(header[-2:]) if is_whole else None
     version = struct.unpack(f'{order}H', header[-4:-2])[0] if order else None
     if version == VERSION_73:
         raise MalformedRecording(
@@ -101,8 +107,10 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     found = []
     start = 0
     while start < len(data):
+        if len(data) - start < TAG_SIZE:
+            raise MalformedRecording(f'damaged Matlab file: {len(data) - start} bytes after the last element')
         kind, size = struct.unpack_from(f'{order}II', data, start)
-        begin = start + 8
+        begin = start + TAG_SIZE
         if kind >> 16:
             kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
             if size > SMALL:
@@ -115,10 +123,19 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     return found
 
 
+def _check_variable(parts: list[tuple[int, bytes]], order: str) -> None:
+    """Refuse a matrix element that does not begin with flags, dimensions and a name."""
+    if len(parts) < 3 or (parts[0][0], len(parts[0][1])) != (FLAGS, FLAGS_SIZE):
+        raise MalformedRecording('damaged Matlab file: a variable without flags')
+    if struct.unpack_from(f'{order}I', parts[0][1])[0] & 0xFF == OBJECT_CLASS:
+        return
+    (kind, dims), (name_kind, _) = parts[1:3]
+    if (kind, name_kind) != (DIMENSIONS, NAME) or len(dims) % 4:
+        raise MalformedRecording('damaged Matlab file: a variable without dimensions or a name')
+
+
 def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
-    if (parts[0][0], len(parts[0][1]), parts[1][0]) != (FLAGS, 8, DIMENSIONS) or len(parts[1][1]) % 4:
-        raise MalformedRecording(f'damaged Matlab file: {name!r} has no flags or dimensions')
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
         raise MalformedRecording(f'{name!r} is not an array of real numbers')

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
-from mmdualhead.utils.reading import split_lines
+from mmdualhead.utils import reading
+from mmdualhead.utils.reading import shown, split_lines
 
 from .files import compare_total, find_files, read_text
 from .ntu_file import parse_skeleton
@@ -101,12 +102,17 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 
 
 def _read_missing(path: str | Path) -> frozenset[str]:
-    """The clip names in a published list; its heading lines, which are sentences, are passed over."""
-    lines = (line.strip() for line in split_lines(read_text(Path(path))))
-    names = frozenset(name for line in lines if re.fullmatch(NAME, name := line.removesuffix('.skeleton')))
+    """The clip names in a published list, below the sentences that head it."""
+    names: set[str] = set()
+    for number, line in enumerate(split_lines(reading.read_text(path)), 1):
+        name = line.strip().removesuffix('.skeleton')
+        if re.fullmatch(NAME, name, re.ASCII):
+            names.add(name)
+        elif name and names:
+            raise ConversionError(f'{path}, line {number}: {shown(name)} is not the name of a clip')
     if not names:
         raise ConversionError(f'{path}: no clip names (such as S001C002P005R002A008) in this list')
-    return names
+    return frozenset(names)
 
 
 def read_recording(recording: Recording) -> Clip:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.plausibility import describe_pictures, describe_postures
-from mmdualhead.utils.text import and_more
+from mmdualhead.utils.text import and_more, printable
 
 from .recording import RawDataset
 
@@ -50,7 +50,7 @@ class Summary:
         return {**self.dataset.left_out, **reasons}
 
     def __str__(self) -> str:
-        return '\n  '.join(self._sentences())
+        return '\n  '.join(map(printable, self._sentences()))
 
     def _sentences(self) -> Iterator[str]:
         labels = {clip['frame_dir']: clip['label'] for clip in self.clips}

@@ -9,7 +9,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,9 @@ from mmdualhead.utils.reading import DIGITS, is_number, shown, split_lines
 
 DELIMITERS = '\t;,'
 """In the order in which they are preferred, since a comma may be a decimal mark; otherwise blanks."""
+
+FEW_COLUMNS = 9
+"""So many numbers 1, 2, 3, ... may be coordinates; more are hardly so."""
 
 COMMENT = '#'
 MISSING = re.compile(r'\s*([-+]?nan)?\s*', re.IGNORECASE)
@@ -31,8 +34,8 @@ LETTERS = frozenset('vcsp')
 """What scores are called; by a letter only in names without an axis, since joints have letters, too."""
 
 WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
-NAME = re.compile(r'.*[^\W\d_eE]')
-"""A name has a letter that no number has; ``0_0`` and ``1,5`` are damaged numbers rather than names."""
+NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
+"""A name has a letter that no number has, or letters alone; ``0_0`` and ``1,5`` are damaged numbers."""
 
 
 class Table(NamedTuple):
@@ -52,18 +55,20 @@ def parse_table(text: str) -> Table:
 
     The first line is a heading if nothing in it is a number, or if it counts 0, 1, 2, ... as pandas does. A
     first column without a name that counts so, too, is pandas' index and left out. Empty lines, and lines
-    that begin with ``#``, are passed over.
+    that begin with ``#`` before the first row, are passed over.
 
     Raises:
         ValueError: a field is not a number, or lines differ in length; names line and column.
     """
-    split = enumerate(split_lines(text), 1)
-    lines = [(i, line) for i, line in split if line.strip() and not line.lstrip().startswith(COMMENT)]
+    lines = [(i, line) for i, line in enumerate(split_lines(text), 1) if line.strip()]
+    comments = list(takewhile(lambda numbered: numbered[1].lstrip().startswith(COMMENT), lines))
+    lines = lines[len(comments) :]
     if not lines:
         return Table(None, np.empty((0, 0)))
     delimiter = _find_delimiter([line for _, line in lines])
     numbers, rows = [number for number, _ in lines], _split([line for _, line in lines], delimiter)
     _check_widths(numbers, rows)
+    _check_comments(comments, delimiter, len(rows[0]))
     if delimiter != ',' and _has_decimal_comma(rows[1:] or rows):
         rows = [rows[0], *([field.replace(',', '.') for field in row] for row in rows[1:])]
         rows[0] = [_with_point(field) for field in rows[0]]
@@ -105,6 +110,14 @@ def _check_widths(numbers: Sequence[int], rows: Sequence[Sequence[str]]) -> None
         raise ValueError(f'line {numbers[odd]}: {widths[odd]} columns, while other lines have {usual}')
 
 
+def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, width: int) -> None:
+    """Refuse a line of numbers whose first character was damaged."""
+    for number, comment in comments:
+        fields = comment.split(delimiter)
+        if len(fields) == width and any(is_number(field.strip()) for field in fields):
+            raise ValueError(f'line {number}: a comment that holds numbers like the lines below it')
+
+
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
     fields = ''.join(chain.from_iterable(rows))
     return ',' in fields and '.' not in fields
@@ -120,9 +133,11 @@ def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
     """The names in a first line; None if it is a line of numbers, or may be one that is damaged."""
     names = [field.strip() for field in row]
     named = names[1:] if len(names) > 1 and not names[0] else names
-    if all(map(is_number, named)):
+    if len(named) > 1 and all(map(is_number, named)):
         first = float(named[0])
         if first not in (0, 1) or [float(name) - first for name in named] != list(range(len(named))):
+            return None
+        if first == 1 and len(named) <= FEW_COLUMNS:
             return None
         if first == 1:
             raise ValueError(

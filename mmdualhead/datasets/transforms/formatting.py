@@ -16,7 +16,7 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     """The persons who move most, in their original order.
 
     A person's activity is the length of all joints' paths, ``Σ_t Σ_v |x_(t+1),v - x_t,v|``, over the pairs of
-    frames in which the person is present; of equally active persons the earlier come first.
+    frames in which the joint is there; of equally active persons the earlier come first.
 
     Args:
         keypoint: joints (M, T, V, C).
@@ -25,9 +25,10 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     Returns:
         Their indices, at most ``number``.
     """
-    present = np.asarray(keypoint.any((2, 3)))
-    steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1).sum(-1)
-    activity = (steps * (present[:, 1:] & present[:, :-1])).sum(1)
+    there = np.asarray(keypoint.any(-1))
+    present = there.any(-1)
+    steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1)
+    activity = (steps * (there[:, 1:] & there[:, :-1])).sum((1, 2))
     # Somebody who is there but keeps still goes before somebody who never is.
     order = np.lexsort((-present.sum(1), -activity))
     return np.sort(order[:number])

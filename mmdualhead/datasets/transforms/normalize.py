@@ -6,7 +6,7 @@ M persons, T frames, V joints, C = 3 coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -19,6 +19,23 @@ X_AXIS = np.array([1.0, 0.0, 0.0])
 Z_AXIS = np.array([0.0, 0.0, 1.0])
 PRESENT = 1e-8  # a frame holds a person once a coordinate exceeds this
 TINY = 1e-6  # lengths and angles below this have no direction
+FIT = 1.5  # a bone of a center at zero is at most this many times as long, or as short, as it usually is
+
+
+class Turn(NamedTuple):
+    """One of the turns of a normalization.
+
+    Attributes:
+        start: the joint that the direction comes from.
+        end: the joint that it goes to.
+        axis: what it is turned onto.
+        spare: the axis of a half turn.
+    """
+
+    start: int
+    end: int
+    axis: np.ndarray
+    spare: np.ndarray
 
 
 class NormalizedClip(NamedTuple):
@@ -45,8 +62,13 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
     The main person is the one seen in most frames. Missing joints (all zero or NaN) stay at or become zero,
     frames without anybody are dropped. A layout without ``up`` or ``across`` skips that turn.
 
+    Where a joint that center or turns need is missing, the frame is the first that has most of them, the
+    center before all others, and turns that need one that this frame lacks are skipped. A center that is zero
+    because the clip is centered already is told from a missing one by the lengths of its bones.
+
     Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame that holds
-    somebody: 25 joints, one or two persons, no NaN, main person in every frame that holds the other.
+    somebody: 25 joints, one or two persons, main person in every frame that holds the other, and in its first
+    no missing joint among those needed.
 
     Args:
         keypoint: joints (M, T, V, 3); left unchanged.
@@ -72,7 +94,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
     main = int(present.sum(1).argmax())
     persons = np.array([main, *(person for person in persons if person != main)])
     frames = np.flatnonzero(present.any(0))
-    first = _reference_frame(present[main, frames], finite[main, frames], skeleton)
+    first, there = _reference(keypoint[main, frames], present[main, frames], finite[main, frames], skeleton)
     if main:
         keypoint = keypoint[persons]
     if len(frames) < keypoint.shape[1]:
@@ -80,15 +102,23 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
 
     center = keypoint[0, first, skeleton.center].copy()
     keypoint = _move(keypoint, center)
-    if skeleton.up:
-        tail, head = skeleton.up
-        upwards = keypoint[0, first, head] - keypoint[0, first, tail]
-        keypoint = _rotate(keypoint, rotation_onto(upwards, Z_AXIS, X_AXIS))
-    if skeleton.across:
-        right, left = skeleton.across
-        sideways = keypoint[0, first, right] - keypoint[0, first, left]
-        keypoint = _rotate(keypoint, rotation_onto(sideways, X_AXIS, Z_AXIS))
+    for start, end, axis, spare in turns(skeleton):
+        if {start, end} <= there:
+            direction = keypoint[0, first, end] - keypoint[0, first, start]
+            keypoint = _rotate(keypoint, rotation_onto(direction, axis, spare))
     return NormalizedClip(keypoint, persons, frames, center)
+
+
+def turns(skeleton: Skeleton) -> list[Turn]:
+    """The turns for a layout: upright, then shoulders along x, as far as it says what these are."""
+    found = [Turn(*skeleton.up, Z_AXIS, X_AXIS)] if skeleton.up else []
+    return found + ([Turn(*skeleton.across[::-1], X_AXIS, Z_AXIS)] if skeleton.across else [])
+
+
+def reference_joints(skeleton: Skeleton) -> list[int]:
+    """The joints that a normalization needs of its reference frame, the center first."""
+    ends = [joint for turn in turns(skeleton) for joint in (turn.start, turn.end)]
+    return list(dict.fromkeys([cast(int, skeleton.center), *ends]))  # by default the root
 
 
 def rotation_onto(vector: np.ndarray, axis: np.ndarray, spare: np.ndarray) -> np.ndarray:
@@ -160,11 +190,40 @@ def _zero_nan(keypoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return finite, np.where(finite[..., None], keypoint, 0)
 
 
-def _reference_frame(present: np.ndarray, finite: np.ndarray, skeleton: Skeleton) -> int:
-    """The main person's first frame in which no joint that center and axes need was NaN; else its first."""
-    needed = [skeleton.center, *(skeleton.up or ()), *(skeleton.across or ())]
-    usable = present & finite[:, needed].all(-1)
-    return int((usable if usable.any() else present).argmax())
+def _reference(
+    person: np.ndarray, present: np.ndarray, finite: np.ndarray, skeleton: Skeleton
+) -> tuple[int, set[int]]:
+    """The frame that center and turns are taken from, and which of the joints they need are there.
+
+    Args:
+        person: the main person (T, V, 3), NaN as zero.
+        present: (T,) the frames that hold it.
+        finite: (T, V) which joints were not NaN.
+        skeleton: the layout.
+    """
+    needed, first = reference_joints(skeleton), int(present.argmax())
+    if person[first, needed].any(-1).all():  # nearly always
+        return first, set(needed)
+    there = np.asarray(person[:, needed].any(-1))
+    there[:, 0] |= _centered(person, skeleton) & finite[:, skeleton.center]
+    found = there.sum(1) + len(needed) * there[:, 0]
+    first = int(np.where(present, found, -1).argmax())
+    return first, {joint for joint, is_there in zip(needed, there[first], strict=True) if is_there}
+
+
+def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(T,) the frames of a person (T, V, 3) in which a center at zero is in its place, by its bones."""
+    child, parent = np.array(skeleton.bones, int).reshape(-1, 2).T
+    there = np.asarray(person.any(-1))
+    both = there[:, child] & there[:, parent]
+    lengths = np.linalg.norm(person[:, child] - person[:, parent], axis=-1)
+    usual = (lengths * both).sum(0) / np.maximum(both.sum(0), 1)
+    # Of a center that is zero in all frames no length is known, but none is longer than all other bones.
+    longest = np.where(usual > 0, usual, usual.max(initial=0) or np.inf)
+    fits = (lengths <= FIT * longest) & (FIT * lengths >= usual)
+    ends = there[:, child] | there[:, parent]
+    own = (child == skeleton.center) | (parent == skeleton.center)
+    return np.asarray((own & ends).any(1) & (fits | ~(own & ends)).all(1))
 
 
 @TRANSFORMS.register_module()

@@ -1,4 +1,4 @@
-"""Stopping a training with Ctrl-C, or with the signals of schedulers and terminals, without losing an iteration."""
+"""Stopping a training by Ctrl-C, or a scheduler's or terminal's signal, without losing an iteration of it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mmdualhead.utils.files import write_text
 SIGNALS = tuple(
     getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1') if hasattr(signal, name)
 )
-"""Ctrl-C; a scheduler's end; a terminal that is closed; Slurm's ``--signal=USR1``. Windows has the first two."""
+"""Ctrl-C; a scheduler's end; a closed terminal; Slurm's ``--signal=USR1``. Windows has the first two."""
 
 ECHO = 5.0
 """Seconds within which all but Ctrl-C counts once: schedulers and shells signal all processes of a training,
@@ -64,8 +64,8 @@ class InterruptHook(Hook):
     """Saves a checkpoint on any of :data:`SIGNALS`; ``--resume`` then continues with the next iteration.
 
     The iteration, or the validation, in progress is finished first. A second Ctrl-C stops at once; another
-    second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal stops nothing. Signals to all processes of the training, workers too, are as good as one
-    to the main process.
+    second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal stops nothing. Signals to all
+    processes of the training, workers too, are as good as one to the main process.
 
     ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
     ends it alone. ``mmdualhead train`` runs the training in its own process.

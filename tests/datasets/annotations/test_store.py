@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mmdualhead.datasets import StoreWriter, open_store, write_store
 from mmdualhead.datasets.annotations.clips import tabulate
-from mmdualhead.datasets.annotations.store import INDEX, StoreClips
+from mmdualhead.datasets.annotations.store import INDEX, Store, StoreClips
 from mmdualhead.errors import UserError
 from tests.datasets.clips import make_annotations, make_clip, make_data
 
@@ -275,3 +275,42 @@ def test_a_split_out_of_range_is_refused(store, positions):
     (store.path / 'split-1.npy').write_bytes(b'x')
     with pytest.raises(UserError, match=r"split-1\.npy \(split 'val'\) is damaged"):
         store.select('val')
+
+
+@pytest.mark.parametrize('name', ['meta.json', 'clips.bin', 'keypoint.bin', 'info.bin', 'split-0.npy'])
+@pytest.mark.fault('a pipe in the place of a file of a store', '-', 'refused, with its name')
+def test_a_pipe_is_refused_and_not_waited_for(store, name):
+    (store.path / name).unlink()
+    os.mkfifo(store.path / name)
+    with pytest.raises(UserError, match=name):
+        Store(store.path)
+
+
+def test_a_header_of_any_depth_is_refused(store):
+    (store.path / 'meta.json').write_text('[' * 10**6)
+    with pytest.raises(UserError, match='nested more than'):
+        Store(store.path)
+
+
+@pytest.mark.parametrize('shape', [(2**30, 2**30, 4, 0), (2**31 - 1,) * 4])
+def test_sizes_beyond_integers_are_refused(store, shape):
+    records = np.fromfile(store.path / 'clips.bin', INDEX)
+    records['shape'][2] = shape
+    records.tofile(store.path / 'clips.bin')
+    with pytest.raises(UserError, match='clip #2 first'):
+        Store(store.path)
+
+
+def test_many_clips_at_one_place_are_refused(store):
+    records = np.fromfile(store.path / 'clips.bin', INDEX)
+    records['info'], records['info_size'] = 0, (store.path / 'info.bin').stat().st_size
+    records.tofile(store.path / 'clips.bin')
+    with pytest.raises(UserError, match='clip #1 first'):
+        Store(store.path)
+
+
+def test_fields_that_are_none_are_named(store):
+    content = (store.path / 'info.bin').read_bytes()
+    (store.path / 'info.bin').write_bytes(b'[' * len(content))
+    with pytest.raises(UserError, match=r'clip #0 has changed'):
+        Store(store.path)[0]

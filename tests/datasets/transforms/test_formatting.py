@@ -40,6 +40,13 @@ def test_appearing_and_vanishing_is_no_activity():
     assert most_active(keypoint, 1).tolist() == [1]
 
 
+def test_a_joint_that_comes_and_goes_is_no_activity():
+    keypoint = np.ones((2, 10, 25, 3), np.float32)
+    keypoint[0, ::2, 7] = 0
+    keypoint[1] += np.arange(10)[:, None, None] / 1000
+    assert most_active(keypoint, 1).tolist() == [1]
+
+
 def test_somebody_still_goes_before_nobody():
     keypoint = np.zeros((2, 10, 25, 3), np.float32)
     keypoint[1] = 1

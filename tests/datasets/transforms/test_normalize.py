@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -87,12 +88,61 @@ def test_nan_is_a_missing_joint_and_spreads_nowhere():
     np.testing.assert_array_equal(normalize_clip(broken, NTU).keypoint, normalize_clip(missing, NTU).keypoint)
 
 
-def test_nan_in_a_joint_that_gives_the_axes_moves_on_to_the_next_frame():
+NEEDED = dict(center=NTU.center, hip=NTU.up[0], right=NTU.across[0], left=NTU.across[1])
+
+
+@pytest.mark.fault(
+    'a joint that is missing in the first frame, where it gives the center or a turn',
+    'PreNormalize3D moves or turns the whole clip',
+    'the first frame that has it is taken; zero and NaN are the same',
+)
+@pytest.mark.parametrize('missing', [0, np.nan])
+@pytest.mark.parametrize('joint', NEEDED.values(), ids=NEEDED)
+def test_a_missing_joint_that_gives_the_axes_moves_on_to_the_next_frame(joint, missing):
     keypoint = make_clip(1, 20)['keypoint']
-    keypoint[0, 0, NTU.center] = np.nan
-    clip = normalize_clip(keypoint, NTU)
-    assert clip.keypoint.shape[1] == 20
-    np.testing.assert_array_equal(clip.keypoint[0, 1, NTU.center], 0)
+    whole = normalize_clip(keypoint[:, 1:], NTU).keypoint
+    keypoint[0, 0, joint] = missing
+    found = normalize_clip(keypoint, NTU).keypoint
+    np.testing.assert_array_equal(found[:, 1:], whole)
+    assert not found[0, 0, joint].any()
+
+
+@pytest.mark.parametrize(
+    'joints', [['hip'], ['right'], ['center'], ['hip', 'left'], ['center', 'hip', 'right']]
+)
+def test_of_joints_that_are_never_there_zero_is_nan(joints):
+    zero, nan = make_clip(2, 8)['keypoint'], make_clip(2, 8)['keypoint']
+    lost = [NEEDED[joint] for joint in joints]
+    zero[:, :, lost], nan[:, :, lost] = 0, np.nan
+    found = normalize_clip(zero, NTU)
+    np.testing.assert_array_equal(found.keypoint, normalize_clip(nan, NTU).keypoint)
+    # Whatever is not known is neither moved nor turned.
+    if joints == ['hip']:
+        upright = dataclasses.replace(NTU, up=None)
+        np.testing.assert_array_equal(found.keypoint, normalize_clip(zero, upright).keypoint)
+
+
+def test_the_frame_that_has_most_is_taken_if_none_has_all():
+    keypoint = make_clip(1, 4)['keypoint']
+    keypoint[0, :2, NTU.center] = 0
+    keypoint[0, 2:, NTU.up[0]] = 0
+    keypoint[0, 2, NTU.across[0]] = 0
+    np.testing.assert_array_equal(normalize_clip(keypoint, NTU).keypoint[0, 3, NTU.center], 0)
+
+
+@pytest.mark.parametrize('everywhere', [False, True])
+@pytest.mark.parametrize('layout', [NTU, KINECT_V1])
+def test_a_centered_clip_has_a_true_zero_and_stays(layout, everywhere):
+    """Centered and upright in the first frame, or centered in each; lengths of bones vary a little."""
+    rng = np.random.default_rng(0)
+    body = rng.normal(0, 0.3, (layout.num_joints, 3))
+    body[[layout.center, layout.up[0]]] = (0, 0, 0), (0, 0, -0.3)
+    body[list(layout.across)] = (0.2, 0, 0.1), (-0.2, 0, 0.1)
+    clip = np.repeat(body[None, None], 9, axis=1)
+    clip[:, 1:] += rng.normal(0, 0.01, (1, 8, layout.num_joints, 3))
+    if everywhere:
+        clip -= clip[:, :, [layout.center]]
+    np.testing.assert_allclose(normalize_clip(clip, layout).keypoint, clip, atol=1e-12)
 
 
 def test_small_coordinates_are_a_person():
