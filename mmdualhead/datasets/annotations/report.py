@@ -24,6 +24,7 @@ from mmdualhead.network_input import NetworkInput, datasets_of
 from mmdualhead.utils.text import SHOWN, plural
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+UNSOUND = 'There are errors: training on this file would not start.'
 BINS = 8
 BAR = 40  # characters of the longest bar
 
@@ -56,9 +57,11 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
         ValueError: it can't be read, or does not go with the config.
     """
     file = open_annotations(path)
-    uses = uses_of_file(file) if config is None else uses_of_config(config, file)
     found = file.verify()
     sections = ['\n'.join([_heading(file), *map(_line, found)])]
+    if any(finding.is_error for finding in found):
+        return '\n\n'.join([*sections, UNSOUND]), False
+    uses = uses_of_file(file) if config is None else uses_of_config(config, file)
     for split, use in uses.items():
         checked = check_split(file, split, use.network_input, training=use.training)
         lines = [f'{split}: {plural(len(checked.clips), "clip")}']
@@ -67,7 +70,7 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
         sections.append('\n'.join([*lines, *map(_line, checked.findings)]))
         found += checked.findings
     sound = not any(finding.is_error for finding in found)
-    sections.append('No errors.' if sound else 'There are errors: training on this file would not start.')
+    sections.append('No errors.' if sound else UNSOUND)
     return '\n\n'.join(sections), sound
 
 
