@@ -22,7 +22,7 @@ from mmdualhead.engine.checks import check_config
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import get_skeleton
 
-from .raw_files import standing
+from .raw_files import standing, star
 
 REPOSITORY = Path(__file__).parents[3]
 LAYOUT = {'name': 'arm', 'joints': ['shoulder', 'elbow', 'hand'], 'bones': [[1, 0], [2, 1]]}
@@ -48,8 +48,7 @@ def write_classes(tmp_path: Path, *lines: str) -> Path:
 
 
 def read(path: Path, num_joints: int = 3) -> np.ndarray:
-    layout = get_skeleton(dict(joints=num_joints, bones=[(child, 0) for child in range(1, num_joints)]))
-    return read_recording(Recording(path.stem, path, 0), skeleton=layout).keypoint
+    return read_recording(Recording(path.stem, path, 0), skeleton=star(num_joints)).keypoint
 
 
 def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str, converted: Callable) -> None:
