@@ -38,7 +38,7 @@ from .writers import write_pickle
 Write = Callable[[Path, Mapping[str, Any]], None]
 Read = Callable[[Recording], tuple[Outcome, dict[str, Any] | None]]
 
-CHUNK = 8
+CHUNK = 16
 """Raw files that a process is given at a time."""
 
 AHEAD = 4

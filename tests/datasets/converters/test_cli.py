@@ -79,7 +79,9 @@ def test_refuses_a_senseless_number_of_workers(workers: str, capsys: pytest.Capt
     assert f"'{workers}' is not a number of processes" in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_continue(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_how_to_continue(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
