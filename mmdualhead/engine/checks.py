@@ -10,7 +10,7 @@ import difflib
 import inspect
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -24,7 +24,8 @@ from mmengine.dataset import BaseDataset
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts, open_annotations
+from mmdualhead.datasets.annotations.clips import ClipFacts, ClipList, Clips
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
@@ -92,7 +93,7 @@ class LoaderData:
     @cached_property
     def facts(self) -> ClipFacts | None:
         """Of all clips; None where some hold no keypoints."""
-        found = [clip_facts(_clips(part)) for part in self.sets]
+        found = [_clips(part).facts() for part in self.sets]
         if not found or None in found:
             return None
         return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
@@ -137,7 +138,7 @@ def built_data(runner: Runner) -> dict[str, LoaderData]:
     }
 
 
-class _PackedClips(Sequence):
+class _PackedClips(Clips):
     """The clips of a data set that MMEngine has pickled into one buffer, as it does for ``PoseDataset``."""
 
     def __init__(self, dataset: PoseDataset) -> None:
@@ -150,8 +151,10 @@ class _PackedClips(Sequence):
         return BaseDataset.get_data_info(self.dataset, row)
 
 
-def _clips(dataset: PoseDataset) -> Sequence[dict]:
-    return _PackedClips(dataset) if dataset.serialize_data else dataset.data_list
+def _clips(dataset: PoseDataset) -> Clips:
+    if dataset.serialize_data:
+        return _PackedClips(dataset)
+    return dataset.data_list if isinstance(dataset.data_list, Clips) else ClipList(dataset.data_list)
 
 
 @contextmanager
@@ -436,7 +439,7 @@ def _shared_clips(source: Mapping[str, Any], part: PoseDataset) -> int | None:
         trained = open_annotations(path).select(str(source['split']))
     except (OSError, ValueError, KeyError):
         return None
-    facts = [clip_facts(clips) for clips in (trained, _clips(part))]
+    facts = [clips.facts() for clips in (trained, _clips(part))]
     return None if None in facts else int(np.isin(facts[1].keys, facts[0].keys).sum())  # type: ignore[union-attr]
 
 

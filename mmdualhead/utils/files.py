@@ -145,10 +145,13 @@ class FolderLock:
 
         Raises:
             BlockingIOError: another process holds it; the message names that process.
+            ValueError: what is there is not a regular file.
         """
         if fcntl is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            check_regular(self.path)
         file = self.path.open('a+')
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

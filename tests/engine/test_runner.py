@@ -119,7 +119,9 @@ def test_faults_are_told_in_the_words_of_whoever_found_them(config, tmp_path):
     (tmp_path / 'broken.pkl').write_bytes(b'')
     init_default_scope(config.default_scope)
     with (
-        pytest.raises(SystemExit, match=r"^error: faulty\.pkl, split 'xsub_train': ") as caught,
+        pytest.raises(
+            SystemExit, match=r"^error: 3 errors:\n  faulty\.pkl, split 'xsub_train', split: "
+        ) as caught,
         one_line_errors(),
     ):
         DATASETS.build(config.train_dataloader.dataset)

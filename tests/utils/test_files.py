@@ -102,3 +102,9 @@ def test_a_folder_is_one_process_s_until_it_ends(tmp_path):
     os.waitpid(child, 0)
     lock.acquire()
     lock.release()
+
+
+def test_a_pipe_is_no_lock(tmp_path):
+    os.mkfifo(tmp_path / 'lock')
+    with pytest.raises(ValueError, match='lock is not a regular file'):
+        FolderLock(tmp_path / 'lock').acquire()
