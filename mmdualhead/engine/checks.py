@@ -170,7 +170,7 @@ def undisturbed_random() -> Iterator[None]:
 
 
 def check_run(
-    config: Mapping[str, Any], network: nn.Module, new: Sequence[LoaderData], train: LoaderData | None
+    config: Mapping[str, Any], network: nn.Module, new: Iterable[LoaderData], train: LoaderData | None
 ) -> Iterator[Finding]:
     """Compare config, data and network with each other.
 
