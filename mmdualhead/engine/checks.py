@@ -10,7 +10,7 @@ import difflib
 import inspect
 import random
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -170,7 +170,7 @@ def undisturbed_random() -> Iterator[None]:
 
 
 def check_run(
-    config: Mapping[str, Any], network: nn.Module, new: Iterable[LoaderData], train: LoaderData | None
+    config: Mapping[str, Any], network: nn.Module, new: Sequence[LoaderData], train: LoaderData | None
 ) -> Iterator[Finding]:
     """Compare config, data and network with each other.
 
