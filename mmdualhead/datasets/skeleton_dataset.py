@@ -71,7 +71,7 @@ class SkeletonDataset(PoseDataset):
         # default, takes ten times as long as reading them and up to three times the memory.
         kwargs.setdefault('serialize_data', False)
         if 'video' in kwargs.get('data_prefix', {}):
-            raise ValueError(
+            raise UserError(
                 'SkeletonDataset reads no videos; use PoseDataset for data_prefix=dict(video=...)'
             )
         super().__init__(str(ann_file), pipeline=steps, split=split, num_classes=num_classes, **kwargs)

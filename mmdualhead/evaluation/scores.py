@@ -141,12 +141,12 @@ def load_scores(path: str | Path) -> LabeledScores:
     try:
         arrays = load_arrays(path)
         if not isinstance(arrays, dict):
-            raise ValueError('it holds a single array')
+            raise UserError('it holds a single array')
     except ValueError as error:
-        raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
+        raise UserError(f'{path} is not a readable .npz file of scores: {error}') from error
     missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
-        raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
+        raise UserError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
     names, labels = tuple(arrays.pop('names').tolist()), arrays.pop('labels')
     return LabeledScores(source=str(path), names=names, labels=labels, heads=arrays)
 
@@ -167,7 +167,7 @@ def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
         there = set(lacks.names)
         missing = [name for name in has.names if name not in there]
         if missing:
-            raise ValueError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
+            raise UserError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
 
 
 def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
@@ -182,7 +182,5 @@ def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
         pairs = zip(part.names, part.labels.tolist(), strict=True)
         differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
         if differing:
-            raise ValueError(
-                f'{first.source} and {part.source} give other labels to {clips_named(differing)}'
-            )
+            raise UserError(f'{first.source} and {part.source} give other labels to {clips_named(differing)}')
     return labels

@@ -91,7 +91,7 @@ class STGCBackbone(BaseModule):
         """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""
         n, m, t, v, c = x.shape
         if (m, v, c) != self.input_shape:
-            raise ValueError(
+            raise UserError(
                 'STGCBackbone: the input has (persons, joints, channels) = '
                 f'{(m, v, c)}, '
                 f'the config says {self.input_shape} (num_person, joints of the layout, in_channels)'

@@ -129,7 +129,7 @@ class DualHeadRecognizer(BaseRecognizer):
             ValueError: the stage is unknown.
         """
         if stage not in STAGES:
-            raise ValueError(f'stage is {stage!r}, expected one of {STAGES}')
+            raise UserError(f'stage is {stage!r}, expected one of {STAGES}')
         x = inputs.flatten(0, 1)
         if stage == 'backbone':
             return self.backbone(x), {}

@@ -14,6 +14,8 @@ from pathlib import Path
 from mmdualhead.errors import UserError
 from mmdualhead.utils.text import printable, printable_lines
 
+PACKAGE = Path(__file__).parents[1]
+
 MACHINE = re.compile(
     r'DataLoader worker .*(exited unexpectedly|killed by signal)|shared memory|Too many open files'
     r'|not compiled with CUDA|No CUDA GPUs|NVIDIA driver|invalid device ordinal|device string|out of memory'
@@ -82,7 +84,7 @@ def _is_of_config(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """What an error says, for a terminal: in one line, unless this package breaks it into several."""
     cause = original(error)
-    is_ours = isinstance(cause, UserError)
+    is_ours = isinstance(cause, UserError) or _is_raised_here(cause)
     text = str(cause) or type(cause).__name__
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:
@@ -94,6 +96,14 @@ def describe(error: BaseException) -> str:
     if names_file or not called:
         return reason
     return f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether a line of this package raised an error, which then names what it is about."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        bool(frames) and PACKAGE in Path(frames[-1].filename).parents and 'raise' in (frames[-1].line or '')
+    )
 
 
 def original(error: BaseException) -> BaseException:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from mmdualhead.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -124,7 +126,7 @@ def check_regular(path: str | Path) -> None:
         ValueError: it is not a regular file.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f'{path} is not a regular file')
+        raise UserError(f'{path} is not a regular file')
 
 
 class FolderLock:

@@ -81,7 +81,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
                 machine = unpickler(content)
                 value = machine.load()
                 if rest := size - machine.at:
-                    raise ValueError(f'{rest:,} bytes follow its end')
+                    raise UserError(f'{rest:,} bytes follow its end')
                 return value
         except UnpicklingError as error:
             raise UserError(f'{path} was refused: {error}') from None
@@ -189,7 +189,7 @@ class PlainUnpickler(pickle._Unpickler):
                 operation(self)
                 at, stack = self.at, self.stack
             else:
-                raise ValueError(f'unknown operation {bytes([code])!r}')
+                raise UserError(f'unknown operation {bytes([code])!r}')
         self.at = at + 1
         (value,) = stack
         self.weigh(value)

@@ -12,6 +12,7 @@ from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.pickles import ALLOWED, Named, PlainUnpickler, load_pickle
 from mmdualhead.utils.plain_arrays import MOST_AXES, MOST_ELEMENTS, check_counts
 from mmdualhead.utils.reading import open_regular
@@ -129,12 +130,12 @@ def _check_archive(file: Any) -> None:
     with ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != ZIP_STORED for member in members):
-            raise ValueError('its contents are compressed')
+            raise UserError('its contents are compressed')
         if wrong := archive.testzip():
-            raise ValueError(f'the checksum of {wrong} in it is wrong')
+            raise UserError(f'the checksum of {wrong} in it is wrong')
         sizes = {member.filename.partition('/')[2]: member.file_size for member in members}
         if len(sizes) < len(members):
-            raise ValueError('two of its members have one name')
+            raise UserError('two of its members have one name')
         contents = [member for member in members if member.filename.partition('/')[2] == 'data.pkl']
         if contents:
             Outline(archive.read(contents[0]), sizes).load()

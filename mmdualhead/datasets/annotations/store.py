@@ -6,9 +6,11 @@ split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of
 the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
 come back as lists.
 
-The index is mapped. The clips are read by position (a process compares each with its checksum once), which leaves them in the operating system's page cache,
-where all workers share them, while the pages of a mapping would count as resident memory of every process
-that touched them. M persons, T frames, V joints, C channels.
+The index is mapped. The clips are read by position, each compared with its checksum once in a process. That
+leaves them in the operating system's page cache, where all workers share them, while the pages of a mapping
+would count as resident memory of every process that touched them.
+
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
@@ -87,9 +89,9 @@ class StoreWriter:
         """
         name = annotation.get('frame_dir')
         for what, expected, found in entry_faults(annotation):
-            raise ValueError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
+            raise UserError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
         if name in self._positions:
-            raise ValueError(f'{self.path}: a second clip named {name!r}')
+            raise UserError(f'{self.path}: a second clip named {name!r}')
         self._clips.append(annotation)
         self._positions[str(name)] = len(self._positions)
 
@@ -107,7 +109,7 @@ class StoreWriter:
             names = set(names)
             unknown = [clip for clip in names if clip not in self._positions]
             if unknown:
-                raise ValueError(
+                raise UserError(
                     f'{self.path}: split {name!r} names {plural(len(unknown), "clip")} that were not added: '
                     f'{sorted(unknown)[:SHOWN]}'
                 )
@@ -257,7 +259,7 @@ class Store(Sequence):
         if name not in self._descriptors:
             self._descriptors[name] = os.open(self.path / f'{name}.bin', READ_ONLY)
         if array.nbytes and _read_at(self._descriptors[name], array, start) < array.nbytes:
-            raise ValueError(f'{self.path}: {name}.bin ends before byte {start + array.nbytes}')
+            raise UserError(f'{self.path}: {name}.bin ends before byte {start + array.nbytes}')
         return array
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:

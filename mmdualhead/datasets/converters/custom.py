@@ -149,7 +149,7 @@ def read_table(path: Path) -> list[LabeledClip]:
             row = _parse_line(number, line)
             first = rows.setdefault(_clip_name(row.clip), row)
             if first is not row:
-                raise ValueError(f'clip {row.clip} stands in line {first.line}, too')
+                raise UserError(f'clip {row.clip} stands in line {first.line}, too')
         except ValueError as error:
             raise UserError(f'{path}, line {number}: {error}') from error
     return list(rows.values())
@@ -158,18 +158,18 @@ def read_table(path: Path) -> list[LabeledClip]:
 def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
     comma = 'a comma within a field needs quotation marks around the field'
     if None in line:
-        raise ValueError(f'more fields than the heading line has; {comma}')
+        raise UserError(f'more fields than the heading line has; {comma}')
     fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, *OPTIONAL)}
     if empty := [column for column in COLUMNS if not fields[column]]:
-        raise ValueError(f'no {", ".join(empty)}')
+        raise UserError(f'no {", ".join(empty)}')
     splits = tuple(dict.fromkeys(fields['split'].split()))
     if wrong := [split for split in splits if not re.fullmatch(SPLIT, split)]:
-        raise ValueError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
+        raise UserError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
-        raise ValueError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
+        raise UserError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
     if unprintable := [value for value in fields.values() if not value.isprintable()]:
-        raise ValueError(f'{unprintable[0]!r} holds control characters')
+        raise UserError(f'{unprintable[0]!r} holds control characters')
     stated = [fields[column] for column in PICTURE]
     picture = _picture(stated) if any(stated) else None
     return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None, picture)
@@ -239,10 +239,10 @@ def read_recording(
     """
     path = recording.path
     if path.suffix not in SUFFIXES:
-        raise ValueError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
+        raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
     clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
-        raise ValueError(f'img_shape is {clip.img_shape}, but the label table says {recording.img_shape}')
+        raise UserError(f'img_shape is {clip.img_shape}, but the label table says {recording.img_shape}')
     picture = clip.img_shape or recording.img_shape or img_shape
     return _with_scores_apart(clip._replace(label=recording.label, img_shape=picture), skeleton)
 
@@ -265,7 +265,7 @@ def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
         left_out = {} if score is None else {'confidences of joints left out': score.size}
         return clip._replace(keypoint_score=None, counts={**clip.counts, **left_out})
     if score is not None:
-        raise ValueError(f'layout {skeleton.name!r} is flat; expected x, y and score, found also z')
+        raise UserError(f'layout {skeleton.name!r} is flat; expected x, y and score, found also z')
     return clip._replace(keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
 
 
@@ -278,15 +278,15 @@ def read_numpy(path: Path) -> Clip:
     content = load_arrays(path)
     arrays = content if isinstance(content, dict) else {'keypoint': content}
     if 'keypoint' not in arrays:
-        raise ValueError(f"expected the key 'keypoint' in a .npz file, found {sorted(arrays)}")
+        raise UserError(f"expected the key 'keypoint' in a .npz file, found {sorted(arrays)}")
     keypoint = _with_persons('keypoint', arrays['keypoint'], '(T, V, C) or (M, T, V, C)', 4)
     if keypoint.shape[3] not in CHANNELS:
-        raise ValueError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
+        raise UserError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
     score, shape = arrays.get('keypoint_score'), arrays.get('img_shape')
     if score is not None:
         score = _with_persons('keypoint_score', score, '(T, V) or (M, T, V)', 3)
         if score.shape != keypoint.shape[:3]:
-            raise ValueError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
+            raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
     picture = None if shape is None else _picture(shape.tolist() if shape.ndim == 1 else [shape])
     return Clip(keypoint, keypoint_score=score, img_shape=picture)
 
@@ -294,7 +294,7 @@ def read_numpy(path: Path) -> Clip:
 def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> np.ndarray:
     """An array as float32, with the axis of persons that it may lack."""
     if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (axes - 1, axes):
-        raise ValueError(
+        raise UserError(
             f'{name}: expected numbers of shape {expected}, found {numbers.dtype} {numbers.shape}'
         )
     return as_float32(numbers if numbers.ndim == axes else numbers[None])
@@ -350,7 +350,7 @@ def group_columns(table: JointTable, num_joints: int) -> JointTable:
     num_frames, width = table.keypoint.shape[1:3]
     allowed = [channels * num_joints for channels in CHANNELS]
     if num_frames and width not in allowed:
-        raise ValueError(
+        raise UserError(
             f'{width} columns, expected {allowed[0]} or {allowed[1]} ({num_joints} joints of 2 or 3 '
             'coordinates), or a heading line that names them x, y(, z)(, score) of each joint'
         )
@@ -367,7 +367,7 @@ def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
     partly = np.argwhere(lacking.any(-1) & ~absent)
     if len(partly):
         _, frame, joint = partly[0]
-        raise ValueError(
+        raise UserError(
             f'frame {frame}, joint {joint}: some of its numbers are missing; of a joint that is absent leave '
             'all fields empty'
         )

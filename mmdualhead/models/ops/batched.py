@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdualhead.errors import UserError
+
 from . import collapse
 from .layout import frames_first
 
@@ -34,7 +36,7 @@ def set_budget(size: int) -> None:
     """
     global BUDGET
     if size <= 0:
-        raise ValueError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
+        raise UserError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
     BUDGET = size
 
 
