@@ -8,7 +8,9 @@ come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
 where all workers share them, while the pages of a mapping would count as resident memory of every process
-that touched them. A process compares each clip with its checksum when it first reads it. M persons, T frames, V joints, C channels.
+that touched them. A process compares each clip with its checksum when it first reads it.
+
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
