@@ -183,7 +183,13 @@ def _read_json(path: Path) -> Recorded:
 
 def _read_array(path: Path) -> Recorded:
     """An array of one's own."""
-    return Recorded(name=path.stem, keypoint=custom.read_array(path))
+    clip = custom.read_numpy(path)
+    return Recorded(
+        name=path.stem,
+        keypoint=clip.keypoint,
+        keypoint_score=clip.keypoint_score,
+        img_shape=clip.img_shape,
+    )
 
 
 def _read_table(path: Path) -> Recorded:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets.transforms import PreNormalize3D
+from mmengine.config import Config
 
 from mmdualhead.apis.export import largest_difference
 from mmdualhead.apis.exported import ExportedNetwork, Normalize, PreNormalize

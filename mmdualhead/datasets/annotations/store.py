@@ -25,16 +25,7 @@ from zlib import crc32
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import (
-    SHOWN,
-    AnnotationError,
-    ClipTable,
-    Finding,
-    check_meta,
-    entry_faults,
-    is_integer,
-    unscored_clips,
-)
+from mmdualhead.datasets.annotations.checks import check_meta
 from mmdualhead.datasets.annotations.clip_files import (
     BINARIES,
     CRC_SIZE,
@@ -47,9 +38,19 @@ from mmdualhead.datasets.annotations.clip_files import (
     header_checksum,
     part_sizes,
 )
+from mmdualhead.datasets.annotations.clips import (
+    ClipFacts,
+    Clips,
+    ClipTable,
+    entry_faults,
+    is_integer,
+    unscored_clips,
+)
+from mmdualhead.datasets.annotations.splits import in_both
+from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.utils.files import name_in_errors
 from mmdualhead.utils.reading import read_json
-from mmdualhead.utils.text import plural
+from mmdualhead.utils.text import SHOWN, plural
 
 HUGE = 2**56  # more elements than a file can have
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
@@ -143,6 +144,7 @@ class Store(Sequence):
         path: the directory.
 
     Attributes:
+        kind: what users call it.
         path: the directory.
         meta: what the writer was told of all clips.
         splits: names of the splits.
@@ -152,6 +154,8 @@ class Store(Sequence):
         ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
             contradict each other.
     """
+
+    kind = 'store'
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -166,17 +170,17 @@ class Store(Sequence):
             self.meta, sizes = check_meta(header['meta']), dict(header['sizes'])
             version = (header['format'], header['version'])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AnnotationError(
+            raise UserError(
                 f'{self.path} is not a store: meta.json: {type(error).__name__}: {error}'
             ) from None
         if version != (FORMAT, VERSION):
-            raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
+            raise UserError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
         for name in self._files():
             path = self.path / name
             found = path.stat().st_size if path.is_file() else 'no such file'
             if found != sizes.get(name, found) or not path.is_file():
                 expected = f'{sizes[name]} bytes' if name in sizes else 'the positions of clips'
-                raise AnnotationError(f'{self.path}: {name} should have {expected}, found {found}')
+                raise UserError(f'{self.path}: {name} should have {expected}, found {found}')
         self._check_index(sizes)
         self._sound = bytearray(self._clips)
 
@@ -198,7 +202,7 @@ class Store(Sequence):
             if not outside.any():  # many clips at one place would take more to read than the file has
                 outside |= size.cumsum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
-            raise AnnotationError(
+            raise UserError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
                 f'{plural(int(outside.sum()), "record")} of clips outside of the files, of clip '
                 f'#{outside.argmax()} first. Copy or convert it again'
@@ -225,7 +229,7 @@ class Store(Sequence):
         fields = self._read('info', np.empty(info_size, np.uint8), info)
         if not self._sound[position]:  # compared when it is first read
             if not self._is_sound(position, joints, scores, fields):
-                raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+                raise UserError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
             self._sound[position] = True
         annotation = self._info(fields.tobytes())
         annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
@@ -247,7 +251,7 @@ class Store(Sequence):
         except (ValueError, RecursionError):
             info = None
         if not isinstance(info, dict):
-            raise AnnotationError(f'{self.path}: info.bin is damaged. Copy or convert it again')
+            raise UserError(f'{self.path}: info.bin is damaged. Copy or convert it again')
         return info
 
     def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
@@ -265,6 +269,17 @@ class Store(Sequence):
     def __reduce__(self) -> tuple:
         return Store, (self.path,)
 
+    def verify(self) -> list[Finding]:
+        """What :meth:`damage` finds, or that it can't look for any."""
+        try:
+            damage = self.damage()
+        except UserError as error:
+            return [Finding(Level.NOTE, '', str(error))]
+        more = [f'... and {len(damage) - SHOWN:,} more'] if len(damage) > SHOWN else []
+        return [Finding(Level.ERROR, str(self.path), line) for line in [*damage[:SHOWN], *more]] or [
+            Finding(Level.NOTE, str(self.path), 'checksums compared')
+        ]
+
     def damage(self) -> list[str]:
         """Read everything and compare it with the checksums.
 
@@ -275,7 +290,7 @@ class Store(Sequence):
             ValueError: the store has no checksums, since an earlier version wrote it.
         """
         if 'checksums' not in self._header:
-            raise AnnotationError(f'{self.path}: no checksums; write it again to have some')
+            raise UserError(f'{self.path}: no checksums; write it again to have some')
         return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
@@ -315,13 +330,13 @@ class Store(Sequence):
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
         except Exception as error:  # NumPy raises a dozen kinds on broken files
-            raise AnnotationError(f'{path} (split {split!r}) is damaged: {error}') from None
+            raise UserError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
-            raise AnnotationError(
+            raise UserError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
         if not self._compared and (changed := self._changed_files()):
-            raise AnnotationError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+            raise UserError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
         self._compared = True
         return positions
 
@@ -330,37 +345,26 @@ class Store(Sequence):
         return StoreClips(self, self.positions(split))
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """Clips that ``others`` hold, too; the writer let no other fault through."""
-        faults = []
+        """Clips that are also in ``others``; the writer let no other fault through."""
+        found: list[Finding] = []
         for other in others:
             both = np.intersect1d(self.positions(split), self.positions(other))
-            expected = f'no clip in both {split!r} and {other!r}'
-            faults.append(
-                Finding.of('split', expected, both.tolist(), lambda i: (self[i]['frame_dir'], 'in both'))
-            )
-        return [fault for fault in faults if fault.count]
-
-    def table(self, clips: Any, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
-        """The table of selected clips, out of the index."""
-        if multi_class:
-            raise AnnotationError(
-                f'{self.path}: a store holds one class per clip, multi_class=True needs a pickle'
-            )
-        index = clips.records
-        unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])
-        return ClipTable(index['label'], index['shape'], index['power']), unscored
+            found += in_both(both.tolist(), lambda i: self[i]['frame_dir'], split, other)
+        return found
 
 
 open_store = Store
 
 
-class StoreClips(Sequence):
+class StoreClips(Clips):
     """Some clips of a store.
 
     Args:
         store: the store.
         positions: (n,) which clips, in which order.
     """
+
+    in_memory = False
 
     def __init__(self, store: Store, positions: np.ndarray) -> None:
         self.store = store
@@ -385,6 +389,21 @@ class StoreClips(Sequence):
         info = (self.store.path / 'info.bin').read_bytes()
         for start, size in self.records[['info', 'info_size']].tolist():
             yield self.store._info(info[start : start + size])
+
+    def table(self, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
+        """The table of the clips, out of the index."""
+        if multi_class:
+            raise UserError(
+                f'{self.store.path}: a store holds one class per clip, multi_class=True needs a pickle'
+            )
+        index = self.records
+        unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: self[row]['frame_dir'])
+        return ClipTable(index['label'], index['shape'], index['power']), unscored
+
+    def facts(self) -> ClipFacts | None:
+        """What is known of the clips, out of the index."""
+        records, names = self.records, [info['frame_dir'] for info in self.infos()]
+        return ClipFacts.of(names, records['label'], records['shape'][:, :2]) if names else None
 
     def __deepcopy__(self, _: dict) -> StoreClips:
         """Nothing in here changes, so copies of a data set share it."""

@@ -24,6 +24,9 @@ NAME = r'[\w-]+'
 NUM_JOINTS = 18
 MAX_FRAMES = 300
 
+# Joints are found in the picture, whose width and height are 1.
+MAX_COORDINATE = 2
+
 # No frame of a video of seconds has a larger number.
 MAX_INDEX = 1 << 31
 
@@ -169,6 +172,13 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     except OverflowError as error:
         raise UserError(f'a number is too large ({error})') from error
     pose, score = persons[:, : 2 * NUM_JOINTS], persons[:, 2 * NUM_JOINTS :]
+    outside = np.argwhere(np.abs(pose) > MAX_COORDINATE)
+    if len(outside):
+        person, column = outside[0]
+        raise UserError(
+            f'frame_index {frames[person]}: coordinate {pose[person, column]:g}, expected 0..1, shares of '
+            "the picture's width and height; divide pixels by these"
+        )
     return np.array(frames, int) - min(indices, default=0), np.dstack([pose[:, ::2], pose[:, 1::2], score])
 
 

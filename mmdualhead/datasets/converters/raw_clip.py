@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import judge_posture
+from mmdualhead.datasets.plausibility import judge_posture, picture_fault
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.files import check_regular
@@ -29,6 +29,7 @@ class Outcome(NamedTuple):
         shape: (M, T, V, C) of its keypoints.
         counts: what its reader did and how often.
         posture: what :func:`~mmdualhead.datasets.plausibility.judge_posture` says.
+        picture: why the joints can't be in pixels of their picture, empty if they can; None with depth.
     """
 
     finding: Finding | None = None
@@ -36,6 +37,7 @@ class Outcome(NamedTuple):
     shape: Sequence[int] = ()
     counts: Mapping[str, int] = {}
     posture: Mapping[str, bool] | None = None
+    picture: str | None = None
 
     def to_json(self) -> list[Any]:
         """The values as JSON can hold them."""
@@ -73,16 +75,25 @@ def read_clip(
     except ValueError as error:
         level = Level.NOTE if isinstance(error, EmptyRecording) else Level.ERROR
         return Outcome(Finding(level, str(recording.path), str(error))), None
-    posture = judge_posture(clip.keypoint, skeleton)
+    posture, picture = judge_posture(clip.keypoint, skeleton), _judge_picture(clip, skeleton)
     annotation: dict[str, Any] = dict(frame_dir=recording.name, label=clip.label)
     if recording.subject is not None:
         annotation['subject'] = recording.subject
     annotation['keypoint'] = np.asarray(keypoint, np.float32)
-    if clip.score is not None:
-        annotation['keypoint_score'] = np.asarray(clip.score, np.float32)
+    if clip.keypoint_score is not None:
+        annotation['keypoint_score'] = np.asarray(clip.keypoint_score, np.float32)
     if clip.img_shape is not None:
         annotation['img_shape'] = list(clip.img_shape)
-    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture), annotation
+    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture, picture), annotation
+
+
+def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
+    """See :class:`Outcome`."""
+    if clip.keypoint.shape[-1] != 2:
+        return None
+    if clip.img_shape is None:
+        return "the picture's size is not stated, which joints in pixels need (--img-shape HEIGHT WIDTH)"
+    return picture_fault(clip.keypoint, skeleton, clip.img_shape)
 
 
 def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Clip:
@@ -108,8 +119,8 @@ def _check(clip: Clip, num_joints: int) -> None:
             f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
             f'joint {joint}'
         )
-    if clip.score is not None and clip.score.shape != keypoint.shape[:3]:
-        raise UserError(f'scores: expected {keypoint.shape[:3]}, found {clip.score.shape}')
+    if clip.keypoint_score is not None and clip.keypoint_score.shape != keypoint.shape[:3]:
+        raise UserError(f'scores: expected {keypoint.shape[:3]}, found {clip.keypoint_score.shape}')
     if clip.label is None:
         raise UserError('no class label')
     if not 0 <= clip.label < LABELS:

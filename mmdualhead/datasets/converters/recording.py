@@ -36,6 +36,8 @@ class Recording:
         label: class index, 0-based; None where only the file itself tells it.
         subject: who performs, where the data set tells; for the summary.
         splits: the splits that the clip belongs to.
+        img_shape: (height, width) of the picture that its joints were found in, where something else than
+            the file says it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Recording:
     label: int | None = None
     subject: str | None = None
     splits: tuple[str, ...] = ()
+    img_shape: tuple[int, int] | None = None
 
 
 class Clip(NamedTuple):
@@ -50,16 +53,16 @@ class Clip(NamedTuple):
 
     Args:
         keypoint: (M, T, V, C) float32.
-        label: class index, 0-based; None where it is not known.
+        label: class index, 0-based; None where nothing says it.
         counts: what the reader did and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
-        score: (M, T, V) float32, how certain the joints are, where that is known.
-        img_shape: height and width of the picture, in pixels, where that is known.
+        keypoint_score: (M, T, V) float32 confidences, where there are any beside the coordinates.
+        img_shape: (height, width) of the picture in whose pixels the joints are.
     """
 
     keypoint: np.ndarray
-    label: int | None
+    label: int | None = None
     counts: Mapping[str, int] = {}
-    score: np.ndarray | None = None
+    keypoint_score: np.ndarray | None = None
     img_shape: tuple[int, int] | None = None
 
 

@@ -26,7 +26,7 @@ from mmengine.utils import ProgressBar
 
 from mmdualhead.errors import Finding, UserError
 from mmdualhead.skeletons import get_skeleton
-from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.utils.files import FolderLock, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
 from .raw_clip import Normalize, Outcome, read_clip
@@ -83,7 +83,7 @@ def convert(
     lock = FolderLock(folder / 'lock')
     try:
         lock.acquire()
-    except InUseError as error:
+    except BlockingIOError as error:
         raise UserError(f'a conversion to {out} is running already: {error}') from error
     try:
         _remove_unfinished(out)

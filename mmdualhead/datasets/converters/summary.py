@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import describe_postures
+from mmdualhead.datasets.plausibility import describe_pictures, describe_postures
 from mmdualhead.errors import Finding, Level
 from mmdualhead.utils.text import and_more, printable
 
@@ -62,6 +62,7 @@ class Summary:
     def findings(self) -> list[Finding]:
         """On the posture of the persons, the raw files as a whole, and the clips that were left out."""
         found = describe_postures([clip.posture for clip in self.clips.values() if clip.posture])
+        found += describe_pictures([clip.picture for clip in self.clips.values() if clip.picture is not None])
         found += [Finding(Level.NOTE, '', note) for note in self.dataset.notes]
         by_reason = defaultdict(list)
         for name, reason in self.left_out.items():

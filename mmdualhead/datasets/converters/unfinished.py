@@ -133,8 +133,9 @@ def state_of(recording: Recording) -> State:
         stat = recording.path.stat()
     except OSError:  # reading it says what is wrong
         return [recording.name]
-    told = [recording.name, recording.label, recording.subject, str(recording.path)]
-    return [*told, stat.st_size, stat.st_mtime_ns]
+    shape = recording.img_shape and list(recording.img_shape)
+    known = [recording.name, recording.label, recording.subject, shape, str(recording.path)]
+    return [*known, stat.st_size, stat.st_mtime_ns]
 
 
 def describe_step(step: Callable[..., Any] | None) -> str:

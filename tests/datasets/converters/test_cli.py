@@ -97,6 +97,7 @@ run_tool = cli.run
 def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names its scan, and its own options are that function's parameters."""
     calls = []
+    monkeypatch.setattr(sys, 'argv', [name])
     monkeypatch.setattr(cli, 'run', lambda parser, scan: calls.append((parser, scan)))
     required = {'custom': ['--labels', 'l.csv', '--layout', 'coco']}.get(name, [])
     runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')

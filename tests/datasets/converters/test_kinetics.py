@@ -192,3 +192,13 @@ def test_names_of_clips_never_become_other_paths(tmp_path: Path, clip: str) -> N
     (tmp_path / 'kinetics_val_label.json').write_text(json.dumps({clip: entry}))
     with pytest.raises(UserError, match=r'kinetics_val_label\.json: .* is not the name of a clip'):
         scan(tmp_path)
+
+
+@pytest.mark.fault(
+    'Kinetics JSON in pixels', 'read as shares of the picture', 'refused, names file and frame'
+)
+def test_joints_in_pixels_are_malformed(tmp_path: Path) -> None:
+    someone = person(1)
+    someone[3, 1] = 572
+    with pytest.raises(UserError, match=r'frame_index 8: coordinate 572, expected 0\.\.1'):
+        read(tmp_path, [kinetics_frame(7, person(0)), kinetics_frame(8, person(0), someone)])
