@@ -11,6 +11,7 @@ from mmdualhead.datasets.plausibility import (
     judge_posture,
     picture_fault,
 )
+from mmdualhead.errors import Level
 from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
 from tests.datasets.converters.raw_files import standing
 
@@ -69,8 +70,9 @@ def test_layouts_without_depth_are_not_judged() -> None:
 def test_warns_of_what_most_clips_fail() -> None:
     postures = [posture(True, False, True)] * 3 + [posture(False, True, True)]
     counts, warning = describe_postures(postures)
-    assert counts == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
-    assert warning.startswith('WARNING: in most clips left and right look exchanged')
+    assert str(counts) == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
+    assert warning.level is Level.WARNING
+    assert warning.text.startswith('in most clips left and right look exchanged')
 
 
 class TestAxes:
