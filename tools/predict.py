@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.answer import complain, to_table, write_csv
+from mmdualhead.evaluation.answer import report, to_table, write_csv
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.skeletons import ALIASES, SKELETONS
 from mmdualhead.utils.command import make_parser, run_main
@@ -74,7 +74,7 @@ def main() -> None:
     print(to_table(answers, args.top))
     if result['visualization'] is not None:
         sys.stderr.write(f'pages: {result["visualization"]}\n')
-    complain(answers, left_out)
+    report(answers, left_out)
     if left_out:
         sys.exit(1)
 

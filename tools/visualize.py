@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.answer import complain, scored_answers
+from mmdualhead.evaluation.answer import report, scored_answers
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.utils.command import make_parser, run_main
@@ -53,7 +53,7 @@ def main() -> None:
         items = find_recordings(args.recordings, split=args.split)[:: args.every]
         answers = list(inferencer.iterate(items, args.batch_size, on_error='skip'))
         left_out = inferencer.left_out
-    complain(answers, left_out)
+    report(answers, left_out)
     if not answers:
         raise ValueError('there is nothing to show')
     index = write_pages(answers, args.out)

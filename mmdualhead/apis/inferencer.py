@@ -19,7 +19,7 @@ from mmengine.infer import BaseInferencer
 from rich.console import Console
 from rich.progress import track
 
-from mmdualhead.apis.answer import Answer
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.apis.forward import Look, Prepared, look, run_steps
 from mmdualhead.apis.readers import Recorded
 from mmdualhead.apis.recordings import Item, RecordingError, find_recordings
@@ -121,7 +121,7 @@ class SkeletonInferencer(BaseInferencer):
                 answers, with ``top`` classes each.
 
         Returns:
-            ``predictions``: an :class:`~mmdualhead.apis.answer.Answer` for each recording that was not left
+            ``predictions``: an :class:`~mmdualhead.evaluation.answer.Answer` for each recording that was not left
             out; ``visualization``: the index page, or None; ``left_out``: what is wrong with each recording
             that was, by its name.
 

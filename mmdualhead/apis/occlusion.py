@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.answer import Answer
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.recordings import Item, find_recordings
 from mmdualhead.evaluation.scores import FUSED

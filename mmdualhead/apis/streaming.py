@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.answer import Answer
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores

@@ -24,7 +24,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from mmdualhead.apis.answer import name_classes
+from mmdualhead.evaluation.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import load_from_local, newest_checkpoint, weights_fault, weights_of

@@ -6,7 +6,7 @@ import torch
 from mmaction.structures import ActionDataSample
 
 from mmdualhead.datasets.transforms import SkeletonStream
-from mmdualhead.engine.hooks import ShowValidationHook
+from mmdualhead.visualization import ShowValidationHook
 from mmdualhead.visualization import figures
 
 pytest.importorskip('matplotlib')
