@@ -14,9 +14,9 @@ Models as files: ``convert`` takes the authors' checkpoints, ``packing`` writes 
 files (of the network in ``exported``).
 """
 
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.models.fused import fuse
 
-from .answer import Answer
 from .convert import convert_checkpoint
 from .inferencer import SkeletonInferencer
 
