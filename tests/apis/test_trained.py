@@ -121,14 +121,14 @@ class TestRefused:
     @pytest.mark.parametrize(
         ('meta', 'complaint'),
         [
-            ({'classes': ['a'] * 28}, 'number of classes 28, but the config in use 27'),
-            ({'dataset_meta': {'layout': 'nturgb+d'}}, 'joints of the layout 25, but the config in use 20'),
-            ({'stream': 'b'}, "stream 'b', but the config in use 'j'"),
+            ({'classes': ['a'] * 28}, 'classes: it says 28, but the config in use 27'),
+            ({'dataset_meta': {'layout': 'nturgb+d'}}, r"skeleton: it says layout 'nturgb\+d' \(25 joints\), but the config in use layout 'kinect_v1'"),
+            ({'stream': 'b'}, "stream: it says 'b', but the config in use 'j'"),
         ],
     )
     @pytest.mark.fault('meta of a checkpoint contradicts its config', '-', 'refused by what answers with it')
     def test_meta_that_contradicts_the_config(self, checkpoint, tmp_path, meta, complaint):
-        with pytest.raises(ModelError, match=rf'x\.pth: its meta says {complaint}'):
+        with pytest.raises(ModelError, match=rf'x\.pth: its meta contradicts its config: {complaint}'):
             load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta))
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
