@@ -239,10 +239,8 @@ def _in_picture(
     length = bone_length(recording.keypoint, skeleton, shape if in_pixels else None)
     is_part = not (network_input.normalization or network_input.other_steps)
     if is_part and network_input.scale is None and unit != 'm' and length is not None and length > LONGEST:
-        raise UserError(
-            f'keypoint: the bones are {length:.3g} long, where the model takes parts of a picture; say '
-            'img_shape=(height, width) of a picture in pixels'
-        )
+        advice = '' if recording.normalized else '; of joints in pixels, say img_shape=(height, width)'
+        raise UserError(f'keypoint: the bones are {length:.3g} pictures long, expected parts of one{advice}')
     notes = _check_scale(length, network_input.scale, taken=unit == 'm')
     return replace(recording, notes=(*recording.notes, *notes))
 

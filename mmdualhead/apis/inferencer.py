@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,8 +33,11 @@ from mmdualhead.visualization.pages import write_pages
 ON_ERROR = ('raise', 'skip')
 
 
-Ready = tuple[Recording, list[Prepared]]
-"""A recording in the form of the models, and what the pipeline of each made of it."""
+class Ready(NamedTuple):
+    """A recording in the form of the models, and what the pipeline of each made of it."""
+
+    recording: Recording
+    prepared: list[Prepared]
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -191,7 +194,7 @@ class SkeletonInferencer(BaseInferencer):
 
     def run(self, recording: Recording) -> Ready:
         """Run the pipelines of the models on a recording that fits them."""
-        return recording, [run_pipeline(model, recording) for model in self.models]
+        return Ready(recording, [run_pipeline(model, recording) for model in self.models])
 
     def forward(
         self,

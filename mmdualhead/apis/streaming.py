@@ -270,7 +270,7 @@ class StreamRecognizer:
         if not due:
             return
         windows = [
-            Recording(name=f'persons {", ".join(map(repr, key))}', keypoint=window)
+            Recording(name=f'stream, person {" and ".join(map(repr, key))}', keypoint=window)
             for key, window in due.items()
         ]
         answers = list(self.inferencer.iterate(windows, batch_size=len(due), **self._options))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.evaluation.answer import Answer
 from mmdualhead.apis.streaming import Segment, StreamRecognizer, calibrate, frame_labels
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.skeletons import KINECT_V1
 
