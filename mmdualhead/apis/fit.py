@@ -13,21 +13,10 @@ import numpy as np
 
 from mmdualhead.apis.readers import Recording
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
-from mmdualhead.datasets.plausibility import (
-    DOUBTS,
-    UNIT_SIZES,
-    bone_length,
-    compare_scales,
-    find_axes,
-    judge_posture,
-    picture_fault,
-)
-from mmdualhead.errors import Level, UserError
+from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
+from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
-
-LONGEST = 3.0
-"""Longer bones are not in parts of a picture: there they are below 1, in pixels tens."""
 
 SCORED = 3
 """The numbers of a joint in a picture that has a confidence."""
@@ -62,37 +51,53 @@ def fit(
     """
     if unit is not None and unit not in UNIT_SIZES:
         raise UserError(f'unit: {unit!r} is none of {", ".join(UNIT_SIZES)}')
-    skeleton = network_input.skeleton
-    if skeleton is None:
+    wanted = network_input.skeleton
+    if wanted is None:
         raise UserError('layout: the model does not say the layout of its joints')
-    if not recording.normalized:
-        recording = replace(recording, img_shape=recording.img_shape or img_shape)
-    recording = _in_layout(recording, skeleton, layout, network_input.needs_depth)
-    most = None if most_active or recording.annotated else network_input.num_person
-    _check_persons(recording.keypoint, most)
-    if skeleton.flat:
-        return _in_picture(recording, network_input, skeleton, unit)
-    return _in_meters(recording, network_input, skeleton, unit)
-
-
-def _in_layout(recording: Recording, wanted: Skeleton, layout: Any, needs_depth: bool) -> Recording:
-    """Joints, their axes and confidences, in the layout of the network."""
     given = get_skeleton(layout or wanted)  # also where the recording says it: a wrong name is a slip
     given = get_skeleton(recording.layout or given)
-    recording = _with_score(_with_persons(recording, given), wanted)
+    recording = _with_persons(recording, given)
+    if wanted.flat:
+        recording = _with_picture(recording, network_input, img_shape)
+    _check_numbers(recording, given, network_input, most_active)
+    is_known = recording.layout is not None or recording.annotated
+    if unit is not None and not is_known and not wanted.flat:
+        recording = replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
+    shape = _picture_of(recording, network_input)
+    recording = _converted(recording, given, wanted)
+    notes = list(recording.notes)
+    if unit != 'm':
+        report(judge(recording.keypoint, network_input, shape, is_known), notes.append)
+    recording = replace(recording, notes=tuple(notes))
+    if shape is None or network_input.normalization.startswith('2d'):
+        return recording
+    return _centered(recording, shape)
+
+
+def _check_numbers(
+    recording: Recording, given: Skeleton, network_input: NetworkInput, most_active: bool
+) -> None:
     keypoint, score = recording.keypoint, recording.keypoint_score
     _check_order(keypoint)
-    _check_joints(keypoint, given, wanted)
-    _check_coordinates(keypoint.shape[3], needs_depth)
-    _check_finite(keypoint, given, 'keypoint')
+    _check_coordinates(keypoint.shape[3], network_input.needs_depth)
     if score is not None and score.shape != keypoint.shape[:3]:
         raise UserError(f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint')
+    if keypoint.shape[2] == given.num_joints:
+        _check_finite(keypoint, given, 'keypoint')
+        if score is not None:
+            _check_finite(score[..., None], given, 'keypoint_score')
+    _check_persons(keypoint, None if most_active or recording.annotated else network_input.num_person)
+
+
+def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recording:
+    """In the layout of the network."""
+    keypoint, score = recording.keypoint, recording.keypoint_score
+    _check_joints(keypoint, given, wanted)
+    if (given.joints, given.bones) == (wanted.joints, wanted.bones):
+        return recording
     if score is not None:
-        _check_finite(score[..., None], given, 'keypoint_score')
-    if (given.joints, given.bones) != (wanted.joints, wanted.bones):
-        keypoint = convert_layout(keypoint, given, wanted)
-        score = None if score is None else convert_layout(score[..., None], given, wanted)[..., 0]
-    return replace(recording, keypoint=keypoint, keypoint_score=score)
+        score = convert_layout(score[..., None], given, wanted)[..., 0]
+    return replace(recording, keypoint=convert_layout(keypoint, given, wanted), keypoint_score=score)
 
 
 def _with_persons(recording: Recording, given: Skeleton) -> Recording:
@@ -123,10 +128,16 @@ def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
     return numbers if numbers.dtype in kept else numbers.astype(np.float32)
 
 
-def _with_score(recording: Recording, wanted: Skeleton) -> Recording:
-    """Joints in pixels with their confidences apart, as pipelines take them."""
+def _with_picture(
+    recording: Recording, network_input: NetworkInput, img_shape: tuple[int, int] | None
+) -> Recording:
+    """With the size of the picture, and of joints in pixels the confidences apart, as pipelines take them."""
+    if not recording.normalized:
+        recording = replace(recording, img_shape=recording.img_shape or img_shape)
     keypoint = recording.keypoint
-    if recording.annotated or recording.img_shape is None or not wanted.flat:
+    if recording.img_shape is None and network_input.needs_picture:
+        raise UserError('img_shape: the model takes pixels; say the height and width of the picture')
+    if recording.annotated or recording.img_shape is None:
         return recording
     if keypoint.shape[3] == SCORED:
         return replace(recording, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
@@ -135,6 +146,13 @@ def _with_score(recording: Recording, wanted: Skeleton) -> Recording:
     note = 'keypoint_score: not given, taken for 1 where there is a joint'
     score = keypoint.any(-1).astype(np.float32)
     return replace(recording, keypoint_score=score, notes=(*recording.notes, note))
+
+
+def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int, int] | None:
+    """(height, width) of the picture that the joints are in; None where they are no pixels."""
+    if network_input.normalization.startswith('2d'):
+        return recording.img_shape or network_input.img_shape
+    return None if recording.annotated else recording.img_shape  # a test takes those as they are
 
 
 def _check_order(keypoint: np.ndarray) -> None:
@@ -195,71 +213,6 @@ def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
         + ('if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else '')
         + advice
     )
-
-
-def _in_meters(
-    recording: Recording, network_input: NetworkInput, skeleton: Skeleton, unit: str | None
-) -> Recording:
-    """Joints in space, in the unit that the network was trained on."""
-    keypoint = recording.keypoint
-    is_plain = recording.layout is None and not recording.annotated
-    notes = list(recording.notes)
-    if is_plain and unit is not None:
-        keypoint = keypoint / UNIT_SIZES[unit]
-    axes = find_axes(keypoint, skeleton)
-    if is_plain and unit != 'm' and axes is not None and axes.unit != 'm':
-        looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
-        raise UserError(
-            f'keypoint: person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}; say '
-            "unit='cm' or 'mm', or 'm' to take the numbers as they are"
-        )
-    length = bone_length(keypoint, skeleton)
-    notes += _check_scale(length, network_input.scale, taken=is_plain and unit == 'm')
-    if is_plain and unit is None and axes is None and network_input.scale is None:
-        notes.append('unit: taken for meters unchecked, no frame has both hip and head')
-    if is_plain and not (judge_posture(keypoint, skeleton) or {}).get('left is left', True):
-        notes.append(f'axes: {DOUBTS["left is left"]}')
-    return replace(recording, keypoint=keypoint, notes=tuple(notes))
-
-
-def _in_picture(
-    recording: Recording, network_input: NetworkInput, skeleton: Skeleton, unit: str | None
-) -> Recording:
-    """Joints in a picture, in pixels or as parts of it, as the network was trained on."""
-    keypoint = recording.keypoint
-    in_pixels = network_input.normalization.startswith('2d')
-    shape = recording.img_shape or (network_input.img_shape if in_pixels else None)
-    if in_pixels and shape is None:
-        raise UserError('img_shape: the model takes pixels; say the height and width of the picture')
-    if shape is not None and (in_pixels or not recording.annotated):
-        if fault := picture_fault(keypoint, skeleton, shape):
-            raise UserError(f'keypoint: {fault}')
-        if not in_pixels:
-            recording = _centered(recording, shape)
-    length = bone_length(recording.keypoint, skeleton, shape if in_pixels else None)
-    is_part = not (network_input.normalization or network_input.other_steps)
-    if is_part and network_input.scale is None and unit != 'm' and length is not None and length > LONGEST:
-        advice = '' if recording.normalized else '; of joints in pixels, say img_shape=(height, width)'
-        raise UserError(f'keypoint: the bones are {length:.3g} pictures long, expected parts of one{advice}')
-    notes = _check_scale(length, network_input.scale, taken=unit == 'm')
-    return replace(recording, notes=(*recording.notes, *notes))
-
-
-def _check_scale(length: float | None, trained: float | None, taken: bool) -> list[str]:
-    """Compare the bones with those that the network was trained on; notes on what is not refused.
-
-    Args:
-        length: their median length.
-        trained: that of the training clips.
-        taken: take the numbers as they are.
-    """
-    difference = compare_scales(length, trained)
-    if difference is None:
-        return []
-    level, text = difference
-    if level is Level.ERROR and not taken:
-        raise UserError(f'keypoint: compared with the clips that the model was trained on, {text}')
-    return [f'scale: compared with the clips that the model was trained on, {text}']
 
 
 def _centered(recording: Recording, img_shape: tuple[int, int]) -> Recording:

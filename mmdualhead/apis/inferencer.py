@@ -184,17 +184,14 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: it can't be read or answered.
         """
         try:
-            return self.run(fit(recording.read(), self.models[0].input, **options))
+            fitted = fit(recording.read(), self.models[0].input, **options)
+            return Ready(fitted, [run_pipeline(model, fitted) for model in self.models])
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
             raise RecordingError(_named(recording.where, reason)) from error
         except MemoryError as error:
             raise RecordingError(f'{recording.where}: it does not fit into memory') from error
-
-    def run(self, recording: Recording) -> Ready:
-        """Run the pipelines of the models on a recording that fits them."""
-        return Ready(recording, [run_pipeline(model, recording) for model in self.models])
 
     def forward(
         self,

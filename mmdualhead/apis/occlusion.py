@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.forward import run_pipeline
+from mmdualhead.apis.inferencer import Ready, SkeletonInferencer
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED
@@ -64,7 +65,8 @@ def occlude(
     changed += [without_frames(keypoint, at, at + span) for at in range(0, keypoint.shape[1], span)]
     answers: list[Answer] = []
     for at in range(0, len(changed), batch_size):
-        batch = [inferencer.run(replace(fitted, keypoint=one)) for one in changed[at : at + batch_size]]
+        recordings = [replace(fitted, keypoint=one) for one in changed[at : at + batch_size]]
+        batch = [Ready(one, [run_pipeline(model, one) for model in inferencer.models]) for one in recordings]
         answers += inferencer.forward(batch)
     whole, *answers = answers
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])
