@@ -22,7 +22,7 @@ README = ROOT / 'README.md'
 VERSIONS = runpy.run_path(str(ROOT / 'mmdualhead' / 'version.py'))
 MIM_PARTS = ('configs', 'tools', 'model-index.yml')
 EXTRAS = {
-    'mim': ['openmim>=0.3.9', 'setuptools<81'],
+    'mim': ['openmim>=0.3.9', VERSIONS['SETUPTOOLS']],
     'plot': ['matplotlib'],
     'view': ['plotly'],
     'mat': ['scipy'],
@@ -106,7 +106,8 @@ if __name__ == '__main__':
                 'visualization/assets/*',
             ]
         },
-        entry_points={'console_scripts': ['mmdualhead = mmdualhead.cli:main']},
+        py_modules=['mmdualhead_cli'],
+        entry_points={'console_scripts': ['mmdualhead = mmdualhead_cli:main']},
         install_requires=requirements(),
         extras_require={**EXTRAS, 'tests': [part for name in TESTED for part in EXTRAS[name]]},
         cmdclass={'build_py': BuildWithMim},

@@ -7,7 +7,6 @@ import gc
 import importlib
 import warnings
 
-from mmdualhead.program import starts_light
 from mmdualhead.version import __version__, check
 
 PARTS = ('models', 'datasets.skeleton_dataset', 'datasets.transforms', 'engine', 'evaluation', 'apis')
@@ -19,8 +18,7 @@ REPAIRED: list[str] = []
 def register() -> None:
     """Repair the packages below and register all parts in MMAction2's registries.
 
-    Importing mmdualhead does this, except in the programs that :mod:`mmdualhead.program` names. It is safe to
-    call twice.
+    Importing mmdualhead does this. It is safe to call twice.
 
     Raises:
         ImportError: a package below is missing, or of a version that is not supported.
@@ -42,7 +40,6 @@ def register() -> None:
             gc.enable()
 
 
-if not starts_light():
-    register()
+register()
 
 __all__ = ['REPAIRED', '__version__', 'register']

@@ -88,7 +88,7 @@ def run_command(name: str, arguments: list[str]) -> int:
             return examine()
         case 'configs':
             show_configs(arguments)
-        case 'data':  # these register what they need themselves
+        case 'data':
             if not arguments or arguments[0] not in data_tools:
                 close = suggest(arguments[0], data_tools) if arguments else ''
                 raise UsageError(f'usage: mmdualhead data TOOL ...{close}; tools: {", ".join(data_tools)}')
@@ -150,10 +150,7 @@ def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
 
 
 def run_program(program: Path, arguments: list[str]) -> None:
-    """Run a Python program as if it had been called by itself, in this process, with all of mmdualhead.
-
-    MMAction2's tools import ``mmaction.models``, which its wheel can't do without the repairs that come with
-    that.
+    """Run a Python program as if it had been called by itself, in this process.
 
     Args:
         program: the file.
@@ -162,9 +159,6 @@ def run_program(program: Path, arguments: list[str]) -> None:
     Raises:
         SystemExit: the run can't start or go on; says why.
     """
-    import mmdualhead
-
-    mmdualhead.register()
     from mmdualhead.utils.command import one_line_errors
 
     with one_line_errors():
@@ -172,7 +166,7 @@ def run_program(program: Path, arguments: list[str]) -> None:
 
 
 def run_alone(program: Path, arguments: Sequence[str]) -> None:
-    """Run a Python program, which registers itself what it needs."""
+    """Run a Python program, whose errors are its own."""
     sys.argv[1:] = arguments
     sys.path.insert(0, str(program.parent))
     runpy.run_path(str(program), run_name='__main__')

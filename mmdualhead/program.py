@@ -1,38 +1,10 @@
-"""Which program is running, and where the files are that are not modules: configs and tools.
-
-The command ``mmdualhead``, which also has to start where the packages below are broken, and the converters
-of ``tools/data``, which need none of them, import single parts of the package in a fraction of the time that
-all of it takes. What they run calls :func:`mmdualhead.register` when it needs the registries.
-"""
+"""Where the files are that are not modules: configs and tools."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
-
-
-def starts_light(
-    argv: Sequence[str] = sys.argv, orig_argv: Sequence[str] = sys.orig_argv, package: Path = PACKAGE
-) -> bool:
-    """Whether the running program registers parts itself, if at all: ``mmdualhead`` or a converter.
-
-    Args:
-        argv: ``sys.argv``. While Python looks for the module to run, for which it imports this package, its
-            first entry is ``-m``.
-        orig_argv: ``sys.orig_argv``.
-        package: the folder of the package.
-    """
-    if not argv:
-        return False
-    if argv[0] == '-m':
-        module = orig_argv[orig_argv.index('-m') + 1]
-        return module.split('.')[0] == package.name
-    program = Path(argv[0]).absolute()
-    converters = [tools / 'data' for tools in (package / '.mim' / 'tools', package.parent / 'tools')]
-    return program.stem == package.name or program.parent in (package, *converters)
 
 
 def shipped(kind: str) -> Path:

@@ -24,7 +24,7 @@ class Supported(NamedTuple):
 
 
 SUPPORTED: dict[str, Supported] = {
-    'torch': Supported('2.4', '3', tested='2.13.0'),
+    'torch': Supported('2.6', '3', tested='2.13.0'),
     'numpy': Supported('1.24', '3', tested='2.4.6'),
     'mmengine': Supported('0.10.4', '0.11', tested='0.10.7'),
     'mmcv': Supported('2.0.0', '2.2.0', tested='2.1.0'),
@@ -35,6 +35,9 @@ SUPPORTED: dict[str, Supported] = {
 
 MMCV_DISTRIBUTIONS = ('mmcv', 'mmcv-lite')
 """Both provide the module ``mmcv``. The lite one has no compiled operators, and skeleton models need none."""
+
+SETUPTOOLS = 'setuptools>=66.1,<81'
+"""For mim, which imports ``pkg_resources``: 81 dropped it, and before 66.1 Python 3.12 can't import it."""
 
 MODULES = {'mmaction2': 'mmaction'}
 """The module of a package, where it is not named as the package is."""

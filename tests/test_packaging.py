@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmdualhead.version import SUPPORTED, __version__
+from mmdualhead.version import SUPPORTED, __version__, release
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'configs', 'tools', 'mmdualhead')
+SOURCES = (
+    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml'),
+    *('configs', 'tools', 'mmdualhead', 'mmdualhead_cli.py'),
+)
 
 
 @pytest.fixture
@@ -80,11 +83,11 @@ def test_wheel_carries_what_mim_looks_for(project):
         assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
     assert 'mmdualhead/.mim/model-index.yml' in names
     weights = 'mmdualhead/weights/utd_mhad_j.pth'
-    assert {'mmdualhead/skeletons.py', 'mmdualhead/py.typed', weights} <= names
+    assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', weights} <= names
     assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
 
     about = f'mmdualhead-{__version__}.dist-info'
-    assert 'mmdualhead = mmdualhead.cli:main' in wheel.read(f'{about}/entry_points.txt').decode()
+    assert 'mmdualhead = mmdualhead_cli:main' in wheel.read(f'{about}/entry_points.txt').decode()
     metadata = wheel.read(f'{about}/METADATA').decode()
     required = re.findall(r'^Requires-Dist: ([\w-]+)[<>=]\S*$', metadata, re.MULTILINE)
     assert {name.replace('-lite', '') for name in required} == set(SUPPORTED)
@@ -141,10 +144,19 @@ def test_model_index_names_only_what_exists():
             assert (ROOT / model['Config']).is_file(), model['Config']
 
 
+def test_the_oldest_stack_is_that_of_version_py():
+    lines = (ROOT / 'requirements' / 'oldest.txt').read_text().splitlines()
+    pinned = dict(re.findall(r'([\w-]+)==([\d.]+)', '\n'.join(reversed(lines))))  # of several, the first one
+    for name, supported in SUPPORTED.items():
+        lowest = release(supported.lowest)
+        assert release(pinned[name])[: len(lowest)] == lowest
+
+
 def test_the_workflow_tests_the_pythons_that_are_promised():
     workflow = yaml.safe_load((ROOT / '.github' / 'workflows' / 'test.yml').read_text())
-    job = workflow['jobs']['test']
+    job, stacks = workflow['jobs']['test'], workflow['jobs']['stacks']
     promised = re.findall(r'range\((\d+), (\d+)\)', (ROOT / 'setup.py').read_text())
     ((lowest, end),) = promised
     assert job['strategy']['matrix']['python'] == [f'3.{minor}' for minor in range(int(lowest), int(end))]
+    assert stacks['strategy']['matrix']['python'] == job['strategy']['matrix']['python']
     assert 'bash tools/test.sh' in [step.get('run') for step in job['steps']]

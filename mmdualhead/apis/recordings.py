@@ -22,7 +22,7 @@ from mmdualhead.apis.readers import (
     read_file,
     read_poses,
 )
-from mmdualhead.datasets.annotations.files import clip_infos, open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.errors import UserError
 
 MOST_BYTES = 2 << 30
@@ -161,7 +161,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     seen = set()
     for one in file.splits if split is None else [split]:
         clips = file.select(one)
-        for i, info in enumerate(clip_infos(clips)):
+        for i, info in enumerate(clips.infos()):
             name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
             if name not in seen:
                 seen.add(name)

@@ -14,8 +14,9 @@ from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from tests.datasets.converters.raw_files import write_utd
 
-RECORDINGS = Path(__file__).parents[2] / 'shared' / 'data' / 'utd_mhad'
-README = Path(__file__).parents[2] / 'README.md'
+ROOT = Path(__file__).parents[2]
+RECORDINGS = ROOT.parent / 'shared' / 'data' / 'utd_mhad'
+README = ROOT / 'README.md'
 SECONDS = 4.0
 
 
@@ -53,7 +54,7 @@ def test_it_knows_what_people_do(packaged):
 def test_a_cold_start_takes_less_than_four_seconds(recording, tmp_path):
     """Of processor time, import included."""
     write_utd(tmp_path / 'x.mat', recording(60))
-    tool = Path(__file__).parents[2] / 'tools' / 'predict.py'
+    tool = ROOT / 'tools' / 'predict.py'
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, str(tool), str(tmp_path / 'x.mat')], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -138,6 +138,7 @@ def _run(folder: Path, command: Sequence[str], rank: int, environment: Mapping[s
         os.dup2(output, 2)
         warnings.simplefilter('ignore')
         runner.collect_env = dict  # takes a second
+        torch.set_num_threads(1)  # a fork does not inherit OpenMP's threads and would wait for them forever
         torch.nn.SyncBatchNorm.forward = normalize_over_processes
         DistributedDataParallel._passing_sync_batchnorm_handle = lambda *_: None  # refuses CPUs
         status = main(command)

@@ -44,7 +44,8 @@ def commands(launcher: str) -> list[list[str]]:
 
 
 @pytest.fixture
-def expected(folder):
+def expected(folder, monkeypatch):
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')  # as train's processes
     assert train(folder, '--no-validate', '--work-dir', 'expected', *RUN, processes=2) == [0, 0]
     return torch.load(folder / 'expected' / 'epoch_1.pth')['state_dict']
 

@@ -2,7 +2,7 @@
 
 import sys
 
-import mmdualhead
+from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.text import printable_lines
 
@@ -12,9 +12,6 @@ def main() -> None:
     parser.add_argument('file', help='a pickle or a store')
     parser.add_argument('--config', help='a config whose splits, classes and layout the file has to fit')
     args = parser.parse_args()
-    mmdualhead.register()  # the steps that configs name
-    from mmdualhead.datasets.annotations.report import check_file
-
     page, sound = check_file(args.file, args.config)
     print(printable_lines(page))
     sys.exit(not sound)

@@ -291,9 +291,8 @@ if __name__ == '__main__':
     parser.add_argument('--first-batch', nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter('ignore')
-    import mmdualhead
+    import mmdualhead  # noqa: F401  (registers the steps that configs name)
 
-    mmdualhead.register()
     logging.disable(logging.WARNING)
     if args.first_batch:
         print(json.dumps(first_batch(*args.first_batch)))

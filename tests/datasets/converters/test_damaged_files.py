@@ -33,6 +33,7 @@ from .raw_files import (
     kinetics_frame,
     ntu_frames,
     standing,
+    star,
     write_kinetics,
     write_msr,
     write_ntu,
@@ -199,7 +200,7 @@ def test_csv(tmp_path: Path, heading: str) -> None:
         return numbers.reshape(1, len(numbers), 5, -1 if len(numbers) else 3)
 
     def read(path: Path) -> np.ndarray:
-        return read_recording(Recording('x', path), num_joints=5).keypoint
+        return read_recording(Recording('x', path), skeleton=star(5)).keypoint
 
     check(path, read, independent, named=False)
 
