@@ -22,7 +22,7 @@ from zlib import crc32
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import mean_square
+from mmdualhead.datasets.annotations.clips import mean_square
 
 FORMAT = 'mmdualhead-store'
 VERSION = 1

@@ -179,11 +179,11 @@ def _picture(sizes: Sequence[Any]) -> tuple[int, int]:
     """The (height, width) of a picture.
 
     Raises:
-        ConversionError: it is something else.
+        UserError: it is something else.
     """
     numbers = [int(size) for size in map(str, sizes) if re.fullmatch(INDEX, size)]
     if len(numbers) != 2 or len(sizes) != 2 or not all(numbers):
-        raise ConversionError(f'expected the height and width of the picture in pixels, found {sizes}')
+        raise UserError(f'expected the height and width of the picture in pixels, found {sizes}')
     return numbers[0], numbers[1]
 
 

@@ -175,7 +175,7 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     outside = np.argwhere(np.abs(pose) > MAX_COORDINATE)
     if len(outside):
         person, column = outside[0]
-        raise MalformedRecording(
+        raise UserError(
             f'frame_index {frames[person]}: coordinate {pose[person, column]:g}, expected 0..1, shares of '
             "the picture's width and height; divide pixels by these"
         )

@@ -438,7 +438,7 @@ def test_names_what_is_wrong_with_a_flat_clip(tmp_path: Path, content: dict, mes
 @pytest.mark.parametrize('size', ['480,', ',640', '480,x', '0,640', '-480,640'])
 def test_sizes_of_pictures_in_the_table_that_are_none(tmp_path: Path, layout: str, size: str) -> None:
     table = write_table(tmp_path, f'a.npy,0,train,{size}', heading='clip,label,split,height,width')
-    with pytest.raises(ConversionError, match='line 2: expected the height and width of the picture'):
+    with pytest.raises(UserError, match='line 2: expected the height and width of the picture'):
         scan(tmp_path, table, layout)
 
 

@@ -200,5 +200,5 @@ def test_names_of_clips_never_become_other_paths(tmp_path: Path, clip: str) -> N
 def test_joints_in_pixels_are_malformed(tmp_path: Path) -> None:
     someone = person(1)
     someone[3, 1] = 572
-    with pytest.raises(MalformedRecording, match=r'frame_index 8: coordinate 572, expected 0\.\.1'):
+    with pytest.raises(UserError, match=r'frame_index 8: coordinate 572, expected 0\.\.1'):
         read(tmp_path, [kinetics_frame(7, person(0)), kinetics_frame(8, person(0), someone)])
