@@ -40,7 +40,7 @@ TOLERANCE = 1e-4
 """The largest difference of an output between the model and the file; beyond it, there is no file."""
 
 CHECKED = ((1, 1, 1), (2, 2, 7), (3, 3, 64))
-"""N, P and T of the batches that the model behind its pipeline answers, too."""
+"""N, P and T of the batches that the model behind its pipeline also answers."""
 PROBED = ((2, 1, 13, 5, 10), (3, 3, 29, 2, 23))
 """N, P, T, S and T' of batches that differ in all of them, also in their products and halves."""
 

@@ -256,7 +256,7 @@ def _rows(index: Tensor, total: int) -> Tensor:
 
 
 def _attentions(masks: Masks, x: Tensor, samples: int, length: int) -> Iterable[Tensor]:
-    """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints over samples, too."""
+    """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints also over samples."""
     present = (x.abs().flatten(3).amax(3).amax(1) > 0).to(x.dtype)
     shares = (present / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
     stretched = [nn.functional.interpolate(mask, size=length, mode='linear') for mask in masks.temporal]
