@@ -47,9 +47,8 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         _check_fit(_authors_config(name, weights), converted)
     except AuthorsKeysError as error:
         raise AuthorsKeysError(f'{source}: {error}') from error
-    Checkpoint(
-        str(target), {'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}
-    ).save(target)
+    meta = {'source': Path(source).name, 'network': name}
+    Checkpoint(str(target), {'meta': meta, 'state_dict': converted}).save(target)
     return name
 
 

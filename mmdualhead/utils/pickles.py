@@ -292,6 +292,9 @@ class PlainUnpickler(pickle._Unpickler):
     def load_frame(self) -> None:
         self.read(8)
 
+    def load_persid(self) -> None:  # the standard one takes damaged bytes for a request
+        self.append(self.persistent_load(str(self.readline()[:-1], 'ascii')))
+
     def load_bytearray8(self) -> None:
         end = self.at + 8 + int.from_bytes(self.content[self.at : self.at + 8], 'little')
         self.append(bytearray(memoryview(self.content)[self.at + 8 : end]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from io import BufferedReader
@@ -135,7 +136,9 @@ class ClipFiles:
         for position in positions:
             start, score, info, info_size, label, sizes, _ = records[position].item()
             shape = tuple(sizes.tolist())
-            fields = json.loads(infos[info : info + info_size].tobytes())
+            # Names of fields are one string each, which pickles then hold once.
+            loaded = json.loads(infos[info : info + info_size].tobytes())
+            fields = {sys.intern(name): value for name, value in loaded.items()}
             clip = dict(frame_dir=fields.pop('frame_dir'), label=label, **fields, total_frames=shape[1])
             start //= self.dtype.itemsize
             clip['keypoint'] = keypoints[start : start + prod(shape)].reshape(shape)

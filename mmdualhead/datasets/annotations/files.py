@@ -17,12 +17,11 @@ from mmdualhead.datasets.annotations.checks import check_clips, check_meta
 from mmdualhead.datasets.annotations.clips import ClipList, Clips, ClipTable, describe_clips
 from mmdualhead.datasets.annotations.splits import (
     WHOLE,
+    check_leaks,
     counterparts,
-    describe_duplicates,
     find_duplicates,
     in_both,
     protocol_and_role,
-    shared_subjects,
 )
 from mmdualhead.datasets.annotations.store import Store
 from mmdualhead.errors import Finding, Level, UserError, report
@@ -233,8 +232,10 @@ def check_split(
     table, malformed = clips.table(multi_class)
     checks = dict(training=training, multi_class=multi_class)
     found = malformed or check_clips(clips, table, network_input, **checks)
-    if not any(finding.is_error for finding in [*findings, *found]):
-        found += _leaks(file, split, clips, table, multi_class)
+    is_sound = not any(finding.is_error for finding in [*findings, *found])
+    if is_sound and protocol_and_role(split)[1] == 'test':
+        others = {other: file.select(other) for other in counterparts(split, file.splits)}
+        found += check_leaks(clips, table, others, split, multi_class)
     findings += located(found, file, split)
     empty = table.power == 0
     if training and not malformed and empty.any():
@@ -252,19 +253,6 @@ def located(findings: list[Finding], file: AnnotationFile, split: str) -> list[F
     return [replace(one, where=f'{file.path}, split {split!r}, {one.where}') for one in findings]
 
 
-def _leaks(
-    file: AnnotationFile, split: str, clips: Clips, table: ClipTable, multi_class: bool
-) -> list[Finding]:
-    """Recordings and subjects of a test split that are also trained on."""
-    found: list[Finding] = []
-    for other in counterparts(split, file.splits) if protocol_and_role(split)[1] == 'test' else ():
-        others = file.select(other)
-        duplicates = _duplicates(clips, table, others, multi_class)
-        found += describe_duplicates(duplicates, other, len(clips))
-        found += shared_subjects(clips.infos(), others.infos(), split, other)
-    return found
-
-
 def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     """The clips of a split that are the same recording as a clip of its counterparts, under another name.
 
@@ -277,13 +265,7 @@ def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     table, malformed = clips.table()
     report(located(malformed, file, split), print)
     others = map(file.select, counterparts(split, file.splits))
-    return {name for other in others for name in _duplicates(clips, table, other, False)}
-
-
-def _duplicates(clips: Clips, table: ClipTable, others: Clips, multi_class: bool) -> dict[str, str]:
-    """:func:`find_duplicates` among the clips of another split; none at all if those are malformed."""
-    other_table, malformed = others.table(multi_class)
-    return {} if malformed else find_duplicates(clips, table, others, other_table)
+    return {name for other in others for name in find_duplicates(clips, table, other)}
 
 
 def _with_splits(data: Any) -> Any:

@@ -70,6 +70,26 @@ def in_both(clips: Collection[Any], name_of: Callable[[Any], str], split: str, o
     return describe_clips(Level.ERROR, 'split', expected, clips, lambda clip: (name_of(clip), 'in both'))
 
 
+def check_leaks(
+    clips: Clips, table: ClipTable, others: Mapping[str, Clips], split: str, multi_class: bool = False
+) -> list[Finding]:
+    """The warnings of recordings and subjects of a test split that are also trained on.
+
+    Args:
+        clips: those of the test split.
+        table: of these clips.
+        others: the clips of its counterparts, by name.
+        split: its name.
+        multi_class: labels are lists.
+    """
+    found: list[Finding] = []
+    for other, trained in others.items():
+        duplicates = find_duplicates(clips, table, trained, multi_class)
+        found += describe_duplicates(duplicates, other, len(clips))
+        found += shared_subjects(clips.infos(), trained.infos(), split, other)
+    return found
+
+
 def subject_of(clip: Mapping[str, Any]) -> str | None:
     """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither says it."""
     if clip.get('subject') is not None:
@@ -100,7 +120,9 @@ def shared_subjects(
     return describe_clips(Level.WARNING, 'subject', f'no subject of {other!r}', shared, tuple, advice)
 
 
-def find_duplicates(clips: Clips, table: ClipTable, others: Clips, other_table: ClipTable) -> dict[str, str]:
+def find_duplicates(
+    clips: Clips, table: ClipTable, others: Clips, multi_class: bool = False
+) -> dict[str, str]:
     """Look for clips that are the same recording as one of ``others``: their keypoints are equal.
 
     Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
@@ -109,11 +131,14 @@ def find_duplicates(clips: Clips, table: ClipTable, others: Clips, other_table: 
         clips: those of a split.
         table: of these clips.
         others: those of another split.
-        other_table: of those.
+        multi_class: labels are lists.
 
     Returns:
-        The duplicate of each clip that has one, by name.
+        The duplicate of each clip that has one, by name; none at all if others are malformed.
     """
+    other_table, malformed = others.table(multi_class)
+    if malformed:
+        return {}
     candidates = defaultdict(list)
     for row, key in enumerate(_keys(other_table)):
         candidates[key].append(row)

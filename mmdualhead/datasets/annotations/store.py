@@ -6,7 +6,7 @@ split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of
 the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
 come back as lists.
 
-The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
+The index is mapped. The clips are read by position (a process compares each with its checksum once), which leaves them in the operating system's page cache,
 where all workers share them, while the pages of a mapping would count as resident memory of every process
 that touched them. M persons, T frames, V joints, C channels.
 """

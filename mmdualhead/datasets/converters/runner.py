@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -41,8 +41,8 @@ Read = Callable[[Recording], tuple[Outcome, dict[str, Any] | None]]
 CHUNK = 8
 """Raw files that a process is given at a time."""
 
-AHEAD = 4
-"""Chunks for each process that are read or wait to be read before the first of them is kept."""
+AHEAD = 3
+"""Chunks for each process that may be under way; a bound of memory, since clips are kept in order."""
 
 
 def convert(
@@ -128,13 +128,14 @@ def _read_missing(
         sys.stderr.write(f'continuing: {before} of {len(recordings)} raw files were read before\n')
     bar = ProgressBar(len(missing), file=sys.stderr)
     chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
-    read_files = [[recording for recording, _ in chunk] for chunk in chunks]
+    files = [[recording for recording, _ in chunk] for chunk in chunks]
     workers = min(len(chunks), _available_processors() if workers is None else workers)
     try:
-        for chunk, results in zip(chunks, _read_chunks(read_files, read, workers), strict=True):
-            for (_, state), (outcome, annotation) in zip(chunk, results, strict=True):
-                unfinished.add(state, outcome, annotation)
-            bar.update(len(chunk))
+        with closing(_read_chunks(files, read, workers)) as results:
+            for chunk, result in zip(chunks, results, strict=True):
+                for (_, state), (outcome, annotation) in zip(chunk, result, strict=True):
+                    unfinished.add(state, outcome, annotation)
+                bar.update(len(chunk))
     except BrokenProcessPool as error:
         raise UserError(
             'a worker process was killed, perhaps for lack of memory; the same command, perhaps with fewer '
@@ -144,7 +145,9 @@ def _read_missing(
         sys.stderr.write('\n')
 
 
-def _read_chunks(chunks: Sequence[Sequence[Recording]], read: Read, workers: int) -> Iterator[Iterable[Any]]:
+def _read_chunks(
+    chunks: Sequence[Sequence[Recording]], read: Read, workers: int
+) -> Generator[Iterable[Any], None, None]:
     """What comes of the raw files of each chunk, in order; read in other processes, if there are any."""
     if not workers:
         yield from (map(read, chunk) for chunk in chunks)

@@ -410,7 +410,7 @@ def test_a_size_of_the_picture_that_is_exchanged_is_warned_of(tmp_path: Path, co
     write_flat_clips(tmp_path)
     table = write_table(tmp_path, 'array.npy,0,train', 'headed.csv,1,val')
     result = converted(scan(tmp_path, table, 'coco', img_shape=(300, 200)))
-    assert 'WARNING: in most clips ' in result.summary
+    assert 'WARNING: picture: in most clips ' in result.summary
     assert 'outside of a picture of height 300 and width 200' in result.summary
 
 

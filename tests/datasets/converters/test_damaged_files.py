@@ -1,4 +1,4 @@
-"""Each format is damaged at 300 places: what is read is what an independent reader reads, or an error.
+"""Each format is damaged at many places: what is read is what an independent reader reads, or an error.
 
 The independent readers are SciPy, NumPy, ``json`` and ``csv``; they need not notice the damage.
 """
@@ -40,10 +40,16 @@ from .raw_files import (
     write_ucla,
 )
 
-PLACES = 300
+PLACES = [60, pytest.param(300, marks=pytest.mark.heavy)]
 SPECIAL = b'0123456789.,;-+eE_ \n\r\t"#tn{}[]\0\xff'
 
 pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+@pytest.fixture(autouse=True, params=PLACES)
+def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At how many places :func:`check` damages a file."""
+    monkeypatch.setattr(check, 'places', request.param, raising=False)
 
 
 def damaged(content: bytes, seed: int) -> bytes:
@@ -82,7 +88,7 @@ def check(path: Path, read: Callable[[Path], Any], independent: Callable[[Path],
     content = path.read_bytes()
     np.testing.assert_equal(read(path), independent(path))
     refused = 0
-    for seed in range(PLACES):
+    for seed in range(check.places):
         path.write_bytes(damaged(content, seed))
         try:
             found = read(path)

@@ -214,7 +214,7 @@ def test_keeps_scores_and_the_size_of_the_picture(src: Path, tmp_path: Path) -> 
         keypoint, score = np.ones((1, 2, 1, 2), np.float32), np.full((1, 2, 1), 0.5)
         if recording.name == '001':
             return Clip(keypoint, 0)
-        return Clip(keypoint, 0, score=score, img_shape=(480, 640))
+        return Clip(keypoint, 0, keypoint_score=score, img_shape=(480, 640))
 
     for suffix in ('.pkl', '.store'):
         out = tmp_path / f'out{suffix}'
