@@ -7,8 +7,7 @@ from typing import Any
 
 from mmdualhead.datasets.transforms.streams import SkeletonStream, parse_stream
 from mmdualhead.errors import UserError
-from mmdualhead.network_input import GEN_SKE_FEATS, STREAM_ARGUMENTS, share_of, step_name
-from mmdualhead.skeletons import Skeleton
+from mmdualhead.network_input import GEN_SKE_FEATS, STREAM_ARGUMENTS, step_name
 
 STREAM_STEPS = tuple(STREAM_ARGUMENTS)
 
@@ -59,8 +58,3 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
 
     train, val, test = (changed_dataset(config[f'{role}_dataloader']) for role in ('train', 'val', 'test'))
     return train, val, test, changed_steps(config['test_pipeline'])
-
-
-def step_skeleton(step: Any) -> Skeleton | None:
-    """The layout that a step works on; None where it works on any."""
-    return share_of(step).get('skeleton')

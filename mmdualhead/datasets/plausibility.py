@@ -7,7 +7,7 @@ or an answer silently. M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +29,9 @@ MARGIN, MOST_OUTSIDE = 0.25, 0.2
 
 SMALLEST = 0.01
 """A person whose bones are shorter, in pictures, is not measured in this picture's pixels."""
+
+LONGEST = 3.0
+"""Longer bones are not parts of a picture: there they are below 1, in pixels tens."""
 
 MEASURED = 200
 """Clips that the scale of a data set is measured by."""
@@ -249,3 +252,55 @@ def _extent(x: np.ndarray) -> float:
     seen = np.isfinite(x).all(-1, keepdims=True) & x.any(-1, keepdims=True)
     box = np.where(seen, x, -np.inf).max(2) - np.where(seen, x, np.inf).min(2)
     return float(np.median(box.max(-1)[seen.any((2, 3))]))
+
+
+def judge(
+    keypoint: np.ndarray, network_input: NetworkInput, img_shape: tuple[int, int] | None, is_known: bool
+) -> Iterator[Finding]:
+    """Whether joints are in the unit, the axes or the picture, and of the size that a network expects.
+
+    Args:
+        keypoint: (M, T, V, C) in the layout of the network.
+        network_input: what the network takes.
+        img_shape: (height, width) of the picture that they are measured in, in pixels; None for joints in
+            space, or as parts of a picture.
+        is_known: the joints are out of a data set, so that of joints in space only the size is judged.
+    """
+    skeleton, trained = network_input.skeleton, network_input.scale
+    if skeleton is None:
+        return
+    length = bone_length(keypoint, skeleton, img_shape)
+    if not skeleton.flat:
+        yield from _judge_unit(keypoint, skeleton, is_known, is_measured=trained is not None)
+    elif img_shape is not None:
+        if fault := picture_fault(keypoint, skeleton, img_shape):
+            yield Finding(Level.ERROR, 'keypoint', fault)
+        if length is not None and not network_input.normalization.startswith('2d'):
+            length = length / 2  # the network takes parts of the picture, which are twice as large
+    elif trained is None and length is not None and length > LONGEST and _takes_parts(network_input):
+        text = f'the bones are {length:.3g} pictures long, expected parts of one'
+        yield Finding(Level.ERROR, 'keypoint', f'{text}; of joints in pixels, say img_shape=(height, width)')
+    if difference := compare_scales(length, trained):
+        level, text = difference
+        yield Finding(level, 'keypoint', f'compared with the clips that the model was trained on, {text}')
+
+
+def _judge_unit(
+    keypoint: np.ndarray, skeleton: Skeleton, is_known: bool, is_measured: bool
+) -> Iterator[Finding]:
+    if is_known:
+        return
+    axes = find_axes(keypoint, skeleton)
+    if axes is not None and axes.unit != 'm':
+        looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
+        text = f'person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}'
+        advice = "say unit='cm' or 'mm', or 'm' to take the numbers as they are"
+        yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
+    if axes is None and not is_measured:
+        yield Finding(Level.NOTE, 'unit', 'not checked, no frame has both hip and head')
+    if not (judge_posture(keypoint, skeleton) or {}).get('left is left', True):
+        yield Finding(Level.NOTE, 'axes', DOUBTS['left is left'])
+
+
+def _takes_parts(network_input: NetworkInput) -> bool:
+    return not (network_input.normalization or network_input.other_steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmdualhead.errors import UserError
 from mmdualhead.utils.text import printable, printable_lines
@@ -30,6 +32,26 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
     """A parser that describes a program by its docstring."""
     return argparse.ArgumentParser(
         description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+class _Import(argparse.Action):
+    """Imports a module as soon as it is named, so that its parts are registered before a model is built."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        importlib.import_module(values)
+
+
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import MODULE`` to a program that loads models, for parts of a user's own."""
+    parser.add_argument(
+        '--import',
+        action=_Import,
+        metavar='MODULE',
+        default=argparse.SUPPRESS,
+        help="a module that registers parts of your own, in Python's path or this folder; may be repeated",
     )
 
 

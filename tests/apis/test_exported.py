@@ -38,8 +38,9 @@ def difference(path, config) -> tuple[ExportedNetwork, float]:
 )
 def test_it_is_the_model_behind_its_pipeline(tmp_path, name, normalizes, samples_first):
     network, worst = difference(tmp_path / 'model.pth', shortened(name))
-    assert network.plan.raw
-    assert (network.plan.normalizes, network.plan.samples_first) == (normalizes, samples_first)
+    assert network.takes_joints
+    found = (isinstance(network.normalize, Normalize), network.model.input.sampling.before_stream)
+    assert found == (normalizes, samples_first)
     assert worst < 1e-5
 
 
@@ -47,7 +48,7 @@ def test_mmaction2s_normalization(tmp_path):
     config = shortened('dualhead_ntu60_xsub_u100_jm')
     assert config.test_pipeline[0]['type'] == 'PreNormalize3D'
     network, worst = difference(tmp_path / 'model.pth', config)
-    assert network.plan.drops == 'without main person'
+    assert isinstance(network.normalize, PreNormalize)
     assert worst < 1e-5
 
 
@@ -68,6 +69,7 @@ def test_ctrgcn(tmp_path):
 def test_several_streams_at_once(tmp_path):
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'j+bm')
+    del config.train_dataloader
     config.model.backbone.in_channels = 6
     network, worst = difference(tmp_path / 'model.pth', config)
     assert network.input_joints == (20, 3)
@@ -80,8 +82,9 @@ def test_a_stream_of_ones_own_is_formed_outside(tmp_path, monkeypatch):
     register_stream('twice', 'twice the joints')(lambda keypoint, skeleton, scored: 2 * keypoint)  # noqa: ARG005
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'twice')
+    del config.train_dataloader
     network, worst = difference(tmp_path / 'model.pth', config)
-    assert not network.plan.raw
+    assert not network.takes_joints
     assert worst < 1e-5
 
 
