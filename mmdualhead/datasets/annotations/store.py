@@ -6,15 +6,9 @@ split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of
 the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
 come back as lists.
 
-<<<<<<< HEAD
-The index is mapped. The clips are read by position, each compared with its checksum once in a process. That
-leaves them in the operating system's page cache, where all workers share them, while the pages of a mapping
-would count as resident memory of every process that touched them.
-=======
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
 where all workers share them, while the pages of a mapping would count as resident memory of every process
 that touched them. A process compares each clip with its checksum when it first reads it.
->>>>>>> db2b1081f2c3ef52c998264ddbf071d809e65730
 
 M persons, T frames, V joints, C channels.
 """
