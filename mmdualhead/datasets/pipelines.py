@@ -9,8 +9,6 @@ from mmdualhead.datasets.transforms.streams import SkeletonStream, parse_stream
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import GEN_SKE_FEATS, STREAM_ARGUMENTS, step_name
 
-STREAM_STEPS = tuple(STREAM_ARGUMENTS)
-
 
 def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
     """What a config of another stream differs in, for the last line of such a config::
