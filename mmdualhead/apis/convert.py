@@ -24,13 +24,13 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     """Write the mmengine checkpoint of one of the authors', whole or not at all.
 
     Args:
-        source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, or a ``.pth`` file of MMAction2's
-            ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
+        source: the authors' ``.pt`` file of DualHead-Net, MS-G3D or CTR-GCN, or a ``.pth`` file of
+            MMAction2's ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
             ``model_state_dict``.
         target: the file to write.
 
     Returns:
-        The network's name, ``'dualhead'`` or ``'msg3d'``.
+        The network's name, ``'dualhead'``, ``'msg3d'`` or ``'ctrgcn'``.
 
     Raises:
         FileNotFoundError: the source does not exist.
@@ -80,15 +80,21 @@ def _authors_config(name: str, weights: Mapping[str, Tensor]) -> ConfigDict:
     The joints hang in a chain: shapes do not say the layout.
     """
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
-    joints = spatial.shape[1]
+    joints, scales = _authors_graph(name, weights)
     model = Config.fromfile(shipped('configs') / '_base_' / 'models' / f'{name}.py').model
     owner, classifier = (model, 'fc_fine') if name == 'dualhead' else (model.backbone, 'fc')
     owner.graph_cfg = dict(
-        layout=dict(joints=joints, bones=[(joint, joint - 1) for joint in range(1, joints)]),
-        gcn_scales=len(spatial) // joints,
-        g3d_scales=len(windowed) // windowed.shape[1],
+        layout=dict(joints=joints, bones=[(joint, joint - 1) for joint in range(1, joints)]), **scales
     )
     model.backbone.num_person = len(weights['data_bn.weight']) // (joints * COORDINATES)
     model.cls_head.num_classes = len(weights[f'{classifier}.bias'])
     return model
+
+
+def _authors_graph(name: str, weights: Mapping[str, Tensor]) -> tuple[int, dict[str, int]]:
+    """The number of joints and, where the network has them, of graph scales."""
+    if name == 'ctrgcn':
+        return weights['l1.gcn1.PA'].shape[-1], {}
+    spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
+    joints = spatial.shape[1]
+    return joints, dict(gcn_scales=len(spatial) // joints, g3d_scales=len(windowed) // windowed.shape[1])

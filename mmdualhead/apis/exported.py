@@ -179,7 +179,7 @@ class ExportedNetwork(nn.Module):
     """A trained model as one function of joints, without branches on data.
 
     Args:
-        model: a DualHead-Net, or MS-G3D.
+        model: a DualHead-Net, MS-G3D or CTR-GCN.
 
     Shape:
         joints (N, P, T, V, C), and the frames that each sample sees, (N, S, T') integers -> a tuple in the
@@ -197,7 +197,7 @@ class ExportedNetwork(nn.Module):
         network = model.network
         heads = tuple(getattr(network, 'heads', ()))
         if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
-            raise ModelError(f'{model.source}: only DualHead-Net and MS-G3D can be exported')
+            raise ModelError(f'{model.source}: only DualHead-Net, MS-G3D and CTR-GCN can be exported')
         self.model = model
         self.network = fuse(network).recognizer.cpu()
         self.plan = Plan.of(model)

@@ -20,7 +20,7 @@ from .ops import set_budget
 
 @MODELS.register_module()
 class STGCBackbone(BaseModule):
-    """One STGC block is DualHead-Net's backbone, three are MS-G3D.
+    """One STGC block is DualHead-Net's backbone, three are MS-G3D; ten CTR-GC blocks are CTR-GCN.
 
     Works under MMAction2's ``RecognizerGCN`` with a ``GCNHead`` as well as under :class:`DualHeadRecognizer`.
 
@@ -86,6 +86,7 @@ class STGCBackbone(BaseModule):
                     windows=windows,
                     dilations=dilations,
                     mid_channels=None if self.blocks else out_channels,
+                    first=not self.blocks,
                     recompute=recompute,
                 )
             )

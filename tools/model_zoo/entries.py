@@ -30,6 +30,11 @@ ARCHITECTURES = {
         'Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition',
         'https://arxiv.org/abs/2003.14111',
     ),
+    'ctrgcn': (
+        'CTR-GCN',
+        'Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition',
+        'https://arxiv.org/abs/2107.12213',
+    ),
     'stgcn': (
         'ST-GCN',
         'Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition',
