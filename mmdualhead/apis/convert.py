@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local, non_finite
+from mmdualhead.engine.checkpoints import Checkpoint, non_finite
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 from mmdualhead.program import shipped
 
@@ -34,13 +33,13 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
 
     Raises:
         FileNotFoundError: the source does not exist.
-        UnreadableCheckpointError: the source is damaged or asks for code to be run.
+        UserError: the source is damaged or asks for code to be run.
         AuthorsKeysError: keys are missing, left over, of the wrong shape or not finite; they are named,
             nothing is written.
         OSError: the target can't be written.
     """
-    checkpoint = load_from_local(source)
-    weights = checkpoint.get('model_state_dict', checkpoint.get('state_dict', checkpoint))
+    content = Checkpoint.read(source).content
+    weights = content.get('model_state_dict', content.get('state_dict', content))
     try:
         _check_weights(weights)
         weights = from_mmaction2(weights)
@@ -48,9 +47,8 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         _check_fit(_authors_config(name, weights), converted)
     except AuthorsKeysError as error:
         raise AuthorsKeysError(f'{source}: {error}') from error
-    file = io.BytesIO()
-    torch.save({'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}, file)
-    AtomicBackend().put(file.getvalue(), target)
+    meta = {'source': Path(source).name, 'network': name}
+    Checkpoint(str(target), {'meta': meta, 'state_dict': converted}).save(target)
     return name
 
 

@@ -64,7 +64,7 @@ class SkeletonInferencer(BaseInferencer):
     Raises:
         FileNotFoundError: a file or folder is missing.
         ModelError: something named as a model is not one, or the streams don't fit together.
-        UnreadableCheckpointError: a checkpoint is damaged, or asks for code to be run.
+        UserError: a checkpoint is damaged, or asks for code to be run.
     """
 
     preprocess_kwargs = {'layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error'}  # noqa: RUF012

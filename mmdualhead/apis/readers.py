@@ -17,8 +17,9 @@ import numpy as np
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.converters.files import read_json
-from mmdualhead.datasets.converters.recording import Clip, MalformedRecording, as_float32
+from mmdualhead.datasets.converters.recording import Clip, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 from mmdualhead.utils.reading import shown
 
@@ -168,7 +169,7 @@ def _read_json(path: Path) -> Recorded:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
         return _read_raw(nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', action, path)
     if 'data' not in keys:
-        raise MalformedRecording(
+        raise UserError(
             f"expected 'skeletons' (NW-UCLA) or 'data' (Kinetics-Skeleton), found {sorted(keys)[:5]}"
         )
     index = content.get('label_index')
@@ -176,13 +177,19 @@ def _read_json(path: Path) -> Recorded:
     # What the converter does is what normalization is for.
     label = content.get('label') or None
     if type(label) not in (str, type(None)):
-        raise MalformedRecording(f'label is {shown(label)}, expected a name')
+        raise UserError(f'label is {shown(label)}, expected a name')
     return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 
 def _read_array(path: Path) -> Recorded:
     """An array of one's own."""
-    return Recorded(name=path.stem, keypoint=custom.read_array(path))
+    clip = custom.read_numpy(path)
+    return Recorded(
+        name=path.stem,
+        keypoint=clip.keypoint,
+        keypoint_score=clip.keypoint_score,
+        img_shape=clip.img_shape,
+    )
 
 
 def _read_table(path: Path) -> Recorded:
@@ -204,7 +211,7 @@ def _likely_joints(columns: int) -> int:
     counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
     fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
     if not fitting:
-        raise MalformedRecording(f'{columns} columns, expected x, y(, z) of each joint')
+        raise UserError(f'{columns} columns, expected x, y(, z) of each joint')
     return next((joints for joints in fitting if joints in counts), fitting[0])
 
 

@@ -24,7 +24,7 @@ from mmdualhead.apis.readers import (
     read_poses,
     with_persons,
 )
-from mmdualhead.datasets.annotations.files import clip_infos, open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
 
 MOST_BYTES = 2 << 30
 """A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
@@ -174,7 +174,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Item]:
     seen = set()
     for one in file.splits if split is None else [split]:
         clips = file.select(one)
-        for i, info in enumerate(clip_infos(clips)):
+        for i, info in enumerate(clips.infos()):
             name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
             if name not in seen:
                 seen.add(name)

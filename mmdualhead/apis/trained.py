@@ -27,7 +27,7 @@ from torch.nn.modules.module import (
 from mmdualhead.apis.answer import name_classes
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
-from mmdualhead.engine.checkpoints import load_from_local, newest_checkpoint, weights_fault, weights_of
+from mmdualhead.engine.checkpoints import Checkpoint, newest_checkpoint
 from mmdualhead.engine.checks import leaves
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
@@ -110,15 +110,15 @@ def load_trained(
         FileNotFoundError: no such file, folder or config.
         ModelError: there are no weights or no config, they don't fit each other, or the config that is in
             the checkpoint asks for something that no registry knows.
-        UnreadableCheckpointError: the checkpoint is damaged, or asks for code to be run.
+        UserError: the checkpoint is damaged, or asks for code to be run.
     """
     config, path = _locate(model, weights)
-    checkpoint = load_from_local(path)
-    meta = checkpoint.get('meta') or {}
+    checkpoint = Checkpoint.read(path)
+    meta = checkpoint.meta
     if config is None:
         config = _config_inside(path, meta)
-        _check_sizes(path, config, weights_of(checkpoint))
-        with _as_large_as(path, weights_of(checkpoint)):
+        _check_sizes(path, config, checkpoint.weights)
+        with _as_large_as(path, checkpoint.weights):
             network = _build_network(path, config, checkpoint)
     else:
         network = _build_network(path, config, checkpoint)
@@ -257,22 +257,21 @@ def _as_large_as(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
             handle.remove()
 
 
-def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
+def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> nn.Module:
     """The network of a config with the weights of a checkpoint, in evaluation mode."""
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
             network = MODELS.build(ConfigDict(config['model']))
     except Exception as error:  # whatever a config of somebody else's makes of a constructor
         raise ModelError(f'{path}: its config builds no network: {error}') from error
-    told = (checkpoint.get('meta') or {}).get('sha256')
-    if told is not None and told != digest(checkpoint['state_dict']):
+    told = checkpoint.meta.get('sha256')
+    if told is not None and told != digest(checkpoint.content['state_dict']):
         raise ModelError(f'{path} is damaged: its weights are not those it was packed with')
     weights = {
         name: value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
-        for name, value in weights_of(checkpoint).items()
+        for name, value in checkpoint.weights.items()
     }
-    if fault := weights_fault(network, weights):
-        raise ModelError(f'{path}{fault}')
+    Checkpoint(str(path), weights).check(network)
     network.load_state_dict(weights, strict=False)
     return network.eval()
 

@@ -13,8 +13,10 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdualhead.errors import UserError
+
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block, require_counts
+from .build import build_block, require_counts
 from .ops import set_budget
 
 
@@ -42,7 +44,7 @@ class STGCBackbone(BaseModule):
         (N, M, T, V, C) -> (N, M, channels[-1], T', V).
 
     Raises:
-        NetworkError: channels and strides differ in number, or a number is not one of at least 1.
+        UserError: channels and strides differ in number, or a number is not one of at least 1.
         ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or
             ``window_memory`` is not positive.
     """
@@ -65,7 +67,7 @@ class STGCBackbone(BaseModule):
         require_counts('STGCBackbone', in_channels=in_channels, num_person=num_person)
         require_counts('STGCBackbone', channels=channels, strides=strides)
         if len(channels) != len(strides):
-            raise NetworkError(
+            raise UserError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
             )
         if window_memory is not None:
@@ -75,21 +77,11 @@ class STGCBackbone(BaseModule):
         self.out_channels = channels[-1]
         self.data_norm = nn.BatchNorm1d(prod(self.input_shape))
         self.blocks = nn.Sequential()
+        shared = dict(graph=graph, windows=windows, dilations=dilations, recompute=recompute)
         for out_channels, stride in zip(channels, strides, strict=True):
-            self.blocks.append(
-                build_block(
-                    block,
-                    in_channels=in_channels,
-                    out_channels=out_channels,
-                    graph=graph,
-                    stride=stride,
-                    windows=windows,
-                    dilations=dilations,
-                    mid_channels=None if self.blocks else out_channels,
-                    first=not self.blocks,
-                    recompute=recompute,
-                )
-            )
+            ends = dict(in_channels=in_channels, out_channels=out_channels)
+            place = dict(first=not self.blocks, mid_channels=None if self.blocks else out_channels)
+            self.blocks.append(build_block(block, stride=stride, **ends, **place, **shared))
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:

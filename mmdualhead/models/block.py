@@ -16,9 +16,10 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .build import NetworkError, require_counts
+from .build import require_counts
 from .graph import directed_adjacency, disentangled_adjacency, joint_adjacency, window_adjacency
 from .layers import MSGCN, MSTCN, msg3d
 
@@ -43,7 +44,7 @@ class SkeletonGraph:
         g3d_scales: K of MS-G3D.
 
     Raises:
-        NetworkError: a number of scales is not at least 1.
+        UserError: a number of scales is not at least 1.
     """
 
     layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
@@ -107,7 +108,7 @@ class STGCBlock(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: a window is even, or the graph's matrices are not those of its joints.
+        UserError: a window is even, or the graph's matrices are not those of its joints.
 
     Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
     """
@@ -150,12 +151,12 @@ def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Paramete
     """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
 
     Raises:
-        NetworkError: the window is not odd, or the matrices are not (K, W * V, W * V).
+        UserError: the window is not odd, or the matrices are not (K, W * V, W * V).
     """
     if window is None:
         return _checked(graph, 'spatial', graph.spatial)
     if window < 1 or window % 2 == 0:
-        raise NetworkError(f'a window of {window} frames has no middle; windows are odd')
+        raise UserError(f'a window of {window} frames has no middle; windows are odd')
     return _checked(graph, f'windowed({window})', graph.windowed(window), window)
 
 
@@ -163,17 +164,17 @@ def subsets(graph: Any) -> np.ndarray | nn.Parameter:
     """A graph's matrices by direction, after a look at their shape.
 
     Raises:
-        NetworkError: it has none, or they are not (K, V, V).
+        UserError: it has none, or they are not (K, V, V).
     """
     if not hasattr(graph, 'directed'):
-        raise NetworkError(f'{type(graph).__name__} has no matrices called directed, which the block needs')
+        raise UserError(f'{type(graph).__name__} has no matrices called directed, which the block needs')
     return _checked(graph, 'directed', graph.directed)
 
 
 def _checked(graph: Any, what: str, matrices: Any, window: int = 1) -> Any:
     nodes, found = graph.num_joints * window, tuple(matrices.shape)
     if len(found) != 3 or found[1:] != (nodes, nodes):
-        raise NetworkError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
+        raise UserError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
     return matrices
 
 

@@ -132,7 +132,7 @@ class CTRGCBlock(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: the graph has no subsets, or D is not divisible by the number of branches.
+        UserError: the graph has no subsets, or D is not divisible by the number of branches.
     """
 
     def __init__(

@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .build import NetworkError, require_counts
+from mmdualhead.errors import UserError
+
+from .build import require_counts
 from .norm import normalized_mixing
 from .ops import mix_and_collapse, window_product
 
@@ -253,7 +255,7 @@ class TemporalBranches(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: D is not divisible by the number of branches.
+        UserError: D is not divisible by the number of branches.
     """
 
     def __init__(
@@ -268,7 +270,7 @@ class TemporalBranches(nn.Module):
         require_counts('MS-TCN', stride=stride, dilations=dilations)
         width, rest = divmod(out_channels, len(dilations) + 2)
         if rest:
-            raise NetworkError(
+            raise UserError(
                 f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
                 f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
             )

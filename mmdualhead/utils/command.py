@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import printable, printable_lines
-
-PACKAGE = __name__.partition('.')[0]
 
 MACHINE = re.compile(
     r'DataLoader worker .*(exited unexpectedly|killed by signal)|shared memory|Too many open files'
@@ -43,7 +42,7 @@ def run_main(main: Callable[[], None]) -> None:
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """End the program with ``error: ...`` and status 1 where input, output or the machine is at fault.
 
-    That is: the ValueErrors that are classes of this package, OSErrors, what PyTorch says of its machine.
+    That is: UserErrors, OSErrors, what PyTorch says of its machine.
     A message that names no file is followed by what the program was called with. Other errors are those of
     programs and pass, with their traceback.
 
@@ -66,7 +65,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def _is_no_bug(error: Exception) -> bool:
     if isinstance(error, ValueError):
-        return type(error).__module__.partition('.')[0] == PACKAGE
+        return isinstance(error, UserError)
     if isinstance(error, TypeError | KeyError):
         return _is_of_config(error)
     if isinstance(error, RuntimeError | AssertionError):
@@ -83,7 +82,7 @@ def _is_of_config(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """What an error says, for a terminal: in one line, unless this package breaks it into several."""
     cause = original(error)
-    is_ours = type(cause).__module__.partition('.')[0] == PACKAGE
+    is_ours = isinstance(cause, UserError)
     text = str(cause) or type(cause).__name__
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:

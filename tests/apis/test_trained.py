@@ -15,7 +15,7 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.packing import pack
 from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
-from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.errors import UserError
 from mmdualhead.utils.plain_config import plain_config
 from tests.apis.trained import CONFIGS, small_config
 
@@ -106,7 +106,7 @@ class TestRefused:
 
     def test_another_layout(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
-        with pytest.raises(ModelError, match=r'does not fit the model .*another layout'):
+        with pytest.raises(UserError, match=r'does not fit the model .*another layout'):
             load_trained(path)
 
     def test_weights_that_are_not_finite(self, checkpoint, tmp_path):
@@ -114,7 +114,7 @@ class TestRefused:
         content['state_dict']['cls_head.linear.fine.bias'][0] = torch.nan
         torch.save(content, tmp_path / 'x.pth')
         with pytest.raises(
-            ModelError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
+            UserError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
         ):
             load_trained(tmp_path / 'x.pth')
 
@@ -133,12 +133,12 @@ class TestRefused:
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
-        with pytest.raises(UnreadableCheckpointError, match='refers to code'):
+        with pytest.raises(UserError, match='refers to code'):
             load_trained(tmp_path / 'x.pth')
 
     def test_a_truncated_file(self, checkpoint, tmp_path):
         (tmp_path / 'x.pth').write_bytes(checkpoint.read_bytes()[:1000])
-        with pytest.raises(UnreadableCheckpointError, match='damaged'):
+        with pytest.raises(UserError, match='damaged'):
             load_trained(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize(

@@ -3,7 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.plausibility import DOUBTS, describe_postures, find_axes, judge_posture
+from mmdualhead.datasets.plausibility import (
+    DOUBTS,
+    describe_pictures,
+    describe_postures,
+    find_axes,
+    judge_posture,
+    picture_fault,
+)
 from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
 from tests.datasets.converters.raw_files import standing
 
@@ -90,3 +97,19 @@ class TestAxes:
     def test_not_to_be_told(self, upright):
         assert find_axes(0 * upright, KINECT_V1) is None
         assert find_axes(np.ones((1, 2, 17, 2)), COCO) is None
+
+
+@pytest.mark.parametrize('skeleton', [COCO, None])
+def test_joints_in_their_picture(skeleton: Skeleton | None) -> None:
+    pixels = np.random.default_rng(0).uniform(20, (100, 200), (1, 4, 17, 2))
+    pixels[0, 1, 3] = 0  # missing
+    assert picture_fault(pixels, skeleton, (200, 100)) == ''
+    assert 'are height and width exchanged?' in picture_fault(pixels, skeleton, (100, 200))
+    assert 'are the joints in pixels?' in picture_fault(pixels / 200, skeleton, (200, 100))
+    assert picture_fault(0 * pixels, skeleton, (200, 100)) == ''
+
+
+def test_pictures_in_a_summary() -> None:
+    assert describe_pictures([]) == []
+    assert describe_pictures(['', 'x', '']) == ['picture: joints are in their picture in 2 of 3 clips']
+    assert describe_pictures(['', 'x', 'x'])[1] == 'WARNING: in most clips x'

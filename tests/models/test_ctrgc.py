@@ -14,9 +14,9 @@ from mmengine.runner.checkpoint import load_checkpoint
 from torch import Tensor, nn
 
 from mmdualhead.apis.convert import convert_checkpoint
+from mmdualhead.errors import UserError
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors
 from mmdualhead.models.block import SkeletonGraph, recomputed
-from mmdualhead.models.build import NetworkError
 from mmdualhead.models.ctrgc import CTRGC, CTRGCBlock
 from tests.models.ctrgcn import AuthorsCTRGCN
 from tests.models.networks import build, ctrgcn_config, small_ctrgcn_config, small_dualhead_config
@@ -194,12 +194,12 @@ class Wrong(Undirected):
     ],
 )
 def test_a_graph_without_subsets_is_refused(graph, message):
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(UserError, match=message):
         CTRGCBlock(16, 16, graph)
 
 
 def test_channels_that_do_not_divide_into_branches_are_refused():
-    with pytest.raises(NetworkError, match='18 channels do not divide into 4 branches'):
+    with pytest.raises(UserError, match='18 channels do not divide into 4 branches'):
         CTRGCBlock(16, 18, GRAPH)
 
 
