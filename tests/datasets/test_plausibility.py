@@ -113,5 +113,7 @@ def test_joints_in_their_picture(skeleton: Skeleton | None) -> None:
 
 def test_pictures_in_a_summary() -> None:
     assert describe_pictures([]) == []
-    assert describe_pictures(['', 'x', '']) == ['picture: joints are in their picture in 2 of 3 clips']
-    assert describe_pictures(['', 'x', 'x'])[1] == 'WARNING: in most clips x'
+    (counts,) = describe_pictures(['', 'x', ''])
+    assert str(counts) == 'picture: joints are in their picture in 2 of 3 clips'
+    _, warning = describe_pictures(['', 'x', 'x'])
+    assert (warning.level, warning.text) == (Level.WARNING, 'in most clips x')
