@@ -69,7 +69,7 @@ def test_ctrgcn(tmp_path):
 def test_several_streams_at_once(tmp_path):
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'j+bm')
-    del config.train_dataloader
+    config.pop('train_dataloader')
     config.model.backbone.in_channels = 6
     network, worst = difference(tmp_path / 'model.pth', config)
     assert network.input_joints == (20, 3)
@@ -82,7 +82,7 @@ def test_a_stream_of_ones_own_is_formed_outside(tmp_path, monkeypatch):
     register_stream('twice', 'twice the joints')(lambda keypoint, skeleton, scored: 2 * keypoint)  # noqa: ARG005
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'twice')
-    del config.train_dataloader
+    config.pop('train_dataloader')
     network, worst = difference(tmp_path / 'model.pth', config)
     assert not network.takes_joints
     assert worst < 1e-5
