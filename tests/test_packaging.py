@@ -82,8 +82,8 @@ def test_wheel_carries_what_mim_looks_for(project):
     for file in [file for folder in ('configs', 'tools') for file in (project / folder).rglob('*.*')]:
         assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
     assert 'mmdualhead/.mim/model-index.yml' in names
-    weights = 'mmdualhead/weights/utd_mhad_j.pth'
-    assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', weights} <= names
+    weights = {f'mmdualhead/weights/{name}' for name in ('utd_mhad_j.pth', 'stand_up.npy')}
+    assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', *weights} <= names
     assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
 
     about = f'mmdualhead-{__version__}.dist-info'

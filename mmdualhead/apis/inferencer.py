@@ -24,7 +24,7 @@ from mmdualhead.apis.forward import Look, Prepared, look, run_steps
 from mmdualhead.apis.readers import Recorded
 from mmdualhead.apis.recordings import Item, RecordingError, find_recordings
 from mmdualhead.apis.suitable import suit
-from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
+from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
@@ -93,6 +93,11 @@ class SkeletonInferencer(BaseInferencer):
         self.scope, self.collate_fn, self.visualizer = 'mmaction', pseudo_collate, None
         self.show_progress = show_progress
         self.left_out: dict[str, str] = {}
+
+    @staticmethod
+    def example() -> Path:
+        """The recording that the package carries: a generated person stands up."""
+        return PACKAGED.with_name('stand_up.npy')
 
     @property
     def classes(self) -> tuple[str, ...]:
