@@ -50,7 +50,7 @@ MODELS_BY_NAME = {
 NETWORKS = (
     *(f'{model}_{data}_j' for model in ('dualhead', 'msg3d', 'stgcn') for data in ('ntu60_xsub', 'utd_mhad')),
     'stgcnpp_utd_mhad_j',
-    'quickstart_j',
+    *(f'{model}quickstart_j' for model in ('', 'msg3d_', 'stgcn_')),
     *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py')),
 )
 STREAMS = ('j', 'b', 'jm', 'bm')
