@@ -1,6 +1,7 @@
-"""Repairs of the packages below; each looks for its fault first, and says whether it was there.
+"""All replacements of functions of mmengine, MMAction2, PyTorch and Python, made by one call.
 
 :func:`apply` runs when mmdualhead is imported, before MMAction2's models are. It touches nothing on disk.
+Each replacement makes sure first that it is needed, and says whether it was.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ STATISTICS = ('min', 'max', 'current', 'mean')
 
 
 def apply() -> list[str]:
-    """Apply the repairs that are needed here.
+    """Make the replacements that are needed here.
 
     Returns:
-        The faults that were found and repaired.
+        The faults of dependencies that were found and repaired.
     """
     repaired = []
     for fault, repair in REPAIRS.items():
@@ -177,10 +178,60 @@ def score_in_single_precision() -> bool:
     return True
 
 
+def read_checkpoints_without_code() -> bool:
+    """Let mmengine read checkpoints by the readers of :mod:`mmdualhead.engine.checkpoints`."""
+    from mmengine.runner import CheckpointLoader
+
+    from mmdualhead.engine.checkpoints import READERS
+
+    others = {
+        prefix: reader
+        for prefix, reader in READERS.items()
+        if CheckpointLoader._schemes.get(prefix) is not reader
+    }
+    for prefix, reader in others.items():
+        CheckpointLoader.register_scheme(prefix, reader, force=True)
+    return bool(others)
+
+
+def load_recognizers_in_full() -> bool:
+    """Let MMAction2's ``init_recognizer`` load by :func:`~mmdualhead.engine.checkpoints.load_in_full`."""
+    from mmaction.apis import inference
+
+    from mmdualhead.engine.checkpoints import load_in_full
+
+    if inference.load_checkpoint is load_in_full:
+        return False
+    inference.load_checkpoint = load_in_full
+    return True
+
+
+def end_workers_on_lost_batches() -> bool:
+    """Let a data loading worker end if it can't hand over a batch, instead of only printing why."""
+    from multiprocessing.queues import Queue
+
+    from mmdualhead.engine.loaders import end_on_lost_batch
+
+    original = Queue._on_queue_feeder_error  # type: ignore[attr-defined]
+    if hasattr(original, '__wrapped__'):
+        return False
+
+    @wraps(original)
+    def on_error(error: Exception, batch: Any) -> None:
+        end_on_lost_batch(error)
+        original(error, batch)
+
+    Queue._on_queue_feeder_error = staticmethod(on_error)  # type: ignore[attr-defined]
+    return True
+
+
 REPAIRS: dict[str, Callable[[], bool]] = {
     'mmaction2 lacks its module localizers/drn': add_drn,
     "torch.load refuses mmengine's checkpoints": allow_own_checkpoints,
     'mmengine needs CUDA for distributed training': distribute_without_cuda,
     'mmengine refuses --amp without a GPU': allow_half_precision,
     "mmaction2's heads refuse bfloat16": score_in_single_precision,
+    'mmengine runs code in checkpoints': read_checkpoints_without_code,
+    "init_recognizer takes weights that are not the model's": load_recognizers_in_full,
+    'a data loader waits forever for a lost batch': end_workers_on_lost_batches,
 }

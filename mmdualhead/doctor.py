@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import metadata, util
 from typing import NamedTuple
 
+from mmdualhead.errors import Finding, Level
 from mmdualhead.version import MMCV_DISTRIBUTIONS, SETUPTOOLS, SUPPORTED, __version__, installed, problem
 
 TIMEOUT = 300
@@ -63,15 +64,14 @@ class Inspected(NamedTuple):
         subject: what was looked at.
         found: what is there.
         wanted: what should be.
-        status: ``ok``, ``repaired`` (mmdualhead makes up for it), ``note`` (training works all the same) or
-            ``BROKEN``.
+        level: an error if training can't work so, a note if it works all the same, None if nothing is wrong.
         remedy: the command that fixes it.
     """
 
     subject: str
     found: str
     wanted: str = ''
-    status: str = 'ok'
+    level: Level | None = None
     remedy: str = ''
 
 
@@ -122,7 +122,7 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
         remedy = pip('install', f'{name}{supported}')
         if name == 'mmcv':
             remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
-        yield Inspected(name, version or 'not installed', str(supported), 'BROKEN', remedy)
+        yield Inspected(name, version or 'not installed', str(supported), Level.ERROR, remedy)
 
 
 def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected]:
@@ -134,7 +134,7 @@ def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected
     if providers is None:
         providers = metadata.packages_distributions().get('mmcv', ())
     if set(MMCV_DISTRIBUTIONS) <= set(providers):
-        yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
+        yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', Level.ERROR, RENEW_MMCV)
 
 
 def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspected:
@@ -145,10 +145,10 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
     """
     if not has_module('mim'):
         install = pip('install', 'openmim==0.3.9', SETUPTOOLS)
-        return Inspected('mim', 'not installed', 'for "mim train"', 'note', install)
+        return Inspected('mim', 'not installed', 'for "mim train"', Level.NOTE, install)
     if not has_module('pkg_resources'):
         install = pip('install', SETUPTOOLS)
-        return Inspected('mim', 'lacks pkg_resources', SETUPTOOLS, 'BROKEN', install)
+        return Inspected('mim', 'lacks pkg_resources', SETUPTOOLS, Level.ERROR, install)
     return Inspected('mim', 'works', 'for "mim train"')
 
 
@@ -159,18 +159,18 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspe
             [sys.executable, '-W', 'ignore', '-c', program], capture_output=True, text=True, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        yield Inspected('training', f'no answer in {TIMEOUT} s', 'works', 'BROKEN')
+        yield Inspected('training', f'no answer in {TIMEOUT} s', 'works', Level.ERROR)
         return
     steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
     repaired = [what for step, what in steps if step == 'repaired']
-    yield from (Inspected('repair', fault, 'made up for by mmdualhead', 'repaired') for fault in repaired)
+    yield from (Inspected('repair', fault, 'worked around by mmdualhead', Level.NOTE) for fault in repaired)
     if done.returncode == 0:
         yield Inspected('training', f'works on {steps[-1][1]}', 'works')
         return
     step, what = steps[-1] if steps else ('starting', 'Python')
     last_line = done.stderr.strip().rpartition('\n')[2][:200]
     reason = last_line or f'died with status {done.returncode}'
-    yield Inspected(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
+    yield Inspected(f'{step} {what}', reason, 'works', Level.ERROR, _remedy(done.stderr, what))
 
 
 def _remedy(error: str, module: str) -> str:
@@ -207,21 +207,23 @@ def examine() -> list[Inspected]:
         *look_at_mmcv(),
         look_at_mim(),
     ]
-    if not any(finding.status == 'BROKEN' for finding in findings):
+    if not any(finding.level is Level.ERROR for finding in findings):
         findings += try_training()
     return findings
 
 
 def report(findings: Sequence[Inspected]) -> str:
     """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
-    table = [('what', 'found', 'supported', 'status'), *(finding[:4] for finding in findings)]
+    states = [finding.level.value if finding.level else 'ok' for finding in findings]
+    found = [(*finding[:3], state) for finding, state in zip(findings, states, strict=True)]
+    table = [('what', 'found', 'supported', 'status'), *found]
     rows = [[textwrap.shorten(cell, WIDTH) for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ['-' * width for width in widths])
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    broken = [finding for finding in findings if finding.status == 'BROKEN']
-    optional = [finding for finding in findings if finding.status == 'note']
-    lines += [f'\n{f.subject}: {f.found}' for f in broken if len(f.found) > WIDTH]
+    broken = [finding for finding in findings if finding.level is Level.ERROR]
+    optional = [finding for finding in findings if finding.level is Level.NOTE]
+    lines += [f'\n{Finding(Level.ERROR, f.subject, f.found)}' for f in broken if len(f.found) > WIDTH]
     for heading, some in (('To fix it:', broken), ('If you want it:', optional)):
         if remedies := dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy):
             lines += ['', heading, *remedies]
@@ -237,7 +239,7 @@ def main() -> int:
     """
     findings = examine()
     print(report(findings))
-    return int(any(finding.status == 'BROKEN' for finding in findings))
+    return int(any(finding.level is Level.ERROR for finding in findings))
 
 
 if __name__ == '__main__':

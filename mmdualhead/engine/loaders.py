@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count, islice, repeat
-from multiprocessing.queues import Queue
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from torch import multiprocessing
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 try:
     import resource
@@ -28,7 +27,7 @@ except ImportError:  # Windows
 ENOUGH_FILES = 1 << 14
 """Open files that suffice for the batches of all workers: a tensor takes one, a clip several tensors."""
 
-KEPT = (
+LOADER_ARGUMENTS = (
     *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
     *('collate_fn', 'pin_memory', 'timeout'),
 )
@@ -53,23 +52,14 @@ def allow_many_files() -> None:
     multiprocessing.set_sharing_strategy('file_system')
 
 
-def end_on_lost_batches(worker: int, then: Callable[[int], None] | None = None) -> None:
-    """Let a worker end if it can't hand over a batch, for which the main process would wait forever.
+def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
+    """End a worker that can't hand over a batch, for which the main process would wait forever.
 
-    Runs in the worker.
-
-    Args:
-        worker: its number.
-        then: how the worker was to be started.
+    :mod:`mmdualhead.compat` lets Python's queues call it. In other processes it does nothing.
     """
-    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    if then is not None:
-        then(worker)
-
-
-def _end(error: Exception, _batch: Any) -> None:
-    os.write(2, f'a data loading worker cannot hand over its batch: {error}\n'.encode())
-    os._exit(1)
+    if get_worker_info() is not None:
+        os.write(2, f'a data loading worker cannot hand over its batch: {error}\n'.encode())
+        os._exit(1)
 
 
 def seed_all(*numbers: int) -> None:
@@ -150,7 +140,7 @@ def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     return DataLoader(
         SeededDataset(loader.dataset, seed),
         batch_sampler=NumberedBatches(loader.batch_sampler),
-        **{name: getattr(loader, name) for name in KEPT},
+        **{name: getattr(loader, name) for name in LOADER_ARGUMENTS},
     )
 
 

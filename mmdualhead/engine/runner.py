@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from logging import LogRecord
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ import torch
 from mmaction.registry import RUNNERS
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from mmdualhead.datasets.annotations.files import describe_missing
-from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.checks import check_config
-from mmdualhead.engine.loaders import allow_many_files, end_on_lost_batches
-from mmdualhead.errors import report
+from mmdualhead.engine.loaders import allow_many_files
+from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import datasets_of
 from mmdualhead.utils.command import one_line_errors
 from mmdualhead.utils.text import printable_lines
@@ -44,7 +41,7 @@ class DataCheckRunner(Runner):
         with one_line_errors():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
             if training and missing_files(cfg, 'test'):
-                raise RunError(training)
+                raise UserError(training)
             report((finding for finding in check_config(cfg) if finding.is_error), print)
         allow_many_files()
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
@@ -58,13 +55,6 @@ class DataCheckRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_spell_out)
         return logger
-
-    @staticmethod
-    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
-        """Build a loader as MMEngine does, whose workers end if they can't hand over a batch."""
-        loader = Runner.build_dataloader(*args, **kwargs)
-        loader.worker_init_fn = partial(end_on_lost_batches, then=loader.worker_init_fn)
-        return loader
 
     def train(self) -> Any:
         """Train.
@@ -109,7 +99,7 @@ def _checked(missing: str) -> Iterator[None]:
     """:func:`one_line_errors`, which begins with what is known to be missing."""
     with one_line_errors():
         if missing:
-            raise RunError(missing)
+            raise UserError(missing)
         yield
 
 

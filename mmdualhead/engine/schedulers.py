@@ -12,6 +12,8 @@ from typing import Any
 from mmaction.registry import PARAM_SCHEDULERS
 from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 
+from mmdualhead.errors import UserError
+
 LEAST = {'begin': 0, 'end': 2, 'milestones': 1}
 """The earliest step of each, so that the shortest training has a schedule: a ramp takes two steps."""
 
@@ -36,7 +38,7 @@ class _ShareMixin:
     ) -> None:
         def step(name: str, share: float) -> int:
             if not 0 <= share <= 1:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: {name} is a share of training, 0 to 1, found {share}'
                 )
             return max(LEAST[name], round(share * end))

@@ -13,7 +13,9 @@ from __future__ import annotations
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .build import NetworkError, require_counts
+from mmdualhead.errors import UserError
+
+from .build import require_counts
 from .ops import stretch
 
 TEMPORAL_KERNEL = 9
@@ -26,7 +28,7 @@ def _conv_to_mask(channels: int, kernel_size: int) -> nn.Conv1d:
     """
     require_counts('attention', kernel_size=kernel_size)
     if kernel_size % 2 == 0:
-        raise NetworkError(f'kernel_size {kernel_size} must be odd, so that a convolution keeps the length')
+        raise UserError(f'kernel_size {kernel_size} must be odd, so that a convolution keeps the length')
     return nn.Conv1d(channels, 1, kernel_size, padding=kernel_size // 2)
 
 

@@ -16,10 +16,11 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .build import NetworkError, require_counts
-from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
+from .build import require_counts
+from .graph import directed_adjacency, disentangled_adjacency, joint_adjacency, window_adjacency
 from .layers import MSGCN, MSTCN, msg3d
 
 FINE_WINDOWS = (3, 5)
@@ -33,7 +34,8 @@ class SkeletonGraph:
     """The graph that all blocks of a network share: the skeleton's joints, by disentangled hops.
 
     A graph of another kind is a registered class with the attributes ``num_joints`` and ``spatial`` and the
-    method ``windowed``. Its matrices may be ``nn.Parameter``, which are then learned.
+    method ``windowed``, or whichever of the three kinds of matrices its blocks use. They may be
+    ``nn.Parameter``, which are then learned.
 
     Args:
         layout: the joint layout, by name or as a user's definition
@@ -42,7 +44,7 @@ class SkeletonGraph:
         g3d_scales: K of MS-G3D.
 
     Raises:
-        NetworkError: a number of scales is not at least 1.
+        UserError: a number of scales is not at least 1.
     """
 
     layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
@@ -60,6 +62,11 @@ class SkeletonGraph:
     def num_joints(self) -> int:
         """V."""
         return self.skeleton.num_joints
+
+    @property
+    def directed(self) -> np.ndarray:
+        """The subsets of CTR-GC, (3, V, V): a joint itself, inward and outward bones."""
+        return directed_adjacency(self.skeleton)
 
     @property
     def spatial(self) -> np.ndarray:
@@ -101,7 +108,7 @@ class STGCBlock(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: a window is even, or the graph's matrices are not those of its joints.
+        UserError: a window is even, or the graph's matrices are not those of its joints.
 
     Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
     """
@@ -144,15 +151,30 @@ def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Paramete
     """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
 
     Raises:
-        NetworkError: the window is not odd, or the matrices are not (K, W * V, W * V).
+        UserError: the window is not odd, or the matrices are not (K, W * V, W * V).
     """
-    if window is not None and (window < 1 or window % 2 == 0):
-        raise NetworkError(f'a window of {window} frames has no middle; windows are odd')
-    matrices = graph.spatial if window is None else graph.windowed(window)
-    nodes, found = graph.num_joints * (window or 1), tuple(matrices.shape)
-    what = 'spatial' if window is None else f'windowed({window})'
+    if window is None:
+        return _checked(graph, 'spatial', graph.spatial)
+    if window < 1 or window % 2 == 0:
+        raise UserError(f'a window of {window} frames has no middle; windows are odd')
+    return _checked(graph, f'windowed({window})', graph.windowed(window), window)
+
+
+def subsets(graph: Any) -> np.ndarray | nn.Parameter:
+    """A graph's matrices by direction, after a look at their shape.
+
+    Raises:
+        UserError: it has none, or they are not (K, V, V).
+    """
+    if not hasattr(graph, 'directed'):
+        raise UserError(f'{type(graph).__name__} has no matrices called directed, which the block needs')
+    return _checked(graph, 'directed', graph.directed)
+
+
+def _checked(graph: Any, what: str, matrices: Any, window: int = 1) -> Any:
+    nodes, found = graph.num_joints * window, tuple(matrices.shape)
     if len(found) != 3 or found[1:] != (nodes, nodes):
-        raise NetworkError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
+        raise UserError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
     return matrices
 
 

@@ -10,9 +10,7 @@ from typing import Any
 from mmaction.registry import MODELS
 from torch import nn
 
-
-class NetworkError(ValueError):
-    """The config of a network contradicts itself, or a part does not do what its place asks for."""
+from mmdualhead.errors import UserError
 
 
 def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
@@ -27,17 +25,17 @@ def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
         The part.
 
     Raises:
-        NetworkError: the type is not registered, takes an argument that it is not given, or is given one that
+        UserError: the type is not registered, takes an argument that it is not given, or is given one that
             it does not take.
     """
     part, parameters = _constructor(cfg)
     arguments = {**{name: value for name, value in offered.items() if _takes(cfg, name)}, **cfg}
     unknown = [name for name in cfg if name not in ('type', '_scope_') and not _takes(cfg, name)]
     if unknown:
-        raise NetworkError(f'{part.__name__} has no argument {unknown[0]!r}; it has {", ".join(parameters)}')
+        raise UserError(f'{part.__name__} has no argument {unknown[0]!r}; it has {", ".join(parameters)}')
     missing = [name for name, p in parameters.items() if _is_required(p) and name not in arguments]
     if missing:
-        raise NetworkError(
+        raise UserError(
             f'{part.__name__} needs {missing[0]!r}, which neither its config nor its place gives '
             f'({", ".join(offered)})'
         )
@@ -53,11 +51,11 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
         offered: what else it gets if its constructor names it.
 
     Raises:
-        NetworkError: the block knows no stride, but frames are to be left out here.
+        UserError: the block knows no stride, but frames are to be left out here.
     """
     if stride != 1 and not _takes(cfg, 'stride'):
         name = _constructor(cfg)[0].__name__
-        raise NetworkError(f'{name} takes no stride, but the stride is {stride} in its place')
+        raise UserError(f'{name} takes no stride, but the stride is {stride} in its place')
     return build_part(cfg, stride=stride, **offered)
 
 
@@ -65,12 +63,12 @@ def require_counts(owner: str, **counts: int | Sequence[int]) -> None:
     """Check arguments that count something, or list such numbers.
 
     Raises:
-        NetworkError: one is not an integer of at least 1.
+        UserError: one is not an integer of at least 1.
     """
     for name, count in counts.items():
         for one in count if isinstance(count, Sequence) else (count,):
             if not isinstance(one, Integral) or one < 1:
-                raise NetworkError(f'{owner}: {name}={count!r}, expected integers of at least 1')
+                raise UserError(f'{owner}: {name}={count!r}, expected integers of at least 1')
 
 
 def _takes(cfg: Mapping[str, Any], name: str) -> bool:
@@ -85,7 +83,7 @@ def _constructor(cfg: Mapping[str, Any]) -> tuple[Any, Mapping[str, inspect.Para
     part = MODELS.get(kind) if isinstance(kind, str) else kind
     if part is None:
         fault = f'{kind!r} is not registered in the MODELS of mmaction'
-        raise NetworkError(fault if kind else f'a part has no type: {dict(cfg)}')
+        raise UserError(fault if kind else f'a part has no type: {dict(cfg)}')
     if getattr(part, '__init__', None) is nn.Module.__init__:  # says that it takes all, and takes nothing
         return part, {}
     return part, inspect.signature(part).parameters

@@ -7,6 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -20,18 +21,20 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.models.block import STGCBlock
+from mmdualhead.models.ctrgc import CTRGC, CTRGCBlock
 from mmdualhead.models.layers import (
     MSG3D,
     MSTCN,
     GraphConv,
     NarrowGraphConv,
     NarrowMSG3D,
+    TemporalBranches,
     gather_windows,
     subsample,
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
-from mmdualhead.models.ops import add_to_channels, window_product
+from mmdualhead.models.ops import add_to_channels, topology_product, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
 
 MAX_CACHED_LENGTHS = 8
@@ -49,7 +52,8 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 
     Args:
         model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It stays as
-            it is. Blocks of other classes than :class:`STGCBlock` are kept as they are.
+            it is. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
+            are.
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
@@ -67,8 +71,9 @@ def fuse(model: nn.Module) -> FusedRecognizer:
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in module.named_children():
-            if isinstance(child, STGCBlock):
-                module.register_module(name, FusedBlock(child))
+            for kind, fused in FUSED_BLOCKS.items():
+                if isinstance(child, kind):
+                    module.register_module(name, fused(child))
     return FusedRecognizer(folded, _Weights(model)).eval()
 
 
@@ -239,37 +244,98 @@ class FusedNarrowG3D(nn.Module):
         return self.collapse.after_mixing(self.conv.gather(x), self.conv.mixing, self.conv.bias)
 
 
-class FusedTCN(nn.Module):
-    """MS-TCN: norms folded into convolutions, the plain branch merged with a projected residual.
+class FusedBranches(nn.Module):
+    """The branches of MS-TCN, norms folded into convolutions.
+
+    Args:
+        branches: the layer.
+    """
+
+    def __init__(self, branches: TemporalBranches) -> None:
+        super().__init__()
+        self.width, self.stride = branches.width, branches.stride
+        self.reduce = fuse_conv_bn_eval(branches.reduce, branches.reduce_norm)
+        parts = [part.split(branches.width) for part in _affine(branches.norm)]
+        *scales, pool_scale, plain_scale = parts[0]
+        *shifts, pool_shift, plain_shift = parts[1]
+        folded = zip(branches.dilated, scales, shifts, strict=True)
+        self.dilated = nn.ModuleList(_scaled(conv, scale, shift) for conv, scale, shift in folded)
+        self.register_buffer('pool_scale', pool_scale[:, None, None])
+        self.register_buffer('pool_shift', pool_shift[:, None, None])
+        self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
+
+    def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
+        """The branches; convolutions one by one, so that each can be added while it is in the cache."""
+        *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
+        plain = [self.plain(strided)] if self.plain else []
+        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
+        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
+        return chain(branches, [pooled], plain)
+
+
+class FusedTCN(FusedBranches):
+    """MS-TCN: the plain branch is merged with a projected residual.
 
     Where the residual is the identity, the input is overwritten with the sum; a block has no more use for it.
     """
 
     def __init__(self, tcn: MSTCN) -> None:
-        super().__init__()
-        self.width, self.stride = tcn.width, tcn.stride
-        self.reduce = fuse_conv_bn_eval(tcn.reduce, tcn.reduce_norm)
-        parts = [part.split(tcn.width) for part in _affine(tcn.norm)]
-        *scales, pool_scale, plain_scale = parts[0]
-        *shifts, pool_shift, plain_shift = parts[1]
-        folded = zip(tcn.dilated, scales, shifts, strict=True)
-        self.dilated = nn.ModuleList(_scaled(conv, scale, shift) for conv, scale, shift in folded)
-        self.register_buffer('pool_scale', pool_scale[:, None, None])
-        self.register_buffer('pool_shift', pool_shift[:, None, None])
-        plain = _scaled(tcn.plain, plain_scale, plain_shift)
-        self.plain = plain if isinstance(tcn.shortcut, nn.Identity) else None
-        self.rest = tcn.shortcut if self.plain else _merged(tcn.shortcut, plain)
+        super().__init__(tcn)
+        self.rest = tcn.shortcut
+        if isinstance(tcn.shortcut, nn.Sequential):
+            self.rest = _merged(tcn.shortcut, self.plain)
+            self.plain = None
         self.activation = tcn.activation
 
     def forward(self, x: Tensor) -> Tensor:
-        *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
         strided = subsample(x, self.stride)
-        plain = [self.plain(strided)] if self.plain else []
-        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
-        # One by one, so that each is added while it is in the cache.
-        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
-        parts = chain(branches, [pooled], plain)
-        return self.activation(add_to_channels(self.rest(strided), parts, self.width))
+        return self.activation(add_to_channels(self.rest(strided), self.parts(x, strided), self.width))
+
+
+class FusedCTRGC(nn.Module):
+    """CTR-GC: the norm is folded into the mixing and the residual connection."""
+
+    def __init__(self, layer: CTRGC) -> None:
+        super().__init__()
+        scale, shift = _affine(layer.norm)
+        self.topology = layer.topology
+        self.register_buffer('weight', layer.weight * scale[:, None])
+        self.register_buffer('bias', layer.bias * scale)
+        self.shortcut = _fuse_shortcut(layer.shortcut)
+        if isinstance(self.shortcut, nn.Conv2d):
+            self.shortcut.bias += shift
+            shift = None
+        self.register_buffer('shift', None if shift is None else shift[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = topology_product(x, self.weight, self.bias, *self.topology(x))
+        z += self.shortcut(x)
+        return (z if self.shift is None else z.add_(self.shift)).relu_()
+
+
+class FusedCTRGCBlock(nn.Module):
+    """A block of CTR-GCN in eval mode (:class:`~mmdualhead.models.ctrgc.CTRGCBlock`)."""
+
+    def __init__(self, block: CTRGCBlock) -> None:
+        super().__init__()
+        self.stride = block.stride
+        self.spatial = FusedCTRGC(block.spatial)
+        self.temporal = FusedBranches(block.temporal)
+        self.shortcut = None if block.shortcut is None else _fuse_shortcut(block.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.spatial(x)
+        y = torch.cat([*self.temporal.parts(y, subsample(y, self.stride))], 1)
+        if self.shortcut is not None:
+            y += self.shortcut(subsample(x, self.stride))
+        return y.relu_()
+
+
+FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
+
+
+def _fuse_shortcut(shortcut: nn.Module) -> nn.Module:
+    return fuse_conv_bn_eval(*shortcut) if isinstance(shortcut, nn.Sequential) else shortcut
 
 
 def _merged(shortcut: nn.Sequential, plain: nn.Conv2d) -> nn.Conv2d:

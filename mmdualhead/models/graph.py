@@ -23,6 +23,19 @@ def joint_adjacency(skeleton: Skeleton) -> np.ndarray:
     return a
 
 
+def directed_adjacency(skeleton: Skeleton) -> np.ndarray:
+    """Every joint itself, its children and its parent, each column divided by its sum: (3, V, V).
+
+    Row v holds what joint v gathers: from itself, inward along the bones from its children, and outward from
+    its parent.
+    """
+    inward = np.zeros((skeleton.num_joints,) * 2)
+    for child, parent in skeleton.edges:
+        inward[parent, child] = 1
+    subsets = np.stack([np.eye(skeleton.num_joints), inward, inward.T])
+    return (subsets / subsets.sum(1, keepdims=True).clip(1)).astype(np.float32)
+
+
 def window_adjacency(a: np.ndarray, window: int) -> np.ndarray:
     """tile(A + I, W x W): every joint sees its neighbors and itself in all frames of the window.
 

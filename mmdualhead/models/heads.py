@@ -13,8 +13,10 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdualhead.errors import UserError
+
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block, require_counts
+from .build import build_block, require_counts
 from .layers import subsample
 
 HEAD_CHANNELS = (192, 384)
@@ -53,7 +55,7 @@ class Head(BaseModule):
         offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
 
     Raises:
-        NetworkError: channels and strides differ in number, or one is not an integer of at least 1.
+        UserError: channels and strides differ in number, or one is not an integer of at least 1.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Head(BaseModule):
         self.out_channels = tuple(channels[1:])
         graph = build_graph(graph_cfg)
         if len(strides) != len(self.out_channels):
-            raise NetworkError(
+            raise UserError(
                 f'{type(self).__name__}: {len(self.out_channels)} channels {self.out_channels}, '
                 f'{len(strides)} strides {tuple(strides)}'
             )
@@ -155,7 +157,7 @@ class FineHead(Head):
         (N, C, T, V) -> (N, channels[-1] / reduction, T', V).
 
     Raises:
-        NetworkError: the reduction does not divide the channels.
+        UserError: the reduction does not divide the channels.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class FineHead(Head):
         require_counts('FineHead', reduction=reduction)
         widths = (in_channels, *channels)
         if any(width % reduction for width in widths):
-            raise NetworkError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
+            raise UserError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
         reduced = tuple(width // reduction for width in widths)
         super().__init__(
             nn.Conv2d(in_channels, reduced[0], 1),

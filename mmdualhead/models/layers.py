@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .build import NetworkError, require_counts
+from mmdualhead.errors import UserError
+
+from .build import require_counts
 from .norm import normalized_mixing
 from .ops import mix_and_collapse, window_product
 
@@ -237,24 +239,80 @@ class WindowCollapse(nn.Conv2d):
         return self.weight.transpose(1, 3).flatten(1)
 
 
-class MSTCN(nn.Module):
-    """Multi-scale temporal convolution, eq. (2), with a residual connection and, at the end, ReLU.
+class TemporalBranches(nn.Module):
+    """Multi-scale temporal convolution, eq. (2): branches of equal width, side by side, and batch norm.
 
-    Branches of equal width: a dilated convolution for each dilation, a max pool and a plain 1x1 convolution.
-    What their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at
-    once.
+    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. What their 1x1
+    convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.
         stride: s.
         dilations: of the convolution branches.
-        activate: whether ReLU ends the layer.
+        kernel_size: frames that a dilated convolution sees.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: D is not divisible by the number of branches.
+        UserError: D is not divisible by the number of branches.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilations: Sequence[int],
+        kernel_size: int = TEMPORAL_KERNEL,
+    ) -> None:
+        super().__init__()
+        require_counts('MS-TCN', stride=stride, dilations=dilations)
+        width, rest = divmod(out_channels, len(dilations) + 2)
+        if rest:
+            raise UserError(
+                f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
+                f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
+            )
+        self.stride = stride
+        self.width = width
+        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
+        self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
+        self.dilated = nn.ModuleList(_dilated_conv(width, stride, each, kernel_size) for each in dilations)
+        self.plain = nn.Conv2d(in_channels, width, 1)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.branches(x, subsample(x, self.stride))
+
+    def branches(self, x: Tensor, strided: Tensor) -> Tensor:
+        """The layer, given the frames that remain after the stride as well."""
+        *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
+        branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
+        branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
+        return self.norm(torch.cat(branches, 1))
+
+    def reset_parameters(self) -> None:
+        """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                branch = min(module.out_channels, self.width) * module.kernel_size[0]
+                fan_out = module.out_channels if name.startswith('shortcut') else branch
+                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+
+
+class MSTCN(TemporalBranches):
+    """:class:`TemporalBranches` with a residual connection and, at the end, ReLU.
+
+    Args:
+        in_channels, out_channels, stride, dilations: see there.
+        activate: whether ReLU ends the layer.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V).
     """
 
     def __init__(
@@ -265,47 +323,14 @@ class MSTCN(nn.Module):
         dilations: Sequence[int],
         activate: bool = True,
     ) -> None:
-        super().__init__()
-        require_counts('MS-TCN', stride=stride, dilations=dilations)
-        width, rest = divmod(out_channels, len(dilations) + 2)
-        if rest:
-            raise NetworkError(
-                f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
-                f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
-            )
-        self.stride = stride
-        self.width = width
-        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
-        self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
-        self.dilated = nn.ModuleList(_dilated_conv(width, stride, dilation) for dilation in dilations)
-        self.plain = nn.Conv2d(in_channels, width, 1)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.shortcut = _shortcut(in_channels, out_channels, stride)
+        super().__init__(in_channels, out_channels, stride, dilations)
+        self.shortcut = shortcut(in_channels, out_channels, stride)
         self.activation = nn.ReLU(inplace=True) if activate else nn.Identity()
-        self._init_weights()
+        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
         strided = subsample(x, self.stride)
-        branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
-        branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
-        return self.activation(self.norm(torch.cat(branches, 1)) + self.shortcut(strided))
-
-    def _init_weights(self) -> None:
-        """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                is_projection = module is self._projection
-                branch = min(module.out_channels, self.width) * module.kernel_size[0]
-                fan_out = module.out_channels if is_projection else branch
-                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1, 0.02)
-
-    @property
-    def _projection(self) -> nn.Module | None:
-        return self.shortcut[0] if isinstance(self.shortcut, nn.Sequential) else None
+        return self.activation(self.branches(x, strided) + self.shortcut(strided))
 
 
 def subsample(x: Tensor, rate: int) -> Tensor:
@@ -319,16 +344,16 @@ def subsample(x: Tensor, rate: int) -> Tensor:
 
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
     """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
-    return F.max_pool2d(x, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0))
+    return F.max_pool2d(x, (3, 1), (stride, 1), (1, 0))
 
 
-def _dilated_conv(width: int, stride: int, dilation: int) -> nn.Conv2d:
-    pad = dilation * (TEMPORAL_KERNEL // 2)
-    return nn.Conv2d(width, width, (TEMPORAL_KERNEL, 1), (stride, 1), (pad, 0), (dilation, 1))
-
-
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
     """The identity where the shapes allow it, else a projection of the frames that remain."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
+def _dilated_conv(width: int, stride: int, dilation: int, kernel_size: int) -> nn.Conv2d:
+    pad = dilation * (kernel_size // 2)
+    return nn.Conv2d(width, width, (kernel_size, 1), (stride, 1), (pad, 0), (dilation, 1))

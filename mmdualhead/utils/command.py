@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -10,10 +11,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import printable, printable_lines
 
-PACKAGE = __name__.partition('.')[0]
+PACKAGE = Path(__file__).parents[1]
 
 MACHINE = re.compile(
     r'DataLoader worker .*(exited unexpectedly|killed by signal)|shared memory|Too many open files'
@@ -32,6 +35,26 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
     )
 
 
+class _Import(argparse.Action):
+    """Imports a module as soon as it is named, so that its parts are registered before a model is built."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        importlib.import_module(values)
+
+
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import MODULE`` to a program that loads models, for parts of a user's own."""
+    parser.add_argument(
+        '--import',
+        action=_Import,
+        metavar='MODULE',
+        default=argparse.SUPPRESS,
+        help="a module that registers parts of your own, in Python's path or this folder; may be repeated",
+    )
+
+
 def run_main(main: Callable[[], None]) -> None:
     """Run a program of ours, whose ValueErrors and ImportErrors are all about its input or installation."""
     with one_line_errors(ValueError, ImportError):
@@ -43,7 +66,7 @@ def run_main(main: Callable[[], None]) -> None:
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """End the program with ``error: ...`` and status 1 where input, output or the machine is at fault.
 
-    That is: the ValueErrors that are classes of this package, OSErrors, what PyTorch says of its machine.
+    That is: UserErrors, OSErrors, what PyTorch says of its machine.
     A message that names no file is followed by what the program was called with. Other errors are those of
     programs and pass, with their traceback.
 
@@ -66,7 +89,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def _is_no_bug(error: Exception) -> bool:
     if isinstance(error, ValueError):
-        return type(error).__module__.partition('.')[0] == PACKAGE
+        return isinstance(error, UserError)
     if isinstance(error, TypeError | KeyError):
         return _is_of_config(error)
     if isinstance(error, RuntimeError | AssertionError):
@@ -83,7 +106,7 @@ def _is_of_config(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """What an error says, for a terminal: in one line, unless this package breaks it into several."""
     cause = original(error)
-    is_ours = type(cause).__module__.partition('.')[0] == PACKAGE
+    is_ours = isinstance(cause, UserError) or _is_raised_here(cause)
     text = str(cause) or type(cause).__name__
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:
@@ -95,6 +118,14 @@ def describe(error: BaseException) -> str:
     if names_file or not called:
         return reason
     return f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether a line of this package raised an error, which then names what it is about."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        bool(frames) and PACKAGE in Path(frames[-1].filename).parents and 'raise' in (frames[-1].line or '')
+    )
 
 
 def original(error: BaseException) -> BaseException:

@@ -168,7 +168,7 @@ class TestBadFiles:
     def test_are_told_when_they_are_read(self, tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
         (item,) = find_recordings(tmp_path / name)
-        assert item.name == str(tmp_path / name)
+        assert item.where == str(tmp_path / name)
         with pytest.raises(ValueError, match=message):
             item.read()
 

@@ -12,7 +12,8 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmdualhead.models.build import NetworkError, build_part
+from mmdualhead.errors import UserError
+from mmdualhead.models.build import build_part
 from mmdualhead.models.heads import CoarseHead, FineHead
 from tests.models.networks import build, small_dualhead_config
 
@@ -94,14 +95,14 @@ FAULTS = {
 )
 @pytest.mark.parametrize('message', FAULTS)
 def test_what_does_not_fit_is_refused_when_it_is_built(message):
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(UserError, match=message):
         build(small_dualhead_config(**FAULTS[message]))
 
 
 @pytest.mark.fault('attention that changes the shape of what it weighs', '-', 'refused at the first batch')
 def test_an_attention_keeps_the_shape():
     model = build(small_dualhead_config(attentions=dict(spatial=dict(type=MeanInTime))))
-    with pytest.raises(NetworkError, match=r"'spatial' makes \(1, 12, 1, 5\) of \(1, 12, 7, 5\)"):
+    with pytest.raises(UserError, match=r"'spatial' makes \(1, 12, 1, 5\) of \(1, 12, 7, 5\)"):
         model.interleave(torch.randn(1, 12, 13, 5))
 
 

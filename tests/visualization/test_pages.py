@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mmdualhead.apis.answer import Answer
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.skeletons import COCO, NTU
 from mmdualhead.visualization.pages import clip_data, upright, write_page, write_pages
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
+from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.plain_config import plain_config
@@ -28,9 +29,38 @@ def _in_words() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(
-            f'{error}. The checkpoints before it are whole; --resume goes on from the newest'
+        raise UserError(
+            f'{error.strerror or error}. The checkpoints before it are whole; --resume continues from the '
+            f'newest'
         ) from error
+
+
+class _RemovesLater:
+    """A backend for files that notes what is to be removed, in a message hub.
+
+    Mmengine's hook removes old files before it writes the new one.
+    """
+
+    def __init__(self, backend: BaseStorageBackend, hub: MessageHub) -> None:
+        self.backend = backend
+        self.hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        """Note the file's name."""
+        self.hub.update_info(OUTDATED, [*self.hub.runtime_info.get(OUTDATED, ()), Path(path).name])
+
+    def remove_noted(self, folder: str) -> None:
+        """Remove what was noted from a folder, unless it is the best by now."""
+        known = self.hub.runtime_info
+        best = {Path(value).name for key, value in known.items() if key.startswith('best_ckpt') and value}
+        for name in known.pop(OUTDATED, ()):
+            path = self.backend.join_path(folder, Path(name).name)
+            is_there = name.endswith('.pth') and self.backend.isfile(path)
+            if is_main_process() and is_there and name not in best:
+                self.backend.remove(path)
 
 
 @HOOKS.register_module()
@@ -45,6 +75,8 @@ class AtomicCheckpointHook(CheckpointHook):
         UserError: an argument is unknown.
     """
 
+    file_backend: Any
+
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
         # What mmengine's hook does not know, it hands to this function, once an epoch is over.
@@ -54,14 +86,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Remove what a process that was killed between writing and removing has left."""
         super().before_train(runner)
-        hub = runner.message_hub
-
-        def remove_later(path: str) -> None:
-            hub.update_info(OUTDATED, [*hub.runtime_info.get(OUTDATED, ()), Path(path).name])
-
-        # mmengine removes old files before it writes the new one.
-        self._remove, self.file_backend.remove = self.file_backend.remove, remove_later
-        self._remove_outdated(runner)
+        self.file_backend = _RemovesLater(self.file_backend, runner.message_hub)
+        self.file_backend.remove_noted(self.out_dir)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Write what the network takes into its meta, unless ConfigCheckHook did, which knows the data."""
@@ -72,18 +98,9 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint(self, runner: Runner) -> None:
         with _in_words():
             super()._save_checkpoint(runner)
-        self._remove_outdated(runner)
+        self.file_backend.remove_noted(self.out_dir)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Mapping[str, Any]) -> None:
         with _in_words():
             super()._save_best_checkpoint(runner, metrics)
-        self._remove_outdated(runner)
-
-    def _remove_outdated(self, runner: Runner) -> None:
-        known = runner.message_hub.runtime_info
-        best = {Path(value).name for key, value in known.items() if key.startswith('best_ckpt') and value}
-        for name in known.pop(OUTDATED, ()):
-            path = self.file_backend.join_path(self.out_dir, Path(name).name)
-            is_there = name.endswith('.pth') and self.file_backend.isfile(path)
-            if is_main_process() and is_there and name not in best:
-                self._remove(path)
+        self.file_backend.remove_noted(self.out_dir)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +9,17 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from mmdualhead.engine.checkpoints import Checkpoint, unwrapped
 from mmdualhead.engine.checks import (
     LoaderData,
+    built_data,
     check_checkpoint,
-    check_config,
-    check_evaluation,
-    check_network,
     check_resume,
+    check_run,
     sources_of,
 )
-from mmdualhead.errors import Finding, Level, report
-from mmdualhead.network_input import NetworkInput
+from mmdualhead.errors import Level, report
 from mmdualhead.utils.plain_config import plain_config
-
-PHASES = ('train', 'val', 'test')
 
 
 @HOOKS.register_module()
@@ -56,22 +51,11 @@ class ConfigCheckHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the config, and the data of the loaders that were built since the last time."""
-        report([*check_config(runner.cfg), *_check_seed(runner.cfg)], runner.logger.warning)
-        for data in self._new_data(runner):
-            train = self._data.get('train', data)
-            found = list(check_network(runner.model, runner.cfg.get('model') or {}, data))
-            found += check_evaluation(train, data) if train is not data else ()
-            report(found, runner.logger.warning)
-
-    def _new_data(self, runner: Runner) -> Iterator[LoaderData]:
-        """The data of the loops that are built, each once."""
-        for phase in PHASES:
-            loop = getattr(runner, f'_{phase}_loop')
-            if phase not in self._data and isinstance(loop, BaseLoop):
-                name = f'{phase}_dataloader'
-                declared = NetworkInput.of_config(runner.cfg, name)
-                self._data[phase] = LoaderData(name, loop.dataloader.dataset, declared)
-                yield self._data[phase]
+        network = unwrapped(runner.model)
+        new = {phase: data for phase, data in built_data(runner).items() if phase not in self._data}
+        self._data |= new
+        found = check_run(runner.cfg, network, list(new.values()), self._data.get('train'))
+        report(found, runner.logger.warning)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Write into its meta what the network takes, and what it was trained on."""
@@ -85,12 +69,12 @@ class ConfigCheckHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare what the checkpoint was trained on with what it now meets."""
-        meta = checkpoint.get('meta') or {}
+        loaded = Checkpoint(str(runner._load_from), checkpoint)
         is_training = isinstance(runner._train_loop, BaseLoop)
         try:
-            trained, self._began_with = NetworkInput.of_checkpoint(meta), sources_of(meta)
+            trained, self._began_with = loaded.input, sources_of(loaded.meta)
             if runner._resume:
-                report(check_resume(meta, runner.cfg), runner.logger.warning)
+                report(check_resume(loaded.meta, runner.cfg), runner.logger.warning)
         except SyntaxError:
             runner.logger.warning('the config stored in the checkpoint is not Python; nothing is compared')
             return
@@ -98,18 +82,6 @@ class ConfigCheckHook(Hook):
             if phase == 'train' and not is_training:
                 continue
             found = check_checkpoint(trained, self._began_with, data)
-            # Training continues from other data at the user's will.
-            report((replace(one, level=Level.WARNING) for one in found) if is_training else found,
-                   runner.logger.warning)  # fmt: skip
-
-
-def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
-    given = sys.argv[sys.argv.index('--seed') + 1 :][:1] if '--seed' in sys.argv else []
-    used = str((config.get('randomness') or {}).get('seed'))
-    if given and given[0] != used:
-        text = (
-            f"has no effect, since the config's randomness.seed={used} wins; give --cfg-options "
-            f'randomness.seed={given[0]} instead'
-        )
-        yield Finding(Level.ERROR, f'--seed {given[0]}', text)
+            if is_training:  # from other data at the user's will
+                found = (replace(one, level=Level.WARNING) for one in found)
+            report(found, runner.logger.warning)

@@ -10,8 +10,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from mmdualhead.engine.checkpoints import RESUMABLE, RunError, drop_code, holds_run, match, newest_checkpoint
-from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.engine.checkpoints import Checkpoint, drop_code, holds_run, newest_checkpoint
+from mmdualhead.errors import UserError
+from mmdualhead.utils.files import FolderLock, remove_partial_files
 
 
 @HOOKS.register_module()
@@ -28,7 +29,7 @@ class LoadCheckHook(Hook):
             fine-tuning. Testing and resuming always demand a full match.
 
     Raises:
-        RunError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
+        UserError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
             the work_dir is in use, or holds another run.
     """
 
@@ -64,10 +65,10 @@ class LoadCheckHook(Hook):
         self._lock = FolderLock(Path(runner.work_dir, 'training.lock'))
         try:
             self._lock.acquire()
-        except InUseError as error:
-            raise RunError(f'{error}, which trains there; choose another --work-dir') from None
+        except BlockingIOError as error:
+            raise UserError(f'{error}, which trains there; choose another --work-dir') from None
         if not runner._resume and holds_run(runner.work_dir):
-            raise RunError(
+            raise UserError(
                 f'{runner.work_dir} holds the checkpoints of a run. Go on with it: --resume. Start another: '
                 f'choose another --work-dir, or remove them'
             )
@@ -81,13 +82,13 @@ class LoadCheckHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model."""
         drop_code(checkpoint)
-        missing = [key for key in RESUMABLE if key not in checkpoint]
-        if runner._resume and missing:
-            raise RunError(
-                f'{runner._load_from} is not a training to go on with, it lacks {", ".join(missing)}. To '
-                f'start one from its weights: --cfg-options load_from={runner._load_from}, without --resume'
+        loaded = Checkpoint(str(runner._load_from), checkpoint)
+        if runner._resume and loaded.lacks:
+            raise UserError(
+                f'{loaded.source} cannot be resumed: it lacks {", ".join(loaded.lacks)}. To start a run from '
+                f'its weights: --cfg-options load_from={loaded.source}, without --resume'
             )
-        fit = match(runner.model, checkpoint)
+        fit = loaded.fits(runner.model)
         if fit.is_full:
             return
         # The train loop is built, from its config, when training starts.
@@ -99,4 +100,4 @@ class LoadCheckHook(Hook):
         advice = ''
         if is_training and not runner._resume:
             advice = ' To fine-tune from it all the same: --cfg-options default_hooks.load_check.strict=False'
-        raise RunError(f'{runner._load_from} does not fit the model: {fit}.{keys}{advice}')
+        raise UserError(f'{loaded.source} does not fit the model: {fit}.{keys}{advice}')

@@ -1,8 +1,8 @@
-"""The network's two most expensive operations, each with a backward and a kernel for each kind of device.
+"""The networks' most expensive operations, each with a backward and a kernel for each kind of device.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels,
-F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
-frames are one matrix.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
+consecutive frames are one matrix.
 
 A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
 as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
@@ -32,6 +32,7 @@ __all__ = [
     'set_budget',
     'standard_operations',
     'stretch',
+    'topology_product',
     'window_product',
 ]
 
@@ -87,6 +88,31 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x), weight, bias, collapse, shift)
+
+
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    r"""Mix the channels of every frame, then gather each channel over a topology of its own.
+
+    .. math::
+        y_d[t, v] = \sum_{k, u} Q_{kd}[v, u] \, (W_k x + b_k)_d[t, u],
+        \quad Q_{kd} = \sum_e c_{kde} B_{ke}
+
+    The mixed frames, (N, K, D, T, V), are kept for the backward; the topologies, (N, K, D, V, V), are formed
+    for a few persons at a time, and again in the backward.
+
+    Args:
+        x: (N, C, T, V); cast under autocast as in :func:`window_product`.
+        weight, bias: W, (K, D, C), and b, (K, D), the mixing of each subset.
+        bases: B, (N, K, E, V, V), the matrices that a person's topologies are combined from.
+        coefficients: c, (K, D, E).
+
+    Returns:
+        (N, D, T, V).
+    """
+    if _traced():
+        return plain.topology_product(_cast(x), weight, bias, bases, coefficients)
+    keep = torch.is_grad_enabled()
+    return _topology_product(_cast(x), weight, bias, bases, coefficients, keep)[0]
 
 
 def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
@@ -156,16 +182,23 @@ def _operation(
 
 
 def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
-    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients."""
+    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients.
 
-    def keep(ctx: Any, inputs: tuple, output: Tensor) -> None:  # noqa: ARG001
-        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
-        ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
+    Of several outputs all but the first are kept for it; flags are the forward's own.
+    """
+
+    def keep(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+        made = output[1:] if isinstance(output, tuple) else ()
+        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)), *made)
+        ctx.others = [value for value in inputs if not isinstance(value, Tensor)]
+        ctx.mark_non_differentiable(*made)
+        ctx.set_materialize_grads(False)
 
     @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
-    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grads = backward(grad, *ctx.saved_tensors, *ctx.numbers)
-        return *grads, *(None for _ in ctx.numbers)
+    def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        numbers = [value for value in ctx.others if not isinstance(value, bool)]
+        grads = backward(grad, *ctx.saved_tensors, *numbers)
+        return *grads, *(None for _ in ctx.others)
 
     register_autograd(operation._qualname, differentiate, setup_context=keep)
 
@@ -184,6 +217,17 @@ def _mix_and_collapse_shape(
 ) -> Tensor:
     window = collapse.shape[1] // weight.shape[0]
     return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
+
+
+def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, keep = rest
+    clips, _, frames, joints = x.shape
+    kept = (clips, *weight.shape[:2], frames, joints) if keep else (0,)
+    return x.new_empty(clips, frames, joints, weight.shape[1]).permute(0, 3, 1, 2), x.new_empty(kept)
+
+
+def _topology_gradient_shapes(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return _gradient_shapes(grad, *inputs[:-1])
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -220,8 +264,23 @@ def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any
     return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * weight[0] * weight[1]
 
 
+def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
+    """Of the frames' mixing, of combining the topologies and of the products with them."""
+    coefficients = rest[2]
+    (clips, channels, frames, joints), (subsets, mixed) = x, weight[:2]
+    each = frames * joints * (channels + joints) + joints * joints * coefficients[2]
+    return 2 * clips * subsets * mixed * each
+
+
+def _topology_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
+    """Every product has two gradients, and topologies are formed again."""
+    joints, clips, (subsets, mixed, bases) = inputs[0][3], inputs[0][0], inputs[4]
+    return 2 * _topology_product_flops(*inputs) + 2 * clips * subsets * mixed * bases * joints * joints
+
+
 _PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'
 _COLLAPSE = 'Tensor x, Tensor weight, Tensor bias, Tensor collapse, Tensor shift'
+_TOPOLOGY = 'Tensor x, Tensor weight, Tensor bias, Tensor bases, Tensor coefficients'
 
 _window_product = _operation(
     'window_product',
@@ -259,5 +318,24 @@ _differentiable(
         cpu.mix_and_collapse_backward,
         _gradient_shapes,
         _mix_and_collapse_backward_flops,
+    ),
+)
+_topology_product = _operation(
+    'topology_product',
+    f'({_TOPOLOGY}, bool keep) -> (Tensor, Tensor)',
+    batched.topology_product,
+    cpu.topology_product,
+    _topology_product_shape,
+    _topology_product_flops,
+)
+_differentiable(
+    _topology_product,
+    _operation(
+        'topology_product_backward',
+        f'(Tensor grad, {_TOPOLOGY}, Tensor mixed) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+        batched.topology_product_backward,
+        cpu.topology_product_backward,
+        _topology_gradient_shapes,
+        _topology_product_backward_flops,
     ),
 )

@@ -1,7 +1,7 @@
 """Kernels for devices that are fastest with few, large launches: as many persons at a time as memory allows.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
-Arguments and results are those of :mod:`mmdualhead.models.ops`.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
 The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
 one batched product runs over all windows of the strip, overlapping views of it; the few that reach from one
@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from mmdualhead.errors import UserError
 
 from . import collapse
 from .layout import frames_first
@@ -34,7 +36,7 @@ def set_budget(size: int) -> None:
     """
     global BUDGET
     if size <= 0:
-        raise ValueError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
+        raise UserError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
     BUDGET = size
 
 
@@ -92,6 +94,62 @@ def mix_and_collapse_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor
 ) -> tuple[Tensor, ...]:
     return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
+
+
+def topology_product(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
+    x = frames_first(x)
+    weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
+    out = x.new_empty(*x.shape[:3], weight.shape[1])
+    kept = x.new_empty(len(x), *weight.shape[:2], *x.shape[1:3]) if keep else x.new_empty(0)
+    persons = _persons_with_topologies(x, weight)
+    for i, (part, own_bases) in enumerate(zip(x.split(persons), bases.split(persons), strict=True)):
+        own = slice(i * persons, (i + 1) * persons)
+        mixed = F.linear(part, weight.flatten(0, 1), bias.flatten())
+        mixed = mixed.unflatten(3, weight.shape[:2]).permute(0, 3, 4, 1, 2).contiguous()
+        topologies = (coefficients @ own_bases.flatten(3)).unflatten(3, (x.shape[2], -1))
+        out[own] = (mixed @ topologies.transpose(3, 4)).sum(1).permute(0, 2, 3, 1)
+        if keep:
+            kept[own] = mixed
+    return out.permute(0, 3, 1, 2), kept
+
+
+def topology_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, mixed: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
+    x, grad = frames_first(x), frames_first(grad)
+    parameters = (weight, bias, coefficients)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons
+    grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
+    weight, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
+    grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
+    persons = _persons_with_topologies(x, parameters[0])
+    parts = (t.split(persons) for t in (x, bases, mixed, grad, grad_x, grad_bases))
+    for part, own_bases, frames, grad_part, out, out_bases in zip(*parts, strict=True):
+        # What the topologies are combined from.
+        flat, into = own_bases.flatten(3).to(x.dtype), grad_part.permute(0, 3, 1, 2)[:, None]
+        found = (into.transpose(3, 4) @ frames).flatten(3)
+        grads[2] += (found @ flat.transpose(2, 3)).sum(0, **sums)
+        out_bases.copy_((coefficients.transpose(1, 2) @ found).view_as(out_bases))
+
+        # The mixing and the input, through the topologies.
+        topologies = (coefficients @ flat).unflatten(3, (x.shape[2], -1))
+        values = (into @ topologies).flatten(1, 2).flatten(2)
+        grads[0] += torch.bmm(values, part.flatten(1, 2)).sum(0, **sums).view_as(grads[0])
+        grads[1] += values.sum((0, 2), **sums).view_as(grads[1])
+        out.copy_((values.transpose(1, 2) @ weight).view_as(out))
+    of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
+    """How many persons' mixed frames or topologies the budget holds, whichever are larger."""
+    _, frames, joints, _ = x.shape
+    size = weight.shape[:2].numel() * joints * max(frames, joints) * x.element_size()
+    return max(1, BUDGET // (size or 1))
 
 
 def _persons(x: Tensor, weight: Tensor) -> int:
