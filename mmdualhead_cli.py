@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-LIGHT = ('help', '--help', '-h', '--version', 'doctor', 'configs')
+LIGHT = ('help', '--help', '-h', '--version', 'doctor', 'configs', 'examples')
 """The commands that need nothing but Python."""
 
 

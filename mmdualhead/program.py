@@ -1,4 +1,4 @@
-"""Where the files are that are not modules: configs and tools."""
+"""Where the files are that are not modules: configs, tools and examples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(kind: str) -> Path:
-    """The folder of the shipped ``configs`` or ``tools``: beside the package in a clone, else inside it."""
+    """The folder of the shipped ``configs``, ``tools`` or ``docs/examples``.
+
+    It is beside the package in a clone, else inside it.
+    """
     inside = PACKAGE / '.mim' / kind
     return (inside if inside.is_dir() else PACKAGE.parent / kind).resolve()
 

@@ -55,7 +55,7 @@ NETWORKS = (
         for data in ('ntu60_xsub', 'utd_mhad')
     ),
     'stgcnpp_utd_mhad_j',
-    'quickstart_j',
+    *(f'{model}quickstart_j' for model in ('', 'msg3d_', 'stgcn_')),
     *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py')),
 )
 STREAMS = ('j', 'b', 'jm', 'bm')

@@ -49,6 +49,7 @@ def clone(tmp_path):
         (['--help'], 'data ntu '),
         ([], 'usage: mmdualhead COMMAND'),
         (['configs', 'quickstart'], 'quickstart_bm\nquickstart_j\n'),
+        (['examples'], 'stream.py '),
     ],
 )
 def test_these_commands_need_nothing_but_python(tmp_path, arguments, printed):

@@ -1,5 +1,6 @@
 """Recognize actions in recordings: files, directories, patterns, annotation files.
 
+python tools/predict.py --example
 python tools/predict.py a1_s2_t1_skeleton.mat
 python tools/predict.py 'clips/*.skeleton' --model work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --json out.json
 """
@@ -16,7 +17,8 @@ from mmdualhead.utils.command import add_import_option, make_parser, run_main
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument('recordings', nargs='+', metavar='RECORDING', help='a file, a directory or a pattern')
+    parser.add_argument('recordings', nargs='*', metavar='RECORDING', help='a file, a directory or a pattern')
+    parser.add_argument('--example', action='store_true', help='take the recording that the package carries')
     parser.add_argument(
         '--model',
         nargs='+',
@@ -44,7 +46,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
     parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
     add_import_option(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.recordings += [SkeletonInferencer.example()] * args.example
+    if not args.recordings:
+        parser.error('expected a RECORDING or --example')
+    return args
 
 
 def main() -> None:

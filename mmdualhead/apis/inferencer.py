@@ -23,7 +23,7 @@ from mmdualhead.apis.fit import fit
 from mmdualhead.apis.forward import Prediction, Prepared, predict, run_pipeline
 from mmdualhead.apis.readers import Recording, read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
+from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
@@ -91,6 +91,11 @@ class SkeletonInferencer(BaseInferencer):
         self.scope, self.collate_fn, self.visualizer = 'mmaction', pseudo_collate, None
         self.show_progress = show_progress
         self.left_out: dict[str, str] = {}
+
+    @staticmethod
+    def example() -> Path:
+        """The recording that the package carries: a generated person stands up."""
+        return PACKAGED.with_name('stand_up.npy')
 
     @property
     def classes(self) -> tuple[str, ...]:
