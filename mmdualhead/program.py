@@ -1,4 +1,4 @@
-"""Where the files are that are not modules: configs and tools."""
+"""Locate files that are not modules: configs and tools."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped(kind: str) -> Path:
-    """The folder of the shipped ``configs`` or ``tools``: beside the package in a clone, else inside it."""
+    """The folder of the packaged ``configs`` or ``tools``: beside the package in a clone, else inside it."""
     inside = PACKAGE / '.mim' / kind
     return (inside if inside.is_dir() else PACKAGE.parent / kind).resolve()
 
@@ -27,7 +27,7 @@ def find_configs() -> dict[str, Path]:
 def find_config(name: str) -> Path | None:
     """The shipped config of a name, or of its path in a clone, with or without ``.py``; or None.
 
-    A file of the same name in another folder is another config, and is missing if it is not there.
+    A file of the same name in another folder is a different config.
     """
     path = Path(name)
     config = find_configs().get(path.name.removesuffix('.py'))
