@@ -43,7 +43,8 @@ def apply() -> list[str]:
 def add_drn() -> bool:
     """Stand in for ``localizers/drn``, which MMAction2's own models import and its wheel of 1.2.0 lacks.
 
-    See https://github.com/open-mmlab/mmaction2/issues/2714. The stand-in's DRN says that it is missing.
+    See https://github.com/open-mmlab/mmaction2/issues/2714. The stand-in's DRN raises an error that names the
+    missing file.
     """
     package = find_spec('mmaction')
     folders = (package.submodule_search_locations if package else None) or ()
@@ -67,7 +68,7 @@ def add_drn() -> bool:
 
 
 def allow_own_checkpoints() -> bool:
-    """Allow torch.load what mmengine's message hub consists of; ``weights_only`` stays on.
+    """Allow torch.load to read mmengine's message hub; ``weights_only`` stays on.
 
     torch >= 2.6 refuses the message hub that mmengine 0.10 writes into checkpoints
     (https://github.com/open-mmlab/mmengine/issues/1655). The pickles call ``getattr`` for the methods of
@@ -104,7 +105,7 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
     """``getattr`` for checkpoints: only the statistics methods of mmengine's HistoryBuffer.
 
     Raises:
-        UnpicklingError: anything else is asked for.
+        UnpicklingError: the pickle asks for anything else.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -114,9 +115,9 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
 
 
 def distribute_without_cuda() -> bool:
-    """Let several processes train on the CPU, by gloo, where torch is built without CUDA.
+    """Let several processes train on the CPU with gloo if torch is built without CUDA.
 
-    mmengine chooses and names a device then, too, of which there is none.
+    mmengine would choose a CUDA device.
     """
     import torch
     from mmengine.model import MMDistributedDataParallel
@@ -139,7 +140,7 @@ def distribute_without_cuda() -> bool:
 
 
 def allow_half_precision() -> bool:
-    """Let ``--amp`` run on the CPU, to try there what is to run on a GPU, for which alone mmengine asks."""
+    """Let ``--amp`` run on the CPU, which mmengine refuses, to try it before running on a GPU."""
     import torch
     from mmengine.device import get_device
     from mmengine.optim.optimizer import amp_optimizer_wrapper

@@ -1,7 +1,7 @@
-"""``mmdualhead doctor`` says which versions are here, what is broken, and which command fixes it.
+"""``mmdualhead doctor`` reports installed versions, what is broken, and the command that fixes it.
 
-It needs nothing but Python itself: what might be broken is tried in a process of its own. The exit status
-is 0 if training works and 1 if it can't.
+It needs nothing but Python itself: what might be broken is tried in a separate process. The exit status is 0
+if training works and 1 if it can't.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIMEOUT = 300
 """Seconds that the trial may take; a cold disk makes the first import slow."""
 
 WIDTH = 48
-"""Characters of a cell of the table; what is longer stands in full below it."""
+"""Characters of a cell of the table; longer text is shown in full below it."""
 
 TRIAL = """
 import importlib, sys
@@ -61,9 +61,9 @@ class Inspected(NamedTuple):
     """A line of the table.
 
     Args:
-        subject: what was looked at.
-        found: what is there.
-        wanted: what should be.
+        subject: what was checked.
+        found: what was found.
+        wanted: what is needed.
         level: an error if training can't work so, a note if it works all the same, None if nothing is wrong.
         remedy: the command that fixes it.
     """
@@ -105,7 +105,7 @@ KNOWN_FAULTS = (
         pip('install', '--upgrade', f'numpy{SUPPORTED["numpy"]}'),
     ),
 )
-"""What errors look like, and what fixes them."""
+"""Known errors and their fixes."""
 
 
 def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Inspected]:
@@ -199,7 +199,7 @@ def _requirements() -> set[str]:
 
 
 def examine() -> list[Inspected]:
-    """Look at everything; training is tried only if every package is there in a supported version."""
+    """Run all checks; training is tried only if every package is installed in a supported version."""
     findings = [
         Inspected('mmdualhead', __version__),
         Inspected('Python', '.'.join(map(str, sys.version_info[:3])), '>=3.10'),
@@ -213,7 +213,7 @@ def examine() -> list[Inspected]:
 
 
 def report(findings: Sequence[Inspected]) -> str:
-    """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
+    """The findings as a table, the commands that fix what is broken, and a one-line conclusion."""
     states = [finding.level.value if finding.level else 'ok' for finding in findings]
     found = [(*finding[:3], state) for finding, state in zip(findings, states, strict=True)]
     table = [('what', 'found', 'supported', 'status'), *found]
@@ -227,7 +227,8 @@ def report(findings: Sequence[Inspected]) -> str:
     for heading, some in (('To fix it:', broken), ('If you want it:', optional)):
         if remedies := dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy):
             lines += ['', heading, *remedies]
-    verdict = 'Training cannot work here.' if broken else 'Everything that training needs is here and works.'
+    good = 'Everything that training needs is installed and works.'
+    verdict = 'Training cannot run with this installation.' if broken else good
     return '\n'.join([*lines, '', verdict])
 
 

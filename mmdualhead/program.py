@@ -30,7 +30,7 @@ def find_configs() -> dict[str, Path]:
 def find_config(name: str) -> Path | None:
     """The shipped config of a name, or of its path in a clone, with or without ``.py``; or None.
 
-    A file of the same name in another folder is another config, and is missing if it is not there.
+    A file of the same name in another folder is a different config.
     """
     path = Path(name)
     config = find_configs().get(path.name.removesuffix('.py'))

@@ -1,4 +1,4 @@
-"""The versions of mmdualhead and of the packages below it. setup.py runs this file on bare Python."""
+"""The versions of mmdualhead and its dependencies. setup.py runs this file on bare Python."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def installed(package: str) -> str | None:
 
 
 def problem(package: str, version: str | None) -> str | None:
-    """What is wrong with a version of a package, in a few words; None if nothing is."""
+    """A short message on an unsupported version of a package; None if it is supported."""
     if version is None:
         return f'{package} is not installed'
     if version != 'unknown' and version not in SUPPORTED[package]:
@@ -78,6 +78,6 @@ def check() -> None:
     ]
     if problems:
         raise ImportError(
-            f'mmdualhead {__version__} cannot work here: {"; ".join(problems)}. '
-            '"mmdualhead doctor" says how to fix it.'
+            f'mmdualhead {__version__} cannot run with this installation: {"; ".join(problems)}. '
+            '"mmdualhead doctor" shows how to fix it.'
         )

@@ -148,14 +148,14 @@ class TestFindings:
         text = doctor.report([finding, finding, doctor.Inspected('torch', '2.13.0')])
         assert long.strip() in text
         assert text.count('    fix it') == 1
-        assert text.endswith('Training cannot work here.')
+        assert text.endswith('Training cannot run with this installation.')
 
 
 def test_healthy_environment():
     status, out, err = run_doctor()
     assert (status, err) == (0, '')
     assert f'mmdualhead          {__version__}' in out
-    assert out.strip().endswith('Everything that training needs is here and works.')
+    assert out.strip().endswith('Everything that training needs is installed and works.')
 
 
 def test_python_with_nothing_installed():

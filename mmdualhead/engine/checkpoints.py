@@ -39,25 +39,25 @@ from mmdualhead.utils.text import and_more
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
-"""What a checkpoint needs for training to go on from it."""
+"""The keys that a checkpoint needs to be resumed."""
 
 META = {'epoch': int, 'iter': int, 'seed': int, 'cfg': str, 'time': str, 'dataset_meta': dict}
-"""What a checkpoint's meta may hold and what kind that is; each may be missing."""
+"""The optional entries of a checkpoint's meta and their types."""
 
 DAMAGED = (
     *(EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError),
     *(BadZipFile, struct.error),
 )
-"""What damaged files make their readers raise."""
+"""The errors that readers raise for damaged files."""
 
 MOST_WEIGHTS = 8
 """How many weights of a kind an error message names."""
 
 INTERRUPTED = 'interrupted.pth'
-"""The checkpoint that an interrupted training leaves in its work_dir."""
+"""The checkpoint that an interrupted run leaves in its work_dir."""
 
 PERIODIC = re.compile(r'(epoch|iter)_\d+')
-"""What the checkpoints are called that a training writes at intervals."""
+"""The names of periodic checkpoints."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Fit(NamedTuple):
 
     @property
     def is_full(self) -> bool:
-        """Whether every weight of the model is there, and nothing else."""
+        """Whether the weights are exactly those of the model."""
         return not (self.missing or self.unexpected or self.misshaped)
 
     def __str__(self) -> str:
@@ -210,7 +210,7 @@ def load_from_local(
 
     Raises:
         FileNotFoundError: the file does not exist.
-        UserError: it is damaged, is not a checkpoint, or refers to code.
+        UserError: it is damaged, is not a checkpoint, or contains code.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -221,12 +221,12 @@ def load_from_local(
             checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except UnpicklingError as error:
         raise UserError(
-            f'the checkpoint {path} is refused: it is damaged, is not a checkpoint, or refers to code '
+            f'the checkpoint {path} is refused: it is damaged, is not a checkpoint, or contains code '
             f'({_reason(error)})'
         ) from None
     except MemoryError:
         raise UserError(
-            f'the checkpoint {path} is refused: it asks for more memory than its size can need'
+            f'the checkpoint {path} is refused: it would need more memory than its size justifies'
         ) from None
     except PermissionError:
         raise
@@ -241,9 +241,9 @@ def load_from_local(
 
 
 def _content_fault(checkpoint: Any) -> str:
-    """Why this is not a checkpoint: it has no weights by name, or a meta that those who read it could not."""
+    """Why this is not a checkpoint: it has no named weights, or an invalid meta."""
     if not isinstance(checkpoint, dict):
-        return f' holds a {type(checkpoint).__name__}, not a checkpoint'
+        return f' contains a {type(checkpoint).__name__}, not a checkpoint'
     weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, Mapping):
         return f' is not a checkpoint: its state_dict is a {type(weights).__name__}, not weights by name'
@@ -263,7 +263,7 @@ def _content_fault(checkpoint: Any) -> str:
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Download a checkpoint once and read it as :func:`load_from_local` does.
 
-    The copy lies in ``torch.hub.get_dir()`` under a name that tells URLs with equal file names apart.
+    The copy is in ``torch.hub.get_dir()`` under a name that distinguishes URLs with equal file names.
 
     Raises:
         UserError: it could not be downloaded, or is refused.
@@ -293,7 +293,7 @@ def load_by_name(filename: str, map_location: Any = None) -> dict[str, Any]:
     else:
         urls = mmengine_checkpoint.get_torchvision_models()
     if name not in urls:
-        raise UserError(f'{filename}: there is no model of the name {name!r}')
+        raise UserError(f'{filename}: there is no model named {name!r}')
     if not urls[name].startswith(('http://', 'https://')):
         return load_from_local(Path(mmengine_checkpoint._get_mmengine_home(), urls[name]), map_location)
     checkpoint = load_from_http(urls[name], map_location)
@@ -301,7 +301,7 @@ def load_by_name(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, Any]:  # noqa: ARG001
-    """Refuse what mmengine's other readers would unpickle with its code running.
+    """Refuse what mmengine's other readers would unpickle, which runs code.
 
     Raises:
         UserError: always; the message says how to download the file.
@@ -309,7 +309,7 @@ def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, An
     command = f'aws s3 cp s3://{filename.partition("s3://")[2]} .' if 's3://' in filename else ''
     raise UserError(
         f'{filename} is refused: only files and http(s) are read without running code in them. Download it '
-        f'and name the file{": " if command else ""}{command}'
+        f'and give the file{": " if command else ""}{command}'
     )
 
 
@@ -327,12 +327,12 @@ def _set(way_out: ContextVar[bool]) -> Iterator[None]:
 
 
 def mmengine_readers() -> AbstractContextManager[None]:
-    """Within this context mmengine's own readers read, which may run code in a checkpoint."""
+    """Use mmengine's own readers within this context, which may run code in a checkpoint."""
     return _set(_reads_as_mmengine)
 
 
 def any_weights() -> AbstractContextManager[None]:
-    """Within this context ``init_recognizer`` goes on with what fits and prints the rest, as by itself."""
+    """Within this context ``init_recognizer`` loads what fits and prints the rest, as it does by default."""
     return _set(_takes_any_weights)
 
 
@@ -357,7 +357,7 @@ READERS: dict[str, Callable[..., dict[str, Any]]] = {
         **dict.fromkeys(('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_elsewhere),
     }.items()
 }
-"""What reads a checkpoint, by how its name begins; all that mmengine knows.
+"""The readers of checkpoints by prefix; all of mmengine's.
 
 ``init_recognizer``, ``load_from``, ``--resume``, ``mim test`` and ``init_cfg=dict(type='Pretrained')`` all
 read through mmengine's one table of readers, in which these stand instead: its readers of URLs run code with
@@ -376,12 +376,14 @@ def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kw
         try:
             Checkpoint(str(filename), content).check(model)
         except UserError as error:
-            raise UserError(f'{error}. If that is meant: {__name__}.{any_weights.__name__}()') from None
+            raise UserError(
+                f'{error}. If this is intended, use {__name__}.{any_weights.__name__}()'
+            ) from None
     return mmengine_checkpoint._load_checkpoint_to_model(model, content, **kwargs)
 
 
 def _reason(error: Exception) -> str:
-    """The line of a torch.load error that says what happened."""
+    """The informative line of a torch.load error."""
     text = str(error).replace('WeightsUnpickler error: ', '')
     named = re.search(r'Unsupported global: GLOBAL (\S+)|Trying to load unsupported GLOBAL (\S+)', text)
     if named:
@@ -397,7 +399,7 @@ def drop_code(checkpoint: dict[str, Any]) -> None:
 
 
 def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> tuple[Path | None, list[str]]:
-    """The checkpoint that a training has come furthest with, by its own account of epoch and iteration.
+    """The checkpoint that is furthest in training, by the epoch and iteration stored in it.
 
     A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which leads
     back to the original of a copied folder: it is followed where the folder has no periodic checkpoints of
@@ -408,21 +410,21 @@ def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> 
         needed: the keys that the checkpoint has to have; by default what training needs to continue.
 
     Returns:
-        The file, or None if there is none, and why files were passed over.
+        The file, or None if there is none, and why files were ignored.
     """
     folder = Path(folder)
     found, passed_over = _progress(folder, needed)
     if not any(place.is_periodic for place in found) and (other := _saved_elsewhere(folder)):
         further, faults = _progress(other, needed)
         found, passed_over = found + further, passed_over + faults
-    # Other files may be of another training; they count where this one has none.
+    # Other files may belong to another run; they are used only if this one has none.
     own = [place for place in found if place.is_periodic or place.path.name == INTERRUPTED]
     furthest = max(own or found, default=None)
     return furthest and furthest.path, passed_over
 
 
 class _Progress(NamedTuple):
-    """How far a training had come when it wrote a file, in the order of comparison."""
+    """The progress of training stored in a file, in the order of comparison."""
 
     epoch: int
     iteration: int
@@ -463,17 +465,17 @@ def _saved_elsewhere(folder: Path) -> Path | None:
 
 
 def holds_run(folder: str | Path) -> bool:
-    """Whether a training has left a checkpoint in a folder."""
+    """Whether a folder contains a checkpoint of a run."""
     names = (path.name for path in Path(folder).glob('*.pth'))
     return any(name == INTERRUPTED or PERIODIC.fullmatch(Path(name).stem) for name in names)
 
 
 @register_backend('atomic')
 class AtomicBackend(LocalBackend):
-    """Local files that are whole or absent: written beside the old file, synced, then put in its place."""
+    """Local files that are whole or absent: written next to the old file, synced, then renamed."""
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
-        """Write a file; if that fails, the old one stays and nothing else does.
+        """Write a file; if that fails, the old file is kept and no other is left.
 
         Raises:
             OSError: it could not be written; the message names the file.

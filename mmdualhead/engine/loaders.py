@@ -1,7 +1,7 @@
 """Data loaders whose clips and random numbers depend on the seed, the iteration and the clip alone.
 
-So a training that goes on in the middle of an epoch sees what it would have seen without a break, with any
-number of workers.
+A run resumed in the middle of an epoch therefore sees the same data as an uninterrupted one, with any number
+of workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 ENOUGH_FILES = 1 << 14
-"""Open files that suffice for the batches of all workers: a tensor takes one, a clip several tensors."""
+"""The number of open files that suffices for the batches of all workers."""
 
 LOADER_ARGUMENTS = (
     *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
@@ -35,7 +35,7 @@ LOADER_ARGUMENTS = (
 
 
 def allow_many_files() -> None:
-    """Let workers hand over their batches, however few files a process may open.
+    """Let workers deliver their batches even with a low limit of open files.
 
     Where the system allows too few, tensors are shared by the names of files, which need not stay open.
     """
@@ -58,7 +58,7 @@ def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
     :mod:`mmdualhead.compat` lets Python's queues call it. In other processes it does nothing.
     """
     if get_worker_info() is not None:
-        os.write(2, f'a data loading worker cannot hand over its batch: {error}\n'.encode())
+        os.write(2, f'a data loading worker cannot deliver its batch: {error}\n'.encode())
         os._exit(1)
 
 
@@ -71,7 +71,7 @@ def seed_all(*numbers: int) -> None:
 
 
 class SeededDataset(Dataset):
-    """A data set that is asked for (iteration, index) and seeds all random numbers by them first.
+    """A data set indexed by (iteration, index), which seeds all random numbers with them first.
 
     Args:
         dataset: the data set.
@@ -90,7 +90,7 @@ class SeededDataset(Dataset):
         return self.dataset[place[1]]
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # not there yet while a worker unpickles this
+        if name == 'dataset':  # not set while a worker unpickles this
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -133,7 +133,7 @@ class NumberedBatches:
 def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     """The same loader over a :class:`SeededDataset` in :class:`NumberedBatches`.
 
-    Loaders of streams, which have no order that could be begun later, come back as they are.
+    Loaders of streams, which have no order that could be begun later, are returned unchanged.
     """
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         return loader

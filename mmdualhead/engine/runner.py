@@ -1,4 +1,4 @@
-"""The runner of the shipped configs: MMEngine's, which reports bad data in words instead of tracebacks."""
+"""The runner of the shipped configs: MMEngine's, which reports faulty data without tracebacks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DataCheckRunner(Runner):
     """Ends the program with ``error: ...`` and status 1 if annotation files are missing or faulty.
 
     ``runner_type='DataCheckRunner'`` in a config makes MMAction2's tools/train.py and tools/test.py use it.
-    Files that are missing in any case end the program before anything is built.
+    Missing files end the program before anything is built.
     """
 
     @classmethod
@@ -76,7 +76,7 @@ class DataCheckRunner(Runner):
 
 
 def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
-    """In words, the first annotation file of a data loader that isn't there; nothing if all are.
+    """A message on the first missing annotation file of a data loader; empty if all exist.
 
     Args:
         cfg: a whole config. ``annotations.ann_source`` says where the file comes from, unless the data set

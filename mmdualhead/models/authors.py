@@ -2,8 +2,8 @@
 
 K graph scales or subsets, D output and C input channels, R channels of relations, W frames in a window, V
 joints. The authors number their blocks
-(``gcn3d2_fine``) and keep one convolution a branch; here a block is a place in a list, and the branches' 1x1
-convolutions and batch norms are merged.
+(``gcn3d2_fine``) and have one convolution per branch; here a block is an entry of a list, and the branches'
+1x1 convolutions and batch norms are merged.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _NORM_FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tr
 
 
 class AuthorsKeysError(ValueError):
-    """A checkpoint's keys fit none of the authors' networks."""
+    """The keys of a checkpoint match none of the authors' networks."""
 
 
 @dataclass
 class _Source:
-    """A state dict of the authors' that remembers what has been read, so that nothing is left behind."""
+    """A state dict that tracks which keys were read, to find unused ones."""
 
     tensors: Mapping[str, Tensor]
     read: set[str] = field(default_factory=set)
@@ -56,8 +56,8 @@ Parts = Iterator[tuple[str, Tensor]]
 def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Bring a checkpoint of MMAction2's ``projects/msg3d`` into the form that MS-G3D's authors publish.
 
-    That network gathers a joint's neighbors by ``(A + PA)^T``, where A is another graph (the hand tips hang
-    elsewhere) under another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free, MS-G3D
+    That network gathers a joint's neighbors by ``(A + PA)^T``, where A is another graph (the hand tips have
+    other parents) under another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free, MS-G3D
     computes the same.
 
     Args:
@@ -67,7 +67,7 @@ def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         The state dict under the authors' keys.
 
     Raises:
-        AuthorsKeysError: the joints are of no layout that MMAction2 knows.
+        AuthorsKeysError: MMAction2 has no layout with these joints.
     """
     if 'backbone.sgcn1.0.PA' not in state_dict or 'backbone.A' not in state_dict:
         return dict(state_dict)

@@ -36,7 +36,7 @@ class STGCBackbone(BaseModule):
         dilations: of the MS-TCN branches.
         block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
         recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
-        window_memory: bytes that the largest intermediate of a windowed product may take on a GPU, in all
+        window_memory: bytes that the largest intermediate of a windowed product may use on a GPU, for all
             networks of the process (:func:`mmdualhead.models.ops.set_budget`); 1 GiB by default.
         init_cfg: see mmengine's ``BaseModule``.
 

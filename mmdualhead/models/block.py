@@ -33,9 +33,9 @@ STGC_BLOCK = {'type': 'STGCBlock'}
 class SkeletonGraph:
     """The graph that all blocks of a network share: the skeleton's joints, by disentangled hops.
 
-    A graph of another kind is a registered class with the attributes ``num_joints`` and ``spatial`` and the
-    method ``windowed``, or whichever of the three kinds of matrices its blocks use. They may be
-    ``nn.Parameter``, which are then learned.
+    A custom graph is a registered class with the attributes ``num_joints`` and ``spatial`` and the method
+    ``windowed``, or only those of the three matrices that its blocks use. They may be ``nn.Parameter``, which
+    are then learned.
 
     Args:
         layout: the joint layout, by name or as a user's definition
@@ -101,8 +101,8 @@ class STGCBlock(nn.Module):
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
             network's first block takes D.
-        recompute: form the activations of the G3D pathways and of the strided MS-TCN, over half of all
-            bytes, again in the backward pass instead of keeping them.
+        recompute: recompute the activations of the G3D pathways and of the strided MS-TCN, over half of all
+            bytes, in the backward pass instead of storing them.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
@@ -148,7 +148,7 @@ class STGCBlock(nn.Module):
 
 
 def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Parameter:
-    """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
+    """A graph's matrices of single frames, or of windows of W frames, after checking their shape.
 
     Raises:
         UserError: the window is not odd, or the matrices are not (K, W * V, W * V).
@@ -156,18 +156,18 @@ def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Paramete
     if window is None:
         return _checked(graph, 'spatial', graph.spatial)
     if window < 1 or window % 2 == 0:
-        raise UserError(f'a window of {window} frames has no middle; windows are odd')
+        raise UserError(f'window={window}, expected an odd number of at least 1')
     return _checked(graph, f'windowed({window})', graph.windowed(window), window)
 
 
 def subsets(graph: Any) -> np.ndarray | nn.Parameter:
-    """A graph's matrices by direction, after a look at their shape.
+    """A graph's matrices by direction, after checking their shape.
 
     Raises:
         UserError: it has none, or they are not (K, V, V).
     """
     if not hasattr(graph, 'directed'):
-        raise UserError(f'{type(graph).__name__} has no matrices called directed, which the block needs')
+        raise UserError(f"{type(graph).__name__} has no attribute 'directed', which the block needs")
     return _checked(graph, 'directed', graph.directed)
 
 

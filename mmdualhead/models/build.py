@@ -14,12 +14,12 @@ from mmdualhead.errors import UserError
 
 
 def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
-    """Build a registered part and give it what it asks for.
+    """Build a registered part with the arguments that its constructor names.
 
     Args:
         cfg: its config; ``type`` is a name in mmaction's MODELS, or a class.
-        offered: what the network knows about the place of the part, such as its channels. The part gets those
-            that its constructor names, so that a constructor lists only what it uses; ``cfg`` goes first.
+        offered: arguments known from the part's place, such as its channels. The part gets those that its
+            constructor names, so that a constructor lists only what it uses; ``cfg`` goes first.
 
     Returns:
         The part.
@@ -36,7 +36,7 @@ def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
     missing = [name for name, p in parameters.items() if _is_required(p) and name not in arguments]
     if missing:
         raise UserError(
-            f'{part.__name__} needs {missing[0]!r}, which neither its config nor its place gives '
+            f'{part.__name__} needs {missing[0]!r}, which is given neither by its config nor by its place '
             f'({", ".join(offered)})'
         )
     return MODELS.build(arguments)
@@ -51,11 +51,11 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
         offered: what else it gets if its constructor names it.
 
     Raises:
-        UserError: the block knows no stride, but frames are to be left out here.
+        UserError: the block has no stride, but this place needs one.
     """
     if stride != 1 and not _takes(cfg, 'stride'):
         name = _constructor(cfg)[0].__name__
-        raise UserError(f'{name} takes no stride, but the stride is {stride} in its place')
+        raise UserError(f'{name} has no stride, but its place needs a stride of {stride}')
     return build_part(cfg, stride=stride, **offered)
 
 
@@ -84,12 +84,12 @@ def _constructor(cfg: Mapping[str, Any]) -> tuple[Any, Mapping[str, inspect.Para
     if part is None:
         fault = f'{kind!r} is not registered in the MODELS of mmaction'
         raise UserError(fault if kind else f'a part has no type: {dict(cfg)}')
-    if getattr(part, '__init__', None) is nn.Module.__init__:  # says that it takes all, and takes nothing
+    if getattr(part, '__init__', None) is nn.Module.__init__:  # accepts **kwargs but uses none
         return part, {}
     return part, inspect.signature(part).parameters
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
-    """Whether a constructor can't do without this argument."""
+    """Whether a constructor requires this argument."""
     rest = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     return parameter.default is parameter.empty and parameter.kind not in rest

@@ -1,8 +1,7 @@
 """CTR-GCN's block: graph convolution over topologies that are refined channel by channel, then MS-TCN.
 
 N clips times persons, C input and D output channels, T frames, V joints, K subsets of the graph, R channels
-that relations are computed in. Ten blocks in an :class:`~mmdualhead.models.backbone.STGCBackbone` are
-CTR-GCN.
+of the relations. Ten blocks in an :class:`~mmdualhead.models.backbone.STGCBackbone` are CTR-GCN.
 
 Source: Chen et al., "Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action
 Recognition", ICCV 2021, section 3.2.
@@ -36,13 +35,13 @@ class ChannelTopology(nn.Module):
 
     where :math:`x_i` is the mean of joint i over time, :math:`\psi, \phi` project it to R channels and
     :math:`\xi` projects relations to D. All is linear in M, so each channel's topology is a combination of
-    R + 2 matrices (V, V): the relations, A and, for the bias of :math:`\xi`, ones. These are what this layer
-    gives; :func:`~mmdualhead.models.ops.topology_product` combines them.
+    R + 2 matrices (V, V): the relations, A and, for the bias of :math:`\xi`, ones. The layer returns these;
+    :func:`~mmdualhead.models.ops.topology_product` combines them.
 
     Args:
         in_channels, out_channels: C and D.
         relations: R.
-        adjacency: (K, V, V), where the learned A starts; :math:`\alpha` starts at zero.
+        adjacency: (K, V, V), the initial value of the learned A; :math:`\alpha` starts at zero.
 
     Shape:
         (N, C, T, V) -> the matrices (N, K, R + 2, V, V) and the coefficients (K, D, R + 2).
@@ -69,7 +68,7 @@ class ChannelTopology(nn.Module):
         psi, phi = joints.unflatten(2, self.sizes).permute(2, 0, 3, 4, 1)
         relations = torch.tanh(psi.unsqueeze(4) - phi.unsqueeze(3))
         shared = torch.stack([self.adjacency, torch.ones_like(self.adjacency)], 1)
-        # Repeated by adding zeros, since exporters take the number that expand() needs for constant.
+        # Repeated by adding zeros, since exporters treat the size that expand() needs as a constant.
         matrices = torch.cat([relations, relations[:, :, :1] * 0 + shared], 2)
         of_shared = torch.stack([torch.ones_like(self.bias), self.alpha * self.bias], 2)
         return matrices, torch.cat([self.alpha * self.weight, of_shared], 2)
@@ -125,7 +124,7 @@ class CTRGCBlock(nn.Module):
         dilations: of the MS-TCN branches.
         first: whether this is a network's first block, which takes coordinates; it has no residual
             connection.
-        recompute: form the activations inside CTR-GC and MS-TCN again in the backward pass instead of keeping
+        recompute: recompute the activations inside CTR-GC and MS-TCN in the backward pass instead of storing
             them.
 
     Shape:

@@ -48,17 +48,17 @@ def can_fuse(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def fuse(model: nn.Module) -> FusedRecognizer:
-    """Make a fused model of a trained recognizer, which gives the same answers, faster.
+    """Make a fused model of a trained recognizer, which gives the same results faster.
 
     Args:
-        model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It stays as
-            it is. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
+        model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It is not
+            modified. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
             are.
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
-        now: once they change, or when it is asked to train, it raises a RuntimeError instead of giving stale
-        answers.
+        now: once they change, or when it is asked to train, it raises a RuntimeError instead of returning
+        stale results.
 
     Raises:
         TypeError: the model can't be fused.
@@ -78,13 +78,13 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 
 
 class FusedRecognizer(BaseModel):
-    """A recognizer with folded layers that computes the persons who are there.
+    """A recognizer with folded layers that skips absent persons.
 
     What comes out for an empty person (zeros in all frames: most NTU clips have one person) depends on its
     place among the persons and on T alone, so it is computed once and kept.
 
-    Under ``torch.compile`` and ``torch.export`` all persons are computed, since a program without branches
-    can't skip some, and nothing notices that the weights have changed.
+    Under ``torch.compile`` and ``torch.export`` all persons are computed, since a graph without branches
+    cannot skip any, and changed weights are not detected.
 
     Args:
         recognizer: in eval mode, its layers folded.
@@ -265,7 +265,7 @@ class FusedBranches(nn.Module):
         self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
 
     def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
-        """The branches; convolutions one by one, so that each can be added while it is in the cache."""
+        """The branches; convolutions one by one, so that each can be added while it is still in the cache."""
         *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
         plain = [self.plain(strided)] if self.plain else []
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
@@ -276,7 +276,7 @@ class FusedBranches(nn.Module):
 class FusedTCN(FusedBranches):
     """MS-TCN: the plain branch is merged with a projected residual.
 
-    Where the residual is the identity, the input is overwritten with the sum; a block has no more use for it.
+    Where the residual is the identity, the input, no longer needed by the block, is overwritten with the sum.
     """
 
     def __init__(self, tcn: MSTCN) -> None:

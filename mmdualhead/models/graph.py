@@ -10,8 +10,9 @@ import numpy as np
 
 from mmdualhead.skeletons import Skeleton
 
-# Published networks hold their adjacency in single precision, and the power that formed it is one unit in the
-# last place off at these degrees. Rounding alike makes parity exact instead of good to seven digits.
+# Published networks hold their adjacency in single precision, and the power that computed it is off by one
+# unit in the last place at these degrees. Rounding in the same way makes parity exact instead of accurate to
+# seven digits.
 _OFF_BY_ONE_UNIT = {6: 0.0, 7: 1.0}
 
 
@@ -26,8 +27,8 @@ def joint_adjacency(skeleton: Skeleton) -> np.ndarray:
 def directed_adjacency(skeleton: Skeleton) -> np.ndarray:
     """Every joint itself, its children and its parent, each column divided by its sum: (3, V, V).
 
-    Row v holds what joint v gathers: from itself, inward along the bones from its children, and outward from
-    its parent.
+    Row v has the weights with which joint v aggregates: from itself, inward along the bones from its
+    children, and outward from its parent.
     """
     inward = np.zeros((skeleton.num_joints,) * 2)
     for child, parent in skeleton.edges:

@@ -41,7 +41,7 @@ class Subsample(nn.Module):
 
 
 class Head(BaseModule):
-    """A stem and a row of blocks; a head of one's own subclasses this.
+    """A stem and a row of blocks; a custom head subclasses this.
 
     ``entry_channels`` and ``out_channels`` list the channels at the entry and at the end of each block.
 
@@ -86,7 +86,7 @@ class Head(BaseModule):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The head on its own, without attention."""
+        """The head alone, without attention."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)

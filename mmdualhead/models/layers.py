@@ -31,7 +31,7 @@ class GraphConv(nn.Module):
         H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)}
             \, W^{(k)} x[s t + j - p, u]
 
-    Channels are mixed first, and what they are mixed to passes the graph.
+    Channels are mixed first; the result is then aggregated over the graph.
 
     Args:
         in_channels: C.
@@ -79,8 +79,8 @@ class GraphConv(nn.Module):
 
 
 class NarrowGraphConv(GraphConv):
-    """The graph convolution where C < D, as in a network's first block: the few coordinates pass the graph
-    first, and are mixed to the many features afterwards.
+    """The graph convolution where C < D, as in a network's first block: the few coordinates are aggregated
+    over the graph first and mixed to the many features afterwards.
     """
 
     def matrix(self) -> Tensor:
@@ -92,7 +92,7 @@ class NarrowGraphConv(GraphConv):
         return self.weight.permute(1, 2, 0).flatten(1)[:, :, None, None]
 
     def gather(self, x: Tensor) -> Tensor:
-        """What the graph gives to be mixed: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
+        """The aggregated features before mixing: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
         return gather_windows(x, self.matrix(), self.window, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class NarrowGraphConv(GraphConv):
 def graph_conv(
     in_channels: int, out_channels: int, adjacency: np.ndarray, window: int = 1, stride: int = 1
 ) -> GraphConv:
-    """The graph convolution that lets the narrower of C and D pass the graph; see :class:`GraphConv`."""
+    """The graph convolution that aggregates the narrower of C and D; see :class:`GraphConv`."""
     order = NarrowGraphConv if in_channels < out_channels else GraphConv
     return order(in_channels, out_channels, adjacency, window, stride)
 
@@ -120,7 +120,7 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
     """
     num_joints, pad = x.shape[3], (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
-    # Copied, the windows are one matrix; as an overlapping view, each frame would be a product of its own.
+    # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
     gathered = F.linear(windows, matrix).unflatten(3, (num_joints * window, -1))
     return gathered.permute(0, 1, 3, 2, 4).flatten(3).permute(0, 3, 1, 2)
@@ -181,7 +181,7 @@ class MSG3D(nn.Module):
 class NarrowMSG3D(MSG3D):
     """The pathway where C < D, as in a network's first block: batch norm comes from the moments of the few
     channels that the graph gathers, and the many features of windows, the network's largest tensors, are
-    collapsed without being formed as a whole.
+    collapsed without being materialized.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ class NarrowMSG3D(MSG3D):
 def msg3d(
     in_channels: int, mid_channels: int, out_channels: int, adjacency: np.ndarray, window: int, stride: int
 ) -> MSG3D:
-    """The pathway that suits C and the channels inside the windows; see :class:`MSG3D`."""
+    """The pathway for C and the channels inside the windows; see :class:`MSG3D`."""
     pathway = NarrowMSG3D if in_channels < mid_channels else MSG3D
     return pathway(in_channels, mid_channels, out_channels, adjacency, window, stride)
 
@@ -337,7 +337,7 @@ def subsample(x: Tensor, rate: int) -> Tensor:
     """Every ``rate``-th frame, eq. (4): (N, C, T, V) -> (N, C, ceil(T / rate), V)."""
     if not torch.compiler.is_dynamo_compiling() or rate == 1:
         return x[:, :, ::rate]
-    # A compiler makes two programs of it, for even T and for odd T, since only one view is channels_last.
+    # torch.compile generates two graphs for even and odd T, since only one view is channels_last.
     frames = x.permute(0, 2, 3, 1)
     return frames.flatten(2)[:, ::rate].contiguous().unflatten(2, frames.shape[2:]).permute(0, 3, 1, 2)
 

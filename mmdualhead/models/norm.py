@@ -17,7 +17,7 @@ def normalized_mixing(
     r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
 
     With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
-    diag(W S W'), so that nothing has to be formed to be normalized:
+    diag(W S W'), so the output need not be materialized to be normalized:
 
     .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
 

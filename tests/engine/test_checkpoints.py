@@ -220,7 +220,7 @@ class TestReaders:
             ('openmmlab:s3://bucket/x.pth', 'aws s3 cp s3://bucket/x.pth'),
             ('petrel://x.pth', 'Download it'),
             ('pavi://x.pth', 'Download it'),
-            ('openmmlab://nothing', "no model of the name 'nothing'"),
+            ('openmmlab://nothing', "no model named 'nothing'"),
         ],
     )
     @pytest.mark.fault(
@@ -307,7 +307,7 @@ class TestInitRecognizer:
         weights = init_recognizer(config, device='cpu').state_dict()
         path = str(tmp_path / 'x.pth')
         torch.save({'state_dict': spoil(weights)}, path)
-        with pytest.raises(UserError, match=f'{path}.*{complaint}.*If that is meant: .*any_weights'):
+        with pytest.raises(UserError, match=f'{path}.*{complaint}.*If this is intended, use .*any_weights'):
             init_recognizer(config, path, device='cpu')
         with any_weights():
             init_recognizer(config, path, device='cpu')

@@ -40,4 +40,4 @@ def test_few_open_files_are_enough(hard):
 def test_a_batch_that_cannot_be_handed_over_ends_the_run():
     done = run(64, 'not')
     assert done.returncode == 1
-    assert 'a data loading worker cannot hand over its batch: ' in done.stderr or 'Too many' in done.stderr
+    assert 'a data loading worker cannot deliver its batch: ' in done.stderr or 'Too many' in done.stderr

@@ -59,14 +59,14 @@ def graph(**sizes: int) -> dict:
 
 
 FAULTS = {
-    'PlainBlock takes no stride, but the stride is 2': dict(
+    'PlainBlock has no stride, but its place needs a stride of 2': dict(
         heads=dict(fine=dict(block=dict(type=PlainBlock)))
     ),
     r"Needy needs 'widths', .*\(channels, source_channels": dict(attentions=dict(spatial=dict(type=Needy))),
     "TemporalAttention has no argument 'kernel'": dict(attentions=dict(temporal=dict(kernel=3))),
     "'NoBlock' is not registered": dict(backbone=dict(block=dict(type='NoBlock'))),
     'a part has no type': dict(heads=dict(middle=dict(channels=(24, 48)))),
-    'a window of 4 frames has no middle': dict(backbone=dict(windows=(4,))),
+    'window=4, expected an odd number of at least 1': dict(backbone=dict(windows=(4,))),
     r'Ring.spatial is \(1, 4, 4\); expected \(K, 5, 5\)': graph(spatial=4),
     r'Ring.windowed\(3\) is \(1, 3, 3\); expected \(K, 15, 15\)': graph(windowed=1),
     'SkeletonGraph: gcn_scales=0, expected integers of at least 1': dict(graph_cfg=dict(gcn_scales=0)),

@@ -189,7 +189,7 @@ class Wrong(Undirected):
 @pytest.mark.parametrize(
     ('graph', 'message'),
     [
-        (Undirected(), 'Undirected has no matrices called directed'),
+        (Undirected(), "Undirected has no attribute 'directed'"),
         (Wrong(), r'Wrong.directed is \(3, 4, 4\); expected \(K, 5, 5\)'),
     ],
 )

@@ -1,8 +1,8 @@
 # MMAction2's protocol of its own skeleton configs, with its data set and steps alone: 100 frames sampled
-# uniformly, cosine schedule, 10 samples per clip in tests. Its numbers, too, but for three: one device takes
-# batches of 128, as eight of 16 there; 80 epochs stand for 16 that repeat the data five times; tests take
-# batches of 16. uniform100_fast.py makes the same batches in a fifth of the time; unlike PoseDataset, its
-# SkeletonDataset checks the clips and runs no code out of a pickle.
+# uniformly, cosine schedule, 10 samples per clip in tests. Its numbers as well, with three exceptions: one
+# device takes batches of 128, as eight of 16 there; 80 epochs stand for 16 that repeat the data five times;
+# tests take batches of 16. uniform100_fast.py makes the same batches in a fifth of the time; unlike
+# PoseDataset, its SkeletonDataset checks the clips and runs no code from a pickle.
 _base_ = '../default_runtime.py'
 
 

@@ -1,4 +1,4 @@
-"""Saving checkpoints so that there is a whole one at every moment."""
+"""Save checkpoints atomically, so that there is always a complete one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.plain_config import plain_config
 
 OUTDATED = 'outdated_ckpts'
-"""Where the message hub, and so a checkpoint, holds the names of the files that go once it is whole."""
+"""The key in the message hub, and so in a checkpoint, of the files to remove once it is complete."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class _RemovesLater:
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, but files are whole or absent, and old ones go once the new one is there.
+    """mmengine's CheckpointHook, but files are written atomically, and old ones are removed only afterwards.
 
     Args:
         backend_args: where to write; local disk by default.
@@ -79,7 +79,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
-        # What mmengine's hook does not know, it hands to this function, once an epoch is over.
+        # mmengine's hook passes unknown arguments on to this function only after an epoch.
         if unknown := self.args.keys() - inspect.signature(Runner.save_checkpoint).parameters:
             raise UserError(f'AtomicCheckpointHook got an unexpected keyword argument {min(unknown)!r}')
 

@@ -26,14 +26,14 @@ from mmdualhead.utils.plain_config import plain_config
 class ConfigCheckHook(Hook):
     """Find likely mistakes in a run that would still start.
 
-    Warned of are:
+    It warns of:
 
     * a top-level key that nothing reads but that looks like one that is read;
     * a checkpoint that was trained on another layout, stream, normalization or protocol than it now meets, or
       on clips that it is now evaluated on;
     * training and evaluation on the same clips, at another scale, or with another normalization;
     * more or fewer classes than the data have, or more persons;
-    * values that have no effect on a run that is resumed.
+    * values without effect on a resumed run.
 
     Every checkpoint then says what its network takes (``meta['network_input']``, a
     :class:`~mmdualhead.network_input.NetworkInput`), which clips it was trained on (``meta['trained_on']``)

@@ -19,7 +19,7 @@ MOST_CLIPS = 16
 """How many clips an error message names."""
 
 HUGE = 1e12
-"""Inputs from which on a network overflows."""
+"""The input from which a network may overflow."""
 
 
 @HOOKS.register_module()

@@ -17,7 +17,7 @@ from mmdualhead.models.fused import can_fuse, fuse
 class FuseHook(Hook):
     """Tests with :func:`mmdualhead.models.fuse`, which gives the same scores faster.
 
-    Models that it does not know are tested as they are.
+    Models that cannot be fused are tested unchanged.
 
     Args:
         enabled: ``--cfg-options default_hooks.fuse.enabled=False`` tests the model as it was trained.
@@ -31,7 +31,7 @@ class FuseHook(Hook):
         self._model: nn.Module | None = None
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Put the fused model in the model's place."""
+        """Replace the model with the fused one."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self.enabled and can_fuse(model):
             self._model, runner.model = runner.model, fuse(model)

@@ -1,4 +1,4 @@
-"""Stopping a training by Ctrl-C, or a scheduler's or terminal's signal, without losing an iteration of it."""
+"""Stop a run on Ctrl-C or a signal without losing an iteration."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ and launchers theirs again."""
 
 
 def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
-    """Let a data loading worker survive the signals that are meant for the training.
+    """Let a data loading worker survive signals to the run.
 
-    Schedulers and terminals signal all processes of a training. Workers go on, since the main process needs
-    their batches to finish its step; only the main process itself ends them. Runs in the worker.
+    Schedulers and terminals signal all processes of a training. Workers continue, since the main process
+    needs their batches to finish its step; only the main process itself ends them. Runs in the worker.
 
     Args:
         worker: its number.
@@ -65,10 +65,10 @@ class InterruptHook(Hook):
 
     The iteration, or the validation, in progress is finished first. A second Ctrl-C stops at once; another
     second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal stops nothing. Signals to all
-    processes of the training, workers too, are as good as one to the main process.
+    processes, including workers, have the same effect as one to the main process.
 
-    ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
-    ends it alone. ``mmdualhead train`` runs the training in its own process.
+    ``mim train`` interferes: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM ends
+    it alone. ``mmdualhead train`` runs the training in its own process.
 
     Raises:
         SystemExit: after saving, with status 128 + the number of the signal: 130 on SIGINT, 143 on SIGTERM.
@@ -83,7 +83,7 @@ class InterruptHook(Hook):
         self._pid = os.getpid()
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the signals, and keep them from the workers."""
+        """Handle the signals, and shield the workers from them."""
         for loop in (runner.train_loop, runner.val_loop):
             if loop is not None:
                 loop.dataloader.worker_init_fn = partial(start_worker, then=loop.dataloader.worker_init_fn)
@@ -109,7 +109,7 @@ class InterruptHook(Hook):
         self._stop_if_told(runner, {'epoch': runner.epoch, 'iter': runner.iter})
 
     def after_train(self, _runner: Runner) -> None:
-        """Leave the signals to others again."""
+        """Restore the previous signal handlers."""
         self._restore()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
@@ -122,7 +122,7 @@ class InterruptHook(Hook):
         if self._received is None:
             self._received, self._since = number, time.monotonic()
             name = signal.Signals(number).name
-            text = f'\n{name}: saving as soon as the current step is done; once more stops at once\n'
+            text = f'\n{name}: saving after the current step; press or send again to stop immediately\n'
             with suppress(OSError):  # the terminal may be closed
                 os.write(2, text.encode())
         elif number == signal.SIGINT or time.monotonic() > self._since + ECHO:
@@ -155,7 +155,7 @@ class InterruptHook(Hook):
         self._restore()
         self._received = None
         runner.logger.warning(
-            'stopped by %s in epoch %d; saved as %s. The same command with --resume goes on.',
+            'stopped by %s in epoch %d; saved as %s. Continue with the same command and --resume.',
             *(signal.Signals(number).name, meta['epoch'] + 1, path),
         )
         raise SystemExit(128 + number)

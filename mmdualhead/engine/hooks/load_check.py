@@ -1,4 +1,4 @@
-"""What a run starts from: its work_dir and its checkpoint."""
+"""Check the work_dir and the checkpoint that a run starts from."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class LoadCheckHook(Hook):
     """Checks what a run starts from.
 
     * A checkpoint has to fit the model in full, by name and shape.
-    * ``--resume`` goes on from the newest whole checkpoint and says so loudly if there is none.
-    * A training that isn't resumed needs a work_dir without another one's checkpoints.
-    * One training at a time works in a work_dir; what killed ones left half written there is removed.
+    * ``--resume`` continues from the newest complete checkpoint and warns if there is none.
+    * A run that is not resumed needs a work_dir without checkpoints of another run.
+    * Only one run at a time can use a work_dir; partial files of killed runs are removed.
 
     Args:
         strict: False lets *training* start (``load_from``) from a checkpoint that fits in part, for
@@ -51,13 +51,13 @@ class LoadCheckHook(Hook):
             return
         path, passed_over = newest_checkpoint(runner.work_dir)
         for reason in passed_over:
-            runner.logger.warning('passed over: %s', reason)
+            runner.logger.warning('ignored: %s', reason)
         if path is not None:
             runner._load_from = str(path)
             return
         runner._resume = False  # or mmengine would say that it resumes from None
         runner.logger.warning(
-            '\n%s\nNOTHING TO RESUME: %s holds no whole checkpoint. Training starts from scratch.\n%s',
+            '\n%s\nNOTHING TO RESUME: %s contains no complete checkpoint. Training starts from scratch.\n%s',
             *('*' * 80, runner.work_dir, '*' * 80),
         )
 
@@ -66,11 +66,11 @@ class LoadCheckHook(Hook):
         try:
             self._lock.acquire()
         except BlockingIOError as error:
-            raise UserError(f'{error}, which trains there; choose another --work-dir') from None
+            raise UserError(f'{error}, which is training there; choose another --work-dir') from None
         if not runner._resume and holds_run(runner.work_dir):
             raise UserError(
-                f'{runner.work_dir} holds the checkpoints of a run. Go on with it: --resume. Start another: '
-                f'choose another --work-dir, or remove them'
+                f'{runner.work_dir} contains the checkpoints of a run. Continue it with --resume, or start a new '
+                f'one in another --work-dir'
             )
         remove_partial_files(runner.work_dir)
 
@@ -99,5 +99,5 @@ class LoadCheckHook(Hook):
         keys = '' if 'state_dict' in checkpoint else f' It has no state_dict, but {list(checkpoint)[:8]}.'
         advice = ''
         if is_training and not runner._resume:
-            advice = ' To fine-tune from it all the same: --cfg-options default_hooks.load_check.strict=False'
+            advice = ' To fine-tune from it anyway: --cfg-options default_hooks.load_check.strict=False'
         raise UserError(f'{loaded.source} does not fit the model: {fit}.{keys}{advice}')

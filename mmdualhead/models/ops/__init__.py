@@ -1,4 +1,4 @@
-"""The networks' most expensive operations, each with a backward and a kernel for each kind of device.
+"""The networks' most expensive operations, each with a backward pass and kernels for CPUs and other devices.
 
 N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
 channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
@@ -51,9 +51,10 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         H[t, (v, i)] = b + \sum_{k, j, u} A_k[(i, v), (j, u)] \, (W_k x)[s t + j - p, u],
         \quad p = (W - 1) / 2
 
-    A frame stands in W windows, so mixing it once, before the windows are formed, saves W-fold work; with
+    A frame belongs to W windows, so mixing it once, before the windows are formed, saves W-fold work; with
     (j, u, k) in one row the sum is a plain matrix product, and windows are overlapping views of the mixed
-    frames, never copied. The backward forms the mixed frames again instead of keeping K * D channels a joint.
+    frames, never copied. The backward pass recomputes the mixed frames instead of storing K * D channels per
+    joint.
 
     Args:
         x: (N, C, T, V). Under autocast it is cast, products run in its type, and the sums that make up the
@@ -91,14 +92,14 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
 
 
 def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
-    r"""Mix the channels of every frame, then gather each channel over a topology of its own.
+    r"""Mix the channels of every frame, then aggregate each channel over its own topology.
 
     .. math::
         y_d[t, v] = \sum_{k, u} Q_{kd}[v, u] \, (W_k x + b_k)_d[t, u],
         \quad Q_{kd} = \sum_e c_{kde} B_{ke}
 
-    The mixed frames, (N, K, D, T, V), are kept for the backward; the topologies, (N, K, D, V, V), are formed
-    for a few persons at a time, and again in the backward.
+    The mixed frames, (N, K, D, T, V), are stored for the backward pass; the topologies, (N, K, D, V, V), are
+    computed for a few persons at a time, and recomputed in the backward pass.
 
     Args:
         x: (N, C, T, V); cast under autocast as in :func:`window_product`.
@@ -134,13 +135,14 @@ def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
 
 
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
-    """A mask (N, 1, T') for the frames of x (N, C, T, V), each of which takes that of the nearest moment."""
+    """A mask (N, 1, T') for the frames of x (N, C, T, V), each with the value nearest in time."""
     return plain.stretch(mask, x) if _traced() else F.interpolate(mask, size=x.shape[2])
 
 
 @contextmanager
 def standard_operations() -> Iterator[None]:
-    """Compute by PyTorch's own operations inside, as exporters need it; slower, equal, differentiable.
+    """Use PyTorch's standard operations within this context, as exporters need; slower, equal,
+    differentiable.
 
     Other threads compute as before.
     """
@@ -169,7 +171,7 @@ def _operation(
     Args:
         name: without the namespace.
         schema: its arguments and results.
-        kernel: what runs on any device but a CPU.
+        kernel: the kernel for any device except CPUs.
         cpu_kernel: what runs there.
         fake: the results' shapes and types.
         flops: of the arguments' shapes, two a multiply-accumulate.
@@ -194,7 +196,7 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         ctx.mark_non_differentiable(*made)
         ctx.set_materialize_grads(False)
 
-    @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
+    @torch.compiler.disable  # compilers see its operations; traced, every layer shape would be a graph
     def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         numbers = [value for value in ctx.others if not isinstance(value, bool)]
         grads = backward(grad, *ctx.saved_tensors, *numbers)
@@ -273,7 +275,7 @@ def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any,
 
 
 def _topology_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
-    """Every product has two gradients, and topologies are formed again."""
+    """Every product has two gradients, and topologies are recomputed."""
     joints, clips, (subsets, mixed, bases) = inputs[0][3], inputs[0][0], inputs[4]
     return 2 * _topology_product_flops(*inputs) + 2 * clips * subsets * mixed * bases * joints * joints
 

@@ -4,8 +4,8 @@ N clips times persons, T frames, V joints, K scales or subsets, W frames in a wi
 channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
 The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
-one batched product runs over all windows of the strip, overlapping views of it; the few that reach from one
-person to the next are thrown away.
+one batched product runs over all windows of the strip, overlapping views of it; the few that span two persons
+are discarded.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ BUDGET = 1 << 30
 """Bytes that a kernel's largest intermediate may take; the backward holds three of that size.
 
 The paper's network has 21 MB of it a person in float32 (its widest layer at 300 frames), so that 1 GiB holds
-some 50 persons: enough windows to fill a large GPU many times over, and little beside what such a batch keeps
-for the backward pass.
+some 50 persons: enough windows to fill a large GPU many times over, and little compared with what such a
+batch stores for the backward pass.
 """
 
 
@@ -66,7 +66,7 @@ def window_product_backward(
     grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
     grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
     for part, out, grad_part in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
-        # The adjacency: the mixed frames, formed again, at each place of the windows, against the gradients.
+        # The adjacency: the mixed frames, recomputed, at each place of the windows, against the gradients.
         frames = strip.padded(part)
         for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
             grad_matrix[:, place] += found.sum(0, **sums)
@@ -129,7 +129,7 @@ def topology_product_backward(
     persons = _persons_with_topologies(x, parameters[0])
     parts = (t.split(persons) for t in (x, bases, mixed, grad, grad_x, grad_bases))
     for part, own_bases, frames, grad_part, out, out_bases in zip(*parts, strict=True):
-        # What the topologies are combined from.
+        # The gradients of the bases of the topologies.
         flat, into = own_bases.flatten(3).to(x.dtype), grad_part.permute(0, 3, 1, 2)[:, None]
         found = (into.transpose(3, 4) @ frames).flatten(3)
         grads[2] += (found @ flat.transpose(2, 3)).sum(0, **sums)

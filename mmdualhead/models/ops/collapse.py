@@ -41,7 +41,7 @@ def backward(
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     weight, bias, collapse = (t.to(x.dtype) for t in (weight, bias, collapse))
     for rows, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
-        # The features, formed again, and their gradient, which the ReLU stops where they are zero.
+        # The features, recomputed, and their gradient, which the ReLU stops where they are zero.
         features = _features(rows, weight, bias).view(*grad_part.shape[:2], collapse.shape[1])
         into = torch.mm(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
 

@@ -49,7 +49,7 @@ def window_product_backward(
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
     grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
     for person, grad_person, out in zip(x, grad, grad_x, strict=True):
-        # The adjacency: the mixed frames, formed again, against the gradients, over all windows at once.
+        # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
         torch.mm(person.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
         grad_matrix += _rows(grad_person) @ _rows(windows.view(buffer)).t()
 
@@ -109,7 +109,7 @@ def topology_product_backward(
             torch.bmm(into.transpose(1, 2), values, out=grad_topologies[k])
             torch.bmm(into, topologies[k], out=grad_mixed[k])
 
-        # What the topologies are combined from.
+        # The gradients of the bases of the topologies.
         found = grad_topologies.flatten(2)
         grads[2] += found @ own_bases.transpose(1, 2)
         grad_bases[n] = torch.bmm(coefficients.transpose(1, 2), found).view_as(bases[n])

@@ -58,7 +58,7 @@ def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
     """Arguments and result are :func:`~mmdualhead.models.ops.stretch`'s.
 
-    Frames are counted by adding up ones, because exporters take a size that is read for constant.
+    Frames are counted by adding up ones, because exporters treat sizes that are read as constants.
     """
     ones, ones_of_mask = x[0, 0, :, 0] * 0 + 1, mask[0, 0] * 0 + 1
     index = (ones.cumsum(0) - 1) * (ones_of_mask.sum() / ones.sum())
