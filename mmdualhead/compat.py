@@ -1,7 +1,7 @@
 """All replacements of functions of mmengine, MMAction2, PyTorch and Python, made by one call.
 
 :func:`apply` runs when mmdualhead is imported, before MMAction2's models are. It touches nothing on disk.
-Each replacement makes sure first that it is needed, and says whether it was.
+Each replacement first checks whether it is needed, and returns whether it was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATISTICS = ('min', 'max', 'current', 'mean')
 
 
 def apply() -> list[str]:
-    """Make the replacements that are needed here.
+    """Make the replacements that this installation needs.
 
     Returns:
         The faults of dependencies that were found and repaired.
@@ -53,7 +53,7 @@ def add_drn() -> bool:
         return False
 
     class DRN:  # MMAction2's name
-        """Stands in for MMAction2's dense regression network, which its wheel lacks."""
+        """A stand-in for MMAction2's dense regression network, which its wheel lacks."""
 
         def __init__(self, *_: Any, **__: Any) -> None:
             raise ImportError(
@@ -72,8 +72,8 @@ def allow_own_checkpoints() -> bool:
 
     torch >= 2.6 refuses the message hub that mmengine 0.10 writes into checkpoints
     (https://github.com/open-mmlab/mmengine/issues/1655). The pickles call ``getattr`` for the methods of
-    HistoryBuffer. What they get is :func:`statistics_method`; for NumPy's own types they get stand-ins that
-    check what they are given, see :mod:`mmdualhead.utils.plain_arrays`.
+    HistoryBuffer; they get :func:`statistics_method`. For NumPy's own types they get stand-ins that check
+    their arguments, see :mod:`mmdualhead.utils.plain_arrays`.
     """
     import numpy as np
     import torch
@@ -93,7 +93,7 @@ def allow_own_checkpoints() -> bool:
             (statistics_method, 'builtins.getattr'),
             (PickledArray, 'numpy.ndarray'),
             (PlainDtype, 'numpy.dtype'),
-            # numpy 2 moved these two; checkpoints name the place of the numpy that wrote them.
+            # numpy 2 moved these two; checkpoints have the module path of the numpy that wrote them.
             *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
             *((plain_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
@@ -117,7 +117,7 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
 def distribute_without_cuda() -> bool:
     """Let several processes train on the CPU with gloo if torch is built without CUDA.
 
-    mmengine would choose a CUDA device.
+    mmengine would still choose a CUDA device.
     """
     import torch
     from mmengine.model import MMDistributedDataParallel
@@ -208,7 +208,7 @@ def load_recognizers_in_full() -> bool:
 
 
 def end_workers_on_lost_batches() -> bool:
-    """Let a data loading worker end if it can't hand over a batch, instead of only printing why."""
+    """Let a data loading worker end if it cannot deliver a batch, instead of only printing why."""
     from multiprocessing.queues import Queue
 
     from mmdualhead.engine.loaders import end_on_lost_batch

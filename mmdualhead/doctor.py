@@ -52,19 +52,19 @@ for fault in mmdualhead.REPAIRED:
     print('repaired', fault, flush=True)
 print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU', flush=True)
 """
-"""Runs step by step what training does; prints each step before it tries it."""
+"""Runs the steps of training one by one; prints each step before trying it."""
 
 MODULES = ('numpy', 'cv2', 'torch', 'mmengine', 'mmcv', 'importlib_metadata', 'mmaction', 'mmdualhead')
 
 
 class Inspected(NamedTuple):
-    """A line of the table.
+    """A row of the table.
 
     Args:
         subject: what was checked.
         found: what was found.
         wanted: what is needed.
-        level: an error if training can't work so, a note if it works all the same, None if nothing is wrong.
+        level: an error if training cannot work, a note if it still works, None if nothing is wrong.
         remedy: the command that fixes it.
     """
 
@@ -94,7 +94,7 @@ PACKAGES = {
     'PIL': 'Pillow',
     'yaml': 'pyyaml',
 }
-"""The package of a module, where it is named differently."""
+"""The package of a module, if named differently."""
 
 KNOWN_FAULTS = (
     (r'libGL|libgthread|libglib|libxcb', RENEW_OPENCV),
@@ -109,10 +109,10 @@ KNOWN_FAULTS = (
 
 
 def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Inspected]:
-    """A finding for each supported package.
+    """One finding per supported package.
 
     Args:
-        version_of: gives the version of an installed package, or None.
+        version_of: returns the version of an installed package, or None.
     """
     for name, supported in SUPPORTED.items():
         version = version_of(name)
@@ -126,7 +126,7 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
 
 
 def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected]:
-    """A finding if mmcv is there twice, one overwriting the other.
+    """A finding if both packages of mmcv are installed, one overwriting the other.
 
     Args:
         providers: the packages that have the module; by default the installed ones.
@@ -141,7 +141,7 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
     """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does.
 
     Args:
-        has_module: tells whether a module is there.
+        has_module: returns whether a module is installed.
     """
     if not has_module('mim'):
         install = pip('install', 'openmim==0.3.9', SETUPTOOLS)
@@ -153,7 +153,7 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
 
 
 def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspected]:
-    """Import everything, train a step and read a checkpoint, in a process of its own."""
+    """Import everything, train a step and read a checkpoint, in a separate process."""
     try:
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', program], capture_output=True, text=True, timeout=TIMEOUT
@@ -174,7 +174,7 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspe
 
 
 def _remedy(error: str, module: str) -> str:
-    """The command that fixes a known error or a missing requirement, or else installs the module anew."""
+    """The command that fixes a known error or a missing requirement, or else reinstalls the module."""
     for pattern, remedy in KNOWN_FAULTS:
         if re.search(pattern, error):
             return remedy
@@ -190,7 +190,7 @@ def _remedy(error: str, module: str) -> str:
 
 
 def _requirements() -> set[str]:
-    """The names of the packages that those of OpenMMLab require."""
+    """The names of the packages that OpenMMLab's packages require."""
     lines: list[str] = []
     for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
         with contextlib.suppress(metadata.PackageNotFoundError):

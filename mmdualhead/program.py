@@ -17,18 +17,18 @@ def shipped(kind: str) -> Path:
 
 
 def config_files(folder: Path) -> list[Path]:
-    """The configs in a folder that can be run: all but those that others are built on."""
+    """The configs in a folder that can be run: all but base configs."""
     return sorted(path for path in folder.rglob('*.py') if '_base_' not in path.relative_to(folder).parts)
 
 
 def find_configs() -> dict[str, Path]:
-    """The shipped configs by name."""
+    """The packaged configs by name."""
     paths = sorted(config_files(shipped('configs')), key=lambda path: len(path.parts))
     return {path.stem: path for path in paths}
 
 
 def find_config(name: str) -> Path | None:
-    """The shipped config of a name, or of its path in a clone, with or without ``.py``; or None.
+    """The packaged config with a name or a path in a clone, with or without ``.py``; or None.
 
     A file of the same name in another folder is a different config.
     """

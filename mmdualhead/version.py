@@ -31,7 +31,7 @@ SUPPORTED: dict[str, Supported] = {
     'mmaction2': Supported('1.2.0', '1.3', tested='1.2.0'),
     'importlib_metadata': Supported('4', '99', tested='10.2.0'),
 }
-"""One row a package; ``mmcv`` stands for either of :data:`MMCV_DISTRIBUTIONS`."""
+"""One row per package; ``mmcv`` denotes either of :data:`MMCV_DISTRIBUTIONS`."""
 
 MMCV_DISTRIBUTIONS = ('mmcv', 'mmcv-lite')
 """Both provide the module ``mmcv``. The lite one has no compiled operators, and skeleton models need none."""
@@ -40,7 +40,7 @@ SETUPTOOLS = 'setuptools>=66.1,<81'
 """For mim, which imports ``pkg_resources``: 81 dropped it, and before 66.1 Python 3.12 can't import it."""
 
 MODULES = {'mmaction2': 'mmaction'}
-"""The module of a package, where it is not named as the package is."""
+"""The module of a package, if named differently."""
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def installed(package: str) -> str | None:
-    """The version of a package that is installed; ``'unknown'`` for a module that names none; else None."""
+    """The version of a package that is installed; ``'unknown'`` for a module without one; else None."""
     for distribution in MMCV_DISTRIBUTIONS if package == 'mmcv' else (package,):
         try:
             return metadata.version(distribution)
@@ -72,7 +72,7 @@ def problem(package: str, version: str | None) -> str | None:
 
 
 def check() -> None:
-    """Raise one ImportError that names every package of an unsupported version."""
+    """Raise one ImportError that names every package with an unsupported version."""
     problems = [
         f'{text} (needs {SUPPORTED[name]})' for name in SUPPORTED if (text := problem(name, installed(name)))
     ]

@@ -59,7 +59,7 @@ class TestVersions:
         message = str(error.value)
         assert 'torch is not installed (needs >=2.6,<3)' in message
         assert 'mmcv 2.2.0 is not supported (needs >=2.0.0,<2.2.0)' in message
-        assert '"mmdualhead doctor" says how to fix it' in message
+        assert '"mmdualhead doctor" shows how to fix it' in message
 
 
 class TestFindings:

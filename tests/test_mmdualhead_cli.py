@@ -63,14 +63,14 @@ def test_the_others_say_what_is_missing(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith('error: mmdualhead ')
     assert 'torch is not installed' in done.stderr
-    assert done.stderr.count('"mmdualhead doctor" says how to fix it') == 1
+    assert done.stderr.count('"mmdualhead doctor" shows how to fix it') == 1
 
 
 def test_a_package_that_cannot_be_imported(tmp_path):
     (tmp_path / 'numpy.py').write_text('raise ImportError("half of it is missing")')
     done = run('-m', 'mmdualhead_cli', 'train', cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == 'error: half of it is missing; "mmdualhead doctor" says how to fix it\n'
+    assert done.stderr == 'error: half of it is missing; "mmdualhead doctor" shows how to fix it\n'
 
 
 def test_interactive_python_in_the_folder_of_the_clone(clone):

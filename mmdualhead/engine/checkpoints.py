@@ -1,7 +1,7 @@
-"""Checkpoints: reading them safely, comparing them with a model, writing them whole.
+"""Checkpoints: reading them safely, comparing them with a model, writing them atomically.
 
-Importing this changes nothing: :mod:`mmdualhead.compat` hands :data:`READERS` and :func:`load_in_full` to
-mmengine and MMAction2.
+Importing this changes nothing: :mod:`mmdualhead.compat` installs :data:`READERS` and :func:`load_in_full`
+in mmengine and MMAction2.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ DAMAGED = (
 """The errors that readers raise for damaged files."""
 
 MOST_WEIGHTS = 8
-"""How many weights of a kind an error message names."""
+"""The number of weights that an error message names of a kind."""
 
 INTERRUPTED = 'interrupted.pth'
 """The checkpoint that an interrupted run leaves in its work_dir."""
@@ -62,11 +62,11 @@ PERIODIC = re.compile(r'(epoch|iter)_\d+')
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint file holds.
+    """The content of a checkpoint file.
 
     Args:
         source: the file or URL, for messages.
-        content: what :func:`torch.load` reads from it.
+        content: the result of :func:`torch.load`.
     """
 
     source: str
@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """What it says of itself: epoch, config, what it was trained on."""
+        """Its metadata: epoch, config, training data."""
         return (self.content.get('meta') or {}) if 'state_dict' in self.content else {}
 
     @cached_property
@@ -90,7 +90,7 @@ class Checkpoint:
 
     @property
     def input(self) -> NetworkInput | None:
-        """What the network takes; see :meth:`NetworkInput.of_checkpoint`."""
+        """The input of the network; see :meth:`NetworkInput.of_checkpoint`."""
         return NetworkInput.of_checkpoint(self.meta)
 
     @property
@@ -100,7 +100,7 @@ class Checkpoint:
 
     @property
     def lacks(self) -> list[str]:
-        """The keys without which a training can't be resumed from it."""
+        """The keys that it lacks to be resumed."""
         return [key for key in RESUMABLE if self.content.get(key) is None]
 
     def fits(self, model: nn.Module) -> Fit:
@@ -122,16 +122,16 @@ class Checkpoint:
         """Make sure that no weight is NaN or infinite.
 
         Raises:
-            UserError: some are; names the first.
+            UserError: some are; the message names the first.
         """
         if bad := non_finite(self.weights):
             raise UserError(f'{self.source}: {len(bad)} weights are not finite, {bad[0]} first')
 
     def check(self, model: nn.Module) -> None:
-        """Make sure that a model can answer with the weights: they are all of its, and finite.
+        """Make sure that the weights are exactly those of a model, and finite.
 
         Raises:
-            UserError: a weight is missing, left over, of another shape, or not finite.
+            UserError: a weight is missing, unexpected, of another shape, or not finite.
         """
         fit = self.fits(model)
         if not fit.is_full:
@@ -141,7 +141,7 @@ class Checkpoint:
         self.check_finite()
 
     def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all.
+        """Write the file atomically.
 
         Raises:
             OSError: it could not be written; the message names it.
@@ -178,14 +178,14 @@ class Fit(NamedTuple):
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The network within what distributes it or averages over a clip's augmentations."""
+    """The network inside wrappers for distribution and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
 
 
 def non_finite(values: Mapping[str, Any]) -> list[str]:
-    """The names of the tensors that hold a NaN or an infinity."""
+    """The names of the tensors that contain NaN or infinity."""
     return [
         name
         for name, value in values.items()
@@ -202,11 +202,11 @@ def load_from_local(
 
     Args:
         filename: the file.
-        map_location: not used, since whoever loads the tensors copies them to its own device.
+        map_location: not used, since callers copy the tensors to their own device.
         mmap: whether to leave the tensors on the disk until they are used.
 
     Returns:
-        The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that as a program.
+        The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -360,16 +360,16 @@ READERS: dict[str, Callable[..., dict[str, Any]]] = {
 """The readers of checkpoints by prefix; all of mmengine's.
 
 ``init_recognizer``, ``load_from``, ``--resume``, ``mim test`` and ``init_cfg=dict(type='Pretrained')`` all
-read through mmengine's one table of readers, in which these stand instead: its readers of URLs run code with
-any version of PyTorch.
+read through mmengine's table of readers, which these replace: its readers of URLs run code with any version
+of PyTorch.
 """
 
 
 def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
-    """What MMAction2's ``init_recognizer`` loads by: as mmengine, but the weights must be the model's.
+    """The loader of MMAction2's ``init_recognizer``: mmengine's, but the weights must be exactly the model's.
 
     Raises:
-        UserError: a weight is missing, left over, of another shape, or not finite.
+        UserError: a weight is missing, unexpected, of another shape, or not finite.
     """
     content = CheckpointLoader.load_checkpoint(str(filename), map_location)
     if not _takes_any_weights.get():
@@ -401,26 +401,26 @@ def drop_code(checkpoint: dict[str, Any]) -> None:
 def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> tuple[Path | None, list[str]]:
     """The checkpoint that is furthest in training, by the epoch and iteration stored in it.
 
-    A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which leads
-    back to the original of a copied folder: it is followed where the folder has no periodic checkpoints of
-    its own, since a training saves those elsewhere if its checkpoint hook has an ``out_dir``.
+    A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which is
+    in the original of a copied folder: it is followed only if the folder has no periodic checkpoints, since a
+    run saves those elsewhere if its checkpoint hook has an ``out_dir``.
 
     Args:
         folder: a work_dir.
-        needed: the keys that the checkpoint has to have; by default what training needs to continue.
+        needed: the keys that the checkpoint must have; by default those that resuming needs.
 
     Returns:
         The file, or None if there is none, and why files were ignored.
     """
     folder = Path(folder)
-    found, passed_over = _progress(folder, needed)
+    found, ignored = _progress(folder, needed)
     if not any(place.is_periodic for place in found) and (other := _saved_elsewhere(folder)):
         further, faults = _progress(other, needed)
-        found, passed_over = found + further, passed_over + faults
+        found, ignored = found + further, ignored + faults
     # Other files may belong to another run; they are used only if this one has none.
     own = [place for place in found if place.is_periodic or place.path.name == INTERRUPTED]
     furthest = max(own or found, default=None)
-    return furthest and furthest.path, passed_over
+    return furthest and furthest.path, ignored
 
 
 class _Progress(NamedTuple):
@@ -434,22 +434,22 @@ class _Progress(NamedTuple):
 
 
 def _progress(folder: Path, needed: Sequence[str]) -> tuple[list[_Progress], list[str]]:
-    """The whole checkpoints of a folder that have all keys, and what is wrong with the other files."""
-    found, passed_over = [], []
+    """The complete checkpoints of a folder that have all keys, and the faults of the other files."""
+    found, ignored = [], []
     for path in sorted(folder.glob('*.pth')):
         try:
             check_regular(path)
             checkpoint = load_from_local(path, 'cpu', mmap=True)
         except FileNotFoundError:
-            passed_over.append(f'{path} is a link to a file that is not there')
+            ignored.append(f'{path} is a link to a file that does not exist')
         except (ValueError, OSError) as error:
-            passed_over.append(str(error))
+            ignored.append(str(error))
         else:
             meta = checkpoint.get('meta') or {}
             if all(checkpoint.get(key) is not None for key in needed):
                 progress = int(meta.get('epoch', 0)), int(meta.get('iter', 0)), path.name == INTERRUPTED
                 found.append(_Progress(*progress, PERIODIC.fullmatch(path.stem) is not None, path))
-    return found, passed_over
+    return found, ignored
 
 
 def _saved_elsewhere(folder: Path) -> Path | None:
@@ -472,7 +472,7 @@ def holds_run(folder: str | Path) -> bool:
 
 @register_backend('atomic')
 class AtomicBackend(LocalBackend):
-    """Local files that are whole or absent: written next to the old file, synced, then renamed."""
+    """Local files that are complete or absent: written next to the old file, synced, then renamed."""
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
         """Write a file; if that fails, the old file is kept and no other is left.

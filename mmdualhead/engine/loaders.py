@@ -1,4 +1,4 @@
-"""Data loaders whose clips and random numbers depend on the seed, the iteration and the clip alone.
+"""Data loaders whose clips and random numbers depend only on the seed, the iteration and the clip.
 
 A run resumed in the middle of an epoch therefore sees the same data as an uninterrupted one, with any number
 of workers.
@@ -31,13 +31,13 @@ LOADER_ARGUMENTS = (
     *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
     *('collate_fn', 'pin_memory', 'timeout'),
 )
-"""Arguments of a loader that stay as they are."""
+"""Arguments of a loader that are kept."""
 
 
 def allow_many_files() -> None:
     """Let workers deliver their batches even with a low limit of open files.
 
-    Where the system allows too few, tensors are shared by the names of files, which need not stay open.
+    If the system allows too few, tensors are shared by file name, so that files need not stay open.
     """
     if resource is None:
         return
@@ -53,7 +53,7 @@ def allow_many_files() -> None:
 
 
 def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
-    """End a worker that can't hand over a batch, for which the main process would wait forever.
+    """End a worker that cannot deliver a batch, for which the main process would wait forever.
 
     :mod:`mmdualhead.compat` lets Python's queues call it. In other processes it does nothing.
     """
@@ -63,7 +63,7 @@ def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's random numbers by several numbers, 0 or more each."""
+    """Seed Python's, NumPy's and PyTorch's random numbers with several numbers, each at least 0."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -96,7 +96,7 @@ class SeededDataset(Dataset):
 
 
 class NumberedBatches:
-    """A batch sampler that says for each clip in which iteration it is seen, and can begin later.
+    """A batch sampler that pairs each clip with its iteration, and can start later.
 
     Args:
         batches: the batch sampler, of indices.
@@ -109,16 +109,16 @@ class NumberedBatches:
 
     @property
     def sampler(self) -> Any:
-        """Of single clips, which mmengine tells the epoch."""
+        """The sampler of single clips, whose epoch mmengine sets."""
         return self.batches.sampler
 
     @property
     def total(self) -> int:
-        """The batches of a whole epoch."""
+        """The number of batches of a full epoch."""
         return len(self.batches)
 
     def begin(self, first: int, skip: int = 0) -> None:
-        """Prepare the next pass: leave out ``skip`` batches; the one after them is of iteration ``first``."""
+        """Prepare the next pass: skip ``skip`` batches; the next one is of iteration ``first``."""
         self.first, self.skip = first, skip
 
     def __len__(self) -> int:
@@ -133,7 +133,7 @@ class NumberedBatches:
 def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     """The same loader over a :class:`SeededDataset` in :class:`NumberedBatches`.
 
-    Loaders of streams, which have no order that could be begun later, are returned unchanged.
+    Loaders of streams, which have no order to start in, are returned unchanged.
     """
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         return loader
@@ -145,19 +145,19 @@ def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
 
 
 def endless_batches(loader: DataLoader, done: int) -> Iterator[Any]:
-    """The batches of an iteration-based training, from a later one on.
+    """The batches of an iteration-based run, from a later one on.
 
     Args:
         loader: of :func:`make_resumable`.
-        done: how many batches were trained on before. As many times, None is given at no cost: mmengine's
-            loop skips batches by asking for them.
+        done: the number of batches trained on before. None is yielded as many times, at no cost, since
+            mmengine's loop skips batches by requesting them.
     """
     yield from repeat(None, done)
     batches: NumberedBatches = loader.batch_sampler
     is_endless = isinstance(batches.sampler, InfiniteSampler)
     first, skip = (0, done) if is_endless else divmod(done, batches.total)
     for epoch in count(first):
-        # Now, and not before, since mmengine's DistSamplerSeedHook sets an epoch as well.
+        # Only now, since mmengine's DistSamplerSeedHook sets an epoch as well.
         if hasattr(batches.sampler, 'set_epoch'):
             batches.sampler.set_epoch(epoch)
         batches.begin(done, skip)

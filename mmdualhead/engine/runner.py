@@ -1,4 +1,4 @@
-"""The runner of the shipped configs: MMEngine's, which reports faulty data without tracebacks."""
+"""The runner of the packaged configs: MMEngine's, which reports faulty data without tracebacks."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class DataCheckRunner(Runner):
         """Build a runner from a config.
 
         Raises:
-            SystemExit: files are missing, both of those that a training reads and those that a test reads; or
-                the config has a mistake or contradicts itself.
+            SystemExit: files are missing, both for training and for the test; or the config has a mistake or
+                contradicts itself.
         """
         with one_line_errors():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
@@ -51,7 +51,7 @@ class DataCheckRunner(Runner):
             return super().from_cfg(cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build MMEngine's logger, in whose lines names of clips, classes and files stay text."""
+        """Build MMEngine's logger, in whose lines names of clips, classes and files stay printable."""
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_spell_out)
         return logger
@@ -60,7 +60,7 @@ class DataCheckRunner(Runner):
         """Train.
 
         Raises:
-            SystemExit: the annotations of the training are missing or faulty.
+            SystemExit: the annotations for training are missing or faulty.
         """
         with _checked(missing_files(self.cfg, 'train')):
             return super().train()
@@ -79,8 +79,8 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
     """A message on the first missing annotation file of a data loader; empty if all exist.
 
     Args:
-        cfg: a whole config. ``annotations.ann_source`` says where the file comes from, unless the data set
-            itself does.
+        cfg: a complete config. ``annotations.ann_source`` describes the source of the file, unless the
+            data set does.
         phase: train, val or test.
     """
     source = (cfg.get('annotations') or {}).get('ann_source', '')
@@ -96,7 +96,7 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 @contextmanager
 def _checked(missing: str) -> Iterator[None]:
-    """:func:`one_line_errors`, which begins with what is known to be missing."""
+    """:func:`one_line_errors`, after a check for missing files."""
     with one_line_errors():
         if missing:
             raise UserError(missing)

@@ -24,7 +24,7 @@ TEMPORAL_KERNEL = 9
 def _conv_to_mask(channels: int, kernel_size: int) -> nn.Conv1d:
     """A convolution to one channel that keeps the length.
 
-    Its padding is a number because MMEngine's counter of operations overlooks convolutions padded by name.
+    Its padding is a number because MMEngine's FLOP counter ignores convolutions padded by name.
     """
     require_counts('attention', kernel_size=kernel_size)
     if kernel_size % 2 == 0:

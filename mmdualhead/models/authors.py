@@ -1,9 +1,8 @@
 """The authors' checkpoints, renamed and reshaped for this package.
 
 K graph scales or subsets, D output and C input channels, R channels of relations, W frames in a window, V
-joints. The authors number their blocks
-(``gcn3d2_fine``) and have one convolution per branch; here a block is an entry of a list, and the branches'
-1x1 convolutions and batch norms are merged.
+joints. The authors number their blocks (``gcn3d2_fine``) and have one convolution per branch; here a block is
+an entry of a list, and the branches' 1x1 convolutions and batch norms are merged.
 """
 
 from __future__ import annotations
@@ -54,14 +53,14 @@ Parts = Iterator[tuple[str, Tensor]]
 
 
 def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring a checkpoint of MMAction2's ``projects/msg3d`` into the form that MS-G3D's authors publish.
+    """Convert a checkpoint of MMAction2's ``projects/msg3d`` to the form that MS-G3D's authors publish.
 
-    That network gathers a joint's neighbors by ``(A + PA)^T``, where A is another graph (the hand tips have
-    other parents) under another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free, MS-G3D
-    computes the same.
+    That network aggregates a joint's neighbors with ``(A + PA)^T``, where A is another graph (the hand tips
+    have other parents) with another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free,
+    MS-G3D computes the same.
 
     Args:
-        state_dict: its state dict; any other one comes back as it is.
+        state_dict: its state dict; any other is returned unchanged.
 
     Returns:
         The state dict under the authors' keys.
@@ -90,10 +89,10 @@ def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert_authors(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Convert a state dict of the authors', recognized by its keys.
+    """Convert a state dict of the authors, recognized by its keys.
 
     Args:
-        state_dict: of the authors' DualHead-Net, MS-G3D or CTR-GCN program; keys may begin with ``module.``.
+        state_dict: of the authors' DualHead-Net, MS-G3D or CTR-GCN code; keys may begin with ``module.``.
 
     Returns:
         The network's name, ``'dualhead'``, ``'msg3d'`` or ``'ctrgcn'``, and its state dict in this package
@@ -116,7 +115,7 @@ def convert_authors(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Te
 
 
 def _refuse(name: str, source: _Source) -> None:
-    """Stop unless every key of the network was there and every key of the file was read."""
+    """Raise unless the file has every key of the network and no others."""
     unknown = [key for key in source.tensors if key not in source.read]
     if not source.missing and not unknown:
         return
@@ -230,7 +229,7 @@ def _branches(source: _Source, key: str, target: str) -> Parts:
 
 
 def _shortcut(source: _Source, key: str, conv: str, norm: str, target: str) -> Parts:
-    """The projection of a residual connection, where there is one."""
+    """The projection of a residual connection, if there is one."""
     if source.has(f'{key}.'):
         yield from _linear(source, f'{key}.{conv}', f'{target}.0')
         yield from _norm(source, f'{key}.{norm}', f'{target}.1')

@@ -35,7 +35,7 @@ class STGCBackbone(BaseModule):
         windows: frames in the window of each G3D pathway.
         dilations: of the MS-TCN branches.
         block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
-        recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
+        recompute: save memory at the cost of time, see :class:`~mmdualhead.models.block.STGCBlock`.
         window_memory: bytes that the largest intermediate of a windowed product may use on a GPU, for all
             networks of the process (:func:`mmdualhead.models.ops.set_budget`); 1 GiB by default.
         init_cfg: see mmengine's ``BaseModule``.
@@ -94,7 +94,7 @@ class STGCBackbone(BaseModule):
             raise UserError(
                 'STGCBackbone: the input has (persons, joints, channels) = '
                 f'{(m, v, c)}, '
-                f'the config says {self.input_shape} (num_person, joints of the layout, in_channels)'
+                f'the config has {self.input_shape} (num_person, joints of the layout, in_channels)'
             )
         x = self.data_norm(x.transpose(1, 2).reshape(n * t, m * v * c))
         return x.view(n, t, m, v, c).permute(0, 2, 4, 1, 3).flatten(0, 1)

@@ -38,7 +38,7 @@ class SkeletonGraph:
     are then learned.
 
     Args:
-        layout: the joint layout, by name or as a user's definition
+        layout: the joint layout, by name or as a custom definition
             (:func:`mmdualhead.skeletons.get_skeleton`).
         gcn_scales: K of MS-GCN.
         g3d_scales: K of MS-G3D.
@@ -81,7 +81,7 @@ class SkeletonGraph:
 
 
 def build_graph(graph_cfg: Mapping[str, Any] | Any) -> Any:
-    """Build a graph, a :class:`SkeletonGraph` unless ``type`` names another; a graph is returned as it is."""
+    """Build a graph, by default a :class:`SkeletonGraph`; a graph is returned unchanged."""
     if not isinstance(graph_cfg, Mapping):
         return graph_cfg
     return MODELS.build({'type': 'SkeletonGraph', **graph_cfg})
@@ -97,10 +97,10 @@ class STGCBlock(nn.Module):
         in_channels, out_channels: C and D.
         graph: the network's graph.
         stride: s.
-        windows: frames in the window of each G3D pathway; () leaves the factorized path alone.
+        windows: frames in the window of each G3D pathway; () leaves only the factorized path.
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
-            network's first block takes D.
+            network's first block has D.
         recompute: recompute the activations of the G3D pathways and of the strided MS-TCN, over half of all
             bytes, in the backward pass instead of storing them.
 
@@ -108,7 +108,7 @@ class STGCBlock(nn.Module):
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        UserError: a window is even, or the graph's matrices are not those of its joints.
+        UserError: a window is even, or the graph's matrices do not match its joints.
 
     Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
     """
@@ -184,15 +184,15 @@ def run(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
-    """Call a layer, keeping only its input; the backward pass calls it again for the rest.
+    """Call a layer, storing only its input; the backward pass calls it again.
 
     Args:
-        layer: may hold batch norms; their running statistics see the batch once.
+        layer: may contain batch norms; their running statistics are updated once.
         x: its input.
     """
     if not torch.is_grad_enabled():
         return layer(x)
-    if torch.compiler.is_compiling():  # a compiler updates the statistics in its forward program alone
+    if torch.compiler.is_compiling():  # which updates the statistics only in its forward graph
         return checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)
     contexts = lambda: (nullcontext(), _throw_away_statistics(layer))  # noqa: E731
     return checkpoint(layer, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
@@ -200,7 +200,7 @@ def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _throw_away_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms inside update copies of their running statistics, which are then dropped."""
+    """Let batch norms update copies of their running statistics, which are then discarded."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [dict(norm._buffers) for norm in norms]
     for norm, buffers in zip(norms, kept, strict=True):

@@ -1,4 +1,4 @@
-"""Building the parts of a network from their configs."""
+"""Build the parts of a network from their configs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
     Args:
         cfg: its config; ``type`` is a name in mmaction's MODELS, or a class.
         offered: arguments known from the part's place, such as its channels. The part gets those that its
-            constructor names, so that a constructor lists only what it uses; ``cfg`` goes first.
+            constructor names, so that a constructor lists only what it uses; ``cfg`` takes precedence.
 
     Returns:
         The part.
 
     Raises:
-        UserError: the type is not registered, takes an argument that it is not given, or is given one that
-            it does not take.
+        UserError: the type is not registered, requires an argument that it is not given, or is given one
+            that it does not have.
     """
     part, parameters = _constructor(cfg)
     arguments = {**{name: value for name, value in offered.items() if _takes(cfg, name)}, **cfg}
@@ -48,7 +48,7 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
     Args:
         cfg: its config.
         stride: s.
-        offered: what else it gets if its constructor names it.
+        offered: further arguments, for constructors that name them.
 
     Raises:
         UserError: the block has no stride, but this place needs one.
@@ -60,7 +60,7 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
 
 
 def require_counts(owner: str, **counts: int | Sequence[int]) -> None:
-    """Check arguments that count something, or list such numbers.
+    """Check arguments that are counts or lists of counts.
 
     Raises:
         UserError: one is not an integer of at least 1.
@@ -72,7 +72,7 @@ def require_counts(owner: str, **counts: int | Sequence[int]) -> None:
 
 
 def _takes(cfg: Mapping[str, Any], name: str) -> bool:
-    """Whether the constructor of a part takes an argument of this name."""
+    """Whether the constructor of a part has an argument of this name."""
     parameters = _constructor(cfg)[1]
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 

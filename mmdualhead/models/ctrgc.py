@@ -23,7 +23,7 @@ from .ops import topology_product
 CTR_DILATIONS = (1, 2)
 CTR_KERNEL = 5
 REDUCTION = 8
-"""C / R; a network's first block, which takes coordinates, has R = 8."""
+"""C / R; a network's first block, whose input is coordinates, has R = 8."""
 FIRST_RELATIONS = 8
 
 
@@ -122,7 +122,7 @@ class CTRGCBlock(nn.Module):
         graph: the network's graph, whose ``directed`` matrices are the subsets.
         stride: s.
         dilations: of the MS-TCN branches.
-        first: whether this is a network's first block, which takes coordinates; it has no residual
+        first: whether this is a network's first block, whose input is coordinates; it has no residual
             connection.
         recompute: recompute the activations inside CTR-GC and MS-TCN in the backward pass instead of storing
             them.

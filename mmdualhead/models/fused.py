@@ -41,7 +41,7 @@ MAX_CACHED_LENGTHS = 8
 
 
 def can_fuse(model: nn.Module) -> bool:
-    """Whether :func:`fuse` knows the model."""
+    """Whether :func:`fuse` supports the model."""
     known = isinstance(model, DualHeadRecognizer | RecognizerGCN)
     return known and isinstance(model.backbone, STGCBackbone)
 
@@ -57,7 +57,7 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
-        now: once they change, or when it is asked to train, it raises a RuntimeError instead of returning
+        now: once they change, or in training, it raises a RuntimeError instead of returning
         stale results.
 
     Raises:
@@ -65,7 +65,7 @@ def fuse(model: nn.Module) -> FusedRecognizer:
     """
     if not can_fuse(model):
         raise TypeError(
-            f'{type(model).__name__} cannot be fused; fuse() takes a DualHeadRecognizer, '
+            f'{type(model).__name__} cannot be fused; fuse() supports a DualHeadRecognizer, '
             'or a RecognizerGCN over STGCBackbone'
         )
     folded = copy.deepcopy(model).eval().requires_grad_(False)
@@ -80,8 +80,8 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 class FusedRecognizer(BaseModel):
     """A recognizer with folded layers that skips absent persons.
 
-    What comes out for an empty person (zeros in all frames: most NTU clips have one person) depends on its
-    place among the persons and on T alone, so it is computed once and kept.
+    The output for an empty person (zeros in all frames; most NTU clips have one person) depends only on its
+    place among the persons and on T, so it is computed once and cached.
 
     Under ``torch.compile`` and ``torch.export`` all persons are computed, since a graph without branches
     cannot skip any, and changed weights are not detected.
@@ -103,7 +103,7 @@ class FusedRecognizer(BaseModel):
         """See MMAction2's ``BaseRecognizer``; stages are those of the recognizer, and so is the default.
 
         Raises:
-            RuntimeError: it is asked to train, or the model that it was made from has changed since.
+            RuntimeError: it is used for training, or the model that it was made from has changed since.
         """
         if self.training or mode == 'loss':
             raise RuntimeError('a fused model is for inference; train the model that it was made from')
@@ -119,7 +119,7 @@ class FusedRecognizer(BaseModel):
         stage: str | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Any, dict]:
-        """See the recognizer's. By default the features that its classifier takes."""
+        """See the recognizer's. Defaults to the input of its classifier."""
         if not torch.compiler.is_compiling() and self._weights.have_changed():
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
         x = inputs.flatten(0, 1)
@@ -132,15 +132,15 @@ class FusedRecognizer(BaseModel):
 
     def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
         """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
-        there = x.ne(0).flatten(2).any(2)
-        if torch.compiler.is_compiling() or there.all():
+        present = x.ne(0).flatten(2).any(2)
+        if torch.compiler.is_compiling() or present.all():
             return self._all_persons(x)
         empty = self._empty_clip(x)
         maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
-        if there.any():
-            persons = self.recognizer.backbone.normalize(x)[there.flatten()]
+        if present.any():
+            persons = self.recognizer.backbone.normalize(x)[present.flatten()]
             for head, values in self._person_features(persons).items():
-                maps[head][there] = values.to(maps[head].dtype)
+                maps[head][present] = values.to(maps[head].dtype)
         return maps
 
     def _all_persons(self, x: Tensor) -> dict[str, Tensor]:
@@ -215,7 +215,7 @@ class FusedGraphConv(nn.Module):
 
 
 class FusedNarrowGraphConv(nn.Module):
-    """The same where the graph comes first."""
+    """The same with aggregation before mixing."""
 
     def __init__(self, conv: NarrowGraphConv, norm: _BatchNorm) -> None:
         super().__init__()

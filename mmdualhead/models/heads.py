@@ -52,7 +52,7 @@ class Head(BaseModule):
         graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
         block: config of the blocks.
         init_cfg: see mmengine's ``BaseModule``.
-        offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
+        offered: arguments of blocks that name them (:func:`~mmdualhead.models.build.build_part`).
 
     Raises:
         UserError: channels and strides differ in number, or one is not an integer of at least 1.
@@ -95,7 +95,7 @@ class Head(BaseModule):
 
 @MODELS.register_module()
 class CoarseHead(Head):
-    """Few frames, many channels: what the whole body does, eqs. (4), (5).
+    """Few frames, many channels: the motion of the whole body, eqs. (4), (5).
 
     Args:
         in_channels: C, the backbone's.

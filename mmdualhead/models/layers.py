@@ -66,7 +66,7 @@ class GraphConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def matrix(self) -> Tensor:
-        """A + A_res as the matrix that the product takes: rows (v, i), columns (j, u, k)."""
+        """A + A_res as the matrix of the product: rows (v, i), columns (j, u, k)."""
         return self._nodes().permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
 
     def _nodes(self) -> Tensor:
@@ -199,9 +199,9 @@ def msg3d(
 
 
 class WindowCollapse(nn.Conv2d):
-    """The frames of a window to one: a (1, W) convolution with stride (1, W).
+    """Collapse the frames of a window to one: a (1, W) convolution with stride (1, W).
 
-    A window's frames stand side by side in memory, so it is computed as a 1x1 convolution of C * W channels,
+    A window's frames are adjacent in memory, so it is computed as a 1x1 convolution of C * W channels,
     which is faster, most of all in the backward pass.
 
     Args:
@@ -220,7 +220,7 @@ class WindowCollapse(nn.Conv2d):
         return F.conv2d(windows.permute(0, 3, 1, 2), self._frame_by_frame()[:, :, None, None], self.bias)
 
     def after_mixing(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The collapse of ReLU(W x + b), whose many features are never formed as a whole.
+        """The collapse of ReLU(W x + b), whose many features are never materialized.
 
         Args:
             x: (N, E, T, V * W).
@@ -242,8 +242,8 @@ class WindowCollapse(nn.Conv2d):
 class TemporalBranches(nn.Module):
     """Multi-scale temporal convolution, eq. (2): branches of equal width, side by side, and batch norm.
 
-    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. What their 1x1
-    convolutions and batch norms do, one convolution and one batch norm do for all branches at once.
+    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. Their 1x1
+    convolutions and batch norms are merged into one convolution and one batch norm for all branches.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.
@@ -286,7 +286,7 @@ class TemporalBranches(nn.Module):
         return self.branches(x, subsample(x, self.stride))
 
     def branches(self, x: Tensor, strided: Tensor) -> Tensor:
-        """The layer, given the frames that remain after the stride as well."""
+        """The layer, also given the frames that remain after the stride."""
         *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
         branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
         branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
@@ -308,7 +308,7 @@ class MSTCN(TemporalBranches):
     """:class:`TemporalBranches` with a residual connection and, at the end, ReLU.
 
     Args:
-        in_channels, out_channels, stride, dilations: see there.
+        in_channels, out_channels, stride, dilations: see :class:`TemporalBranches`.
         activate: whether ReLU ends the layer.
 
     Shape:
@@ -348,7 +348,7 @@ def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
-    """The identity where the shapes allow it, else a projection of the frames that remain."""
+    """The identity if the shapes allow it, else a projection of the frames that remain."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))

@@ -138,7 +138,7 @@ class TestRefused:
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
-        with pytest.raises(UserError, match='refers to code'):
+        with pytest.raises(UserError, match='contains code'):
             load_trained(tmp_path / 'x.pth')
 
     def test_a_truncated_file(self, checkpoint, tmp_path):

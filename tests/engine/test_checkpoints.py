@@ -95,7 +95,7 @@ class TestLoadFromLocal:
         torch.save(torch.ones(1), tmp_path / 'tensor.pth')
         for name, complaint in (
             ('notes', 'is damaged'),
-            ('tensor', 'holds a Tensor'),
+            ('tensor', 'contains a Tensor'),
         ):
             with pytest.raises(UserError, match=f'{name}.pth {complaint}'):
                 load_from_local(tmp_path / f'{name}.pth')

@@ -1,10 +1,10 @@
-# The paper's protocol on NTU RGB+D. Clips have 300 frames; shorter ones are played again from the start,
+# The paper's protocol on NTU RGB+D. Clips have 300 frames; shorter ones are repeated from the start,
 # before bones and motion are formed.
 _base_ = 'loaders.py'
 
-# All steps but the first are MMAction2's. NormalizeSkeleton3D gives what PreNormalize3D gives, bit for bit
-# where that is defined, in a twelfth of the time, which would be most of the pipeline's; and it takes missing
-# joints (NaN) and more than two persons.
+# All steps but the first are MMAction2's. NormalizeSkeleton3D equals PreNormalize3D bit for bit where that is
+# defined, in a twelfth of its time, which would be most of the pipeline's; and it supports missing joints
+# (NaN) and more than two persons.
 test_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='PadTo', length=300),

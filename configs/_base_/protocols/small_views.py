@@ -1,5 +1,5 @@
-# small.py for clips of a second, seen from a camera that doesn't train: a random part of a clip is played at
-# its own pace and turned farther, above all about the vertical; the test sees the whole clip once.
+# small.py for clips of a second from a camera without training clips: a random part of a clip is sampled at a
+# random pace and rotated more, mostly about the vertical; the test samples the complete clip once.
 _base_ = 'small.py'
 
 

@@ -3,7 +3,7 @@
 _base_ = 'uniform100_fast.py'
 
 
-# Joints are turned and stretched before streams are formed from them.
+# Joints are rotated and scaled before streams are formed from them.
 def augmented(normalize, *others):
     return [
         normalize,

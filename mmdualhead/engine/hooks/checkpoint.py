@@ -25,20 +25,19 @@ OUTDATED = 'outdated_ckpts'
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """End the run without a traceback if the disk is full, or can't be written for another reason."""
+    """End the run without a traceback if the disk is full or cannot be written for another reason."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f'{error.strerror or error}. The checkpoints before it are whole; --resume continues from the '
-            f'newest'
+            f'{error.strerror or error}. Earlier checkpoints are complete; --resume continues from the newest'
         ) from error
 
 
 class _RemovesLater:
-    """A backend for files that notes what is to be removed, in a message hub.
+    """A file backend that records the files to remove in a message hub.
 
-    Mmengine's hook removes old files before it writes the new one.
+    mmengine's hook removes old files before it writes the new one.
     """
 
     def __init__(self, backend: BaseStorageBackend, hub: MessageHub) -> None:
@@ -49,17 +48,17 @@ class _RemovesLater:
         return getattr(self.backend, name)
 
     def remove(self, path: str) -> None:
-        """Note the file's name."""
+        """Record the file's name."""
         self.hub.update_info(OUTDATED, [*self.hub.runtime_info.get(OUTDATED, ()), Path(path).name])
 
     def remove_noted(self, folder: str) -> None:
-        """Remove what was noted from a folder, unless it is the best by now."""
+        """Remove the recorded files from a folder, except for the best one."""
         known = self.hub.runtime_info
         best = {Path(value).name for key, value in known.items() if key.startswith('best_ckpt') and value}
         for name in known.pop(OUTDATED, ()):
             path = self.backend.join_path(folder, Path(name).name)
-            is_there = name.endswith('.pth') and self.backend.isfile(path)
-            if is_main_process() and is_there and name not in best:
+            exists = name.endswith('.pth') and self.backend.isfile(path)
+            if is_main_process() and exists and name not in best:
                 self.backend.remove(path)
 
 
@@ -84,13 +83,13 @@ class AtomicCheckpointHook(CheckpointHook):
             raise UserError(f'AtomicCheckpointHook got an unexpected keyword argument {min(unknown)!r}')
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a process that was killed between writing and removing has left."""
+        """Remove the outdated files of a process that was killed between writing and removing."""
         super().before_train(runner)
         self.file_backend = _RemovesLater(self.file_backend, runner.message_hub)
         self.file_backend.remove_noted(self.out_dir)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write what the network takes into its meta, unless ConfigCheckHook did, which knows the data."""
+        """Store the network's input in its meta, unless ConfigCheckHook did, which has the data."""
         network_input = NetworkInput.of_config(runner.cfg, 'train_dataloader')
         checkpoint['meta'].setdefault('network_input', network_input.to_meta())
         checkpoint['meta'].setdefault('plain_config', plain_config(runner.cfg))

@@ -1,4 +1,4 @@
-"""Where config, data, network and checkpoint are compared before a run."""
+"""Compare config, data, network and checkpoint before a run."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class ConfigCheckHook(Hook):
 
     It warns of:
 
-    * a top-level key that nothing reads but that looks like one that is read;
-    * a checkpoint that was trained on another layout, stream, normalization or protocol than it now meets, or
-      on clips that it is now evaluated on;
+    * an unused top-level key that looks like a used one;
+    * a checkpoint that was trained on another layout, stream, normalization or protocol than the data have,
+      or on clips that it is now evaluated on;
     * training and evaluation on the same clips, at another scale, or with another normalization;
     * more or fewer classes than the data have, or more persons;
     * values without effect on a resumed run.
 
-    Every checkpoint then says what its network takes (``meta['network_input']``, a
-    :class:`~mmdualhead.network_input.NetworkInput`), which clips it was trained on (``meta['trained_on']``)
-    and its config as plain values (``meta['plain_config']``).
+    Every checkpoint then contains the input of its network (``meta['network_input']``, a
+    :class:`~mmdualhead.network_input.NetworkInput`), its training clips (``meta['trained_on']``) and its
+    config as plain values (``meta['plain_config']``).
 
     Raises:
-        UserError: training and evaluation are of different layouts, streams or units; the network takes other
-            persons, joints, channels or another layout than the data have; a label has no class; ``--seed``
-            is given where the config's seed wins; a run is resumed on other data or with another optimizer.
+        UserError: training and evaluation have different layouts, streams or units; the persons, joints,
+            channels or layout of network and data differ; a label has no class; ``--seed`` has no effect,
+            since the config has a seed; a run is resumed on other data or with another optimizer.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class ConfigCheckHook(Hook):
         report(found, runner.logger.warning)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write into its meta what the network takes, and what it was trained on."""
+        """Store the input of the network and the training data in its meta."""
         meta, train = checkpoint['meta'], self._data.get('train')
         meta['plain_config'] = plain_config(runner.cfg)
         if train is None or not train.sets:
@@ -68,7 +68,7 @@ class ConfigCheckHook(Hook):
         meta['trained_on'] = [*earlier, *train.source]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Compare what the checkpoint was trained on with what it now meets."""
+        """Compare the training data of the checkpoint with the data of this run."""
         loaded = Checkpoint(str(runner._load_from), checkpoint)
         is_training = isinstance(runner._train_loop, BaseLoop)
         try:
@@ -82,6 +82,6 @@ class ConfigCheckHook(Hook):
             if phase == 'train' and not is_training:
                 continue
             found = check_checkpoint(trained, self._began_with, data)
-            if is_training:  # from other data at the user's will
+            if is_training:  # fine-tuning on other data is the user's choice
                 found = (replace(one, level=Level.WARNING) for one in found)
             report(found, runner.logger.warning)

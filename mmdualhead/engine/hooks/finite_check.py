@@ -16,7 +16,7 @@ from mmdualhead.errors import UserError
 from mmdualhead.utils.text import and_more
 
 MOST_CLIPS = 16
-"""How many clips an error message names."""
+"""The number of clips that an error message names."""
 
 HUGE = 1e12
 """The input from which a network may overflow."""
@@ -67,7 +67,7 @@ class FiniteCheckHook(Hook):
 
 
 def _clips(data_batch: Any) -> list[str]:
-    """The names of the clips of a batch; ``clip i of the batch`` where its data samples carry none."""
+    """The names of the clips of a batch; ``clip i of the batch`` if its data samples have none."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
     metas = [getattr(sample, 'metainfo', {}) for sample in samples or ()]
     return [str(meta.get('frame_dir', f'clip {i} of the batch')) for i, meta in enumerate(metas)]

@@ -1,4 +1,4 @@
-"""Testing with the fused model."""
+"""Test with the fused model."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ class FuseHook(Hook):
             runner.logger.info('testing with the fused model (FuseHook)')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Put the model back."""
+        """Restore the model."""
         if self._model is not None:
             runner.model, self._model = self._model, None

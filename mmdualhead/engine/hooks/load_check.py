@@ -17,20 +17,20 @@ from mmdualhead.utils.files import FolderLock, remove_partial_files
 
 @HOOKS.register_module()
 class LoadCheckHook(Hook):
-    """Checks what a run starts from.
+    """Checks the work_dir and the checkpoint that a run starts from.
 
-    * A checkpoint has to fit the model in full, by name and shape.
+    * A checkpoint must match the model completely, by name and shape.
     * ``--resume`` continues from the newest complete checkpoint and warns if there is none.
     * A run that is not resumed needs a work_dir without checkpoints of another run.
     * Only one run at a time can use a work_dir; partial files of killed runs are removed.
 
     Args:
-        strict: False lets *training* start (``load_from``) from a checkpoint that fits in part, for
+        strict: False lets *training* start (``load_from``) from a checkpoint that matches partially, for
             fine-tuning. Testing and resuming always demand a full match.
 
     Raises:
         UserError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
-            the work_dir is in use, or holds another run.
+            the work_dir is in use, or contains another run.
     """
 
     priority = 'VERY_HIGH'
@@ -41,16 +41,16 @@ class LoadCheckHook(Hook):
         self._has_begun = False
 
     def before_run(self, runner: Runner) -> None:
-        """Take the work_dir and choose the checkpoint to resume from; a test may follow the training."""
+        """Lock the work_dir and choose the checkpoint to resume from; a test may follow the training."""
         if self._has_begun or not isinstance(runner._train_loop, BaseLoop):  # built when training starts
             return
         self._has_begun = True
         if is_main_process():
-            self._take(runner)
+            self._lock_work_dir(runner)
         if not runner._resume or runner._load_from is not None:
             return
-        path, passed_over = newest_checkpoint(runner.work_dir)
-        for reason in passed_over:
+        path, ignored = newest_checkpoint(runner.work_dir)
+        for reason in ignored:
             runner.logger.warning('ignored: %s', reason)
         if path is not None:
             runner._load_from = str(path)
@@ -61,7 +61,7 @@ class LoadCheckHook(Hook):
             *('*' * 80, runner.work_dir, '*' * 80),
         )
 
-    def _take(self, runner: Runner) -> None:
+    def _lock_work_dir(self, runner: Runner) -> None:
         self._lock = FolderLock(Path(runner.work_dir, 'training.lock'))
         try:
             self._lock.acquire()
@@ -69,13 +69,13 @@ class LoadCheckHook(Hook):
             raise UserError(f'{error}, which is training there; choose another --work-dir') from None
         if not runner._resume and holds_run(runner.work_dir):
             raise UserError(
-                f'{runner.work_dir} contains the checkpoints of a run. Continue it with --resume, or start a new '
-                f'one in another --work-dir'
+                f'{runner.work_dir} contains the checkpoints of a run. Continue it with --resume, or start a '
+                f'new one in another --work-dir'
             )
         remove_partial_files(runner.work_dir)
 
     def after_run(self, _runner: Runner) -> None:
-        """Leave the work_dir to others."""
+        """Unlock the work_dir."""
         if self._lock is not None:
             self._lock.release()
 

@@ -19,10 +19,10 @@ from mmdualhead.utils.plain_config import saved_config
 class ResumeHook(Hook):
     """Makes ``--resume`` continue with the next batch and the random numbers of an uninterrupted run.
 
-    Whatever stopped the training, and wherever in an epoch its checkpoint was written: on the CPU, the
-    resumed one equals an uninterrupted one bit for bit. To that end random numbers are no longer what is left
-    of a stream, but drawn anew from (seed, iteration, clip) for each clip that is loaded, and from
-    (seed, iteration, process) for each step of the network.
+    Whatever stopped the run, and wherever in an epoch its checkpoint was written: on the CPU, the resumed run
+    equals an uninterrupted one bit for bit. To this end, random numbers do not continue one stream; they are
+    seeded with (seed, iteration, clip) for each clip that is loaded, and with (seed, iteration, process) for
+    each step of the network.
     """
 
     priority = 'VERY_HIGH'
@@ -101,12 +101,12 @@ class ResumeHook(Hook):
             batches.begin(loop.iter, done)
 
     def before_train_iter(self, runner: Runner, **_: Any) -> None:
-        """Seed the network's random numbers, drop-out's for example."""
+        """Seed the network's random numbers, such as dropout's."""
         seed_all(runner.seed, runner.iter, get_rank())
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
-    """The buffers that checkpoints hold, on the CPU: running statistics, mostly."""
+    """The buffers that checkpoints contain, on the CPU: mostly running statistics."""
     model = unwrapped(model)
     saved = model.state_dict()
     return {name: saved[name].cpu() for name, _ in model.named_buffers() if name in saved}

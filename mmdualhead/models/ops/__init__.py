@@ -4,10 +4,10 @@ N clips times persons, T frames, V joints, K scales or subsets, W frames in a wi
 channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
 consecutive frames are one matrix.
 
-A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
-as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
-grow with the batch. Tracers see the standard operations of :mod:`.plain`. Which one runs is decided here and
-nowhere else.
+On a CPU, kernels process one person at a time (:mod:`.cpu`), which then stays in the cache. On other devices
+they process as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of
+launches does not grow with the batch. Tracers see the standard operations of :mod:`.plain`. Only this module
+chooses among them.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
 
     .. math:: y[l] = c + \sum_i C_i \, \max(0, W x[l, i] + b)
 
-    The F channels inside the windows, a network's largest tensor, are never formed as a whole; the backward
-    forms them again.
+    The F channels inside the windows, a network's largest tensor, are never materialized; the backward
+    pass recomputes them.
 
     Args:
         x: (N, L * W, C), window by window; cast under autocast as in :func:`window_product`.
@@ -141,10 +141,9 @@ def stretch(mask: Tensor, x: Tensor) -> Tensor:
 
 @contextmanager
 def standard_operations() -> Iterator[None]:
-    """Use PyTorch's standard operations within this context, as exporters need; slower, equal,
-    differentiable.
+    """Use PyTorch's standard operations within this context, as exporters need.
 
-    Other threads compute as before.
+    They are slower, equal and differentiable. Other threads are not affected.
     """
     before = _thread.standard
     _thread.standard = True
@@ -172,9 +171,9 @@ def _operation(
         name: without the namespace.
         schema: its arguments and results.
         kernel: the kernel for any device except CPUs.
-        cpu_kernel: what runs there.
+        cpu_kernel: the kernel for CPUs.
         fake: the results' shapes and types.
-        flops: of the arguments' shapes, two a multiply-accumulate.
+        flops: the operations, from the arguments' shapes; two per multiply-accumulate.
     """
     operation = custom_op(f'mmdualhead::{name}', kernel, mutates_args=(), schema=schema)
     operation.register_kernel('cpu')(cpu_kernel)
@@ -184,9 +183,9 @@ def _operation(
 
 
 def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
-    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients.
+    """Register an operation's backward pass: from the output's gradient and the inputs to their gradients.
 
-    Of several outputs all but the first are kept for it; flags are the forward's own.
+    All outputs but the first are stored for it; it does not receive the flags.
     """
 
     def keep(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
@@ -196,7 +195,7 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         ctx.mark_non_differentiable(*made)
         ctx.set_materialize_grads(False)
 
-    @torch.compiler.disable  # compilers see its operations; traced, every layer shape would be a graph
+    @torch.compiler.disable  # compilers see its operations; traced, each shape would be a separate graph
     def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         numbers = [value for value in ctx.others if not isinstance(value, bool)]
         grads = backward(grad, *ctx.saved_tensors, *numbers)

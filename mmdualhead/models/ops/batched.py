@@ -3,7 +3,7 @@
 N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
 channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
-The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
+The frames of all persons form one strip, each person between frames of zeros. One product mixes them, and
 one batched product runs over all windows of the strip, overlapping views of it; the few that span two persons
 are discarded.
 """
@@ -20,9 +20,9 @@ from . import collapse
 from .layout import frames_first
 
 BUDGET = 1 << 30
-"""Bytes that a kernel's largest intermediate may take; the backward holds three of that size.
+"""Bytes that a kernel's largest intermediate may use; the backward pass has three of that size.
 
-The paper's network has 21 MB of it a person in float32 (its widest layer at 300 frames), so that 1 GiB holds
+The paper's network needs 21 MB per person in float32 (its widest layer at 300 frames), so 1 GiB suffices for
 some 50 persons: enough windows to fill a large GPU many times over, and little compared with what such a
 batch stores for the backward pass.
 """
@@ -71,8 +71,8 @@ def window_product_backward(
         for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
             grad_matrix[:, place] += found.sum(0, **sums)
 
-        # The mixing and the input: frames that stand at the same places of windows, every s-th, take one
-        # product. Through the mixing's weight their gradients become the frames'.
+        # The mixing and the input: frames at the same places of windows, every s-th, are one product, whose
+        # gradients the mixing's weight maps to those of the input.
         by_phase = frames.unflatten(1, (-1, stride))
         grad_frames = torch.zeros_like(by_phase)
         for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
@@ -146,19 +146,19 @@ def topology_product_backward(
 
 
 def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
-    """How many persons' mixed frames or topologies the budget holds, whichever are larger."""
+    """The number of persons whose mixed frames and topologies each fit into the budget."""
     _, frames, joints, _ = x.shape
     size = weight.shape[:2].numel() * joints * max(frames, joints) * x.element_size()
     return max(1, BUDGET // (size or 1))
 
 
 def _persons(x: Tensor, weight: Tensor) -> int:
-    """How many persons' channels inside the windows the budget holds."""
+    """The number of persons whose channels inside the windows fit into the budget."""
     return max(1, BUDGET // (x.shape[1] * len(weight) * x.element_size() or 1))
 
 
 class _Strip:
-    """Where the windows of all persons lie in the strip of their padded frames."""
+    """The places of all persons' windows in the strip of their padded frames."""
 
     def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
         _, self.frames, self.joints, _ = x.shape
@@ -178,7 +178,7 @@ class _Strip:
         return F.pad(x, (0, 0, 0, 0, self.pad, self.steps * self.stride - self.frames - self.pad))
 
     def mix(self, padded: Tensor, weight: Tensor) -> Tensor:
-        """The strip of mixed frames, (N * steps * s + W, V * K, D); what is in the last W does not matter."""
+        """The strip of mixed frames, (N * steps * s + W, V * K, D); the last W may have any values."""
         length = padded.shape[0] * padded.shape[1]
         strip = padded.new_empty(length + self.size, self.rows, self.mixed)
         torch.mm(padded.flatten(0, 2), weight.flatten(0, 1).t(), out=strip[:length].view(-1, self.channels))
@@ -202,7 +202,7 @@ class _Strip:
     def frame_grads(self, matrix: Tensor, grad: Tensor) -> list[Tensor]:
         """For each phase r < s the gradient of the mixed frames s a + r, (N, steps * V, K * D).
 
-        Such a frame stands at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
+        Such a frame is at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
         product with overlapping windows: of the matrix, transposed, with consecutive windows' gradients.
         """
         reach = -(-self.size // self.stride)

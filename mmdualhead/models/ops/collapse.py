@@ -1,7 +1,7 @@
 """Mixing and collapsing windows, a given number of persons at a time.
 
-N clips times persons, L windows of W frames, C input and D output channels, F channels
-inside the windows. Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
+N clips times persons, L windows of W frames, C input and D output channels, F channels inside the windows.
+Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def backward(
 
 
 def _features(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What is inside the windows, (N * L * W, F)."""
+    """The features inside the windows, (N * L * W, F)."""
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_()

@@ -124,7 +124,7 @@ def topology_product_backward(
 
 
 class _Windows:
-    """Where the windows of one person lie in the padded frames."""
+    """The places of one person's windows in the padded frames."""
 
     def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
         _, self.frames, joints, _ = x.shape
@@ -136,7 +136,7 @@ class _Windows:
         self.count = (self.frames + 2 * self.pad - self.size) // stride + 1
 
     def frame_buffer(self, like: Tensor) -> Tensor:
-        """Room for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
+        """A buffer for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
         buffer = like.new_empty(self.frames + 2 * self.pad, self.rows, self.mixed)
         buffer[: self.pad] = 0
         buffer[self.pad + self.frames :] = 0
@@ -155,9 +155,9 @@ class _Windows:
 
 
 class _Phase:
-    """The frames that stand at the places r, r + s, r + 2s, ... of the windows around them.
+    """The frames at the places r, r + s, r + 2s, ... of the windows around them.
 
-    Frame s q + r - p stands in the windows q, q - 1, ..., so its gradient is again a product with
+    Frame s q + r - p is in the windows q, q - 1, ..., so its gradient is again a product with
     overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
     """
 

@@ -1,4 +1,4 @@
-"""The operations by PyTorch's own ones alone, for tracers and exporters, which cannot look into a kernel.
+"""The operations in PyTorch's standard ones, for tracers and exporters, which cannot see inside a kernel.
 
 N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
 channels, F channels inside the windows.
@@ -48,7 +48,7 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
 
 
 def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
-    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x stays as it is."""
+    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x is not changed."""
     end = width * len(parts)
     rest = x.split(width, 1)[len(parts) :]
     added = torch.cat(list(parts), 1)

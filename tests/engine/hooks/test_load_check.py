@@ -125,7 +125,7 @@ def test_nothing_to_resume_is_said_once(make_runner, caplog):
 )
 def test_a_folder_with_a_run_is_refused(make_runner, trained):
     before = trained.read_bytes()
-    with pytest.raises(UserError, match=r'run holds the checkpoints of a run. .*--resume.*--work-dir'):
+    with pytest.raises(UserError, match=r'run contains the checkpoints of a run. .*--resume.*--work-dir'):
         make_runner().train()
     assert trained.read_bytes() == before
 
