@@ -1,4 +1,4 @@
-"""Look at a model's errors: confusion matrix, per-class gains, calibration; pictures and a table.
+"""Analyze a model's errors: confusion matrix, per-class gains, calibration; figures and a table.
 
 python tools/analyze.py work_dirs/dualhead_ntu60_xsub_j --against work_dirs/msg3d_ntu60_xsub_j --out errors
 """
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_clip_options(parser)
     parser.add_argument(
-        '--out', type=Path, default=Path('errors'), help='folder of errors.md and the pictures'
+        '--out', type=Path, default=Path('errors'), help='folder of errors.md and the figures'
     )
     return parser.parse_args()
 

@@ -42,21 +42,26 @@ def parse_args() -> argparse.Namespace:
     add(
         '--suite',
         choices=['paper'],
-        help="all that is to be known of a card: the authors' numbers, the first network's answers against "
-        'float64, then every form at every precision, beside the plain equations; --json takes all of it',
+        help="the full check of a GPU: the authors' numbers, the first network's outputs against float64, "
+        'then every form at every precision, next to the plain equations; all of it goes to --json',
     )
-    add('--forms', nargs='+', metavar='NAME', help='only these, as the table calls them')
+    add('--forms', nargs='+', metavar='NAME', help='only these, as named in the table')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config')
     add('--shape', nargs=4, type=int, action='append', metavar=('N', 'M', 'T', 'V'), help='may be repeated')
     add('--threads', type=int, default=os.cpu_count(), help='of the CPU')
     add('--repeats', type=int, default=7, help='timed rounds')
-    add('--warmup', type=int, default=2, help='rounds before them')
+    add('--warmup', type=int, default=2, help='rounds before the timed ones')
     add('--device', default='cpu', help='cpu, cuda, cuda:1, ...')
     add('--dtype', dest='precision', choices=PRECISIONS, default=PRECISIONS[0])
     add('--clock', choices=CLOCKS, default='wall', help='processor: for a shared machine, with --threads 1')
     add('--compile', nargs='?', const='default', metavar='MODE', help='a mode of torch.compile')
-    add('--empty-persons', type=float, metavar='SHARE', help='fused models also with so many persons empty')
-    add('--skip-peak', action='store_true', help='leave peak memory out')
+    add(
+        '--empty-persons',
+        type=float,
+        metavar='SHARE',
+        help='also run fused models with this share of empty persons',
+    )
+    add('--skip-peak', action='store_true', help='skip peak memory')
     add('--markdown', type=Path, metavar='FILE')
     add('--json', type=Path, metavar='FILE')
     add('--accuracy', type=Path, metavar='FILE', help='JSON, network: accuracy; for --picture')
@@ -88,7 +93,7 @@ def main() -> None:
     if args.suite:
         for report in run_suite(candidates, settings, shapes, parity=deviations_by_fixture, say=log):
             write_json(args.json, report)
-        print(f'{args.json}: {report["seconds"]:.0f} s; answers {"right" if report["right"] else "WRONG"}')
+        print(f'{args.json}: {report["seconds"]:.0f} s; outputs {"correct" if report["right"] else "WRONG"}')
         sys.exit(not report['right'])
     comparisons: list[Comparison] = []
     for shape in shapes:

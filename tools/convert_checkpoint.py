@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument('target', type=Path, help='the mmengine checkpoint to write')
     args = parser.parse_args()
     if args.target.exists():
-        raise FileExistsError(f'{args.target} is there already; name another file')
+        raise FileExistsError(f'{args.target} already exists; name another file')
     print(f'{args.source}: {convert_checkpoint(args.source, args.target)} -> {args.target}')
 
 

@@ -1,4 +1,4 @@
-"""Draw all joint layouts into one picture; needs matplotlib.
+"""Draw all joint layouts into one figure; needs matplotlib.
 
 python tools/draw_layouts.py docs/layouts.png
 """
@@ -14,8 +14,8 @@ from mmdualhead.visualization.figures import BLUE, GREY, RED, new_figure, save_f
 
 COLUMNS = 5
 
-# Where a standing person who faces us has each joint: width to the person's left, and height. Heads, hands
-# and feet are larger than life, so that their joints can be told apart.
+# Positions of the joints of a standing person who faces the viewer: width to the person's left, and height.
+# Heads, hands and feet are enlarged to separate their joints.
 MIDDLE = {
     **{'pelvis': 0.95, 'lumbar spine': 1.04, 'spine': 1.14, 'chest': 1.28, 'shoulder center': 1.42},
     **{'neck': 1.53, 'head': 1.64, 'nose': 1.73, 'head top': 1.92},
@@ -34,7 +34,8 @@ ABOVE = ('eye inner', 'eye', 'eye outer')
 
 
 def draw_layouts(path: str | Path) -> None:
-    """Draw each layout as a standing person who faces us: numbers of the joints, bones, left and right.
+    """Draw each layout as a standing person who faces the viewer: numbers of the joints, bones, left and
+    right.
 
     Args:
         path: the PNG.
@@ -53,10 +54,10 @@ def draw_layouts(path: str | Path) -> None:
 
 
 def position(skeleton: Skeleton, joint: int) -> tuple[float, float]:
-    """Where a joint is drawn, by its anatomical name.
+    """The position of a joint in the figure, by its anatomical name.
 
     Raises:
-        KeyError: no place is known for a joint of this name.
+        KeyError: there is no position for a joint of this name.
     """
     name = skeleton.joints[joint]
     name = skeleton.meaning.get(name, name)

@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         metavar='PART',
         help='search the weights on this part of the clips (a fraction or a file of names), report the rest',
     )
-    parser.add_argument('--seed', type=int, default=0, help='which fraction --search holds out')
+    parser.add_argument('--seed', type=int, default=0, help='selects the fraction that --search holds out')
     add_clip_options(parser)
     parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
     parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')

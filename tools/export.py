@@ -19,7 +19,7 @@ def main() -> None:
     print(f'{args.target}: {args.target.stat().st_size:,} bytes, {found["nodes"]} nodes, ', end='')
     print(f'outputs differ by {found["difference"]:.2g} at most')
     fused, file = 1e3 * found['torch'], 1e3 * found['file']
-    print(f'a recording of 100 frames, in turns: {fused:.1f} ms fused in PyTorch, ', end='')
+    print(f'a recording of 100 frames, interleaved: {fused:.1f} ms fused in PyTorch, ', end='')
     print(f'{file:.1f} ms from the file, a ratio of {fused / file:.2f}')
 
 

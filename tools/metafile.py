@@ -1,7 +1,7 @@
 """Write the list of configs, configs/metafile.yml, and the pages that quote costs, results and weights.
 
-The pages are docs/model_zoo.md and, in docs/results.md and README.md, the marked tables. What was measured
-stands in configs/results.yml.
+The pages are docs/model_zoo.md and, in docs/results.md and README.md, the marked tables. Measured results are
+in configs/results.yml.
 
 python tools/metafile.py
 python tools/metafile.py --release release --url https://github.com/OWNER/mmdualhead/releases/download/v1.0.0
@@ -26,11 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def render(
     root: Path, recount: bool = False, release: Path | None = None, url: str = ''
 ) -> tuple[int, dict[Path, str]]:
-    """What the files have to say.
+    """Return the contents of the files.
 
     Args:
         root: the folder of the repository.
-        recount: count all networks, which takes minutes; else only those of configs that are new.
+        recount: count all networks, which takes minutes; otherwise only those of new configs.
         release: a folder of tools/pack.py, whose files are entered.
         url: the address that these files will have, without their names.
 

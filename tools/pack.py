@@ -23,7 +23,7 @@ def release(
 ) -> Path:
     """Write a trained model, and the log of its training, as files of a release.
 
-    The files are called ``CONFIG-8DIGITS.pth`` and ``CONFIG-8DIGITS.log``, as OpenMMLab's are, by the SHA-256
+    The files are named ``CONFIG-8DIGITS.pth`` and ``CONFIG-8DIGITS.log``, as OpenMMLab's are, by the SHA-256
     of the weights' file; the folder's ``SHA256SUMS`` lists them, for ``sha256sum -c``. Earlier files of the
     same config are removed.
 
@@ -64,7 +64,7 @@ def release(
 
 
 def read_sums(folder: str | Path) -> dict[str, str]:
-    """The SHA-256 of a release's files by name; empty where nothing was released."""
+    """The SHA-256 of a release's files by name; empty without a release."""
     path = Path(folder) / SUMS
     lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
     return {name: value for value, name in (line.split(maxsplit=1) for line in lines)}
@@ -74,7 +74,7 @@ def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('source', help='a work dir or a checkpoint')
     parser.add_argument('target', type=Path, help='the .pth file to write, or the folder of a release')
-    parser.add_argument('--accuracy', type=float, help='top-1 on the test part, as a fraction')
+    parser.add_argument('--accuracy', type=float, help='top-1 on the test split, as a fraction')
     parser.add_argument('--name', help="of the config, for a release (default: the work dir's)")
     add_import_option(parser)
     args = parser.parse_args()

@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0])
     parser.add_argument('--configs', type=Path, default=CONFIGS, help='folder of the configs')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
-    parser.add_argument('--gpus', type=int, default=1, help='GPUs per training')
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs per run')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config'
     )
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def stop(*_: object) -> None:
-    raise SystemExit('stopped; the same command goes on from here')
+    raise SystemExit('stopped; the same command continues from here')
 
 
 if __name__ == '__main__':

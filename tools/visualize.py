@@ -1,4 +1,4 @@
-"""Show clips and what a model says of them, in a browser.
+"""Show clips and a model's predictions for them in a browser.
 
 python tools/visualize.py clips/ --model work_dirs/quickstart_j --out DIR
 python tools/visualize.py data/skeleton/utd_mhad.pkl --split xsub_val --scores work_dirs/utd_mhad_j --out DIR
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         'recordings', nargs='+', metavar='RECORDING', help='a file, a directory, a pattern, annotations'
     )
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='where the pages go')
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='directory of the pages')
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         '--model', nargs='+', help='a checkpoint or work dir, one per stream (default: the packaged model)'

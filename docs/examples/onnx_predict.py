@@ -1,7 +1,7 @@
-"""Recognize an action with an exported model; needs numpy and onnxruntime alone.
+"""Recognize an action with an exported model; needs only numpy and onnxruntime.
 
 python onnx_predict.py model.onnx joints.npy                 # persons, frames, joints, coordinates, in meters
-python onnx_predict.py model.onnx joints.npy --picture 1080 1920      # pixels of a picture, height and width
+python onnx_predict.py model.onnx joints.npy --picture 1080 1920      # pixels of an image, height and width
 """
 
 import argparse
@@ -12,30 +12,30 @@ import numpy as np
 import onnxruntime
 
 
-def prepare(joints: np.ndarray, told: dict, picture: tuple = ()) -> tuple[np.ndarray, np.ndarray]:
-    """What the file takes for a recording (persons, frames, joints, coordinates): joints, sampled frames."""
+def prepare(joints: np.ndarray, metadata: dict, picture: tuple = ()) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of the file for a recording (persons, frames, joints, coordinates): joints and frames."""
     joints = np.array(joints, np.float32)
-    expected = (len(told['joints']), told['channels'])
-    if not told['raw']:
-        raise ValueError('the file takes what a pipeline of its own gives, not joints as they were recorded')
+    expected = (len(metadata['joints']), metadata['channels'])
+    if not metadata['raw']:
+        raise ValueError('the input of the file is the output of its own pipeline, not recorded joints')
     if joints.ndim != 4 or joints.shape[2:] != expected:
         raise ValueError(f'shape {joints.shape}, expected (persons, frames, {expected[0]}, {expected[1]})')
     if not np.isfinite(joints).all():
-        raise ValueError('numbers that are not finite; a joint that is missing is zero in all coordinates')
+        raise ValueError('values that are not finite; set missing joints to zero in all coordinates')
     present = (np.abs(joints) > 1e-8).any((2, 3))
-    if not 0 < present.any(1).sum() <= told['num_person']:
-        raise ValueError(f'{present.any(1).sum()} persons, expected 1 to {told["num_person"]}')
-    if told['drops']:
+    if not 0 < present.any(1).sum() <= metadata['num_person']:
+        raise ValueError(f'{present.any(1).sum()} persons, expected 1 to {metadata["num_person"]}')
+    if metadata['drops']:
         main = present.sum(1).argmax()
-        joints = joints[:, present.any(0) if told['drops'] == 'empty' else present[main]]
-    if told['pixels']:
+        joints = joints[:, present.any(0) if metadata['drops'] == 'empty' else present[main]]
+    if metadata['pixels']:
         middle = np.array(picture[::-1], np.float32) / 2
         joints[..., :2] = (joints[..., :2] - middle) / middle
-    return joints[None], sample(joints.shape[1], **told['sampling'])[None]
+    return joints[None], sample(joints.shape[1], **metadata['sampling'])[None]
 
 
 def sample(total: int, length: int = 0, clip_len: int = 0, num_clips: int = 1, seed: int = 0) -> np.ndarray:
-    """Which frames the samples see: all, again from the start up to a length, or uniformly drawn ones."""
+    """The frames of the samples: all, repeated up to a length, or uniformly sampled ones."""
     if not clip_len:
         return np.arange(length or total)[None] % total
     random, clips = np.random.RandomState(seed), []
@@ -64,19 +64,20 @@ def main() -> None:
     session = onnxruntime.InferenceSession(args.model)
     # Two entries are text, the others JSON.
     text = session.get_modelmeta().custom_metadata_map
-    told = {key: value if key in ('layout', 'stream') else json.loads(value) for key, value in text.items()}
+    as_text = ('layout', 'stream')
+    metadata = {key: value if key in as_text else json.loads(value) for key, value in text.items()}
     try:
-        joints, frames = prepare(np.load(args.joints), told, args.picture)
+        joints, frames = prepare(np.load(args.joints), metadata, args.picture)
     except (OSError, ValueError) as error:
         sys.exit(f'error: {args.joints}: {error}')
     names = [output.name for output in session.get_outputs()]
     found = dict(zip(names, session.run(None, dict(joints=joints, frames=frames)), strict=True))
     scores = found['fused_score'][0]
     for i in scores.argsort()[::-1][:5]:
-        print(f'{100 * scores[i]:5.1f} %  {told["classes"][i]}')
+        print(f'{100 * scores[i]:5.1f} %  {metadata["classes"][i]}')
     if 'joint_attention' in found:
-        looked = found['joint_attention'][0].argsort()[::-1][:3]
-        print('looked at', ', '.join(told['joints'][i] for i in looked))
+        most = found['joint_attention'][0].argsort()[::-1][:3]
+        print('attended to', ', '.join(metadata['joints'][i] for i in most))
 
 
 if __name__ == '__main__':

@@ -15,10 +15,10 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.streaming import StreamRecognizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument('--model', help='a checkpoint or work dir (default: the model that the package carries)')
+parser.add_argument('--model', help='a checkpoint or work dir (default: the packaged model)')
 parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
-parser.add_argument('--hop', type=float, default=0.5, help='seconds between answers (default: 0.5)')
-parser.add_argument('--threshold', type=float, default=0.6, help='lower scores mean nothing (default: 0.6)')
+parser.add_argument('--hop', type=float, default=0.5, help='seconds between predictions (default: 0.5)')
+parser.add_argument('--threshold', type=float, default=0.6, help='lowest score of a label (default: 0.6)')
 args = parser.parse_args()
 
 recognizer = StreamRecognizer(

@@ -1,8 +1,8 @@
-"""Measure a stream: clips of one UTD-MHAD subject that was held out, one after the other.
+"""Measure a stream: clips of one held-out UTD-MHAD subject, one after the other.
 
 python docs/examples/stream_utd_mhad.py data/skeleton/utd_mhad.pkl stream.png
 
-The threshold is calibrated on the other test subjects, on windows of the same length. Prints the accuracy by
+The threshold is calibrated on the other test subjects, on windows of the same length. Prints the accuracy per
 frame, the delay and the latency of a frame, and draws the timeline.
 """
 
@@ -24,7 +24,7 @@ SHOWN = 60.0
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument('annotations')
 parser.add_argument('picture')
-parser.add_argument('--model', help='default: the model that the package carries')
+parser.add_argument('--model', help='default: the packaged model')
 parser.add_argument('--subject', type=int, default=8)
 parser.add_argument('--window', type=float, default=2.0)
 parser.add_argument('--hop', type=float, default=0.25)
@@ -81,18 +81,18 @@ segments += recognizer.finish()
 
 times, truth = np.array(times), np.array(truth)
 labels = frame_labels(segments, times)
-said, named = labels >= 0, [delay for delay in delays if delay is not None]
+labeled, named = labels >= 0, [delay for delay in delays if delay is not None]
 print(f'threshold {threshold:.3f}, {len(delays)} clips, {time:.0f} s')
 print(
-    f'frames: {np.mean(labels == truth):.1%} right, {np.mean(~said):.1%} nothing, '
-    f'{np.mean(labels[said] == truth[said]):.1%} right of those with a label'
+    f'frames: {np.mean(labels == truth):.1%} correct, {np.mean(~labeled):.1%} without a label, '
+    f'{np.mean(labels[labeled] == truth[labeled]):.1%} correct of those with a label'
 )
 print(
-    f'named before they end: {len(named)} clips, after {np.median(named):.2f} s (median), '
+    f'recognized before they end: {len(named)} clips, after {np.median(named):.2f} s (median), '
     f'{np.mean(named):.2f} s (mean)'
 )
 latency, answered = np.array(latency), np.array(answered)
-for which, chosen in (('all frames', latency), ('frames with an answer', latency[answered])):
+for which, chosen in (('all frames', latency), ('frames with a prediction', latency[answered])):
     middle, most = np.percentile(chosen, [50, 99])
     print(f'latency of {which}: p50 {middle:.2f} ms, p99 {most:.2f} ms')
 
@@ -100,11 +100,11 @@ figure = new_figure(12, 4.5)
 axes = figure.add_subplot()
 part = times <= SHOWN
 axes.plot(times[part], truth[part], 's', markersize=5, color='#c3d1de', label='true class')
-right, wrong = said & (labels == truth), said & (labels != truth)
-for chosen, color, name in ((right, '#2a7f3f', 'right label'), (wrong, '#b3332e', 'wrong label')):
+right, wrong = labeled & (labels == truth), labeled & (labels != truth)
+for chosen, color, name in ((right, '#2a7f3f', 'correct label'), (wrong, '#b3332e', 'incorrect label')):
     axes.plot(times[part & chosen], labels[part & chosen], '.', markersize=4, color=color, label=name)
 names = inferencer.classes
-used = np.union1d(truth[part], labels[part & said])
+used = np.union1d(truth[part], labels[part & labeled])
 axes.set_yticks(used, [names[i] for i in used], fontsize=7)
 axes.set_xlabel('seconds')
 axes.grid(alpha=0.3)

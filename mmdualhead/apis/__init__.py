@@ -1,18 +1,18 @@
-"""What a user calls from Python.
+"""The Python interface.
 
-From a recording to an answer, in the order of the work:
+From a recording to a prediction, in order:
 
-* ``inferencer``: :class:`SkeletonInferencer`, which leads through all of it;
-* ``recordings``: which recordings are in what the user names; ``readers``: one of them, read;
-* ``fit``: whether a network can answer it, and its layout, axes, unit and picture as the network takes them;
-* ``trained``: a model from the disk; ``forward``: its pipeline and its pass over a recording.
+* ``inferencer``: :class:`SkeletonInferencer`, the entry point;
+* ``recordings``: finds the recordings in the inputs; ``readers``: reads one of them;
+* ``fit``: checks it and converts layout, axes, unit and image coordinates to the form of the network;
+* ``trained``: loads a model; ``forward``: runs its pipeline and its network on a recording.
 
-What comes out is an :class:`~mmdualhead.evaluation.answer.Answer`: values, JSON, CSV and a table.
+The result is an :class:`~mmdualhead.evaluation.answer.Answer`: values, JSON, CSV and a table.
 
-On top of it: ``streaming`` labels live streams, ``occlusion`` says what an answer depends on.
+On top of it: ``streaming`` labels live streams, ``occlusion`` shows what a prediction depends on.
 
-Models as files: ``convert`` takes the authors' checkpoints, ``packing`` writes small files, ``export`` ONNX
-files (of the network in ``exported``).
+Models as files: ``convert`` converts the authors' checkpoints, ``packing`` writes small files, ``export``
+ONNX files (of the network in ``exported``).
 """
 
 from mmdualhead.evaluation.answer import Answer

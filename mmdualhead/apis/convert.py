@@ -1,4 +1,4 @@
-"""From the authors' checkpoint files to ours."""
+"""Convert the authors' checkpoints to this package's."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COORDINATES = 3
 
 
 def convert_checkpoint(source: str | Path, target: str | Path) -> str:
-    """Write the mmengine checkpoint of one of the authors', whole or not at all.
+    """Convert a checkpoint of the authors to an mmengine checkpoint; it is written atomically.
 
     Args:
         source: the authors' ``.pt`` file of DualHead-Net, MS-G3D or CTR-GCN, or a ``.pth`` file of
-            MMAction2's ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
+            MMAction2's ``projects/msg3d``: a state dict, or a dict that contains one as ``state_dict`` or
             ``model_state_dict``.
         target: the file to write.
 
@@ -33,10 +33,10 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
 
     Raises:
         FileNotFoundError: the source does not exist.
-        UserError: the source is damaged or asks for code to be run.
-        AuthorsKeysError: keys are missing, left over, of the wrong shape or not finite; they are named,
+        UserError: the source is damaged or would execute code.
+        AuthorsKeysError: keys are missing, unexpected, of the wrong shape or not finite; they are named, and
             nothing is written.
-        OSError: the target can't be written.
+        OSError: the target cannot be written.
     """
     content = Checkpoint.read(source).content
     weights = content.get('model_state_dict', content.get('state_dict', content))
@@ -63,20 +63,17 @@ def _check_weights(weights: Any) -> None:
 
 
 def _check_fit(config: ConfigDict, weights: Mapping[str, Tensor]) -> None:
-    """Load weights, which must match in full, into a network that holds no memory."""
+    """Load weights, which must match completely, into a network on the meta device."""
     with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
         model = MODELS.build(config)
     try:
         model.load_state_dict(weights, assign=True)
     except RuntimeError as error:
-        raise AuthorsKeysError(f'its tensors do not fit each other: {error}') from error
+        raise AuthorsKeysError(f'its tensors are inconsistent: {error}') from error
 
 
 def _authors_config(name: str, weights: Mapping[str, Tensor]) -> ConfigDict:
-    """The shipped config of a network of the authors', with the sizes that its weights have.
-
-    The joints hang in a chain: shapes do not say the layout.
-    """
+    """The packaged config of an authors' network, with the sizes of its weights; the joints form a chain."""
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
     joints, scales = _authors_graph(name, weights)
     model = Config.fromfile(shipped('configs') / '_base_' / 'models' / f'{name}.py').model
@@ -90,7 +87,7 @@ def _authors_config(name: str, weights: Mapping[str, Tensor]) -> ConfigDict:
 
 
 def _authors_graph(name: str, weights: Mapping[str, Tensor]) -> tuple[int, dict[str, int]]:
-    """The number of joints and, where the network has them, of graph scales."""
+    """The number of joints and, if the network has them, of graph scales."""
     if name == 'ctrgcn':
         return weights['l1.gcn1.PA'].shape[-1], {}
     spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))

@@ -1,6 +1,6 @@
-"""The one gate between recordings and networks: layout, axes, unit, picture, in this order.
+"""Fit recordings to networks: layout, axes, unit, image coordinates, in this order.
 
-Whoever answers goes through :func:`fit`. M persons, T frames, V joints, C coordinates.
+All predictions go through :func:`fit`. M persons, T frames, V joints, C coordinates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
 
 SCORED = 3
-"""The numbers of a joint in a picture that has a confidence."""
+"""The values per 2D joint, if it has a confidence."""
 
 
 def fit(
@@ -34,27 +34,27 @@ def fit(
     """Check a recording and bring it into the form that a network was trained on.
 
     Args:
-        recording: as it was read.
-        network_input: what the network takes.
-        layout: the layout of the recording, where the recording does not say it; the network's by default.
-        unit: of the coordinates, where the recording does not say it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'``
-            takes the numbers as they are, None also checks that they could be meters.
-        img_shape: (height, width) of the picture that joints are measured in, where the recording does not
-            say it.
-        most_active: leave it to the pipeline to keep the most active of too many persons.
+        recording: as read.
+        network_input: the input of the network.
+        layout: the layout of the recording, if the recording does not name it; the network's by default.
+        unit: of the coordinates, if the recording does not name it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'``
+            uses the values as they are, None also checks that they could be meters.
+        img_shape: (height, width) of the image that joints refer to, if the recording does not have it.
+        most_active: let the pipeline keep the most active persons if there are too many.
 
     Returns:
         The recording, in the layout of the network.
 
     Raises:
-        UserError: it can't be answered; names the field, and the person and the joint where there is one.
+        UserError: it cannot be predicted; the message names the field, and the person and the joint if there
+            is one.
     """
     if unit is not None and unit not in UNIT_SIZES:
-        raise UserError(f'unit: {unit!r} is none of {", ".join(UNIT_SIZES)}')
+        raise UserError(f'unit: {unit!r} is not one of {", ".join(UNIT_SIZES)}')
     wanted = network_input.skeleton
     if wanted is None:
-        raise UserError('layout: the model does not say the layout of its joints')
-    given = get_skeleton(layout or wanted)  # also where the recording says it: a wrong name is a slip
+        raise UserError('layout: the model does not name the layout of its joints')
+    given = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or given)
     recording = _with_persons(recording, given)
     if wanted.flat:
@@ -115,7 +115,7 @@ def _with_persons(recording: Recording, given: Skeleton) -> Recording:
         missing = 'no frames' if not keypoint.shape[1] else 'no person'
         raise UserError(f'keypoint: {missing}, shape {keypoint.shape}')
     score = recording.keypoint_score
-    # A test takes the half precision of an annotation file as it is.
+    # A test uses the half precision of an annotation file as it is.
     kept = (np.float32, np.float64, *([np.float16] if recording.annotated else []))
     return replace(
         recording,
@@ -131,28 +131,28 @@ def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
 def _with_picture(
     recording: Recording, network_input: NetworkInput, img_shape: tuple[int, int] | None
 ) -> Recording:
-    """With the size of the picture, and of joints in pixels the confidences apart, as pipelines take them."""
+    """With the size of the image and, for joints in pixels, separate confidences, as pipelines expect."""
     if not recording.normalized:
         recording = replace(recording, img_shape=recording.img_shape or img_shape)
     keypoint = recording.keypoint
     if recording.img_shape is None and network_input.needs_picture:
-        raise UserError('img_shape: the model takes pixels; say the height and width of the picture')
+        raise UserError('img_shape: the model expects pixels; give the height and width of the image')
     if recording.annotated or recording.img_shape is None:
         return recording
     if keypoint.shape[3] == SCORED:
         return replace(recording, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
     if recording.keypoint_score is not None:
         return recording
-    note = 'keypoint_score: not given, taken for 1 where there is a joint'
+    note = 'keypoint_score: not given, assumed to be 1 for each joint present'
     score = keypoint.any(-1).astype(np.float32)
     return replace(recording, keypoint_score=score, notes=(*recording.notes, note))
 
 
 def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int, int] | None:
-    """(height, width) of the picture that the joints are in; None where they are no pixels."""
+    """(height, width) of the image that the joints are in; None if they are not pixels."""
     if network_input.normalization.startswith('2d'):
         return recording.img_shape or network_input.img_shape
-    return None if recording.annotated else recording.img_shape  # a test takes those as they are
+    return None if recording.annotated else recording.img_shape  # a test uses those as they are
 
 
 def _check_order(keypoint: np.ndarray) -> None:
@@ -173,18 +173,18 @@ def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> No
         for name, skeleton in SKELETONS.items()
         if skeleton.num_joints == joints
         and skeleton.flat <= wanted.flat
-        # Those that have something for each joint.
+        # Those that have a source for each joint.
         and not conversion(skeleton, wanted)[1]
     ]
-    advice = f'; with layout={" or ".join(fitting)} it is converted' if fitting else ''
+    advice = f'; with layout={" or ".join(fitting)} it can be converted' if fitting else ''
     raise UserError(f'keypoint: {joints} joints, the layout {given.name!r} has {given.num_joints}{advice}')
 
 
 def _check_coordinates(found: int, needs_depth: bool) -> None:
     if needs_depth and found != 3:
-        raise UserError(f'keypoint: {found} coordinates a joint, the model takes x, y, z')
+        raise UserError(f'keypoint: {found} coordinates per joint, the model expects x, y, z')
     if found not in (2, 3):
-        raise UserError(f'keypoint: {found} coordinates a joint, expected 2 or 3')
+        raise UserError(f'keypoint: {found} coordinates per joint, expected 2 or 3')
 
 
 def _check_finite(numbers: np.ndarray, skeleton: Skeleton, field: str) -> None:
@@ -194,8 +194,8 @@ def _check_finite(numbers: np.ndarray, skeleton: Skeleton, field: str) -> None:
     person, frame, joint, channel = map(int, np.argwhere(~finite)[0])
     raise UserError(
         f'{field}: person {person}, frame {frame}, joint {joint} ({skeleton.joints[joint]}): '
-        f'{numbers[person, frame, joint, channel]}; {int((~finite).sum())} numbers are not finite. '
-        'A joint that is missing is zero in all coordinates'
+        f'{numbers[person, frame, joint, channel]}; {int((~finite).sum())} values are not finite. '
+        'Set missing joints to zero in all coordinates'
     )
 
 
@@ -206,7 +206,7 @@ def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
     if most is None or len(persons) <= most:
         return
     swapped = len(keypoint) > keypoint.shape[1]
-    advice = 'leave some out, or say most_active=True'
+    advice = 'remove some, or give most_active=True'
     raise UserError(
         f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} frames, '
         f'the model takes {most}; '
@@ -216,9 +216,9 @@ def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
 
 
 def _centered(recording: Recording, img_shape: tuple[int, int]) -> Recording:
-    """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
+    """Poses in pixels as Kinetics-Skeleton has them, for pipelines that do not normalize them.
 
-    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is, or
+    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero if the score is zero or
     the joint is missing.
     """
     height, width = img_shape

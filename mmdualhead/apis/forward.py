@@ -1,4 +1,4 @@
-"""One model on recordings: what its pipeline makes of them, its scores, and what it attended to.
+"""Run one model on recordings: pipeline, scores and attention.
 
 N recordings, S samples of each, M persons, T frames of a recording and T' of a sample, V joints, K classes.
 """
@@ -26,29 +26,29 @@ from mmdualhead.models.ops import standard_operations
 from mmdualhead.network_input import step_name
 
 LARGEST = 1e6
-"""The largest coordinate that is answered: a kilometer in millimeters."""
+"""The largest accepted coordinate: a kilometer in millimeters."""
 
 PASS = 1 << 19
-"""How many numbers of inputs pass a network at once, which takes about a kilobyte of memory for each."""
+"""The number of input values per pass through a network, which takes about a kilobyte of memory for each."""
 
 SMALL = 1 << 16
 """Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
 
 
 _changing_hooks = Lock()
-"""PyTorch numbers hooks without one, so that two threads would get the same number."""
+"""PyTorch numbers hooks without a lock, so two threads could get the same number."""
 
 _pipeline = RLock()
 """Steps may seed NumPy's global generator, as MMAction2's sampling does, which threads share."""
 
 
 class Prepared(NamedTuple):
-    """What the pipeline of a model made of a recording.
+    """The output of a model's pipeline for a recording.
 
     Args:
-        packed: what the pipeline gives.
+        packed: the output of the pipeline.
         length: T.
-        frames: (S, T') the frames of the recording in each sample; None where a step does not say.
+        frames: (S, T') the frames of the recording in each sample; None if a step does not record them.
     """
 
     packed: dict[str, Any]
@@ -57,7 +57,7 @@ class Prepared(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a model says of a recording: (K,) scores by head, and its attentions as in ``Answer``."""
+    """A model's output for a recording: (K,) scores by head, and its attentions as in ``Answer``."""
 
     scores: Mapping[str, np.ndarray]
     when: np.ndarray | None
@@ -65,13 +65,13 @@ class Prediction(NamedTuple):
 
 
 def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
-    """Run a model's pipeline on a copy of a recording, and follow which frames of it are left.
+    """Run a model's pipeline on a copy of a recording, and track which of its frames are kept.
 
     Steps may change arrays in place, as MMAction2's ``PreNormalize2D`` does.
 
     Raises:
-        ValueError: a step drops the recording, coordinates are or become too large or not finite, or the
-            network takes another number of them.
+        ValueError: a step drops the recording, coordinates are or become too large or not finite, or their
+            number is not the network's.
     """
     _check_size(recording.keypoint, 'it has coordinates')
     results: Any = _annotation(recording)
@@ -85,13 +85,13 @@ def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
             seen = _follow(frames, step, results, seen)
             samples = results.get('num_clips') or samples
     inputs = results['inputs']
-    _check_size(inputs, 'the pipeline makes coordinates')
+    _check_size(inputs, 'the pipeline gives coordinates')
     _check_channels(model, inputs.shape[-1])
     return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
 
 
 def _annotation(recording: Recording) -> dict[str, Any]:
-    """What a data set gives to a pipeline, in memory of its own."""
+    """The input of a pipeline, as from a data set, without shared memory."""
     known = dict(
         frame_dir=recording.name,
         label=recording.label if isinstance(recording.label, int) else -1,
@@ -112,13 +112,13 @@ def _check_channels(model: TrainedModel, found: int) -> None:
     if channels is not None and found != channels * streams:
         score = ', a score included' if model.skeleton.flat else ''
         raise ValueError(
-            f'keypoint: the pipeline makes {found} numbers of a joint, the network takes '
+            f'keypoint: the pipeline gives {found} values per joint, the network expects '
             f'{channels * streams}{score}'
         )
 
 
 def _check_size(values: np.ndarray | Tensor, what: str) -> None:
-    """Refuse numbers that are not finite, or so large that some overflow or lose a person's size."""
+    """Refuse numbers that are not finite, or so large that they overflow or lose precision."""
     size = 0.0 if 0 in values.shape else float(abs(values).max())
     if not size <= LARGEST:  # NaN is not
         raise ValueError(f'keypoint: {what} up to {size:g}, expected at most {LARGEST:g}')
@@ -127,7 +127,7 @@ def _check_size(values: np.ndarray | Tensor, what: str) -> None:
 def _follow(
     frames: str | None, step: Any, results: dict[str, Any], seen: np.ndarray | None
 ) -> np.ndarray | None:
-    """The frames that are left after a step, by what it declares, see ``share_of``."""
+    """The frames that remain after a step, as it declares; see ``share_of``."""
     if seen is None or frames is None:
         return None
     if frames == 'length':
@@ -138,9 +138,9 @@ def _follow(
 
 @torch.no_grad()
 def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """What a model says of recordings that are behind its pipeline."""
+    """A model's outputs for recordings that have passed its pipeline."""
     sizes = {one.packed['inputs'].shape: one.packed['inputs'].numel() for one in batch}
-    # Pipelines that keep a clip's length give batches that can't be stacked.
+    # Pipelines that keep the length of clips give batches that cannot be stacked.
     most = 1 if len(sizes) > 1 else max(1, PASS // max(1, *sizes.values()))
     if len(batch) > most:
         parts = [batch[start : start + most] for start in range(0, len(batch), most)]

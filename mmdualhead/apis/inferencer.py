@@ -1,4 +1,4 @@
-"""From recordings to answers, in the form of OpenMMLab's inferencers.
+"""Prediction in the form of OpenMMLab's inferencers.
 
 N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K classes.
 """
@@ -34,35 +34,35 @@ ON_ERROR = ('raise', 'skip')
 
 
 class Ready(NamedTuple):
-    """A recording in the form of the models, and what the pipeline of each made of it."""
+    """A recording in the form of the models, and the output of the pipeline of each."""
 
     recording: Recording
     prepared: list[Prepared]
 
 
 class SkeletonInferencer(BaseInferencer):
-    """Answers what is done in a recording::
+    """Recognizes actions in recordings::
 
         from mmdualhead.apis import SkeletonInferencer
 
         (answer,) = SkeletonInferencer()('a1_s2_t1_skeleton.mat')['predictions']
         print(answer.top(5))
 
-    The scores of a recording are those of a test of the same config, whatever the batch.
+    The scores equal those of a test with the same config, for any batch size.
 
     Args:
-        model: what :func:`~mmdualhead.apis.trained.load_trained` takes: a checkpoint, a work dir, a config's
-            name or path (with ``weights``), or None for the model that the package carries. A list of
-            checkpoints or work dirs is fused, one per stream; each forms its own stream from the joints.
+        model: anything that :func:`~mmdualhead.apis.trained.load_trained` accepts: a checkpoint, a work dir,
+            a config's name or path (with ``weights``), or None for the packaged model. A list
+            of checkpoints or work dirs is fused, one per stream; each forms its own stream from the joints.
         weights: the checkpoint of a config, or a list of them.
-        device: where the networks run; the first that is there by default.
-        stream_weights: how streams are weighed: ``'equal'``, a ratio such as ``'2:2:1:1'``, or numbers.
-        show_progress: show a bar.
+        device: where the networks run; the first available one by default.
+        stream_weights: the weights of the streams: ``'equal'``, a ratio such as ``'2:2:1:1'``, or numbers.
+        show_progress: show a progress bar.
 
     Raises:
         FileNotFoundError: a file or folder is missing.
-        ModelError: something named as a model is not one, or the streams don't fit together.
-        UserError: a checkpoint is damaged, or asks for code to be run.
+        ModelError: something given as a model is not one, or the models do not match.
+        UserError: a checkpoint is damaged, or would execute code.
     """
 
     preprocess_kwargs = {'layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error'}  # noqa: RUF012
@@ -77,12 +77,12 @@ class SkeletonInferencer(BaseInferencer):
         stream_weights: str | Sequence[float] = 'equal',
         show_progress: bool = False,
     ) -> None:
-        # Not MMEngine's, which executes the config in a checkpoint.
+        # Not MMEngine's method, which executes the config in a checkpoint.
         models, files = (list(one) if isinstance(one, list | tuple) else [one] for one in (model, weights))
         size = max(len(models), len(files))
         models, files = (one * size if len(one) == 1 else one for one in (models, files))
         if len(models) != len(files):
-            raise ModelError(f'{len(models)} models and {len(files)} weights: expected as many of both')
+            raise ModelError(f'{len(models)} models and {len(files)} weights: expected equally many')
         self.models = [load_trained(*pair, device) for pair in zip(models, files, strict=True)]
         self.shares = _shares(self.models, stream_weights)
         first = self.models[0]
@@ -103,33 +103,34 @@ class SkeletonInferencer(BaseInferencer):
         return self.models[0].classes
 
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
-        """The test pipeline of the first model, from an annotation to what its network takes."""
+        """The test pipeline of the first model, from an annotation to the input of its network."""
         return lambda clip: run_pipeline(self.models[0], read_annotation(clip, name='')).packed
 
     def __call__(
         self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
     ) -> dict[str, Any]:
-        """Answer for recordings.
+        """Predict for recordings.
 
         Args:
-            inputs: what :func:`~mmdualhead.apis.recordings.find_recordings` takes: arrays, files,
+            inputs: anything that :func:`~mmdualhead.apis.recordings.find_recordings` accepts: arrays, files,
                 directories, annotation files, poses, or a list of these, of any lengths.
-            return_datasamples: give MMAction2's data samples instead of answers.
-            batch_size: recordings that go through the network at once.
+            return_datasamples: return MMAction2's data samples instead of predictions.
+            batch_size: recordings per pass through the network.
             **kwargs: ``layout``, the layout of arrays that are not in the model's; ``unit`` of arrays and
-                files of one's own, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
-                pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active of too
-                many persons; ``on_error='skip'`` to leave out recordings that can't be answered;
-                ``vis_out_dir``, a directory for a page per recording; ``pred_out_file``, a JSON file for the
-                answers, with ``top`` classes each.
+                your own files, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
+                pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active persons if
+                there are too many; ``on_error='skip'`` to skip recordings that cannot be predicted;
+                ``vis_out_dir``, a directory for one page per recording; ``pred_out_file``, a JSON file for
+                the predictions, with ``top`` classes each.
 
         Returns:
-            ``predictions``: an :class:`~mmdualhead.apis.Answer` for each recording that was not left out;
-            ``visualization``: the index page, or None; ``left_out``: what is wrong with each recording that
-            was, by its name.
+            ``predictions``: an :class:`~mmdualhead.apis.Answer` for each recording that was not skipped;
+            ``visualization``: the index page, or None; ``left_out``: the error of each skipped recording, by
+            name.
 
         Raises:
-            RecordingError: a recording can't be answered; names the file, the person and the field.
+            RecordingError: a recording cannot be predicted; the message names the file, the person and the
+                field.
         """
         prepare, forward, visualize, postprocess = self._dispatch_kwargs(**kwargs)
         left_out: dict[str, str] = {}
@@ -138,7 +139,7 @@ class SkeletonInferencer(BaseInferencer):
         return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
     def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
-        """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
+        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``."""
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
         recordings = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
@@ -160,11 +161,11 @@ class SkeletonInferencer(BaseInferencer):
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
 
-        What is left out gets into ``left_out``, by default a new dict, which the inferencer keeps as well.
+        Skipped recordings are added to ``left_out``, by default a new dict, which the inferencer also keeps.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
-        # By its own name, since another thread may call in between.
+        # A local name, since another thread may call in between.
         self.left_out = left_out = {} if left_out is None else left_out
         batch: list[Ready] = []
         for recording in inputs:
@@ -186,7 +187,7 @@ class SkeletonInferencer(BaseInferencer):
             **options: those of :func:`~mmdualhead.apis.fit.fit`.
 
         Raises:
-            RecordingError: it can't be read or answered.
+            RecordingError: it cannot be read or predicted.
         """
         try:
             fitted = fit(recording.read(), self.models[0].input, **options)
@@ -196,7 +197,7 @@ class SkeletonInferencer(BaseInferencer):
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
             raise RecordingError(_named(recording.where, reason)) from error
         except MemoryError as error:
-            raise RecordingError(f'{recording.where}: it does not fit into memory') from error
+            raise RecordingError(f'{recording.where}: out of memory') from error
 
     def forward(
         self,
@@ -205,7 +206,7 @@ class SkeletonInferencer(BaseInferencer):
         left_out: dict[str, str] | None = None,
         **_: Any,
     ) -> list[Answer]:
-        """The answers for a batch."""
+        """The predictions for a batch."""
         left_out = self.left_out if left_out is None else left_out
         by_model = [
             predict(model, [prepared[i] for _, prepared in inputs]) for i, model in enumerate(self.models)
@@ -246,7 +247,7 @@ class SkeletonInferencer(BaseInferencer):
         )
 
     def _mean(self, values: Sequence[Any]) -> Any:
-        """The weighted mean over models, or over those that don't have NaN; None where one has nothing."""
+        """The weighted mean over models, or over those without NaN; None if one of them has none."""
         if any(value is None for value in values):
             return None
         known = np.ma.masked_invalid(np.stack(values))
@@ -258,7 +259,7 @@ class SkeletonInferencer(BaseInferencer):
         preds: Sequence[Answer],
         vis_out_dir: str | Path | None = None,
     ) -> Path | None:
-        """Write a page per recording, and return the index page; None without a directory."""
+        """Write one page per recording, and return the index page; None without a directory."""
         return write_pages(preds, vis_out_dir) if vis_out_dir is not None and preds else None
 
     def postprocess(
@@ -270,7 +271,7 @@ class SkeletonInferencer(BaseInferencer):
         top: int = 5,
         left_out: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """What a call returns; see :meth:`__call__`."""
+        """The return value of :meth:`__call__`."""
         left_out = dict(self.left_out if left_out is None else left_out)
         if pred_out_file is not None:
             content = dict(predictions=[answer.to_dict(top) for answer in preds], left_out=left_out)
@@ -290,17 +291,19 @@ def _named(name: str, reason: str) -> str:
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:
-    """The share of each model in the fused scores, after checking that the models fit together."""
+    """The share of each model in the fused scores, after checking that the models match."""
     first = models[0]
     for model in models[1:]:
         for what in ('classes', 'num_person', 'skeleton.joints', 'skeleton.bones'):
             if attrgetter(what)(model) != attrgetter(what)(first):
                 raise ModelError(f'{first.source} and {model.source} differ in their {what}')
         if model.input.normalization.startswith('2d') != first.input.normalization.startswith('2d'):
-            raise ModelError(f'of {first.source} and {model.source} one takes pixels, the other does not')
+            raise ModelError(f'of {first.source} and {model.source} one expects pixels, the other does not')
     streams = [model.stream for model in models]
     if len(set(streams)) < len(streams):
-        raise ModelError(f'the models look at the streams {", ".join(streams)}; each stream may come once')
+        raise ModelError(
+            f'the models use the streams {", ".join(streams)}; each stream may be given only once'
+        )
     tokens = [weights] if isinstance(weights, str) else [str(weight) for weight in weights]
     numbers = np.array(parse_weights(tokens, len(models)))
     return numbers / numbers.sum()

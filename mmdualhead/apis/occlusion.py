@@ -1,7 +1,7 @@
-"""What an answer depends on, by taking parts of a recording away.
+"""What a prediction depends on, by occluding parts of a recording.
 
-Unlike attention, which says where the network looks, this says what the score loses: it is faithful by
-construction, and costs an answer for each joint and each stretch of frames. M persons, T frames, V joints.
+Unlike attention, this measures the drop in score: it is faithful by construction, and costs one prediction
+for each joint and each segment of frames. M persons, T frames, V joints.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
 
 SPAN = 6
-"""Frames that are taken away together."""
+"""Frames that are occluded together."""
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """How much the score of the predicted class falls.
+    """The drop in the score of the predicted class.
 
     Args:
         answer: for the whole recording.
-        joints: (V,) the drop if the movement of a joint, relative to its parent, is taken away.
-        frames: (T,) the drop if the stretch around a frame is taken away, that is, replaced by the straight
-            movement from its begin to its end.
+        joints: (V,) the drop if the motion of a joint relative to its parent is removed.
+        frames: (T,) the drop if the segment around a frame is removed, that is, replaced by linear motion
+            from its beginning to its end.
     """
 
     answer: Answer
@@ -42,16 +42,16 @@ class Occlusion:
 def occlude(
     inferencer: SkeletonInferencer, recording: Any, span: int = SPAN, batch_size: int = 16
 ) -> Occlusion:
-    """Explain the answer for one recording.
+    """Explain the prediction for one recording.
 
     Args:
-        inferencer: gives the answers.
-        recording: what :func:`~mmdualhead.apis.recordings.find_recordings` takes.
-        span: frames that are taken away together.
-        batch_size: answers at once.
+        inferencer: makes the predictions.
+        recording: anything that :func:`~mmdualhead.apis.recordings.find_recordings` accepts.
+        span: frames that are occluded together.
+        batch_size: predictions per batch.
 
     Raises:
-        RecordingError: the recording can't be answered.
+        RecordingError: the recording cannot be predicted.
         ValueError: it is not exactly one, or ``span`` is not positive.
     """
     if span < 1:
@@ -93,8 +93,8 @@ def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndar
 def without_frames(keypoint: np.ndarray, start: int, end: int) -> np.ndarray:
     """(M, T, V, C) with the straight line from the frame before ``start`` to frame ``end`` in between.
 
-    At the edges of a clip, the nearest frame outside stays. Joints that are missing at one of both ends are
-    left as they are.
+    At the edges of a clip, the nearest frame outside stays. Joints that are missing at either end are
+    unchanged.
     """
     frames = keypoint.shape[1]
     before, after = start - 1, min(end, frames)

@@ -1,4 +1,4 @@
-"""Small files of trained models: the weights in half precision and everything that an answer needs."""
+"""Small files of trained models: weights in half precision and everything that prediction needs."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from mmdualhead.apis.trained import digest, load_trained
 from mmdualhead.utils.files import atomic_write
 
 KEPT = ('default_scope', 'custom_imports', 'model', 'test_pipeline')
-"""What of a config is packed."""
+"""The parts of a config that are packed."""
 
 
 def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict[str, Any]:
-    """Write a trained model as a small file, which :class:`~mmdualhead.apis.SkeletonInferencer` takes.
+    """Write a trained model as a small file for :class:`~mmdualhead.apis.SkeletonInferencer`.
 
     Args:
         source: a checkpoint or a work dir.
-        target: the file to write, whole or not at all.
-        accuracy: top-1 accuracy on the test part, as a fraction; shown where the model is named.
+        target: the file, which is written atomically.
+        accuracy: top-1 accuracy on the test split, as a fraction; shown with the name of the model.
 
     Returns:
-        What the file says of itself: ``classes``, ``layout``, ``stream``, ``network_input``, ``dataset``,
+        The metadata of the file: ``classes``, ``layout``, ``stream``, ``network_input``, ``dataset``,
         ``accuracy``, ``sha256`` of the weights, and ``cfg``, the text of the config.
 
     Raises:
         FileNotFoundError: the model does not exist.
         ValueError: it is not a model, or the accuracy is not a fraction.
-        OSError: the file could not be written.
+        OSError: the file cannot be written.
     """
     content, meta = packed(source, accuracy)
     with atomic_write(target) as file:
@@ -40,7 +40,7 @@ def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict
 
 
 def packed(source: Any, accuracy: float | None = None) -> tuple[bytes, dict[str, Any]]:
-    """The content of the file that :func:`pack` writes, and what it says of itself."""
+    """The content of the file that :func:`pack` writes, and its metadata."""
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
     model = load_trained(source, device='cpu')

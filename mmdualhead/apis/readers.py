@@ -1,4 +1,4 @@
-"""One recording, read: an array, an annotation, the poses of a video, or a file of any known kind.
+"""Read one recording: an array, an annotation, the poses of a video, or a file in a known format.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -29,18 +29,18 @@ class Recording:
     """One recording, read or to be read.
 
     Args:
-        name: what its answer calls it.
-        keypoint: (M, T, V, C), or (T, V, C); None as long as it is to be read.
+        name: its name in predictions.
+        keypoint: (M, T, V, C), or (T, V, C); None until it is read.
         source: the file it is in.
-        keypoint_score: (M, T, V) confidences, where they stand apart.
-        img_shape: (height, width) of the picture that 2D joints are measured in, in pixels.
-        layout: name or definition of its layout; None where nothing says it.
+        keypoint_score: (M, T, V) confidences, if they are separate.
+        img_shape: (height, width) of the image that 2D joints refer to, in pixels.
+        layout: name or definition of its layout; None if unknown.
         label: the true class, as a name or, in an annotation file, as an index.
-        annotated: it is out of an annotation file, which says what the network is to see.
-        normalized: that was normalized already.
-        regroup: it is out of a table that does not say whether 2 or 3 columns make a joint: ``keypoint`` may
+        annotated: it comes from an annotation file, which defines the network's input.
+        normalized: it is already normalized.
+        regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
             have another V and C of the same product.
-        notes: what should be known about its answer.
+        notes: caveats about its prediction.
         load: reads it; raises a ValueError or an OSError whose message does not name the file.
     """
 
@@ -59,13 +59,13 @@ class Recording:
 
     @property
     def where(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         if self.source is None:
             return self.name
         return f'{self.source}, clip {self.name}' if self.annotated else str(self.source)
 
     def read(self) -> Recording:
-        """With its joints."""
+        """The recording with its joints."""
         return self if self.load is None else self.load()
 
 
@@ -73,7 +73,7 @@ def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recording:
     """A clip of an annotation file.
 
     Args:
-        clip: ``keypoint`` and, if they are known, ``keypoint_score``, ``img_shape`` and ``label``.
+        clip: ``keypoint`` and, if known, ``keypoint_score``, ``img_shape`` and ``label``.
         **known: other fields of the recording.
     """
     label, shape = clip.get('label'), clip.get('img_shape')
@@ -93,16 +93,16 @@ def read_poses(
     """The poses of a video, arranged as MMAction2's ``inference_skeleton`` does.
 
     Args:
-        frames: of each ``keypoints`` (M, V, 2) in pixels and ``keypoint_scores`` (M, V), or 1; persons absent
-            from a frame are zero.
-        name: what to call it.
-        img_shape: (height, width) of the pictures.
+        frames: for each, ``keypoints`` (M, V, 2) in pixels and ``keypoint_scores`` (M, V), or 1; persons
+            absent from a frame are zero.
+        name: its name.
+        img_shape: (height, width) of the images.
 
     Raises:
-        ValueError: there is no ``img_shape``, or something is of another shape.
+        ValueError: there is no ``img_shape``, or an array has another shape.
     """
     if img_shape is None:
-        raise ValueError('img_shape: poses are in pixels, so the height and width of the picture are needed')
+        raise ValueError('img_shape: poses are in pixels, so the height and width of the image are needed')
     joints = [np.asarray(frame['keypoints'], np.float32) for frame in frames]
     shapes = {one.shape[1:] for one in joints if one.size}
     if len(shapes) != 1 or [shape[1:] for shape in shapes] != [(2,)]:
@@ -123,8 +123,8 @@ def read_file(path: Path) -> Recording:
     """One recording from a file, by one of :data:`READERS`.
 
     Raises:
-        OSError: it can't be read.
-        ValueError: it is of another kind, or breaks its format.
+        OSError: it cannot be read.
+        ValueError: it has another format or is malformed.
     """
     reader = next((reader for end, reader in READERS.items() if path.name.endswith(end)), None)
     if reader is None:
@@ -155,7 +155,7 @@ def _read_json(path: Path) -> Recording:
         )
     index = content.get('label_index')
     clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
-    # What the converter does is what normalization is for.
+    # The converter already normalizes.
     label = content.get('label') or None
     if type(label) not in (str, type(None)):
         raise UserError(f'label is {shown(label)}, expected a name')
@@ -163,7 +163,7 @@ def _read_json(path: Path) -> Recording:
 
 
 def _read_array(path: Path) -> Recording:
-    """An array of one's own."""
+    """A user's array."""
     clip = custom.read_numpy(path)
     return Recording(
         name=path.stem,
@@ -174,7 +174,7 @@ def _read_array(path: Path) -> Recording:
 
 
 def _read_table(path: Path) -> Recording:
-    """A table of one's own; a heading, or else the number of its columns, says what makes a joint."""
+    """A user's table; its header, or else the number of columns, determines the columns of a joint."""
     table = custom.read_table_of_joints(path)
     is_grouped = table.is_grouped
     if not is_grouped:
@@ -188,7 +188,7 @@ def _read_table(path: Path) -> Recording:
 
 
 def _likely_joints(columns: int) -> int:
-    """Those of a known layout, else as many as there can be, in 3D or else 2D."""
+    """The number of joints: that of a known layout, else that of joints in 3D or else 2D."""
     counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
     fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
     if not fitting:
@@ -208,10 +208,10 @@ READERS: dict[str, Callable[[Path], Recording]] = {
     **dict.fromkeys(('.npy', '.npz'), _read_array),
     '.csv': _read_table,
 }
-"""What reads one recording, by the end of a file's name."""
+"""The reader of one recording, by file suffix."""
 
 STORE = '.store'
 ANNOTATIONS = ('.pkl', '.pickle', STORE)
-"""How files of many recordings end."""
+"""Suffixes of files with many recordings."""
 
 SUFFIXES = (*READERS, *ANNOTATIONS)

@@ -1,4 +1,4 @@
-"""The recordings in whatever a user names, each of them to be read when its turn comes.
+"""Find the recordings in a user's inputs; each is read lazily.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -26,20 +26,20 @@ from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.errors import UserError
 
 MOST_BYTES = 2 << 30
-"""A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
+"""The largest file of one recording; a million frames take a quarter of that."""
 
 MOST_ANNOTATION_BYTES = 8 << 30
-"""An annotation pickle that is larger belongs into a store, which is read clip by clip."""
+"""A larger annotation pickle should be converted to a store, which is read clip by clip."""
 
 
 RecordingError = UserError
-"""A recording can't be answered. The message names the file, the person and the field."""
+"""A recording cannot be predicted. The message names the file, the person and the field."""
 
 
 def find_recordings(
     inputs: Any, img_shape: tuple[int, int] | None = None, split: str | None = None
 ) -> list[Recording]:
-    """The recordings in whatever a user gives.
+    """The recordings in a user's inputs.
 
     Args:
         inputs: one of these, or a list of them:
@@ -49,18 +49,18 @@ def find_recordings(
             * the poses of a video as MMAction2's ``inference_skeleton`` takes them: for each frame a dict of
               ``keypoints`` (M, V, 2) in pixels and ``keypoint_scores`` (M, V);
             * a file: NTU RGB+D's ``.skeleton``, UTD-MHAD's ``.mat``, MSR-Action3D's ``_skeleton3D.txt``,
-              JSON of NW-UCLA or Kinetics-Skeleton; one's own ``.npy``, ``.npz`` (``keypoint``) or ``.csv``;
+              JSON of NW-UCLA or Kinetics-Skeleton; your own ``.npy``, ``.npz`` (``keypoint``) or ``.csv``;
             * an annotation pickle or store, for all its clips;
             * a directory, for all such files below it; or a pattern such as ``clips/*.mat``;
             * what this function returns.
-        img_shape: (height, width) of the pictures in which poses were estimated.
+        img_shape: (height, width) of the images in which poses were estimated.
         split: of annotation files, only the clips of this split.
 
     Returns:
-        The recordings in the order given; those of a directory by name.
+        The recordings in the order given; those of a directory sorted by name.
 
     Raises:
-        RecordingError: an input is of another kind, or there is none. Files that are missing or can't be read
+        RecordingError: an input has another type, or there is none. Files that are missing or cannot be read
             are reported when they are read.
     """
     if _is_poses(inputs) or not isinstance(inputs, list | tuple):
@@ -73,7 +73,7 @@ def find_recordings(
 
 
 def _is_poses(value: Any) -> bool:
-    """Whether a list holds a dict of keypoints for every frame."""
+    """True if a list contains a dict of keypoints for every frame."""
     frames = value if isinstance(value, list | tuple) else ()
     return bool(frames) and all(isinstance(frame, Mapping) and 'keypoints' in frame for frame in frames)
 
@@ -124,7 +124,7 @@ def _at(path: Path, split: str | None) -> Iterator[Recording]:
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files of recordings in a directory; what is in a store is the store's."""
+    """All files of recordings in a directory, without those inside stores."""
     found = [
         path
         for path in sorted(folder.rglob('*'))
@@ -140,7 +140,7 @@ def _below(folder: Path) -> list[Path]:
 def _check_size(path: Path) -> None:
     if not path.exists():
         raise ValueError('no such file or directory')
-    most, advice = MOST_BYTES, 'cut it into several recordings'
+    most, advice = MOST_BYTES, 'split it into several recordings'
     if path.suffix in ANNOTATIONS:
         most, advice = MOST_ANNOTATION_BYTES, 'a store (converters: --store) is read clip by clip'
     size = path.stat().st_size
@@ -149,10 +149,10 @@ def _check_size(path: Path) -> None:
 
 
 def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
-    """The clips of an annotation file; of a store each is read in its turn."""
+    """The clips of an annotation file; those of a store are read lazily."""
     file = open_annotations(path)
     if split is not None and split not in file.splits:
-        raise ValueError(f'split {split!r} is none of {file.splits}')
+        raise ValueError(f'split {split!r} is not one of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
 
     def read(clips: Sequence[Any], i: int, name: str) -> Recording:
@@ -170,7 +170,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
 
 
 def _failing(path: str | Path, error: Exception) -> Recording:
-    """What is wrong is raised in its turn, so that the others are answered."""
+    """Errors are raised when the recording is read, so that the others are predicted."""
 
     def read() -> Recording:
         raise error

@@ -1,4 +1,4 @@
-"""Labels for tracked persons while they move, from frames as they come.
+"""Online labels for tracked persons, frame by frame.
 
 M persons, T frames, V joints, C coordinates, K classes. Times are seconds.
 """
@@ -26,21 +26,22 @@ from mmdualhead.skeletons import get_skeleton
 logger = logging.getLogger('mmdualhead')
 
 SPARSE, REPEATED = 4, 3
-"""Windows of fewer frames than the first number tell nothing; so many steps in a row are no accident."""
+"""The fewest frames in a window, and how many longer steps in a row are an error.
+"""
 
 Key = tuple[Hashable, ...]
-"""Who: the id of a person, or two."""
+"""The id of one person, or of two."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A stretch of time with one label.
+    """A time segment with one label.
 
     Args:
-        persons: the ids it is about, one or two.
+        persons: the ids of the one or two persons.
         label: the class.
         name: its name.
-        begin: of the stretch: the middle of the first window that got this label.
+        begin: the middle of the first window with this label.
         end: the middle of the last one.
         score: the highest smoothed score in it.
         ended: no window will be added.
@@ -57,17 +58,17 @@ class Segment:
 
 @dataclass
 class _Track:
-    """One person, resampled to a grid of moments ``index / frame_rate``."""
+    """One person, resampled to the times ``index / frame_rate``."""
 
     time: float
     joints: np.ndarray
     grid: deque[np.ndarray]
     index: int
-    """Of the last moment in the grid."""
+    """Of the last time in the grid."""
 
     @property
     def first(self) -> int:
-        """Of the first moment in the grid."""
+        """Of the first time in the grid."""
         return self.index - len(self.grid) + 1
 
 
@@ -79,7 +80,7 @@ class _Group:
     segment: Segment | None = None
     hop: float = -math.inf
     seen: float = -math.inf
-    """When it was last in sight, a pair: near each other."""
+    """When it was last in sight, and a pair close together."""
 
 
 class StreamRecognizer:
@@ -91,25 +92,25 @@ class StreamRecognizer:
                 print(segment)
 
     Each person's joints are interpolated to a fixed rate. Every ``hop`` seconds the last ``window`` seconds
-    are answered as a recording would be, the scores smoothed by ``s <- (1 - a) s + a p``, and the best class
-    taken if its score reaches the threshold. What is kept does not grow with the length of the stream:
-    ``window * frame_rate`` frames of each person that was seen in the last ``patience`` seconds.
+    are classified like a recording, the scores are smoothed by ``s <- (1 - a) s + a p``, and the best class
+    is reported if its score reaches the threshold. Memory does not grow with the length of the stream:
+    ``window * frame_rate`` frames are kept of each person seen in the last ``patience`` seconds.
 
     Args:
-        inferencer: gives the answers.
-        window: seconds that are looked at.
-        hop: seconds between two answers.
+        inferencer: makes the predictions.
+        window: length of a window in seconds.
+        hop: seconds between two predictions.
         frame_rate: frames per second that the model was trained on.
-        smoothing: a, the weight of the newest answer; 1 for none.
-        threshold: scores below it mean "nothing"; see :func:`calibrate`.
-        patience: seconds that a person may be out of sight, or a pair apart; then it starts anew.
-        pair_distance: persons whose centers are nearer than this, in the unit of the joints, are answered as
-            a pair as well; None for no pairs. A center that is missing (zero) is near no other.
+        smoothing: a, the weight of the latest prediction; 1 for no smoothing.
+        threshold: below it there is no label; see :func:`calibrate`.
+        patience: seconds that a person may be out of sight, or a pair apart, before it starts over.
+        pair_distance: persons whose centers are closer than this, in the unit of the joints, also get labels
+            as a pair; None for no pairs. A person without a center (zero) forms no pair.
         layout, unit, img_shape: of the joints, as for :class:`~mmdualhead.apis.SkeletonInferencer`. Without
             a unit, the first window shows whether it could be meters.
 
     Raises:
-        ValueError: a number is out of range, or the model takes one person and pairs are asked for.
+        ValueError: a number is out of range, or pairs are requested from a model of one person.
     """
 
     def __init__(
@@ -152,29 +153,29 @@ class StreamRecognizer:
         self._time, self._long_steps = -math.inf, 0
 
     def push(self, frame: Mapping[Hashable, Any], time: float) -> list[Segment]:
-        """Take the next frame.
+        """Process the next frame.
 
         Args:
             frame: the joints (V, C) of each person in sight by id: x, y, z, or, in pixels, x, y and perhaps
                 the confidence.
-            time: when it was taken, in seconds from any moment on; later than the frame before.
+            time: when it was taken, in seconds from any origin; later than the previous frame.
 
         Returns:
-            The segments that began, grew or ended; of one person the one that ended comes first.
+            The segments that began, grew or ended; for each person, the segment that ended comes first.
 
         Raises:
-            ValueError: time does not go on, or several times in steps so long that no window could be
-                answered, as milliseconds would; joints are of the wrong shape, not finite or too large, or
-                in pixels of a picture whose size is not known; names the person and the joint. The frame is
-                then not taken. Or a window can't be answered, because of another unit for example.
+            ValueError: time does not increase, or several steps in a row are too long for a window, as with
+                milliseconds; joints are of the wrong shape, not finite or too large, or in pixels of an image
+                of unknown size; the message names the person and the joint, and the frame is ignored. Or a
+                window cannot be predicted, for example because of another unit.
         """
         if not isinstance(time, numbers.Real) or isinstance(time, bool):
             raise ValueError(f'time: {time!r} is not a number')
         if not math.isfinite(time) or time <= self._time:
-            raise ValueError(f'time: {time} does not come after {self._time}')
+            raise ValueError(f'time: {time} is not later than {self._time}')
         long_steps = self._count_long_steps(time - self._time) if frame else 0
         if self.model.input.needs_picture and self._options['img_shape'] is None:
-            raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
+            raise ValueError('img_shape: the model expects pixels; give the height and width of the image')
         joints = {person: self._checked(person, value) for person, value in frame.items()}
         self._time, self._long_steps = time, long_steps
         changed = list(self._forget(time))
@@ -183,14 +184,14 @@ class StreamRecognizer:
         return changed + list(self._answer())
 
     def finish(self) -> list[Segment]:
-        """End all segments, and forget everybody."""
+        """End all segments and forget all persons."""
         ended = [replace(group.segment, ended=True) for group in self._groups.values() if group.segment]
         self._tracks.clear()
         self._groups.clear()
         return ended
 
     def window(self, persons: Key) -> np.ndarray:
-        """(M, T, V, C) what would be answered now for a person or a pair.
+        """(M, T, V, C) the current window of a person or a pair.
 
         Raises:
             KeyError: one of them is not in sight.
@@ -200,24 +201,24 @@ class StreamRecognizer:
         return np.array([list(one.grid)[first - one.first : last - one.first + 1] for one in tracks])
 
     def _span(self, persons: Key) -> tuple[int, int]:
-        """The first and the last moment that all of them have."""
+        """The first and the last time that all of them have."""
         tracks = [self._tracks[person] for person in persons]
         return max(track.first for track in tracks), min(track.index for track in tracks)
 
     def _count_long_steps(self, step: float) -> int:
-        """How many steps in a row, this included, were too long between frames with persons."""
+        """The number of steps in a row, including this one, that were too long between frames with persons."""
         if not (self._tracks and step > self._longest):
             return 0
         if self._long_steps + 1 == REPEATED:
             raise ValueError(
                 f'time: {REPEATED} steps in a row of more than {self._longest:g} s, the last of {step:g} s, '
-                f'fill no window of {self.frames / self.frame_rate:g} s; times are in seconds'
+                f'are too long for a window of {self.frames / self.frame_rate:g} s; times are in seconds'
             )
         return self._long_steps + 1
 
     def _checked(self, person: Hashable, value: Any) -> np.ndarray:
         try:
-            joints = np.array(value, np.float32)  # a copy, since trackers fill one array again and again
+            joints = np.array(value, np.float32)  # a copy, since trackers may reuse one array
         except (TypeError, ValueError) as error:
             raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
         skeleton, known = self.skeleton, self._tracks.get(person)
@@ -234,7 +235,7 @@ class StreamRecognizer:
         return joints / np.float32(self._size)
 
     def _forget(self, time: float) -> Iterator[Segment]:
-        """End what is about persons that were out of sight, or pairs that were apart, for too long."""
+        """End the segments of persons that were out of sight, or of pairs that were apart, for too long."""
         for person in [p for p, track in self._tracks.items() if time - track.time > self.patience]:
             del self._tracks[person]
         for key in [key for key, group in self._groups.items() if time - group.seen > self.patience]:
@@ -242,12 +243,12 @@ class StreamRecognizer:
                 yield replace(segment, ended=True)
 
     def _extend(self, person: Hashable, joints: np.ndarray, time: float) -> None:
-        """Add the moments of the grid up to a frame, on the line from the frame before."""
+        """Extend the grid up to a frame by linear interpolation from the previous frame."""
         before = math.ceil(time * self.frame_rate - 1e-6) - 1
         new = _Track(time, joints, deque(maxlen=self.frames), before)
         track = self._tracks.setdefault(person, new)
         last = math.floor(time * self.frame_rate + 1e-6)
-        # Joints that are missing are zero; nothing lies between them and others.
+        # Missing joints are zero; nothing is interpolated between them and others.
         both = np.asarray(track.joints.any(1) & joints.any(1))[:, None]
         for index in range(max(track.index + 1, last - self.frames + 1), last + 1):
             share = np.interp(index / self.frame_rate, (track.time, time), (0, 1))
@@ -257,7 +258,7 @@ class StreamRecognizer:
         track.time, track.joints = time, joints
 
     def _answer(self) -> Iterator[Segment]:
-        """Answer for everybody whose next window is full."""
+        """Predict for all persons whose next window is full."""
         due = {}
         for key in self._keys():
             group = self._groups.setdefault(key, _Group())
@@ -274,7 +275,7 @@ class StreamRecognizer:
             for key, window in due.items()
         ]
         answers = list(self.inferencer.iterate(windows, batch_size=len(due), **self._options))
-        # A tracker keeps its unit, while a later window may show little of a person.
+        # The unit of a tracker is constant, and a later window may show little of a person.
         self._options['unit'] = 'm'
         for key, answer in zip(due, answers, strict=True):
             self._warn(answer.notes)
@@ -282,7 +283,7 @@ class StreamRecognizer:
             yield from self._label(key, answer, middle)
 
     def _warn(self, notes: Sequence[str]) -> None:
-        """Log what should be known about the answers, once."""
+        """Log each note on the predictions once."""
         for note in [note for note in notes if note not in self._notes]:
             self._notes.add(note)
             logger.warning('stream: %s', note)
@@ -299,7 +300,7 @@ class StreamRecognizer:
         return keys + [(there[a], there[b]) for a, b in np.argwhere(near)]
 
     def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
-        """Smooth the scores of a window, and go on with a segment or change it."""
+        """Smooth the scores of a window, and extend the segment or start a new one."""
         group, new = self._groups[key], answer.scores[FUSED]
         old = new if group.scores is None else group.scores
         group.scores = (1 - self.smoothing) * old + self.smoothing * new
@@ -319,20 +320,20 @@ class StreamRecognizer:
 
 
 def calibrate(scores: LabeledScores, precision: float = 0.95) -> float:
-    """The lowest threshold at which answers that reach it are right often enough.
+    """The lowest threshold that reaches the given precision.
 
     Args:
-        scores: of validation clips; not of those that the model is then judged by.
-        precision: the share of right answers among those whose fused score reaches the threshold.
+        scores: of validation clips, not of those that the model is evaluated on.
+        precision: the share of correct predictions among those whose fused score reaches the threshold.
 
     Raises:
-        ValueError: no threshold does it.
+        ValueError: no threshold reaches it.
     """
     confidence = scores.fused.max(1)
     order = np.argsort(-confidence, kind='stable')
     right = (scores.fused.argmax(1) == scores.labels)[order]
     share = np.cumsum(right) / np.arange(1, len(right) + 1)
-    # Clips of one score pass a threshold together.
+    # Clips with equal scores pass a threshold together.
     last_of_equal = np.append(confidence[order][1:] != confidence[order][:-1], True)
     enough = np.flatnonzero((share >= precision) & last_of_equal)
     if not enough.size:
@@ -341,7 +342,7 @@ def calibrate(scores: LabeledScores, precision: float = 0.95) -> float:
 
 
 def frame_labels(segments: Sequence[Segment], times: np.ndarray) -> np.ndarray:
-    """The label at each moment by the segments of one person; -1 for nothing."""
+    """The label at each time by the segments of one person; -1 for no label."""
     labels = np.full(len(times), -1)
     for segment in segments:
         labels[(times >= segment.begin) & (times <= segment.end)] = segment.label

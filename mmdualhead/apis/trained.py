@@ -1,4 +1,4 @@
-"""A trained model from the disk, ready to answer: network, pipeline, class names, layout and stream.
+"""A trained model loaded from disk, ready for prediction: network, pipeline, class names, layout and stream.
 
 K classes.
 """
@@ -41,32 +41,32 @@ logger = logging.getLogger('mmdualhead')
 SCOPE = 'mmaction'
 
 LARGEST = 10_000
-"""A number in the config of a checkpoint may be as large, or as the longest axis of a weight."""
+"""The largest number in the config of a checkpoint, unless an axis of a weight is longer."""
 
 SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 20
-"""What a network may have beyond some times what is in its weights."""
+"""Parts and numbers that a network may have beyond a multiple of its weights."""
 
 PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
-"""The model that the package carries: UTD-MHAD, joints."""
+"""The packaged model: UTD-MHAD, joint stream."""
 
 
 ModelError = UserError
-"""What was named as a model can't be used as one."""
+"""Something given as a model cannot be used as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedModel:
-    """A model that is ready to answer, and what is known of it.
+    """A model ready for prediction, and its properties.
 
     Args:
         source: the file that the weights came from.
         network: the recognizer, in evaluation mode.
         config: its config.
         steps: the built steps of its test pipeline.
-        frames: of each step, which frames it leaves, see :func:`~mmdualhead.network_input.share_of`.
-        input: what the network takes; its ``classes`` are K names.
-        skeleton: the layout of the joints it takes.
-        meta: what the checkpoint says of itself.
+        frames: for each step, which frames it keeps; see :func:`~mmdualhead.network_input.share_of`.
+        input: the input of the network; its ``classes`` are K names.
+        skeleton: its joint layout.
+        meta: the meta of the checkpoint.
     """
 
     source: Path
@@ -85,22 +85,22 @@ class TrainedModel:
 
     @property
     def stream(self) -> str:
-        """What it looks at: j, b, jm, bm or several joined by ``+``."""
+        """Its stream: j, b, jm, bm or several joined by ``+``."""
         return self.input.stream
 
     @property
     def num_person(self) -> int | None:
-        """Persons it takes; None where no step says it."""
+        """The number of persons in its input; None if no step sets it."""
         return self.input.num_person
 
     def describe(self) -> str:
-        """One line to read: file, data set and stream, and its accuracy, as far as they are known."""
+        """One line of text: file, data set, stream and accuracy, as far as known."""
         known = (
             f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
         )
         accuracy = self.meta.get('accuracy')
         known = printable(known)
-        return known + (f', top-1 {100 * accuracy:.1f} % on its test part' if accuracy else '')
+        return known + (f', top-1 {100 * accuracy:.1f} % on its test split' if accuracy else '')
 
 
 def load_trained(
@@ -108,23 +108,23 @@ def load_trained(
     weights: str | Path | None = None,
     device: str | None = None,
 ) -> TrainedModel:
-    """Load a model from whatever names one.
+    """Load a model.
 
     Args:
         model: the name or path of a config, or a config, which needs ``weights``; a checkpoint, whose own
-            config counts; or a work dir, whose last checkpoint is taken. None takes the config that is in
-            ``weights``, and without these the model that the package carries.
+            config is used; or a work dir, whose last checkpoint is used. None means the config in
+            ``weights``, and without these the packaged model.
         weights: a checkpoint.
-        device: where the model goes; None takes the first that is there.
+        device: where the model goes; None takes the first available one.
 
     Returns:
         The model.
 
     Raises:
         FileNotFoundError: no such file, folder or config.
-        ModelError: there are no weights or no config, they don't fit each other, or the config that is in
-            the checkpoint asks for something that no registry knows.
-        UserError: the checkpoint is damaged, or asks for code to be run.
+        ModelError: there are no weights or no config, they do not match, or the config in the checkpoint
+            names something that is not registered.
+        UserError: the checkpoint is damaged, or would execute code.
     """
     config, path = _locate(model, weights)
     checkpoint = Checkpoint.read(path)
@@ -154,7 +154,7 @@ def load_trained(
 
 
 def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, Path]:
-    """The config, None where it is the checkpoint's own, and the checkpoint."""
+    """The config, None for the one in the checkpoint, and the checkpoint."""
     if model is None:
         return None, Path(weights or PACKAGED)
     if isinstance(model, Mapping | Config):
@@ -165,7 +165,7 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
             return None, Path(weights or _last_checkpoint(path))
         if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
             if weights is not None:
-                raise ModelError(f'{path} has weights of its own; {weights} would need a config')
+                raise ModelError(f'{path} already contains weights; {weights} needs a config instead')
             return None, path
         # Names have no folders: work_dirs/NAME is not the config NAME.
         file = path if path.is_file() else find_config(path.name) if path.name == str(model) else None
@@ -178,51 +178,49 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
 
 
 def _last_checkpoint(work_dir: Path) -> Path:
-    """The checkpoint that a work dir ended with; of weights alone if none can be trained further."""
+    """The last checkpoint of a work dir, if necessary one that cannot be resumed."""
     found, passed_over = newest_checkpoint(work_dir, needed=())
     if found is None:
-        raise FileNotFoundError('; '.join([f'{work_dir} holds no checkpoint (*.pth)', *passed_over]))
+        raise FileNotFoundError('; '.join([f'{work_dir} contains no checkpoint (*.pth)', *passed_over]))
     for reason in passed_over:
-        logger.warning('passed over: %s', printable(reason))
+        logger.warning('ignored: %s', printable(reason))
     return found
 
 
 def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
-    """The config that a checkpoint carries, read without executing it, if all its types are registered.
+    """The config stored in a checkpoint, read without executing it, if all its types are registered.
 
     MMEngine's registries import and call whatever a dotted ``type`` names.
     """
     try:
         config = saved_config(meta)
     except SyntaxError as error:
-        raise ModelError(f'{path}: the config in it is no Python text ({error})') from error
+        raise ModelError(f'{path}: its config is not valid Python ({error})') from error
     if not config and not meta.get('cfg'):
-        raise ModelError(f'{path} carries no config; also name the config that it was trained with')
+        raise ModelError(f'{path} contains no config; also give the config of its training')
     if not isinstance(config.get('model'), Mapping):
-        raise ModelError(f'{path}: the config in it says no model')
+        raise ModelError(f'{path}: its config has no model')
     for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
         _check_names(path, part, config, registry)
     return ConfigDict(config)
 
 
 def _check_names(path: Path, part: str, config: Mapping[str, Any], registry: Any) -> None:
-    """Refuse what MMEngine would import or fetch: scopes, types that are not registered, URLs."""
+    """Refuse what MMEngine would import or download: scopes, types that are not registered, URLs."""
     for place, one in leaves([(part, config.get(part))]):
         key = place.rpartition('.')[2]
         if key == '_scope_' and one != SCOPE:
             raise ModelError(
-                f'{path}: the config in it has {place}={one!r}, for which MMEngine imports a package'
+                f'{path}: its config has {place}={one!r}, for which MMEngine would import a package'
             )
         if key == 'type' and registered(registry, str(one)) is None:
-            raise ModelError(
-                f'{path}: the config in it asks for {one!r}, which is not registered; {_advice(config)}'
-            )
+            raise ModelError(f'{path}: its config names {one!r}, which is not registered; {_advice(config)}')
         if isinstance(one, str) and '://' in one:
-            raise ModelError(f'{path}: the config in it names the URL {one!r} ({place})')
+            raise ModelError(f'{path}: its config names the URL {one!r} ({place})')
 
 
 def _advice(config: Mapping[str, Any]) -> str:
-    """How to register the parts of a user's own that a checkpoint's config needs."""
+    """How to register the custom parts that a checkpoint's config needs."""
     custom = config.get('custom_imports')
     imports = custom.get('imports') if isinstance(custom, Mapping) else None
     modules = [imports] if isinstance(imports, str) else imports if isinstance(imports, list) else []
@@ -238,17 +236,15 @@ def _check_sizes(path: Path, config: Mapping[str, Any], weights: Mapping[str, An
     for part in ('model', 'test_pipeline'):
         for place, one in leaves([(part, config.get(part))]):
             if isinstance(one, int | float) and not place.endswith('.seed') and not -most <= one <= most:
-                raise ModelError(
-                    f'{path}: the config in it has {place}={one!r:.80}; at most {most:,} fits it'
-                )
+                raise ModelError(f'{path}: its config has {place}={one!r:.80}, expected at most {most:,}')
 
 
 @contextmanager
 def _as_large_as(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
-    """While a network is built, it can't become much larger than the weights that are to fill it.
+    """Limit the size of a network that is built, by the size of the weights to load into it.
 
     Raises:
-        ModelError: it would.
+        ModelError: the network exceeds it.
     """
     tensors = [value for value in weights.values() if isinstance(value, Tensor)]
     left = {
@@ -260,7 +256,7 @@ def _as_large_as(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
         left['parts'] -= 1
         left['numbers'] -= part.numel() if isinstance(part, Tensor) else 0
         if min(left.values()) < 0:
-            raise ModelError(f'{path}: the config in it builds a network far larger than the weights in it')
+            raise ModelError(f'{path}: its config builds a network far larger than its weights')
 
     kinds = (
         register_module_module_registration_hook,
@@ -280,8 +276,8 @@ def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
             network = MODELS.build(ConfigDict(config['model']))
-    except Exception as error:  # whatever a config of somebody else's makes of a constructor
-        raise ModelError(f'{path}: its config builds no network: {error}') from error
+    except Exception as error:  # a constructor may raise anything for a config from elsewhere
+        raise ModelError(f'{path}: its config does not build a network: {error}') from error
     stored = checkpoint.meta.get('sha256')
     if stored is not None and stored != digest(checkpoint.content['state_dict']):
         raise ModelError(f'{path} is damaged: its weights are not those it was packed with')
@@ -304,10 +300,10 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 
 def _steps_of(path: Path, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut."""
+    """The steps of a test; those that reject long clips are replaced by ones that cut them."""
     steps = config.get('test_pipeline')
     if not steps:
-        raise ModelError(f'{path}: its config has no test_pipeline, which says how to prepare a clip')
+        raise ModelError(f'{path}: its config has no test_pipeline, which is needed to prepare a clip')
     return [
         dict(type=CUTTING[step_name(step)], length=step['length'])
         if step_name(step) in CUTTING and step.get('mode', 'loop') == 'loop'
@@ -317,11 +313,11 @@ def _steps_of(path: Path, config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _input_of(path: Path, config: Mapping[str, Any], meta: Mapping[str, Any]) -> NetworkInput:
-    """What the network takes: of the test pipeline, completed by what the checkpoint says.
+    """The input of the network: that of the test pipeline, completed by the meta of the checkpoint.
 
     Raises:
         ModelError: the checkpoint and the config in use contradict each other, since one of them belongs to
-            another model, or they don't say the layout or the number of classes.
+            another model, or they lack the layout or the number of classes.
     """
     declared = {**meta, **(meta.get('dataset_meta') or {})}
     try:
@@ -330,9 +326,9 @@ def _input_of(path: Path, config: Mapping[str, Any], meta: Mapping[str, Any]) ->
     except (UserError, SyntaxError) as error:
         raise ModelError(f'{path}: {error}') from error
     if found.skeleton is None:
-        raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')
+        raise ModelError(f'{path}: neither its test_pipeline nor its graph names the joint layout')
     if not isinstance(found.num_classes, int):
-        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
+        raise ModelError(f'{path}: its config lacks model.cls_head.num_classes')
     names = declared.get('classes') or trained.classes
     trained = replace(trained, stream=declared.get('stream') or trained.stream)
     layout = known_skeleton(declared.get('layout'))

@@ -1,7 +1,7 @@
 """Accuracies of class scores.
 
-Shapes: N clips, K classes. Everything follows from the rank of the true class, which is how many classes
-are scored above it; of equal scores the lower class index comes first, as in ``argmax``.
+Shapes: N clips, K classes. All of them follow from the rank of the true class, the number of classes scored
+    above it; for equal scores the lower class index comes first, as in ``argmax``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TOPK = (1, 5)
 
 
 def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The place of each clip's true class among its scores, 0 for the best.
+    """The rank of each clip's true class among its scores, 0 for the best.
 
     Args:
         scores: (N, K), larger is better.
@@ -31,10 +31,10 @@ def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def ranks_by_head(heads: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, np.ndarray]:
-    """:func:`true_class_ranks` of each head, and of an ``oracle`` that always follows the better one.
+    """:func:`true_class_ranks` of each head, and of an ``oracle`` that always chooses the better one.
 
     Args:
-        heads: (N, K) scores by name; the oracle, there where several heads are, does not look at ``fused``.
+        heads: (N, K) scores by name; the oracle, added for several heads, ignores ``fused``.
         labels: (N,), the true classes.
     """
     ranks = {head: true_class_ranks(scores, labels) for head, scores in heads.items()}
@@ -43,7 +43,7 @@ def ranks_by_head(heads: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[s
 
 
 def class_accuracy(ranks: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Top-1 accuracy of every class, NaN where a class has no clip.
+    """Top-1 accuracy of every class, NaN for classes without clips.
 
     Args:
         ranks: (N,) of :func:`true_class_ranks`.
@@ -60,7 +60,7 @@ def class_accuracy(ranks: np.ndarray, labels: np.ndarray, num_classes: int) -> n
 
 
 def mean_class_accuracy(ranks: np.ndarray, labels: np.ndarray) -> float:
-    """The mean over the classes that have clips of their top-1 accuracies.
+    """The mean top-1 accuracy of the classes that have clips.
 
     MMAction2's function of this name also counts, as 0, classes that have no clip but were predicted.
     """

@@ -1,4 +1,4 @@
-"""What is answered about a recording, by an inferencer or from dumped scores, and how it is shown.
+"""Predictions for recordings, from an inferencer or from dumped scores, and how they are shown.
 
 M persons, T frames, V joints, C coordinates, K classes, S samples of T' frames each that the network saw.
 """
@@ -25,7 +25,7 @@ from mmdualhead.utils.tables import csv_table
 from mmdualhead.utils.text import printable
 
 WIDTH = 100
-"""Columns of the table where the terminal does not say."""
+"""Width of the table if the terminal's is unknown."""
 
 MOST = 32
 """Columns for the name of a recording."""
@@ -41,25 +41,26 @@ class Guess(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a model says about one recording.
+    """A model's prediction for one recording.
 
     Args:
-        name: what the recording is called: its name in the annotation file, or that of its file.
+        name: name of the recording: that in the annotation file, or the file name.
         source: the file it was read from; None for an array.
-        scores: (K,) probabilities by head, ``'fused'`` first; the heads are those of the model. Of several
-            streams the weighted mean.
+        scores: (K,) probabilities by head, ``'fused'`` first; the heads are those of the model. For several
+            streams, the weighted mean.
         classes: K names; a class without one is called ``class 7``.
-        keypoint: (M, T, V, C) joints as they were read, in the layout of the model; float32. With
+        keypoint: (M, T, V, C) joints as read, in the layout of the model; float32. With
             ``keypoint_score``, the confidence is the last channel.
         skeleton: the layout of the model.
-        when: (T,) how much the frames were attended to, 0 to 1: the mean of the temporal attention over
-            blocks, samples and persons. NaN where the network did not look. None without such an attention.
+        when: (T,) the attention to each frame, 0 to 1: the mean of the temporal attention over
+            blocks, samples and persons. NaN for frames that the network did not see. None without such an
+            attention.
         where: (V,) likewise the spatial attention to the joints.
-        frames: (S, T') the frames of the recording that the network saw; of a model with several streams
-            those of the first. None where a step of the pipeline does not say.
+        frames: (S, T') the frames of the recording that the network saw; for several streams, those of the
+            first. None if a step of the pipeline does not record them.
         streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
-        true_label: the true class, where the recording says it.
-        notes: what should be known before it is relied on, such as a check that could not be made.
+        true_label: the true class, if the recording has it.
+        notes: caveats, such as a check that could not be made.
 
     Raises:
         ValueError: a score is not finite.
@@ -92,12 +93,12 @@ class Answer:
 
     @property
     def class_name(self) -> str:
-        """Its name."""
+        """The name of that class."""
         return self.classes[self.label]
 
     @property
     def confidence(self) -> float:
-        """Its fused score."""
+        """The fused score of that class."""
         return float(self.scores[FUSED].max())
 
     def top(self, k: int = 5, head: str = FUSED) -> list[Guess]:
@@ -107,10 +108,10 @@ class Answer:
         return [Guess(int(i), self.classes[i], float(scores[i])) for i in best]
 
     def to_dict(self, k: int = 5) -> dict[str, Any]:
-        """Plain values, for JSON: everything but the joints; frames that were not seen are None.
+        """Plain values for JSON: all but the joints; frames that were not seen are None.
 
         Args:
-            k: how many classes ``top`` lists.
+            k: number of classes in ``top``.
         """
         return dict(
             name=self.name,
@@ -130,7 +131,7 @@ class Answer:
 
 
 def _numbers(value: Any) -> Any:
-    """Arrays, whatever they are in, as lists; NaN becomes None."""
+    """Arrays, also nested, as lists; NaN becomes None."""
     if isinstance(value, Mapping):
         return {key: _numbers(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):
@@ -141,13 +142,13 @@ def _numbers(value: Any) -> Any:
 
 
 def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, ...]:
-    """K names, of which those that are not known are made up."""
+    """K names; unknown ones become ``class 7``."""
     known = dict(enumerate(names or ()))
     return tuple(known.get(i) or f'class {i}' for i in range(number))
 
 
 def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
-    """Write ``recording, rank, label, class, score, true_class``, a line per recording and rank."""
+    """Write ``recording, rank, label, class, score, true_class``, one line per recording and rank."""
     rows = [
         [
             answer.source or answer.name,
@@ -161,7 +162,7 @@ def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
 
 
 def to_table(answers: Sequence[Answer], top: int) -> str:
-    """A table to read: a line per recording, its best classes with their scores in per cent."""
+    """A text table: one line per recording with its top classes and their scores in percent."""
     if not answers:
         return ''
     names = [printable(answer.name) for answer in answers]
@@ -186,36 +187,36 @@ def to_table(answers: Sequence[Answer], top: int) -> str:
 
 
 def report(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
-    """Print on standard error what was left out, and the notes on the answers."""
+    """Print skipped recordings and notes to standard error."""
     for answer in answers:
         for note in answer.notes:
             sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')
     for reason in left_out.values():
-        sys.stderr.write(f'left out: {printable(reason)}\n')
+        sys.stderr.write(f'skipped: {printable(reason)}\n')
     if left_out:
-        sys.stderr.write(f'{len(left_out)} of {len(answers) + len(left_out)} recordings were left out\n')
+        sys.stderr.write(f'{len(left_out)} of {len(answers) + len(left_out)} recordings were skipped\n')
 
 
 def scored_answers(
     scores_path: str | Path, ann_file: str | Path, split: str | None = None, every: int = 1
 ) -> list[Answer]:
-    """The answers of a test, without attention.
+    """The predictions of a test, without attention.
 
     Args:
         scores_path: a dump, or a work dir; see :func:`~mmdualhead.evaluation.readers.read_scores`.
-        ann_file: the annotations that were tested on, which say their layout.
+        ann_file: the annotations of the test, whose meta names the layout.
         split: the split that was tested.
         every: 1 for all clips, 2 for every second, and so on.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: scores and annotations don't belong together, or the layout is not known.
+        ValueError: scores and annotations do not match, or the layout is unknown.
     """
     scores, _ = to_probabilities(read_scores(scores_path, read_clips(ann_file, split)))
     file = open_annotations(ann_file)
     layout = file.meta.get('layout')
     if layout is None:
-        raise ValueError(f'{ann_file}: meta says no layout')
+        raise ValueError(f'{ann_file}: its meta has no layout')
     skeleton = get_skeleton(layout)
     classes = name_classes(file.meta.get('classes'), scores.num_classes)
     rows = {name: row for row, name in enumerate(scores.names)}

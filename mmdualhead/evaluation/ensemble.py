@@ -35,18 +35,18 @@ def ensemble(
 
     Args:
         files: dumps or work dirs, one per stream (:func:`~.readers.read_scores`).
-        weights: as :func:`~.fusion.parse_weights` takes them; not used with ``search``.
+        weights: as for :func:`~.fusion.parse_weights`; not used with ``search``.
         clips: names and labels for dumps that lack them.
         search: search the weights on this part of the clips (:func:`~.weight_search.hold_out`), and report on
             the others.
-        seed: which part, if ``search`` is a fraction.
+        seed: selects the part if ``search`` is a fraction.
 
     Returns:
         The report, and the fused scores of the clips reported on.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a file is named twice, can't be read as scores, or the streams don't fit together.
+        ValueError: a file is given twice or cannot be read as scores, or the streams do not match.
     """
     doubled = sorted({file for file in files if list(files).count(file) > 1})
     if doubled:
@@ -72,7 +72,7 @@ def ensemble(
 
 @dataclass(frozen=True)
 class Fusion:
-    """What one combination of streams reaches.
+    """The accuracy of one combination of streams.
 
     Args:
         streams: the positions of its streams.
@@ -88,7 +88,7 @@ class Fusion:
 def evaluate_fusions(streams: Sequence[LabeledScores], weights: Sequence[float]) -> list[Fusion]:
     """Each stream alone, every pair, and all of them, with the streams' weights.
 
-    A pair whose weights are both 0 is left out.
+    Pairs whose weights are both 0 are skipped.
     """
     count = len(streams)
     sets = [members for size in (1, 2, count) for members in combinations(range(count), size)]
@@ -109,10 +109,10 @@ class FusionReport:
 
     Args:
         files: the S dumps as the user named them.
-        streams: what was read from them.
-        scales: what made probabilities of each (:func:`~.fusion.to_probabilities`).
+        streams: the scores read from them.
+        scales: how each was converted to probabilities (:func:`~.fusion.to_probabilities`).
         fusions: streams alone, pairs, all (:func:`evaluate_fusions`).
-        held_out: the clips on which weights were searched, which no figure includes; empty without a search.
+        held_out: the clips of the weight search, which all figures exclude; empty without a search.
     """
 
     files: tuple[str, ...]
@@ -137,7 +137,7 @@ class FusionReport:
         if self.held_out:
             remarks.append(
                 f'Weights were searched on {clips_named(self.held_out)}. '
-                f'No figure includes them: all are of the other {clips} clips.'
+                f'All figures are for the other {clips} clips.'
             )
         return remarks
 
@@ -182,7 +182,7 @@ class FusionReport:
 
 
 def shorten_paths(paths: Sequence[str]) -> list[str]:
-    """What tells paths apart: without the folders they begin with and the file name they end with.
+    """The distinguishing part of paths, without common folders and file name.
 
     ``work_dirs/model_j/scores.npz`` and ``work_dirs/model_b/scores.npz`` become ``model_j`` and ``model_b``.
     """

@@ -1,4 +1,4 @@
-"""Where a model errs: per-class gains, confusions, calibration, and the tables of ``tools/analyze.py``.
+"""Errors of a model: per-class gains, confusions, calibration, and the tables of ``tools/analyze.py``.
 
 Shapes: N clips, K classes, B bins.
 """
@@ -23,13 +23,13 @@ CONFUSIONS = 20
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far confidence can be trusted.
+    """The calibration of confidence.
 
     Args:
         edges: (B + 1,) of the bins of confidence, which is the highest probability of a clip.
         clips: (B,) clips per bin.
-        confidence: (B,) mean confidence in each bin, NaN where it is empty.
-        accuracy: (B,) top-1 accuracy in each bin, NaN where it is empty.
+        confidence: (B,) mean confidence in each bin, NaN if it is empty.
+        accuracy: (B,) top-1 accuracy in each bin, NaN if it is empty.
         ece: expected calibration error, ``Σ_b clips_b / N · |accuracy_b - confidence_b|`` (Guo et al., 2017).
     """
 
@@ -60,14 +60,14 @@ def calibration(scores: np.ndarray, labels: np.ndarray, bins: int = BINS) -> Cal
 
 
 def most_confused(matrix: np.ndarray, top: int) -> list[tuple[int, int, int, float]]:
-    """The pairs of classes confused most, by share of the true class's clips, then by count.
+    """The most confused pairs of classes, by share of the true class's clips, then by count.
 
     Args:
         matrix: (K, K) counts of :func:`~.accuracy.confusion_matrix`.
-        top: how many pairs at most.
+        top: the maximum number of pairs.
 
     Returns:
-        True class, predicted class, number of clips, and which share of the true class they are.
+        True class, predicted class, number of clips, and their share of the true class's clips.
     """
     clips = matrix.sum(axis=1)
     cells = [(i, j, matrix[i, j], matrix[i, j] / clips[i]) for i, j in np.argwhere(matrix) if i != j]
@@ -75,7 +75,7 @@ def most_confused(matrix: np.ndarray, top: int) -> list[tuple[int, int, int, flo
 
 
 class ErrorReport:
-    """Where one model errs, and where it differs from another.
+    """The errors of one model, and its differences from another.
 
     Args:
         scores: of the model.
@@ -87,13 +87,14 @@ class ErrorReport:
         other: those of the other model, the clips in the same order; None without one.
         classes: K names.
         matrix: (K, K) confusions of the fused score.
-        class_accuracies: (K,) top-1 accuracies by head, the other model's as ``other``; NaN where a class has
-            no clip.
-        gains: (K,) by how much the fused score is better than each head and the other model; NaN likewise.
+        class_accuracies: (K,) top-1 accuracies by head, the other model's as ``other``; NaN for a class
+            without clips.
+        gains: (K,) gain of the fused score over each head and the other model; NaN likewise.
         calibrations: by head, the other model's as ``other``.
 
     Raises:
-        ValueError: the models scored other clips, there are no labels, or the names are not one per class.
+        ValueError: the models scored different clips, there are no labels, or the names are not one per
+            class.
     """
 
     def __init__(self, scores: Scores, classes: Sequence[str] | None = None, other: Scores | None = None):

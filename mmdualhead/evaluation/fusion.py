@@ -22,7 +22,7 @@ SUM_TOLERANCE = 0.02
 
 
 def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
-    """The weights a user wrote.
+    """Parse the weights that a user gave.
 
     Args:
         tokens: ``['equal']``, a ratio such as ``['1:1']`` or ``['2:2:1:1']``, or one number per stream.
@@ -40,20 +40,20 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
         weights = tuple(map(float, ':'.join(tokens).split(':')))
     except ValueError:
         raise UserError(
-            f'weights {" ".join(tokens)}: neither numbers nor a ratio such as 2:2:1:1 nor equal'
+            f'weights {" ".join(tokens)}: expected numbers, a ratio such as 2:2:1:1, or equal'
         ) from None
     if len(weights) != streams:
         raise UserError(f'{len(weights)} weights ({" ".join(tokens)}) for {streams} streams')
     if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
-        raise UserError(f'weights {" ".join(tokens)}: none may be negative, and one at least above 0')
+        raise UserError(f'weights {" ".join(tokens)}: none may be negative, and one must be positive')
     return weights
 
 
 def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
-    """Bring scores to the paper's scale, on which streams may be summed.
+    """Convert scores to probabilities, which the paper sums over streams.
 
     Probabilities stay as they are, non-negative rows of one common sum (several clips summed) are divided
-    by it, and anything else is taken for logits and goes through a softmax.
+    by it, and anything else is treated as logits and passed through a softmax.
 
     Returns:
         The scores, and what was done to them: ``as they are``, ``normalized`` or ``softmax``.
@@ -75,13 +75,13 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     """Bring the streams' clips into one order, by name.
 
     Args:
-        streams: S sets of scores in any order of clips; those without labels take them from the others.
+        streams: S sets of scores in any order of clips; those without labels get them from the others.
 
     Returns:
         The streams in the order of the first one's clips, all with labels.
 
     Raises:
-        ValueError: a clip is doubled within a stream or missing from one, labels differ or are known to no
+        ValueError: a clip occurs twice in a stream or is missing from one, labels differ or are known to no
             stream, or the numbers of classes differ. Files and clips are named.
     """
     first = streams[0]
@@ -97,7 +97,7 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     labeled = [stream for stream in streams if isinstance(stream, LabeledScores)]
     if not labeled:
         raise UserError(
-            f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
+            f'no labels in {", ".join(s.source for s in streams)}; give the annotations (--ann-file, --split)'
         )
     labels = common_labels(labeled)
     joined = []
@@ -109,7 +109,7 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
 
 
 def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledScores:
-    """The weighted mean of joined streams; of each head where every stream has both.
+    """The weighted mean of joined streams, for each head that all streams have.
 
     Args:
         streams: S sets of scores as :func:`join` returns them.

@@ -1,6 +1,6 @@
 """Metrics for MMAction2's evaluators: accuracies of every head, and the dump that fusion reads.
 
-Both take any recognizer of MMAction2. The heads are those whose ``NAME_score`` its data samples carry.
+Both work with any recognizer of MMAction2. The heads are the ``NAME_score`` entries of its data samples.
 K is the number of classes.
 """
 
@@ -24,7 +24,7 @@ DUMP_NAME = 'scores.npz'
 
 
 class ScoreMetric(BaseMetric):
-    """Collects name, label and scores of each clip; a subclass computes something of them."""
+    """Collects name, label and scores of each clip; subclasses compute metrics from them."""
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:  # noqa: ARG002
         """Keep a batch's clips.
@@ -43,13 +43,13 @@ class DualHeadMetric(ScoreMetric):
     """Top-k and mean class accuracy of the fused score, of each head, and of an oracle between them.
 
     The fused ones keep MMAction2's names (``acc/top1``, ``acc/top5``, ``acc/mean1``); the others are
-    ``acc/coarse_top1``, ``acc/fine_mean1``, ``acc/oracle_top5`` and so on. The oracle counts a clip as right
-    where any head is: what a perfect choice between them would reach.
+    ``acc/coarse_top1``, ``acc/fine_mean1``, ``acc/oracle_top5`` and so on. The oracle counts a clip as
+    correct if any head is correct: an upper bound for choosing between them.
 
     Args:
         topk: the values of k.
-        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
-        prefix: stands before the names of the metrics.
+        collect_device: where results of several processes are collected, ``'cpu'`` or ``'gpu'``.
+        prefix: prefix of the metric names.
     """
 
     default_prefix = 'acc'
@@ -75,9 +75,9 @@ class DumpScores(ScoreMetric):
     """Writes names, labels, and the fused and each head's scores of all clips (:func:`~.scores.save_scores`).
 
     Args:
-        out_file: the ``.npz`` file. Defaults to ``scores.npz`` beside the log of this run, that is
+        out_file: the ``.npz`` file. Defaults to ``scores.npz`` next to the log of this run, that is
             ``WORK_DIR/TIMESTAMP/scores.npz``, where ``tools/ensemble.py WORK_DIR`` finds the newest.
-        collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
+        collect_device: where results of several processes are collected, ``'cpu'`` or ``'gpu'``.
 
     Raises:
         UserError: ``out_file`` is not an ``.npz`` file, or (on the first batch) samples lack ``frame_dir``.
@@ -88,7 +88,7 @@ class DumpScores(ScoreMetric):
     def __init__(self, out_file: str | None = None, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         if out_file is not None and not out_file.endswith('.npz'):
-            raise UserError(f'DumpScores writes .npz files, so out_file={out_file!r} should end so')
+            raise UserError(f'DumpScores writes .npz files, so out_file={out_file!r} must end with .npz')
         self.out_file = out_file
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
@@ -101,7 +101,7 @@ class DumpScores(ScoreMetric):
         super().process(data_batch, data_samples)
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Write the file; there is nothing to measure."""
+        """Write the file; there are no metrics."""
         # Outside a run there is no log, and the file goes to the current folder.
         log = MMLogger.get_current_instance().log_file or ''
         path = self.out_file or Path(log).parent / DUMP_NAME
@@ -115,7 +115,7 @@ def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
     name = sample.get('frame_dir', f'number {index} of the test set')
     label = np.asarray(sample['gt_label'].cpu())
     if label.size != 1:
-        raise UserError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one per clip')
+        raise UserError(f'clip {name}: {label.size} labels; the metrics of mmdualhead expect one per clip')
     heads = {head: score.detach().cpu().float().numpy() for head, score in head_scores(sample).items()}
     return {'name': str(name), 'label': int(label.item()), 'heads': heads}
 

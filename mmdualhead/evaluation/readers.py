@@ -1,4 +1,4 @@
-"""Readers of dumped predictions, whoever dumped them.
+"""Readers of dumped predictions in several formats.
 
 Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a file can't run code.
 """
@@ -62,8 +62,8 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     _check_split(ann_file, splits, split)
     key = 'filename' if items and 'filename' in items[0] else 'frame_dir'
     if any(key not in item for item in items):
-        raise UserError(f'{ann_file} holds annotations without {key}')
-    # The order of the annotations is that in which they are tested.
+        raise UserError(f'{ann_file} contains annotations without {key}')
+    # Clips are tested in the order of the annotations.
     tested = set(splits[split]) if splits else {item[key] for item in items}
     return _to_clips(ann_file, split, [item for item in items if item[key] in tested], key)
 
@@ -77,26 +77,26 @@ def _is_pair_of_lists(content: Any) -> bool:
 
 
 def add_clip_options(parser: ArgumentParser) -> None:
-    """The options of a command line that :func:`chosen_clips` takes."""
+    """Add the command-line options of :func:`chosen_clips`."""
     parser.add_argument('--ann-file', help='annotations, for dumps without clip names or labels')
     parser.add_argument('--split', help='the split of --ann-file that was tested')
     parser.add_argument(
         '--without-duplicates',
         action='store_true',
-        help='leave out clips whose keypoints equal those of a training clip in --ann-file',
+        help='exclude clips whose keypoints equal those of a training clip in --ann-file',
     )
 
 
 def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplicates: bool) -> Clips | None:
-    """What the options of a command line (:func:`add_clip_options`) say of the clips; None if nothing.
+    """The clips chosen on the command line (:func:`add_clip_options`); None without options.
 
     Args:
         ann_file: see :func:`read_clips`.
         split: see :func:`read_clips`.
-        without_duplicates: leave out test clips whose keypoints equal a training clip's.
+        without_duplicates: exclude test clips whose keypoints equal a training clip's.
 
     Raises:
-        ValueError: as :func:`read_clips`; or duplicates are looked for without a file and its split.
+        ValueError: as :func:`read_clips`; or ``without_duplicates`` without a file and its split.
     """
     if without_duplicates and not (ann_file and split):
         raise UserError(
@@ -114,13 +114,13 @@ def _check_split(ann_file: str | Path, splits: Collection[str], split: str | Non
     if split is not None and split not in splits:
         raise UserError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
     if split is None and splits:
-        raise UserError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
+        raise UserError(f'{ann_file} has the splits {sorted(splits)}; choose the tested one with --split')
 
 
 def _to_clips(ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str) -> Clips:
     unlabeled = [str(item[key]) for item in items if item.get('label') is None]
     if unlabeled:
-        raise UserError(f'{ann_file} gives no label to {clips_named(unlabeled)}')
+        raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
     labels = np.array([int(item['label']) for item in items], dtype=np.int64)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
@@ -132,11 +132,11 @@ def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
     Args:
         path: a dump of :class:`~mmdualhead.evaluation.DumpScores` (``.npz``), of mmengine's ``DumpResults``
             (``mim test --dump``), a result pickle of pyskl (scores by position), a score pickle of the
-            authors' programs (scores by name), or a work dir, whose newest dump is taken.
+            authors' code (scores by name), or a work dir, whose newest dump is used.
         clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
 
     Returns:
-        The scores, labeled where the file or ``clips`` has labels, without those that ``clips`` leaves out.
+        The scores, labeled where the file or ``clips`` has labels, without those that ``clips`` excludes.
 
     Raises:
         FileNotFoundError: no such file, or a work dir without a dump.
@@ -155,15 +155,15 @@ def find_dump(work_dir: Path) -> Path:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: several runs lie below the folder, so that the newest dump would be anyone's.
+        ValueError: the folder contains several runs, so the newest dump is ambiguous.
     """
     runs = sorted({path.parent for path in work_dir.rglob('last_checkpoint')})
     if len(runs) > 1:
-        raise UserError(f'{work_dir} holds several runs; name one: {", ".join(map(str, runs))}')
+        raise UserError(f'{work_dir} contains several runs; choose one: {", ".join(map(str, runs))}')
     dumps = [path for path in work_dir.rglob('*') if path.suffix in DUMP_SUFFIXES and path.is_file()]
     if not dumps:
         raise FileNotFoundError(
-            f'{work_dir} holds no dumped scores ({", ".join(DUMP_SUFFIXES)}); make them with: '
+            f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: '
             f'mim test mmaction2 CONFIG --checkpoint CHECKPOINT --work-dir {work_dir}'
         )
     return max(dumps, key=lambda path: path.stat().st_mtime_ns)
@@ -173,14 +173,14 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     """Class names from a text file, one per line, or from the ``meta`` of an annotation file of this package.
 
     Raises:
-        ValueError: the annotation file names no classes.
+        ValueError: the annotation file has no class names.
     """
     path = Path(path)
     if not path.is_dir() and path.suffix not in ('.pkl', '.pickle'):
         return tuple(read_name_list(path))
     classes = open_annotations(path).meta.get('classes')
     if not classes:
-        raise UserError(f'{path} names no classes in its meta; give a text file of names, one per line')
+        raise UserError(f'{path} has no class names in its meta; give a text file of names, one per line')
     return tuple(map(str, classes))
 
 
@@ -193,7 +193,7 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
         )
     keys = set.intersection(*map(set, samples))
     if 'pred_score' not in keys:
-        raise UserError(f'{source} holds data samples without pred_score, only {sorted(keys)}')
+        raise UserError(f'{source} contains data samples without pred_score, only {sorted(keys)}')
     if 'frame_dir' in keys:
         names = tuple(str(sample['frame_dir']) for sample in samples)
     else:
@@ -207,7 +207,8 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
 
 
 def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:
-    """A dump in the form of mmengine's ``DumpResults``, a list of data samples as dicts; empty if it is none.
+    """A dump in the form of mmengine's ``DumpResults``, a list of data samples as dicts; empty for other
+    content.
 
     The authors dump ``{name: scores}`` or ``{name: (scores, label)}``, pyskl a list of scores.
     """
@@ -230,8 +231,8 @@ def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[st
     """Names by position, for dumps without names."""
     if clips is None:
         raise UserError(
-            f'{source} holds no clip names, so its scores can be told apart by position only. Name the '
-            'annotation file it was tested on (--ann-file, --split), or dump anew with '
+            f'{source} contains no clip names, so its scores can only be matched by position. Give the '
+            'annotation file of the test (--ann-file, --split), or dump again with '
             'PackActionInputs(meta_keys=("frame_dir",)) in the test pipeline'
         )
     if len(content) != len(clips.names):

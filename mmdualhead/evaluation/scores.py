@@ -1,4 +1,4 @@
-"""The scores of one test run: what is dumped, fused and looked at.
+"""The scores of one test run, which are dumped, fused and analyzed.
 
 Shapes: N clips, K classes.
 """
@@ -31,7 +31,7 @@ class Clips:
         source: the file.
         names: N clip names.
         labels: (N,) true classes.
-        left_out: names of those whose scores are left out.
+        left_out: names of excluded clips.
     """
 
     source: str
@@ -47,8 +47,8 @@ class Scores:
     Args:
         source: the file or model they come from, for messages.
         names: N clip names.
-        heads: (N, K) by name: ``fused``, the score that decides and the only one of a model without heads of
-            its own, and that of each head.
+        heads: (N, K) by name: ``fused``, the score that decides (the only one of a model without heads), and
+            that of each head.
 
     Raises:
         UserError: lengths disagree, or a score is NaN or infinite. The clips are named.
@@ -121,11 +121,11 @@ class LabeledScores(Scores):
 def save_scores(scores: LabeledScores, path: str | Path) -> None:
     """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and one per head.
 
-    It holds no pickle, so reading it is safe.
+    It contains no pickle, so reading it is safe.
 
     Args:
-        scores: what to write.
-        path: the file; its folder is made, and an older file is replaced once the new one is whole.
+        scores: the scores to write.
+        path: the file; its folder is created, and the file is written atomically.
     """
     with atomic_write(path) as file:
         arrays: dict[str, Any] = dict(scores.heads)
@@ -136,12 +136,12 @@ def load_scores(path: str | Path) -> LabeledScores:
     """Read a file of :func:`save_scores`.
 
     Raises:
-        ValueError: the file is damaged, not one of these, or its content is refused by :class:`Scores`.
+        ValueError: the file is damaged, not one of these, or its content is rejected by :class:`Scores`.
     """
     try:
         arrays = load_arrays(path)
         if not isinstance(arrays, dict):
-            raise UserError('it holds a single array')
+            raise UserError('it contains a single array')
     except ValueError as error:
         raise UserError(f'{path} is not a readable .npz file of scores: {error}') from error
     missing = {'names', 'labels', FUSED} - set(arrays)
@@ -158,7 +158,7 @@ def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
-    """Refuse what does not have the same clips.
+    """Check that both have the same clips.
 
     Raises:
         ValueError: one has clips that the other lacks. Files and clips are named.
@@ -167,14 +167,14 @@ def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
         there = set(lacks.names)
         missing = [name for name in has.names if name not in there]
         if missing:
-            raise UserError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
+            raise UserError(f'{lacks.source} lacks clips of {has.source} ({clips_named(missing)})')
 
 
 def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
     """The labels of the same clips by name.
 
     Raises:
-        ValueError: two parts give other labels to a clip. Files and clips are named.
+        ValueError: two parts give different labels to a clip. Files and clips are named.
     """
     first = parts[0]
     labels = dict(zip(first.names, first.labels.tolist(), strict=True))
@@ -182,5 +182,7 @@ def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
         pairs = zip(part.names, part.labels.tolist(), strict=True)
         differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
         if differing:
-            raise UserError(f'{first.source} and {part.source} give other labels to {clips_named(differing)}')
+            raise UserError(
+                f'{first.source} and {part.source} give different labels to {clips_named(differing)}'
+            )
     return labels

@@ -1,4 +1,4 @@
-"""Search of fusion weights on clips that are then left out of the report.
+"""Search of fusion weights on clips that the report then excludes.
 
 Shapes: S streams, N clips, K classes.
 """
@@ -23,21 +23,21 @@ SEARCH_LIMIT = 3003
 
 
 def hold_out(scores: LabeledScores, part: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Part the clips in two.
+    """Split the clips in two.
 
     Args:
         scores: labeled scores.
-        part: what is held out: a fraction above 0 and below 1, which takes that share of each class by a hash
-            of the clips' names, whatever their order; or a text file of clip names, one per line.
-        seed: another seed, another part, if it is a fraction.
+        part: what is held out: a fraction between 0 and 1 of each class, chosen by a hash of the clips'
+            names, independent of their order; or a text file of clip names, one per line.
+        seed: selects another part if it is a fraction.
 
     Returns:
-        The rows held out and the rows that remain.
+        The held-out rows and the remaining rows.
 
     Raises:
         FileNotFoundError: ``part`` is neither a number nor a file.
-        ValueError: the fraction is not between 0 and 1, a name is not a clip of the scores, or one of the
-            parts is empty.
+        ValueError: the fraction is not between 0 and 1, a name is not a clip of the scores, or one part is
+            empty.
     """
     try:
         fraction = float(part)
@@ -55,7 +55,7 @@ def _named(scores: LabeledScores, lines: Sequence[str]) -> np.ndarray:
     names = {line.strip() for line in lines if line.strip()}
     unknown = sorted(names - set(scores.names))
     if unknown:
-        raise UserError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
+        raise UserError(f'held-out clips that are not in {scores.source} ({clips_named(unknown)})')
     return np.flatnonzero([name in names for name in scores.names])
 
 
@@ -69,11 +69,12 @@ def _share_of_each_class(scores: LabeledScores, fraction: float, seed: int) -> n
 
 
 def search_weights(streams: Sequence[LabeledScores], steps: int = SEARCH_STEPS) -> tuple[float, ...]:
-    """The weights of highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum to 1.
+    """The weights with the highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum
+    to 1.
 
-    Of equally good ones those nearest to equal weights are taken. With many streams the steps become coarser,
-    so that no more than 3003 combinations are tried; but at least as many as streams, so that all can weigh
-    alike. Search on clips that are not reported.
+    Ties go to the weights that are most nearly equal. With many streams the steps become coarser,
+    so that no more than 3003 combinations are tried; but at least as many as streams, so that equal weights
+    are possible. Search on clips that are not reported.
     """
     count = len(streams)
     while steps > count and comb(steps + count - 1, count - 1) > SEARCH_LIMIT:

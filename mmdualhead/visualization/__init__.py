@@ -1,4 +1,4 @@
-"""Pictures and pages of answers and errors, and the hook that shows validations."""
+"""Figures and pages of predictions and errors, and the hook that shows validations."""
 
 from .figures import draw_confusion, draw_errors, draw_gains, draw_reliability
 from .hook import ShowValidationHook

@@ -19,16 +19,17 @@ from .figures import BLUE, GREY, RED, new_figure, save_figure
 from .pages import FRAME_RATE, is_flat, upright
 
 YAW, PITCH = np.radians(20), np.radians(8)
-"""From where joints in 3D are looked at."""
+"""The camera for 3D joints."""
 
 
 def draw_strip(answer: Answer, path: str | Path, count: int = 8) -> None:
-    """A row of evenly spaced frames, joints sized by the spatial attention, over the temporal one.
+    """A row of evenly spaced frames, joints sized by the spatial attention, above a plot of the temporal
+    attention.
 
     Args:
-        answer: what to draw.
+        answer: the prediction to draw.
         path: the PNG.
-        count: frames; fewer of a clip that is shorter.
+        count: frames; fewer for shorter clips.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -54,7 +55,7 @@ def draw_strip(answer: Answer, path: str | Path, count: int = 8) -> None:
 
 
 def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE) -> None:
-    """The moving skeleton, as GIF or MP4 by the suffix of the path.
+    """An animation of the skeleton, GIF or MP4 by the suffix of the path.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -76,7 +77,7 @@ def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_R
 
 
 def _mp4(pictures: Sequence[np.ndarray], frame_rate: float) -> bytes:
-    """A film, by OpenCV, which writes to paths alone and says nothing of a full disk."""
+    """A film written by OpenCV, which only writes to paths and does not report a full disk."""
     import cv2
 
     height, width = pictures[0].shape[:2]
@@ -93,7 +94,7 @@ def _mp4(pictures: Sequence[np.ndarray], frame_rate: float) -> bytes:
 
 
 def flattened(answer: Answer) -> np.ndarray:
-    """(M, T, V, 2) as seen from the front, a little from the side and above; NaN where a joint is missing."""
+    """(M, T, V, 2) as seen from the front, slightly from the side and above; NaN for missing joints."""
     shown = upright(answer.keypoint, answer.skeleton)
     if is_flat(answer.keypoint, answer.skeleton):
         return shown
@@ -104,7 +105,7 @@ def flattened(answer: Answer) -> np.ndarray:
 
 
 def _pictures(answer: Answer) -> list[np.ndarray]:
-    """(H, W, 3) for every frame."""
+    """One image (H, W, 3) per frame."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     points = flattened(answer)
@@ -123,7 +124,7 @@ def _pictures(answer: Answer) -> list[np.ndarray]:
 def _draw_frame(axes: Any, answer: Answer, points: np.ndarray, limits: np.ndarray) -> None:
     """One frame (M, V, 2)."""
     where = np.full(points.shape[1], 0.3) if answer.where is None else answer.where
-    # Differences that are next to nothing are not blown up.
+    # Negligible differences are not amplified.
     strength = (where - (where.min() + where.max()) / 2) / max(np.ptp(where), 0.1) + 0.5
     for person, color in zip(points, (BLUE, GREY, RED) * len(points), strict=False):
         for a, b in answer.skeleton.bones:
@@ -134,7 +135,7 @@ def _draw_frame(axes: Any, answer: Answer, points: np.ndarray, limits: np.ndarra
 
 
 def _limits(points: np.ndarray) -> np.ndarray:
-    """((left, bottom), (right, top)) with a little space around."""
+    """((left, bottom), (right, top)) with a margin."""
     there = points[np.isfinite(points).all(-1)]
     low, high = there.min(0), there.max(0)
     pad = 0.06 * max((high - low).max(), 1e-3)

@@ -1,4 +1,4 @@
-"""Pictures of a model's errors. They need matplotlib, which is not installed with mmdualhead.
+"""Figures of a model's errors. They need matplotlib, which is not installed with mmdualhead.
 
 Shapes: K classes.
 """
@@ -21,7 +21,7 @@ GREEN, RED, BLUE, GREY = '#2a7f3f', '#b3332e', '#2b5c8a', '#8a8a8a'
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure, apart from any display.
+    """An empty figure, independent of any display.
 
     Args:
         width: inches.
@@ -34,23 +34,23 @@ def new_figure(width: float, height: float) -> Any:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            'pictures need matplotlib: pip install "mmdualhead[plot]" (or matplotlib)'
+            'figures need matplotlib: pip install "mmdualhead[plot]" (or matplotlib)'
         ) from error
     return Figure(figsize=(width, height), dpi=DPI, layout='constrained')
 
 
 def check_png(path: str | Path) -> None:
-    """Refuse a file whose name promises another kind of picture.
+    """Refuse a file name with the suffix of another format.
 
     Raises:
         ValueError: its name does not end in ``.png``.
     """
     if Path(path).suffix.lower() != '.png':
-        raise ValueError(f'{path}: pictures are written as .png')
+        raise ValueError(f'{path}: figures are written as .png')
 
 
 def save_figure(figure: Any, path: str | Path) -> None:
-    """Write a PNG whole or not at all.
+    """Write a PNG atomically.
 
     Raises:
         ValueError: the file's name does not end in ``.png``.
@@ -64,8 +64,8 @@ def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
     """Draw the confusion matrix, the gains over each head and the other model, and the reliability diagram.
 
     Args:
-        report: what to draw.
-        out_dir: the folder; it is made.
+        report: the errors to draw.
+        out_dir: the folder; it is created.
 
     Returns:
         The files: ``confusion.png``, ``gain_over_{HEAD,other}.png``, ``reliability.png``.
@@ -87,10 +87,10 @@ def draw_errors(report: ErrorReport, out_dir: str | Path) -> list[Path]:
 
 
 def draw_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path) -> None:
-    """The confusion matrix in per cent of each true class.
+    """The confusion matrix in percent of each true class.
 
-    Right answers are green, errors red, and shares of 1% and more are written into their cell, so that single
-    cells can be found among 120 x 120.
+    Correct predictions are green, errors red, and shares of 1% and more are written into their cell, so that
+    single cells can be found among 120 x 120.
 
     Args:
         matrix: (K, K) counts, row: true class.
@@ -123,7 +123,7 @@ def _write_cells(axes: Any, share: np.ndarray, size: float) -> None:
 
 
 def _name_axes(axes: Any, classes: Sequence[str]) -> None:
-    """Names left, numbers above and below, and a line after every fifth class to follow by eye."""
+    """Names on the left, numbers above and below, and a grid line after every fifth class."""
     count = len(classes)
     size = 9 if count <= NAMED_UP_TO else 9.5
     axes.set_yticks(range(count), classes, fontsize=size, parse_math=False)
@@ -138,9 +138,9 @@ def draw_gains(gain: np.ndarray, classes: Sequence[str], title: str, path: str |
     """The classes with the largest gains and losses of accuracy, best on top.
 
     Args:
-        gain: (K,) differences of accuracy as fractions, NaN where a class has no clip.
+        gain: (K,) differences of accuracy as fractions, NaN for classes without clips.
         classes: K names.
-        title: what is compared with what.
+        title: names the two scores that are compared.
         path: the PNG.
     """
     changed = np.flatnonzero(np.nan_to_num(gain))

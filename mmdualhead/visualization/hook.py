@@ -1,4 +1,4 @@
-"""Pictures of a validation, for whatever MMEngine's visualizer writes to."""
+"""Figures of a validation for MMEngine's visualizer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from .figures import draw_confusion
 class ShowValidationHook(Hook):
     """Adds the confusion matrix and a few clips to the visualizer after a validation.
 
-    Off unless a config names it: ``custom_hooks = [dict(type='ShowValidationHook')]``. The curves of all
-    heads are there without it: the accuracies of ``DualHeadMetric``. In distributed runs the
-    matrix holds the clips of the first process. Needs the extras ``plot`` and ``view``.
+    Off unless a config contains it: ``custom_hooks = [dict(type='ShowValidationHook')]``. The curves of all
+    heads do not need it: they are the accuracies of ``DualHeadMetric``. In distributed runs the matrix
+    contains the clips of the first process. Needs the extras ``plot`` and ``view``.
 
     Args:
-        clips: how many clips to show, evenly spaced over the data set.
-        interval: show every so many validations.
+        clips: number of clips to show, evenly spaced over the data set.
+        interval: number of validations from one display to the next.
     """
 
     def __init__(self, clips: int = 4, interval: int = 1) -> None:
@@ -41,7 +41,7 @@ class ShowValidationHook(Hook):
         self._samples: dict[str, dict[str, Any]] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:  # noqa: ARG002
-        """Forget the validation before."""
+        """Discard the previous validation."""
         self._samples = {}
 
     def after_val_iter(
@@ -74,7 +74,7 @@ class ShowValidationHook(Hook):
             runner.visualizer.add_image(f'val_clip_{place}', _picture(draw_strip, answer), step=runner.iter)
 
     def _answers(self, dataset: Any, classes: tuple[str, ...]) -> Iterator[Answer]:
-        """Those of the clips to show."""
+        """The predictions for the clips to show."""
         skeleton = NetworkInput.of_steps(dataset.pipeline.transforms).skeleton
         for index in np.unique(np.linspace(0, len(dataset) - 1, self.clips).astype(int)):
             clip = dataset.get_data_info(int(index))
@@ -92,7 +92,7 @@ class ShowValidationHook(Hook):
 
 
 def _picture(draw: Callable[..., Any], *what: Any) -> np.ndarray:
-    """(H, W, 3) what is drawn into a file."""
+    """The figure as an array (H, W, 3)."""
     with TemporaryDirectory() as folder:
         draw(*what, file := Path(folder, 'picture.png'))
         return mmcv.imread(file, channel_order='rgb')

@@ -1,4 +1,4 @@
-"""Pages for a browser: one per clip, and an index over many. They need no network.
+"""Pages for a browser: one per clip, and an index over many. They work offline.
 
 M persons, T frames, V joints, C coordinates, K classes.
 """
@@ -27,13 +27,13 @@ FRAME_RATE = 30.0
 
 
 def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: float = FRAME_RATE) -> Path:
-    """Write a page per clip, an index page, and plotly's script once beside them.
+    """Write one page per clip, an index page, and plotly's script next to them.
 
-    Pages are numbered: what a clip is called never becomes a path.
+    Pages are numbered: names of clips never become paths.
 
     Args:
         answers: of one model, that is, with the same classes.
-        out_dir: the directory; it is made.
+        out_dir: the directory; it is created.
         frame_rate: frames per second at which clips play at speed 1.
 
     Returns:
@@ -44,7 +44,7 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
         ValueError: there are no answers, or they differ in their classes.
     """
     if len({answer.classes for answer in answers}) != 1:
-        raise ValueError('an index page takes answers with the same classes, at least one')
+        raise ValueError('an index page needs at least one answer, and all with the same classes')
     out_dir = Path(out_dir)
     write_text(out_dir / SCRIPT, _plotly_script())
     script = f'<script src="{SCRIPT}"></script>'
@@ -62,7 +62,7 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
 
 
 def write_page(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE) -> Path:
-    """Write one clip into one file that needs no other, plotly's script included (5 MB).
+    """Write one clip as a self-contained file, including plotly's script (5 MB).
 
     Raises:
         ImportError: plotly is missing.
@@ -74,10 +74,10 @@ def write_page(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE)
 
 
 def clip_data(answer: Answer) -> dict[str, Any]:
-    """What the page of a clip shows, as plain values.
+    """The data of the page of a clip, as plain values.
 
-    ``persons`` (M, T, V, 2 or 3) has the vertical coordinate last and pointing up; joints that are missing,
-    which are zero, are None. Persons without any joint are left out.
+    ``persons`` (M, T, V, 2 or 3) has the vertical coordinate last and pointing up; missing joints (zero) are
+    None. Persons without any joint are omitted.
     """
     skeleton = answer.skeleton
     return dict(
@@ -95,15 +95,15 @@ def clip_data(answer: Answer) -> dict[str, Any]:
 
 
 def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(M, T, V, 2 or 3) as a picture has it: the last axis up, and NaN for joints that are missing.
+    """(M, T, V, 2 or 3) with the last axis pointing up, and NaN for missing joints.
 
-    Which axis is up is seen from the direction that the layout calls up, over all frames. Joints in 3D are
-    turned, never mirrored: a right hand stays one.
+    The vertical axis is determined from the up direction of the layout, over all frames. Joints in 3D are
+    rotated, never mirrored: a right hand stays a right hand.
     """
     keypoint = keypoint[keypoint.any((1, 2, 3))]
     there = np.asarray(keypoint.any(-1))
     if is_flat(keypoint, skeleton):
-        # Pictures count rows from the top.
+        # Rows of an image are counted from the top.
         shown = keypoint[..., :2] * (1, -1)
     else:
         direction = np.array([0.0, 1.0, 0.0])
@@ -121,7 +121,7 @@ def upright(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def is_flat(keypoint: np.ndarray, skeleton: Skeleton) -> bool:
-    """Whether joints lie in a picture; a third coordinate is then a confidence."""
+    """True if joints are in an image; a third coordinate is then a confidence."""
     return skeleton.flat or keypoint.shape[-1] == 2
 
 
@@ -138,7 +138,7 @@ def _row(answer: Answer, file: str) -> dict[str, Any]:
 
 
 def _plain(values: np.ndarray | None) -> Any:
-    """Nested lists, rounded to 0.1 mm of a meter, with None for NaN."""
+    """Nested lists, rounded to 0.1 mm (for meters), with None for NaN."""
     if values is None:
         return None
     rounded = np.round(values.astype(np.float64), 4).astype(object)
@@ -147,7 +147,7 @@ def _plain(values: np.ndarray | None) -> Any:
 
 
 def _page(kind: str, data: dict[str, Any], plotly: str) -> str:
-    """A page out of its parts. Whatever is called by others is data: it is never read as HTML."""
+    """A page out of its parts. Names from outside are data and never interpreted as HTML."""
     common, style, script, body, program = (
         (ASSETS / name).read_text(encoding='utf-8')
         for name in ('page.html', 'page.css', 'common.js', f'{kind}.html', f'{kind}.js')

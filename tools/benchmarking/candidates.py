@@ -49,11 +49,11 @@ class Candidate:
         network: its name.
         make: builds it: a module that turns clips (N, M, T, V, C) into a tuple of logits. Must be picklable,
             since peak memory is measured in another process.
-        form: what distinguishes it from other forms of the network that answer the same.
-        phases: what is timed, of ``'eval'`` and ``'train'``.
+        form: what distinguishes it from other forms of the network with the same outputs.
+        phases: the timed ones of ``'eval'`` and ``'train'``.
         empty_persons: the share of its input's persons that are empty.
         channels: C.
-        compile: the mode of torch.compile, None to leave it out; ``'reduce-overhead'`` uses CUDA graphs.
+        compile: the mode of torch.compile, None for no compilation; ``'reduce-overhead'`` uses CUDA graphs.
     """
 
     network: str
@@ -84,13 +84,13 @@ class Logits(nn.Module):
 def candidates_of(
     networks: Sequence[str], configs: Path, options: Mapping[str, Any] | None = None
 ) -> list[Candidate]:
-    """All forms of some networks: as trained, fused, and with activations computed again.
+    """All forms of some networks: as trained, fused, and with recomputed activations.
 
     Args:
-        networks: names out of :data:`NETWORKS`, config files, or ``module:Class`` for a module without
+        networks: names from :data:`NETWORKS`, config files, or ``module:Class`` for a module without
             arguments that is a function from clips to a tuple of logits.
         configs: the folder of the configs that :data:`NETWORKS` names.
-        options: changes of every config, as ``--cfg-options`` takes them.
+        options: changes of every config, as for ``--cfg-options``.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -113,14 +113,14 @@ def with_empty_persons(candidates: Sequence[Candidate], fraction: float) -> list
     """The candidates, and each fused model once more on a batch with empty persons.
 
     Args:
-        candidates: the others always get persons that move; what they compute does not depend on it.
+        candidates: the others always get moving persons, on which their computation does not depend.
         fraction: the share of empty persons, more than 0 and less than 1.
 
     Raises:
         ValueError: the fraction is out of range.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f'the share of empty persons is {fraction}; it must lie between 0 and 1')
+        raise ValueError(f'the share of empty persons is {fraction}; it must be between 0 and 1')
     form = f'{FUSED}, {fraction:.0%} of persons empty'
     found: list[Candidate] = []
     for one in candidates:
@@ -149,7 +149,7 @@ def _forms(name: str, path: str, options: dict[str, Any]) -> Iterator[Candidate]
 def make_network(path: str, options: Mapping[str, Any], form: str = PLAIN) -> Logits:
     """Build a form of a config's model.
 
-    The config is read here, since another process has to make its custom imports as well.
+    The config is read here, since other processes also need its custom imports.
     """
     model = _read_model(path, options)
     if form == RECOMPUTE:

@@ -1,4 +1,4 @@
-"""What a network costs, counted: the same numbers on every machine."""
+"""Counted costs of a network: the same numbers on every machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(network: nn.Module) -> int:
-    """The numbers that training changes."""
+    """The number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
 
 
 def count_macs(call: Callable[[], object]) -> int:
-    """Multiply-accumulates of all convolutions and matrix products, however they are spelled.
+    """Multiply-accumulates of all convolutions and matrix products, however they are written.
 
-    Linear layers, ``einsum``, ``matmul`` and products of a package's own autograd functions end up in the
-    same few kernels, and those are counted; padding counts, additions and activations do not. PyTorch reports
-    FLOPs, two per MAC.
+    Linear layers, ``einsum``, ``matmul`` and products in custom autograd functions end up in the same few
+    kernels, and those are counted; padding counts, additions and activations do not. PyTorch reports FLOPs,
+    two per MAC.
     """
     with FlopCounterMode(display=False) as counter:
         call()
@@ -30,12 +30,12 @@ def count_macs(call: Callable[[], object]) -> int:
 def count_saved_bytes(call: Callable[[], Tensor], network: nn.Module) -> int:
     """Bytes that autograd keeps between the forward and the backward pass.
 
-    Every storage counts once and whole, also where only a view of it is saved; the network's parameters and
-    buffers, which are there anyway, do not.
+    Every storage counts once and completely, even if only a view of it is saved; the network's parameters and
+    buffers, which exist anyway, do not.
 
     Args:
         call: the forward pass.
-        network: whose parameters and buffers are left out.
+        network: its parameters and buffers are not counted.
     """
     saved: list[Tensor] = []
 

@@ -1,4 +1,4 @@
-"""Count, then time in turns, then measure peak memory.
+"""Count, then time interleaved, then measure peak memory.
 
 N clips, M persons, T frames, V joints, C coordinates.
 """
@@ -62,8 +62,8 @@ class Settings:
         warmup: rounds before them.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, ...
         precision: ``'float32'``, ``'tf32'`` (CUDA only), or ``'bf16'``, which is autocast.
-        clock: ``'wall'``, or ``'processor'`` for the seconds of the process, which leave out waiting for a
-            core that other work occupies; to be read with one thread.
+        clock: ``'wall'``, or ``'processor'`` for the CPU seconds of the process, without waiting for a busy
+            core; meaningful with one thread.
         compile: the mode of torch.compile for all candidates, None to leave it to each.
 
     Raises:
@@ -99,27 +99,27 @@ class Settings:
         return torch.device(self.device).type == 'cuda'
 
     def apply(self) -> None:
-        """Set what PyTorch keeps for the whole process."""
+        """Apply the settings that PyTorch keeps for the whole process."""
         torch.set_num_threads(self.threads)
         torch.manual_seed(0)
         torch.backends.cuda.matmul.allow_tf32 = self.precision == TF32
         torch.backends.cudnn.allow_tf32 = self.precision == TF32
 
     def autocast(self) -> torch.autocast:
-        """Where the network runs in its precision."""
+        """The context in which the network runs in its precision."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == BF16)
 
 
 @dataclass
 class Costs:
-    """What a candidate costs.
+    """The costs of a candidate.
 
     Args:
         name, network: of the candidate.
         macs: multiply-accumulates of inference per clip.
         parameters, saved_bytes: None for a form that does not train.
         seconds: every sample, by phase.
-        peaks: bytes at most, by phase.
+        peaks: peak bytes, by phase.
     """
 
     name: str
@@ -133,7 +133,7 @@ class Costs:
 
 @dataclass
 class Comparison:
-    """Where, how, and the costs of every candidate; the others are compared with the first."""
+    """Machine, settings, and the costs of every candidate; the others are compared with the first."""
 
     machine: dict[str, object]
     settings: Settings
@@ -147,16 +147,16 @@ def compare(
     peak: Callable[[Candidate, Settings], dict[str, int]] | None = None,
     say: Callable[[str], None] = print,
 ) -> Comparison:
-    """Count, then time in turns, then measure the peak memory of each.
+    """Count, then time interleaved, then measure the peak memory of each.
 
     Args:
         candidates: the networks.
         settings: how they run.
-        peak: measures the peak memory, as :func:`peak_memory` does; None leaves it out.
+        peak: measures the peak memory, as :func:`peak_memory` does; None skips it.
         say: receives the lines that report progress.
 
     Raises:
-        ValueError: two candidates have one name, or one does not take a batch of the shape.
+        ValueError: two candidates have the same name, or one does not accept a batch of the shape.
     """
     names = [one.name for one in candidates]
     if not names or len(set(names)) < len(names):
@@ -173,7 +173,7 @@ def compare(
         for name, seconds in time_interleaved(calls, *rounds).items():
             costs[name].seconds[phase] = seconds
     if peak:
-        del trials, calls  # what they hold of a GPU's memory is not part of the peaks
+        del trials, calls  # their GPU memory is not part of the peaks
         for one in candidates:
             say(f'{settings.shape}: peak memory of {one.name}')
             costs[one.name].peaks = peak(one, settings)
@@ -184,11 +184,11 @@ class Trial:
     """A candidate ready to run: built, on its device, with a batch.
 
     Args:
-        candidate: the network and its kind of input.
+        candidate: the network and its input.
         settings: how it runs.
 
     Attributes:
-        calls: what runs each phase of the candidate once.
+        calls: functions that run each phase of the candidate once.
     """
 
     def __init__(self, candidate: Candidate, settings: Settings) -> None:
@@ -208,7 +208,7 @@ class Trial:
         return torch.optim.SGD(self.network.parameters(), **SGD)
 
     def compile(self) -> None:
-        """Run by torch.compile from now on, if that is asked for."""
+        """Use torch.compile from now on, if requested."""
         if self._mode:
             self._run = torch.compile(self.network, mode=self._mode)
 
@@ -233,7 +233,7 @@ class Trial:
 
 
 def make_clips(shape: Shape, channels: int, empty_persons: float = 0.0) -> Tensor:
-    """Random clips (N, M, T, V, C), whose last persons are absent, as many as the given share of all."""
+    """Random clips (N, M, T, V, C), in which the given share of persons, the last ones, is absent."""
     x = torch.randn(*shape, channels)
     order = torch.arange(shape.clips * shape.persons).view(shape.persons, -1).flip(0).T
     x[order < round(empty_persons * order.numel())] = 0
@@ -243,10 +243,10 @@ def make_clips(shape: Shape, channels: int, empty_persons: float = 0.0) -> Tenso
 def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
     """The counts, taken before torch.compile hides the operations."""
     try:
-        trial.infer()  # a fused model remembers what empty persons give
+        trial.infer()  # a fused model caches the features of empty persons
     except Exception as error:
         raise ValueError(
-            f'{candidate.name} does not take clips of shape (N, M, T, V) = {settings.shape}: {error}'
+            f'{candidate.name} does not accept clips of shape (N, M, T, V) = {settings.shape}: {error}'
         ) from error
     costs = Costs(candidate.name, candidate.network, count_macs(trial.infer) / settings.shape.clips)
     if TRAIN in candidate.phases:
@@ -258,12 +258,12 @@ def _count(candidate: Candidate, trial: Trial, settings: Settings) -> Costs:
 
 
 def peak_memory(candidate: Candidate, settings: Settings) -> dict[str, int]:
-    """Bytes that a network needs at most, weights and batch included, libraries not.
+    """The peak memory of a network in bytes, including weights and batch, without libraries.
 
     On a GPU PyTorch's allocator counts them; on the CPU the system does, in a process that runs nothing else.
 
     Returns:
-        The peak of each phase; a phase that did not fit is missing.
+        The peak of each phase; a phase that ran out of memory is missing.
     """
     if settings.on_cuda:
         gc.collect()
@@ -297,7 +297,7 @@ def _peaks(candidate: Candidate, settings: Settings) -> dict[str, int]:
 def _resident(field: str) -> int:
     """Bytes of this process: VmRSS now, VmHWM at most.
 
-    Linux hands the peak that getrusage reports down from the parent process, so it is only the second choice.
+    On Linux the peak of getrusage is inherited from the parent process, so it is only the second choice.
     """
     if STATUS.exists():
         return 1024 * int(re.findall(rf'^{field}:\s*(\d+)', STATUS.read_text(), re.MULTILINE)[0])
@@ -308,7 +308,7 @@ def _resident(field: str) -> int:
 
 
 def describe_machine(settings: Settings) -> dict[str, object]:
-    """Whatever else the times depend on."""
+    """The machine, on which the times also depend."""
     machine: dict[str, object] = dict(
         cpu=_cpu_name(),
         cores=os.cpu_count(),

@@ -1,4 +1,4 @@
-"""How far the networks are from the numbers of the authors' programs, in float64, on any device."""
+"""Deviations of the networks from the numbers of the authors' code, in float64, on any device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NETWORKS = {
 
 
 def deviations_by_fixture(device: str) -> dict[str, float]:
-    """The largest deviation of each fixture's network on a device, as :func:`deviations` gives them."""
+    """The largest deviation of each fixture's network on a device, as :func:`deviations` returns them."""
     largest = {}
     for name in NETWORKS:
         network = fixture_network(name)
@@ -39,7 +39,7 @@ def fixture_network(name: str) -> nn.Module:
 
 
 def deviations(name: str, network: nn.Module, device: str = 'cpu') -> dict[str, float]:
-    """Of logits in eval mode, of logits, losses and norms of gradients in train mode.
+    """Deviations of logits in eval mode, and of logits, losses and gradient norms in train mode.
 
     Args:
         name: of the fixture.
@@ -82,7 +82,7 @@ def _logits(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
 
 
 def _authors_gradient_norms(name: str, network: nn.Module) -> dict[str, Tensor]:
-    """Norms by the authors' keys: each entry of theirs is followed to its place by converting its number."""
+    """Norms by the authors' keys: each of their entries is traced to its place by converting its index."""
     shapes = authors_shapes(name)
     keys = [key for key in shapes if not key.endswith(('running_mean', 'running_var', 'num_batches_tracked'))]
     numbered = {key: torch.zeros(shape, dtype=torch.float64) for key, shape in shapes.items()}

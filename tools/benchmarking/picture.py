@@ -23,7 +23,7 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
 
     Args:
         comparison: of a benchmark.
-        accuracies: per cent, by the name of a network, which holds for all of its forms, or of one form.
+        accuracies: in percent, by the name of a network, which holds for all of its forms, or of one form.
         path: the PNG.
 
     Raises:
@@ -50,7 +50,8 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
         for group, x, y in sorted(_together(points), key=lambda point: point[1]):
             axes.scatter(x, y, color=BLUE if group[0].network in OURS else GREY)
             text = '\n'.join(one.name.replace(', ', ',\n', 1) for one in group)
-            # Neighbors of one accuracy are labeled above and below in turns; no label covers another.
+            # Neighbors of one accuracy are labeled alternately above and below, so that no label covers
+            # another.
             offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
             beside[y] += 1
             style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor, parse_math=False)
@@ -61,7 +62,7 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
 
 
 def _together(points: list[tuple[Costs, float, float]]) -> list[tuple[list[Costs], float, float]]:
-    """Points that lie upon each other share a label."""
+    """Overlapping points share a label."""
     near = TOUCHING * max((x for _, x, _ in points), default=0)
     groups: list[tuple[list[Costs], float, float]] = []
     for one, x, y in points:

@@ -1,7 +1,7 @@
 """The equations of the paper written down plainly, as functions of a state dict of the authors'.
 
-Slow on purpose: windows are unfolded, every branch is its own convolution, all in (N, C, T, V). It is what
-the package is measured against, for parity and for speed.
+Slow on purpose: windows are unfolded, every branch is its own convolution, all in (N, C, T, V). The package
+is compared with it, for parity and for speed.
 
 N clips times persons, C channels, T frames, V joints, K scales, W frames in a window. ``p`` maps the authors'
 keys to tensors, ``key`` is the prefix of a part.
@@ -67,7 +67,7 @@ def k_hop(adjacency: np.ndarray, num_scales: int) -> Tensor:
     identity = np.eye(len(adjacency))
     reach = [(np.linalg.matrix_power(adjacency + identity, k) > 0).astype(float) for k in range(num_scales)]
     rings = [identity] + [far - near + identity for near, far in itertools.pairwise(reach)]
-    # The authors' networks hold this in single precision, with 6^-1/2 and 7^-1/2 one unit off.
+    # The authors' networks store this in single precision, with 6^-1/2 and 7^-1/2 one unit off.
     roots = [(1 / np.sqrt(r.sum(1))).astype('float32') for r in rings]
     for r, root in zip(rings, roots, strict=True):
         root[r.sum(1) == 6] = np.nextafter(np.float32(6**-0.5), np.float32(0))
@@ -105,11 +105,11 @@ class Reference:
         self.windowed = {w: k_hop(np.tile(window_matrix, (w, w)), g3d_scales).to(first) for w in (3, 5)}
 
     def has(self, prefix: str) -> bool:
-        """Whether the network has a part of this name."""
+        """True if the network has a part of this name."""
         return any(key.startswith(prefix) for key in self.p)
 
     def bn(self, key: str, x: Tensor) -> Tensor:
-        """Batch norm; the running statistics stay."""
+        """Batch norm; the running statistics are not updated."""
         p = self.p
         mean, var = p[f'{key}.running_mean'], p[f'{key}.running_var']
         return F.batch_norm(x, mean.clone(), var.clone(), p[f'{key}.weight'], p[f'{key}.bias'], self.training)
@@ -247,7 +247,7 @@ class ReferenceNetwork(nn.Module):
         self.equations = Reference(weights, 'nturgb+d', 9, 6)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ReferenceNetwork:
-        """As every module, and the equations follow to another device or type."""
+        """As in every module; the equations move to the new device or type as well."""
         super()._apply(fn, recurse)
         self._bind()
         return self

@@ -1,4 +1,4 @@
-"""A benchmark for readers (Markdown) and for programs (JSON)."""
+"""A benchmark as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADER = (
 )
 
 LEGEND = (
-    'Times: median (quartiles) of {} rounds, taken in turns, after {} to warm up. Speed: how many times as '
+    'Times: median (quartiles) of {} rounds, interleaved, after {} warm-up rounds. Speed: how many times as '
     'fast as {}. MACs: multiply-accumulates of convolutions and matrix products in inference, 10^9 of them. '
     'Saved: what autograd keeps for the backward pass, parameters left out. Peak: of the network alone, '
     'libraries left out.'
@@ -32,7 +32,7 @@ LEGEND = (
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Where, how, the table, and what its columns mean."""
+    """Machine, settings, the table, and what its columns mean."""
     settings, base = comparison.settings, comparison.costs[0]
     return '\n\n'.join(
         [
@@ -44,7 +44,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_dict(comparison: Comparison) -> dict[str, Any]:
-    """All numbers, each sample too: seconds, bytes, MACs per clip."""
+    """All numbers, including each sample: seconds, bytes, MACs per clip."""
     settings = {**asdict(comparison.settings), 'shape': comparison.settings.shape._asdict()}
     costs = [asdict(one) for one in comparison.costs]
     return dict(machine=comparison.machine, settings=settings, costs=costs)
@@ -69,7 +69,7 @@ def read_accuracies(path: str | Path, comparisons: Sequence[Comparison]) -> dict
 
 
 def _conditions(comparison: Comparison) -> str:
-    """Machine and settings in a line."""
+    """Machine and settings in one line."""
     machine, settings = comparison.machine, comparison.settings
     facts = [
         machine.get('gpu'),

@@ -1,4 +1,4 @@
-"""All that is to be known of a card, in one run: is it right there, and how fast is which form.
+"""The full check of a GPU in one run: correctness, and the speed of each form.
 
 N clips, M persons, T frames, V joints, C coordinates.
 """
@@ -25,13 +25,14 @@ from .report import to_dict
 PAPER_SHAPES = (Shape(64, 2, 300, 25), Shape(64, 2, 100, 25))
 PAPER_CLIPS, PAPER_EPOCHS = 40_091, 80
 TOLERANCES = {'float64': 1e-9, FLOAT32: 1e-3, TF32: 3e-2}
-"""Of logits and gradients, relative to the largest value, against float64 on the CPU, which the tests hold to
-the authors' numbers. Single precision alone moves gradients by 1e-3; TF32 keeps 10 of its 23 bits."""
+"""Of logits and gradients, relative to the largest value, against float64 on the CPU, which the tests compare
+with the authors' numbers. Single precision alone moves gradients by 1e-3; TF32 keeps 10 of its 23 bits.
+"""
 RATE_SIZE = 8192
 
 
 class StandardOperations(nn.Module):
-    """A network by PyTorch's own operations: the other formulation of the windowed products."""
+    """A network with PyTorch's standard operations: the other formulation of the windowed products."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -51,23 +52,22 @@ def run_suite(
     seconds: float = 570,
     say: Callable[[str], None] = print,
 ) -> Iterator[dict[str, Any]]:
-    """Check answers and gradients, then time every form of the networks in turns, at every precision.
+    """Check outputs and gradients, then time every form of the networks, interleaved, at every precision.
 
     Args:
-        candidates: the networks; the first one is checked and varied, the others stand beside it.
+        candidates: the networks; the first one is checked and varied, the others are for comparison.
         settings: how they run; shape and precision are set here.
         shapes: the batches.
         parity: the deviations from the authors' numbers in float64 on a device.
-        seconds: what has not begun by then is left out, and named. The most important comes first.
+        seconds: parts that have not begun by then are skipped and named. The most important ones come first.
         say: receives the lines that report progress.
 
     Yields:
-        The report so far, as JSON takes it, after each part: what :func:`check_answers` found, ``parts`` as
-        :func:`~benchmarking.report.to_dict` gives them with what follows from them (``ratios``), and
-        ``left_out``.
+        The report so far, ready for JSON, after each part: the result of :func:`check_answers`, ``parts`` as
+        from :func:`~benchmarking.report.to_dict` with ``ratios`` derived from them, and ``left_out``.
 
     Raises:
-        ValueError: two candidates have one name, or one does not take a batch of the shape.
+        ValueError: two candidates have the same name, or one does not accept a batch of the shape.
     """
     start = time.monotonic()
     plain = candidates[0]
@@ -100,11 +100,11 @@ def check_answers(
     """Deviations from the authors' numbers (``parity``) and from float64 on the CPU (``errors``).
 
     Returns:
-        Also the ``tolerances``, and whether all deviations are in them (``right``).
+        Also the ``tolerances``, and whether all deviations are within them (``right``).
     """
     say("the authors' numbers")
     deviations = parity(settings.device)
-    say('answers and gradients')
+    say('outputs and gradients')
     errors = {one.name: _errors(one, settings) for one in formulations}
     compared = [('float64', deviation) for deviation in deviations.values()]
     compared += [pair for found in errors.values() for pair in found.items()]
@@ -157,7 +157,7 @@ def _answers(network: nn.Module, x: Tensor) -> list[Tensor]:
 
 
 def _ratios(part: Comparison) -> dict[str, Any]:
-    """What follows from the samples: shares of the device's matrix rate, hours of the paper's training."""
+    """Numbers derived from the samples: shares of the device's matrix rate, hours of the paper's training."""
     clips, base = part.settings.shape.clips, part.costs[0]
     rate = _matrix_rate(part.settings)
     shares = {

@@ -64,7 +64,7 @@ PROTOCOLS = {'xsub': '-XSub', 'xview': '-XView', 'xset': '-XSet'}
 def describe_all(
     folder: Path, accuracies: Mapping[str, float], known: Mapping[str, Mapping], recount: bool
 ) -> list[dict[str, Any]]:
-    """An entry for every config. Networks that differ in the stream alone are counted once.
+    """An entry for every config. Networks that differ only in the stream are counted once.
 
     Args:
         folder: of the configs.
@@ -99,7 +99,7 @@ def describe(
         where: its path in the repository.
         config: the config.
         counts: of :func:`count`.
-        accuracy: top-1 accuracy in %, where it was measured.
+        accuracy: top-1 accuracy in %, if measured.
     """
     dataset = config.train_dataloader.dataset
     data, suffix = DATA[Path(dataset.ann_file).stem]
@@ -127,9 +127,9 @@ def enter_files(entries: list[dict[str, Any]], names: Iterable[str], url: str) -
     """Enter weights and logs, files of a release, into their configs' entries.
 
     Args:
-        entries: are changed.
+        entries: changed in place.
         names: of the files.
-        url: the address that they will have, without their names.
+        url: their future address, without the names.
 
     Raises:
         ValueError: a file is not named after a config.
@@ -143,7 +143,7 @@ def enter_files(entries: list[dict[str, Any]], names: Iterable[str], url: str) -
 
 
 def frames_of(config: Config) -> int:
-    """T of one sample, which a step of the test pipeline says."""
+    """T of one sample, set by a step of the test pipeline."""
     (frames,) = (step[key] for step in config.test_pipeline for key in ('clip_len', 'length') if key in step)
     return frames
 

@@ -21,14 +21,14 @@ PAGE = """\
 <!-- Made by tools/metafile.py; do not edit. -->
 # Model zoo
 
-What `configs/metafile.yml` lists for OpenMMLab's tools, to read. GMACs are 10^9 multiply-accumulates of one
-sample; a test may take ten per clip. How the accuracies came about, and the log of each run:
-[results](results.md). Weights are in half precision, carry their config, and are used as they are:
-`mmdualhead predict RECORDING --model FILE`. Eight digits of a file's SHA-256 stand in its name.
+A readable version of `configs/metafile.yml`, which OpenMMLab's tools read. GMACs are 10^9 multiply-accumulates
+of one sample; a test may take ten per clip. How the accuracies were measured, and the log of each run:
+[results](results.md). Weights are in half precision, contain their config, and are used as they are:
+`mmdualhead predict RECORDING --model FILE`. File names contain eight digits of the file's SHA-256.
 
 """
 PACKAGED = 'dualhead_utd_mhad_j'
-"""The config whose weights the package carries."""
+"""The config whose weights are in the package."""
 
 
 def metafile(entries: Sequence[Mapping[str, Any]]) -> str:

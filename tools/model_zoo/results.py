@@ -1,4 +1,4 @@
-"""The tables of measured results, made from ``configs/results.yml``, which says what its fields are."""
+"""The tables of measured results, made from ``configs/results.yml``, which documents its fields."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mmdualhead.utils.tables import markdown_table
 from reproduction.runs import mean_and_deviation
 
 Clips = Mapping[str, Any]
-"""What the networks reached on a set of clips, by network."""
+"""The results on a set of clips, by network."""
 
 SEED, *_ = SEEDS = (0, 1, 2)
-"""The seed of all figures that name no other, and all seeds."""
+"""The default seed of all figures, and all seeds."""
 STREAMS = {'j': 'joint', 'b': 'bone', 'jm': 'joint motion', 'bm': 'bone motion'}
 FUSIONS = {'2s': 'joint + bone', '4s': 'four streams'}
 WEIGHTED = {'4s 2:2:1:1': '2 : 2 : 1 : 1'}
 NETWORKS = {
     'dualhead': 'DualHead-Net',
-    'msg3d': 'MS-G3D, of this package',
-    'stgcn': "ST-GCN, MMAction2's",
-    'stgcnpp': "ST-GCN++, MMAction2's",
+    'msg3d': 'MS-G3D (this package)',
+    'stgcn': 'ST-GCN (MMAction2)',
+    'stgcnpp': 'ST-GCN++ (MMAction2)',
 }
-HEADS = {'coarse': 'coarse head', 'fine': 'fine head', 'either': 'either head right'}
+HEADS = {'coarse': 'coarse head', 'fine': 'fine head', 'either': 'either head correct'}
 EPOCHS = ('20', '30', '40')
 REGION = re.compile(r'(<!-- results: (.+?) -->\n\n).*?(\n\n<!-- end of results -->)', re.DOTALL)
 
@@ -40,7 +40,7 @@ class Column(NamedTuple):
 
 
 def reached(clips: Clips, network: str, what: str, field: str = 'top1', seed: int = SEED) -> Any:
-    """A figure of a stream or fusion; None where there is none."""
+    """A figure of a stream or fusion; None if it is missing."""
     return clips[network]['seeds'][seed].get(what, {}).get(field)
 
 
@@ -124,10 +124,10 @@ def network_rows(
     """A row for each network, the best figure of all in bold.
 
     Args:
-        clips: what they reached on all clips.
+        clips: their results on all clips.
         what: streams and fusions.
         distinct: without duplicates, which is added in parentheses.
-        digits: behind the point.
+        digits: after the decimal point.
     """
     best = max(reached(clips, network, one) or 0 for network in clips for one in what)
 
@@ -145,7 +145,7 @@ def network_rows(
 
 
 def seeds_table(columns: Sequence[tuple[str, Sequence[float]]], digits: int) -> str:
-    """Figures by seed, then their mean ± deviation with so many digits."""
+    """Figures by seed, then their mean ± deviation with this number of digits."""
     titles, figures = zip(*columns, strict=True)
     rows = [[seed, *map(figure, row)] for seed, row in zip(SEEDS, zip(*figures, strict=True), strict=True)]
     last = ['mean ± deviation', *(mean_and_deviation(column, digits) for column in figures)]
@@ -153,8 +153,8 @@ def seeds_table(columns: Sequence[tuple[str, Sequence[float]]], digits: int) -> 
 
 
 def runs_table(data: str, clips: Clips) -> str:
-    """How the trainings went."""
-    titles = ['training loss at epoch 10', *EPOCHS, 'one clip a test: 10', *EPOCHS]
+    """Loss, accuracy and time of the runs."""
+    titles = ['training loss at epoch 10', *EPOCHS, 'one clip per test: 10', *EPOCHS]
     rows = [
         [
             f'{network}_{data}_{stream}',
