@@ -1,4 +1,4 @@
-"""The names of the classes of the data sets that the package knows."""
+"""Class names of the supported data sets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def class_names(dataset: str, number: int) -> tuple[str, ...] | None:
 
 
 def read_class_names(path: str | Path) -> list[str]:
-    """The class names in a text file, one per line; empty lines at its end don't count.
+    """The class names in a text file, one per line; empty lines at its end are ignored.
 
     Raises:
         OSError: it can't be opened.
@@ -45,9 +45,9 @@ def read_class_names(path: str | Path) -> list[str]:
         if not name:
             fault = 'no name of a class'
         elif first.setdefault(name, index) != index:
-            fault = f'class {name} stands in line {first[name] + 1}, too'
+            fault = f'class {name} is also in line {first[name] + 1}'
         elif name.isdecimal() and int(name) != index:
-            fault = f'class {index} is named {name}, another number'
+            fault = f'class {index} is named {name}, a different number'
         else:
             continue
         raise UserError(f'{path}, line {index + 1}: {fault}')

@@ -11,7 +11,7 @@ from mmdualhead.network_input import GEN_SKE_FEATS, STREAM_ARGUMENTS, step_name
 
 
 def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
-    """What a config of another stream differs in, for the last line of such a config::
+    """The difference of a config with another stream, for the last line of such a config::
 
         _base_ = 'dualhead_ntu60_xsub_j.py'
 

@@ -1,8 +1,8 @@
 """Does a clip look like a person in front of a camera, and like the clips that a network was trained on?
 
-Files that break their format are refused when they are read. Axes that point elsewhere, left and right
-exchanged, millimeters for meters, or pixels of another picture break no format, and would spoil a training
-or an answer silently. M persons, T frames, V joints, C channels.
+Malformed files are rejected when they are read. Wrong axes, left and right exchanged, millimeters for meters,
+or pixels of another image are valid in format, and would silently spoil a run or a prediction.
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ TRUNK_LENGTHS = (0.2, 1.6)
 UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
 
 OTHER_UNIT, OTHER_SCALE = 16.0, 3.0
-"""Ratios of lengths that are an error, and that are worth a warning."""
+"""Ratios of lengths that are an error or a warning."""
 
 MARGIN, MOST_OUTSIDE = 0.25, 0.2
 """How far beyond its edges, in pictures, joints may be found, and the share of them that may be farther."""
 
 SMALLEST = 0.01
-"""A person whose bones are shorter, in pictures, is not measured in this picture's pixels."""
+"""A person with shorter bones, relative to the image, is not in this image's pixels."""
 
 LONGEST = 3.0
 """Longer bones are not parts of a picture: there they are below 1, in pixels tens."""
@@ -38,7 +38,7 @@ MEASURED = 200
 
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
-# What a clip should be, and what the summary says if most are not.
+# What a clip should satisfy, and the warning if most do not.
 DOUBTS = {
     'y is up': 'y does not point up',
     'left is left': 'left and right look exchanged, or the axes left-handed',
@@ -47,13 +47,13 @@ DOUBTS = {
 
 
 class Axes(NamedTuple):
-    """How a recording lies in space.
+    """The orientation and unit of a recording.
 
     Args:
-        person: the person that was looked at, the first that is there.
+        person: the person that was measured, the first one present.
         up: the axis from hip to head, ``'+y'`` for the Kinect.
         trunk: the median length from hip to head, in the recording's unit.
-        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes that a person's; None where none does.
+        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes it plausible; None if none does.
     """
 
     person: int
@@ -89,7 +89,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
 
 
 def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
-    """Judge the first person that is there, over all frames that have the joints which this takes.
+    """Check the first person present, over all frames that have the joints which this takes.
 
     Args:
         keypoint: (M, T, V, C).
@@ -294,7 +294,7 @@ def _judge_unit(
     if axes is not None and axes.unit != 'm':
         looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
         text = f'person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}'
-        advice = "say unit='cm' or 'mm', or 'm' to take the numbers as they are"
+        advice = "give unit='cm' or 'mm', or 'm' to use the numbers as they are"
         yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
     if axes is None and not is_measured:
         yield Finding(Level.NOTE, 'unit', 'not checked, no frame has both hip and head')

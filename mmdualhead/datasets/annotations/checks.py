@@ -1,4 +1,4 @@
-"""What can be wrong with annotations, found before training starts.
+"""Check annotations before training starts.
 
 Each clip is first looked at on its own and reduced to one row of a table
 (:mod:`~mmdualhead.datasets.annotations.clips`); the rows are then checked together, by :data:`RULES`, against
@@ -41,10 +41,10 @@ META_KINDS: dict[str, tuple] = {
 
 
 def check_meta(meta: Any) -> dict[str, Any]:
-    """What an annotation file says of all its clips, after a look at the fields that this package reads.
+    """The meta of an annotation file, after checking the fields that this package reads.
 
     Raises:
-        UserError: a field is of another kind than it has to be, or contradicts itself.
+        UserError: a field has the wrong type, or contradicts itself.
     """
     if meta is None:
         return {}
@@ -253,7 +253,7 @@ RULES = (
         'keypoint',
         'persons before frames, (M, T, V, C)',
         lambda c: (c.persons > MANY_PERSONS) & (c.frames <= FEW_FRAMES),
-        lambda c, row: f'{_shape(c, row)}, which reads as (T, M, V, C)',
+        lambda c, row: f'{_shape(c, row)}, which looks like (T, M, V, C)',
     ),
     Rule(
         Level.ERROR,
@@ -356,7 +356,7 @@ RULES = (
             ~c.empty & ((c.size > OUTLIER_LARGE * c.usual_size) | (c.size < OUTLIER_SMALL * c.usual_size))
         ),
         lambda c, row: f'{c.size[row]:.3g}, {c.size[row] / c.usual_size:.3g} times as large',
-        'Other units (mm for m)? They are used as they are.',
+        'Different units (mm instead of m)? They are used unchanged.',
     ),
 )
 """What is checked of all clips together, and in which order it is reported."""

@@ -157,7 +157,7 @@ class ClipFiles:
 
         Args:
             split: the positions of each split's clips.
-            meta: what is to be known of all clips.
+            meta: the metadata of all clips.
 
         Raises:
             OSError: something could not be written.
@@ -224,4 +224,4 @@ def plain(value: Any) -> Any:
     """Arrays and numpy's numbers as JSON can hold them."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"a store can't hold a {type(value).__name__}: {value!r}")
+    raise TypeError(f'a store cannot contain a {type(value).__name__}: {value!r}')

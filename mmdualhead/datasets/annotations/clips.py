@@ -43,7 +43,7 @@ class ClipFacts(NamedTuple):
     Args:
         labels: (N,) classes; 0 where a clip has several.
         persons: (N,) M of the keypoints.
-        keys: (N,) hashes of name, class and number of frames, by which clips are known in other files.
+        keys: (N,) hashes of name, class and number of frames, to recognize clips in other files.
     """
 
     labels: np.ndarray
@@ -112,13 +112,13 @@ class ClipList(Clips):
 
 
 def clip_name(clip: Mapping[str, Any], position: int) -> str:
-    """What to call an annotation in a message, even one without a name."""
+    """The name of an annotation for messages, even if it has none."""
     name = clip.get('frame_dir', clip.get('filename')) if isinstance(clip, Mapping) else None
     return f'#{position}' if name is None else str(name)
 
 
 def is_integer(value: Any) -> bool:
-    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; no truth value."""
+    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; not a bool."""
     if isinstance(value, np.ndarray):
         value = value[()] if value.ndim == 0 else None
     return (
@@ -188,7 +188,7 @@ def _keypoint_faults(clip: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def mean_square(keypoint: np.ndarray) -> float:
-    """One pass over the data that tells non-finite, empty and outlying clips from ordinary ones."""
+    """One pass over the data that finds non-finite, empty and outlying clips."""
     if keypoint.dtype not in (np.float32, np.float64):
         keypoint = keypoint.astype(np.float32)
     power = float(np.vdot(keypoint, keypoint)) / max(keypoint.size, 1)
@@ -201,7 +201,7 @@ def mean_square(keypoint: np.ndarray) -> float:
 def tabulate(
     clips: Sequence[Mapping[str, Any]], multi_class: bool = False
 ) -> tuple[ClipTable, list[Finding]]:
-    """The table of annotations in memory, and the faults of those that have no place in it.
+    """The table of annotations in memory, and the faults of those that cannot be in it.
 
     Args:
         clips: annotations.

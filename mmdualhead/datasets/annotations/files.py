@@ -70,7 +70,7 @@ class PickledAnnotations:
             raise UserError(f'{self.path}: {error}') from None
         self._check_containers()
         first = self.annotations[0] if self.annotations else None
-        # MMAction2, too, goes by the first annotation.
+        # MMAction2 also decides by the first annotation.
         key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
         self._clip_names = [_name(clip, key) for clip in self.annotations]
         if not self._names:
@@ -91,7 +91,7 @@ class PickledAnnotations:
                 require(f'{name!r} in split {split!r}', name, str)
 
     def select(self, split: str) -> ClipList:
-        """The annotations of a split, and those that can't be told to belong to any, which checks find."""
+        """The annotations of a split, and those that cannot be assigned to any, which checks find."""
         names = set(self._names[split])
         named = zip(self.annotations, self._clip_names, strict=True)
         return ClipList(clip for clip, name in named if name is None or name in names)
@@ -159,7 +159,7 @@ def describe_missing(path: Path, source: str) -> str:
 
     Args:
         path: the file.
-        source: sentences that say where it comes from.
+        source: sentences on where to get it.
     """
     store = path.with_suffix('.store')
     found = f'{store} is present, which ann_file could name. ' if store.exists() else ''
@@ -278,6 +278,6 @@ def _with_splits(data: Any) -> Any:
 
 
 def _name(clip: Any, key: str) -> str | None:
-    """What splits call a clip; None where it has no proper name."""
+    """The name of a clip in splits; None if it has no valid name."""
     name = clip.get(key) if isinstance(clip, Mapping) else None
     return name if isinstance(name, str) else None

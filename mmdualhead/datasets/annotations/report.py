@@ -1,4 +1,4 @@
-"""The checks of an annotation file as a page to read."""
+"""A readable report on the checks of an annotation file."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 
     Args:
         path: a pickle or a store.
-        config: a config whose data loaders say which splits to check and what their models take. Without one
-            every split is checked against what the file says of itself.
+        config: a config whose data loaders define the splits to check and the input of their models. Without
+            one, every split is checked against the file's own meta.
 
     Returns:
         The page, and whether there are no errors.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it can't be read, or does not go with the config.
+        ValueError: it can't be read, or does not match the config.
     """
     file = open_annotations(path)
     found = file.verify()

@@ -1,4 +1,4 @@
-"""Splits: which of a file's belong together, and which clips must not be in two of them."""
+"""Splits: which belong together, and which clips must not be in two of them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
     if split is None and known == [WHOLE]:
         return WHOLE
     if split is None:
-        raise UserError(f'{path}: say which split to use; the file has {known}')
+        raise UserError(f'{path}: choose a split; the file has {known}')
     if split not in known:
         close = difflib.get_close_matches(split, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
@@ -91,7 +91,7 @@ def check_leaks(
 
 
 def subject_of(clip: Mapping[str, Any]) -> str | None:
-    """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither says it."""
+    """The subject of a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither says it."""
     if clip.get('subject') is not None:
         return str(clip['subject'])
     named = NTU_NAME.match(str(clip.get('frame_dir')))
@@ -116,7 +116,7 @@ def shared_subjects(
         if (who := subject_of(clip)) in there
     ]
     number = plural(len({who for _, who in shared}), 'subject')
-    advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
+    advice = f'{number} in both. Accuracy on this split is not accuracy on unseen subjects.'
     return describe_clips(Level.WARNING, 'subject', f'no subject of {other!r}', shared, tuple, advice)
 
 
@@ -151,7 +151,7 @@ def find_duplicates(
 
 
 def _keys(table: ClipTable) -> Iterable[tuple]:
-    """What equal keypoints have in common."""
+    """A key that is equal for equal keypoints."""
     return zip(*table.shape.T.tolist(), table.power.tolist(), strict=True)
 
 

@@ -3,7 +3,7 @@
 ``NAME.store/`` holds ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
 clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``), for each
 split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of each clip in ``crc.bin``, of
-the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
+the other files in ``meta.json``. It is equivalent to the pickle ``dict(split=..., annotations=...)``; tuples
 come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
@@ -57,13 +57,13 @@ READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 
 
 class StoreWriter:
-    """Writes a store clip by clip; the store appears under its name once it is whole.
+    """Writes a store clip by clip; the store gets its name once it is complete.
 
-    Use it as a context manager: an exception, or leaving without :meth:`close`, leaves nothing behind.
+    Use it as a context manager: an exception, or leaving without :meth:`close`, leaves no files behind.
 
     Args:
-        path: the directory to make, ``NAME.store``. One that is there is replaced at the end.
-        meta: what is to be known of all clips, e.g. ``dict(dataset='utd_mhad', layout='kinect_v1')``.
+        path: the directory to make, ``NAME.store``. An existing one is replaced at the end.
+        meta: the metadata of all clips, e.g. ``dict(dataset='utd_mhad', layout='kinect_v1')``.
         dtype: how coordinates are stored; ``float16`` halves the store and rounds to 3 digits.
     """
 
@@ -85,7 +85,7 @@ class StoreWriter:
                 fields that JSON can hold.
 
         Raises:
-            ValueError: a field is missing or malformed, or the name was there before.
+            ValueError: a field is missing or malformed, or the name is a duplicate.
         """
         name = annotation.get('frame_dir')
         for what, expected, found in entry_faults(annotation):
@@ -138,7 +138,7 @@ def write_store(path: str | Path, data: Mapping[str, Any], dtype: str = 'float32
 
 
 class Store(Sequence):
-    """A store as a sequence of annotations, each read when it is asked for.
+    """A store as a sequence of annotations, each read on access.
 
     Args:
         path: the directory.
@@ -146,12 +146,12 @@ class Store(Sequence):
     Attributes:
         kind: what users call it.
         path: the directory.
-        meta: what the writer was told of all clips.
+        meta: the metadata of all clips.
         splits: names of the splits.
 
     Raises:
         FileNotFoundError: the directory does not exist.
-        ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
+        ValueError: it is not a store, has another version, or its files are missing, of the wrong size, or
             contradict each other.
     """
 
@@ -193,19 +193,19 @@ class Store(Sequence):
         """Refuse records of clips that are not in the files."""
         index = self.records
         outside = (index['shape'] < 0).any(1)
-        # Products of damaged sizes leave the range of integers.
+        # Products of damaged sizes overflow.
         outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
         for name, size in part_sizes(index, self._dtype).items():
             there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
             outside |= (start < 0) | (size < 0) | (start > there - size)
-            if not outside.any():  # many clips at one place would take more to read than the file has
+            if not outside.any():  # many clips at one position could take more memory than the file has bytes
                 outside |= size.cumsum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
             raise UserError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
                 f'{plural(int(outside.sum()), "record")} of clips outside of the files, of clip '
-                f'#{outside.argmax()} first. Copy or convert it again'
+                f'#{outside.argmax()} first. Copy it or convert it again'
             )
 
     @property
@@ -229,7 +229,7 @@ class Store(Sequence):
         fields = self._read('info', np.empty(info_size, np.uint8), info)
         if not self._sound[position]:  # compared when it is first read
             if not self._is_sound(position, joints, scores, fields):
-                raise UserError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+                raise UserError(f'{self.path}: clip #{position} has changed. Copy it or convert it again')
             self._sound[position] = True
         annotation = self._info(fields.tobytes())
         annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
@@ -251,7 +251,7 @@ class Store(Sequence):
         except (ValueError, RecursionError):
             info = None
         if not isinstance(info, dict):
-            raise UserError(f'{self.path}: info.bin is damaged. Copy or convert it again')
+            raise UserError(f'{self.path}: info.bin is damaged. Copy it or convert it again')
         return info
 
     def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
@@ -290,7 +290,7 @@ class Store(Sequence):
             ValueError: the store has no checksums, since an earlier version wrote it.
         """
         if 'checksums' not in self._header:
-            raise UserError(f'{self.path}: no checksums; write it again to have some')
+            raise UserError(f'{self.path}: no checksums; write it again to add them')
         return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
@@ -317,7 +317,7 @@ class Store(Sequence):
             try:
                 yield f'clip {self._info(parts[-1].tobytes())["frame_dir"]!r} has changed'
             except (ValueError, KeyError):
-                yield f'clip #{position} has changed, its name, too'
+                yield f'clip #{position} has changed, including its name'
 
     def positions(self, split: str) -> np.ndarray:
         """The positions of a split's clips, mapped from disk.
@@ -329,14 +329,14 @@ class Store(Sequence):
         try:
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
-        except Exception as error:  # NumPy raises a dozen kinds on broken files
+        except Exception as error:  # NumPy raises many types of errors on damaged files
             raise UserError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
             raise UserError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
         if not self._compared and (changed := self._changed_files()):
-            raise UserError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+            raise UserError(f'{self.path}: {changed[0]} has changed. Copy it or convert it again')
         self._compared = True
         return positions
 
@@ -345,7 +345,7 @@ class Store(Sequence):
         return StoreClips(self, self.positions(split))
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """Clips that are also in ``others``; the writer let no other fault through."""
+        """Clips that are also in ``others``; the writer has excluded all other faults."""
         found: list[Finding] = []
         for other in others:
             both = np.intersect1d(self.positions(split), self.positions(other))
@@ -414,7 +414,7 @@ def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
     """How many bytes of an array could be filled from a place in a file."""
     if hasattr(os, 'preadv'):
         return os.preadv(descriptor, [array.data], start)
-    # Windows has no preadv, and no fork after which processes would share the place in a file.
+    # Windows has no preadv, and no fork, after which processes would share a file position.
     os.lseek(descriptor, start, os.SEEK_SET)
     content = os.read(descriptor, array.nbytes)
     array.view(np.uint8).reshape(-1)[: len(content)] = np.frombuffer(content, np.uint8)

@@ -21,10 +21,10 @@ from .runner import convert
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """SRC, OUT and the options that every converter has; a tool may add options of its own.
+    """SRC, OUT and the options that every converter has; a tool may add its own options.
 
     Args:
-        description: says what is converted; a tool's docstring.
+        description: what is converted; the tool's docstring.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='directory of the raw files')
@@ -48,7 +48,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         '--on-error',
         choices=('raise', 'skip'),
         default='raise',
-        help='malformed files: name them and write nothing, or leave them out (default: raise)',
+        help='malformed files: report them and write nothing, or skip them (default: raise)',
     )
     return parser
 
@@ -88,7 +88,7 @@ def _check_target(out: Path, store: bool) -> None:
     """Refuse a wrong suffix, and to replace anything but an older result."""
     if store != (out.suffix == STORE_SUFFIX):
         raise UserError(
-            f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
+            f'{out}: a store is named NAME{STORE_SUFFIX} and made with --store; a pickle has another suffix'
         )
     if out.exists() and not ((out / 'meta.json').is_file() if store else out.is_file()):
         raise UserError(f'{out} exists and is not {"a store" if store else "a file"}, so it is not replaced')
@@ -99,7 +99,7 @@ def make_normalizer(layout: Any) -> Normalize:
     skeleton = get_skeleton(layout)
     if skeleton.up is None:
         raise UserError(
-            f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not say what is up'
+            f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not define up'
         )
     return partial(_normalize, skeleton=skeleton)
 

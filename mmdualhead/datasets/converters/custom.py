@@ -1,4 +1,4 @@
-"""One's own recordings: a file for each clip (.npy, .npz or .csv) and a table of labels.
+"""Your own recordings: one file per clip (.npy, .npz or .csv) and a table of labels.
 
 M persons, T frames, V joints, C channels.
 """
@@ -31,7 +31,7 @@ PICTURE = ('height', 'width')
 OPTIONAL = ('subject', *PICTURE)
 SPLIT = r'([\w.-]+_)?(train|val|test)'
 INDEX = '[0-9]{1,6}'
-"""A label of more digits is a name."""
+"""A label with more digits is a name."""
 
 CHANNELS = (2, 3)
 
@@ -65,8 +65,8 @@ def scan(
     Args:
         src: directory of the clips.
         labels: the table.
-        layout: name of a layout, or a JSON file with the definition of one's own.
-        name: what to call the data set.
+        layout: name of a layout, or a JSON file that defines a custom layout.
+        name: name of the data set.
         classes: a file with a name in each line, in the order of the class indices. Without it, names in the
             table are sorted and numbered; a table of indices needs none.
         img_shape: (height, width) of the pictures that 2-D joints were found in, of all clips for which
@@ -104,7 +104,9 @@ def _read_layout(layout: str) -> str | dict[str, Any]:
     if layout in SKELETONS:
         return layout
     if not Path(layout).exists():
-        raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
+        raise FileNotFoundError(
+            f'layout {layout}: neither a file nor one of the layouts {", ".join(sorted(SKELETONS))}'
+        )
     try:
         definition = read_json(layout)
         get_skeleton(definition)
@@ -125,8 +127,8 @@ def read_table(path: Path) -> list[LabeledClip]:
 
     Raises:
         FileNotFoundError: the table does not exist.
-        UserError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
-            split has another name, or the table is empty.
+        UserError: columns or fields are missing or duplicate, a clip is listed twice or is outside of
+            ``src``, a split has another name, or the table is empty.
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
@@ -136,11 +138,11 @@ def read_table(path: Path) -> list[LabeledClip]:
     columns = list(reader.fieldnames or ())
     if missing := [column for column in COLUMNS if column not in columns]:
         raise UserError(
-            f'{path}: the heading line lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
+            f'{path}: the header lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
             f'optionally {",".join(OPTIONAL)}, found {",".join(columns)}'
         )
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
-        raise UserError(f'{path}: the heading line has {", ".join(doubled)} twice')
+        raise UserError(f'{path}: the header has {", ".join(doubled)} twice')
     if not lines:
         raise UserError(f'{path}: no line below the heading')
     rows: dict[str, LabeledClip] = {}
@@ -149,27 +151,29 @@ def read_table(path: Path) -> list[LabeledClip]:
             row = _parse_line(number, line)
             first = rows.setdefault(_clip_name(row.clip), row)
             if first is not row:
-                raise UserError(f'clip {row.clip} stands in line {first.line}, too')
+                raise UserError(f'clip {row.clip} is also in line {first.line}')
         except ValueError as error:
             raise UserError(f'{path}, line {number}: {error}') from error
     return list(rows.values())
 
 
 def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
-    comma = 'a comma within a field needs quotation marks around the field'
+    comma = 'a field with a comma must be quoted'
     if None in line:
-        raise UserError(f'more fields than the heading line has; {comma}')
+        raise UserError(f'more fields than the header has; {comma}')
     fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, *OPTIONAL)}
     if empty := [column for column in COLUMNS if not fields[column]]:
         raise UserError(f'no {", ".join(empty)}')
     splits = tuple(dict.fromkeys(fields['split'].split()))
     if wrong := [split for split in splits if not re.fullmatch(SPLIT, split)]:
-        raise UserError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
+        raise UserError(
+            f'split {wrong[0]!r}, expected train, val or test, or a name such as xsub_train; {comma}'
+        )
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
         raise UserError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
     if unprintable := [value for value in fields.values() if not value.isprintable()]:
-        raise UserError(f'{unprintable[0]!r} holds control characters')
+        raise UserError(f'{unprintable[0]!r} contains control characters')
     stated = [fields[column] for column in PICTURE]
     picture = _picture(stated) if any(stated) else None
     return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None, picture)
@@ -207,7 +211,7 @@ def _number_classes(
     for row in rows:
         if row.label not in index_of:
             raise UserError(
-                f'{path}, line {row.line}: label {row.label!r} is none of the {len(classes)} classes'
+                f'{path}, line {row.line}: label {row.label!r} is not one of the {len(classes)} classes'
             )
     return [index_of[row.label] for row in rows], list(classes)
 
@@ -301,7 +305,7 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
 
 
 class JointTable(NamedTuple):
-    """The joints in a table, as far as the table itself tells them.
+    """The joints in a table, as far as they can be read without the layout.
 
     Args:
         keypoint: (1, T, V, C); (1, T, columns, 1) if no heading says which columns make a joint.
@@ -368,8 +372,8 @@ def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
     if len(partly):
         _, frame, joint = partly[0]
         raise UserError(
-            f'frame {frame}, joint {joint}: some of its numbers are missing; of a joint that is absent leave '
-            'all fields empty'
+            f'frame {frame}, joint {joint}: some of its numbers are missing; leave all fields of a '
+            'missing joint empty'
         )
     return np.where(absent[..., None], 0, joints), int(absent.sum())
 

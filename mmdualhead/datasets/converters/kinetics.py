@@ -114,7 +114,7 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
 def read_recording(recording: Recording) -> Clip:
     """Read one clip.
 
-    x and y are moved so that the picture's center is the origin; joints of score 0 become zero. Of the first
+    x and y are shifted so that the image center is the origin; joints of score 0 become zero. Of the first
     five persons in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
     is the first in the file; there are up to 300, and frames without a person stay as zeros, since the video
     goes on meanwhile.
@@ -134,7 +134,7 @@ def read_recording(recording: Recording) -> Clip:
         raise UserError("expected an object with the list 'data'")
     label = content.get('label_index')
     if type(label) not in (int, str, type(None)) or label not in ('', None, recording.label):
-        raise UserError(f'label_index {shown(label)}, but the label file says {recording.label}')
+        raise UserError(f'label_index {shown(label)}, but the label file has {recording.label}')
     frames, persons = parse_persons(content['data'])
     if not len(persons):
         raise EmptyRecording(f'no person in any of {len(content["data"])} frames')
@@ -161,7 +161,7 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         for person in frame['skeleton'][:MAX_PERSONS]:
             frames.append(index)
             numbers += _person_numbers(person, index)
-    # All at once, since most of the time would go into single arrays of 18 numbers.
+    # All at once; single arrays of 18 numbers would take most of the time.
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
         raise UserError(

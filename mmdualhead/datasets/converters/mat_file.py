@@ -1,6 +1,6 @@
 """Reads a numeric array out of a Matlab 5 file.
 
-SciPy's reader does so, too, but ends the whole process (segmentation fault) on some damaged files. Format:
+SciPy's reader crashes the whole process (segmentation fault) on some damaged files. Format:
 "MAT-File Format", The MathWorks.
 """
 
@@ -34,7 +34,7 @@ OBJECT_CLASS = 17
 TAG_SIZE = 8
 SMALL = 4
 
-# A compressed element that unpacks to more is not a skeleton.
+# The largest size to which an element may unpack.
 UNPACKED_BASE = 1 << 20
 UNPACKED_FACTOR = 64
 

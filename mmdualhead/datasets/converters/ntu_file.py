@@ -1,4 +1,4 @@
-"""Reads NTU RGB+D's ``.skeleton`` text files: who was tracked where, frame by frame.
+"""Reads NTU RGB+D's ``.skeleton`` text files: the tracked bodies, frame by frame.
 
 F frames in which a body is, V = 25 joints.
 """
@@ -30,7 +30,7 @@ JOINT_STATES = {b'0', b'1', b'2'}
 
 
 class Track(NamedTuple):
-    """One body as long as the camera took it for the same one.
+    """One body, as long as the camera tracked it under one id.
 
     Args:
         frames: (F,) the frames it is in, ascending.
@@ -44,8 +44,8 @@ class Track(NamedTuple):
 def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
     """Parse a ``.skeleton`` file.
 
-    Only what is needed becomes numbers: of 12 fields a joint x, y and z. The others are used to notice
-    that fields are missing: every body must name 25 joints and every joint end with a tracking state.
+    Only x, y and z of the 12 fields per joint become numbers. The others serve to detect missing fields:
+    every body must have 25 joints and every joint must end with a tracking state.
 
     Args:
         content: of the file.

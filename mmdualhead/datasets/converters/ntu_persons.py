@@ -1,6 +1,6 @@
 """Which of the tracks of the Kinect are the performers: the denoising of NTU RGB+D.
 
-The tracker takes furniture for persons and loses persons, who come back as new tracks. The rules and the
+The tracker mistakes furniture for persons and loses persons, who reappear as new tracks. The rules and the
 numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that
 the tracks of a person whose number changes from one moment to the next are joined first. T frames, V joints.
 """
@@ -27,9 +27,9 @@ JOIN_STEP = 0.15
 def join_tracks(tracks: list[Track]) -> list[Track]:
     """Join the tracks of persons whose number changes, by place and time, the nearest first.
 
-    A track goes on as one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its joints is
-    not more than :data:`JOIN_STEP` per frame away. Common programs don't join tracks before they choose, and
-    lose whoever is renumbered all the time.
+    A track is continued by one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its
+    joints is not more than :data:`JOIN_STEP` per frame away. Common preprocessing does not join tracks first
+    and loses persons whose number changes often.
 
     Args:
         tracks: of one recording.

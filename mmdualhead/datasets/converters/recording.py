@@ -15,7 +15,7 @@ import numpy as np
 from mmdualhead.errors import UserError
 
 UNFINISHED_SUFFIX = '.unfinished'
-"""What is appended to the name of a result for the folder of what was read so far."""
+"""Suffix of the folder with partial results."""
 
 STORE_SUFFIX = '.store'
 
@@ -31,10 +31,10 @@ class Recording:
     """One raw file, not yet read.
 
     Args:
-        name: what the annotation file calls the clip (``frame_dir``).
+        name: name of the clip in the annotation file (``frame_dir``).
         path: the raw file.
-        label: class index, 0-based; None where only the file itself tells it.
-        subject: who performs, where the data set tells; for the summary.
+        label: class index, 0-based; None if only the file contains it.
+        subject: the performer, if known; for the summary.
         splits: the splits that the clip belongs to.
         img_shape: (height, width) of the picture that its joints were found in, where something else than
             the file says it.
@@ -49,11 +49,11 @@ class Recording:
 
 
 class Clip(NamedTuple):
-    """What a reader gets out of a raw file.
+    """The result of reading a raw file.
 
     Args:
         keypoint: (M, T, V, C) float32.
-        label: class index, 0-based; None where nothing says it.
+        label: class index, 0-based; None if unknown.
         counts: what the reader did and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
         keypoint_score: (M, T, V) float32 confidences, where there are any beside the coordinates.
         img_shape: (height, width) of the picture in whose pixels the joints are.
@@ -94,6 +94,6 @@ def as_float32(numbers: np.ndarray) -> np.ndarray:
 
 
 def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-    """The frames of a clip (M, T, V, C) in which anything is not zero, and the count of those that went."""
+    """The frames of a clip (M, T, V, C) that are not all zero, and the number of dropped frames."""
     kept = keypoint.any(axis=(0, 2, 3))
     return keypoint[:, kept], {LOST_FRAMES: int((~kept).sum())}

@@ -1,4 +1,4 @@
-"""The converters' common machinery: several processes, restartable, an atomic result.
+"""The converters' common machinery: several processes, resumable, with an atomic result.
 
 M persons, T frames, V joints, C channels.
 """
@@ -62,12 +62,12 @@ def convert(
 
     Args:
         dataset: what to convert.
-        out: the result; it replaces an older one, once it is whole.
+        out: the result; an older one is replaced once it is complete.
         write: writes path and ``dict(split=..., annotations=..., meta=...)``; by default a store where
             ``out`` is called ``NAME.store``, otherwise a pickle.
         normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
         workers: processes; None takes all processors that this process may use, 0 works in this one.
-        skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
+        skip_malformed: skip malformed files and report them in the summary instead of failing.
 
     Returns:
         What was converted and what was left out.
@@ -84,7 +84,7 @@ def convert(
     try:
         lock.acquire()
     except BlockingIOError as error:
-        raise UserError(f'a conversion to {out} is running already: {error}') from error
+        raise UserError(f'another conversion to {out} is running: {error}') from error
     try:
         _remove_unfinished(out)
         layout = dataset.meta['layout']
@@ -195,7 +195,7 @@ def _write_result(
 
 
 def _follow_parent() -> None:
-    """Workers leave interrupts to their parent, and end with it even if it is killed."""
+    """Workers ignore interrupts, which the parent handles, and end with it even if it is killed."""
 
     def follow(parent: multiprocessing.process.BaseProcess) -> None:
         parent.join()
@@ -212,7 +212,7 @@ def _available_processors() -> int:
 
 def _describe_malformed(malformed: Sequence[Finding]) -> str:
     more = len(malformed) - SHOWN
-    lines = [f'{plural(len(malformed), "malformed raw file")} (--on-error skip leaves them out):']
+    lines = [f'{plural(len(malformed), "malformed raw file")} (use --on-error skip to skip them):']
     lines += map(str, malformed[:SHOWN])
     lines += [f'... and {more} more'] * (more > 0)
     return '\n  '.join(lines)

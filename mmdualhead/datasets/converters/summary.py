@@ -1,4 +1,4 @@
-"""What a conversion did, in numbers and sentences."""
+"""A summary of a conversion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .recording import RawDataset
 
 @dataclass(frozen=True)
 class Summary:
-    """What a conversion did; ``str()`` of it is for readers.
+    """What a conversion did; ``str()`` gives the text.
 
     Args:
         out: the result.

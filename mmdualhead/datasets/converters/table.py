@@ -21,7 +21,7 @@ DELIMITERS = '\t;,'
 """In the order in which they are preferred, since a comma may be a decimal mark; otherwise blanks."""
 
 FEW_COLUMNS = 9
-"""So many numbers 1, 2, 3, ... may be coordinates; more are hardly so."""
+"""So many consecutive numbers 1, 2, 3, ... may be coordinates; more are unlikely to be."""
 
 COMMENT = '#'
 MISSING = re.compile(r'\s*([-+]?nan)?\s*', re.IGNORECASE)
@@ -32,7 +32,7 @@ PATTERNS = (AXES[:2], AXES[:3], (*AXES[:2], 'score'), AXES)
 
 SCORES = frozenset(['vis', 'visibility', 'conf', 'confidence', 'score', 'prob', 'likelihood'])
 LETTERS = frozenset('vcsp')
-"""What scores are called; by a letter only in names without an axis, since joints have letters, too."""
+"""Names of scores; a single letter only in names without an axis, since joints also have letters."""
 
 WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
 NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
@@ -54,9 +54,9 @@ class Table(NamedTuple):
 def parse_table(text: str) -> Table:
     """Read a table of numbers, with any of the usual delimiters and either decimal mark.
 
-    The first line is a heading if nothing in it is a number, or if it counts 0, 1, 2, ... as pandas does. A
-    first column without a name that counts so, too, is pandas' index and left out. Empty lines, and lines
-    that begin with ``#`` before the first row, are passed over.
+    The first line is a header if it contains no number, or if it counts 0, 1, 2, ... as pandas does. A first
+    column without a name that also counts is pandas' index and is ignored. Empty lines, and lines that begin
+    with ``#`` before the first row, are ignored.
 
     Raises:
         ValueError: a field is not a number, or lines differ in length; names line and column.
@@ -99,7 +99,7 @@ def _split(lines: Sequence[str], delimiter: str | None) -> list[list[str]]:
     except csv.Error as error:
         raise UserError(f'not a table ({error})') from None
     if len(rows) < len(lines):
-        raise UserError('not a table (a field with a quotation mark goes on in the next line)')
+        raise UserError('not a table (a quoted field continues on the next line)')
     return rows
 
 
@@ -142,7 +142,7 @@ def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
             return None
         if first == 1:
             raise UserError(
-                f'line {line}: it counts 1, 2, ..., which may be a heading or a frame; name the columns, or '
+                f'line {line}: it counts 1, 2, ..., which may be a header or a frame; name the columns or '
                 'delete it'
             )
         return names
@@ -166,7 +166,7 @@ def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarr
 
 
 def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
-    """What the columns of a joint are, by their names, such as ``left_hip_x`` or ``z12``.
+    """The meaning of a joint's columns, from their names, such as ``left_hip_x`` or ``z12``.
 
     Returns:
         One of :data:`PATTERNS`; None where the names do not say x and y.

@@ -75,7 +75,7 @@ def perform(action: Action, subject: Subject, frames: int, rng: np.random.Random
         action: what to do.
         subject: who does it.
         frames: T.
-        rng: the source of what differs between repetitions: timing, amplitude, sway.
+        rng: the source of variation between repetitions: timing, amplitude, sway.
 
     Returns:
         Positions (T, V, 3).
@@ -96,7 +96,7 @@ def perform(action: Action, subject: Subject, frames: int, rng: np.random.Random
 
 
 def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) -> np.ndarray:
-    """Nobody stands still: a slow sinusoid on every angle, (T, V, 3)."""
+    """Body sway: a slow sinusoid on every angle, (T, V, 3)."""
     shape = (NTU.num_joints, 3)
     frequency, phase = rng.uniform(0.2, 0.8, shape), rng.random_sample(shape)
     amplitude = degrees * rng.random_sample(shape)
@@ -104,7 +104,7 @@ def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) ->
 
 
 def _stage(action: Action, actors: list[Subject], frames: int, rng: np.random.RandomState) -> np.ndarray:
-    """Let the actors perform, two of them opposite each other, in the middle of the scene: (M, T, V, 3).
+    """Perform an action, two of them opposite each other, in the middle of the scene: (M, T, V, 3).
 
     The floor is at y = 0; a single person faces -z, two stand along the x axis.
     """

@@ -126,7 +126,7 @@ def forward_kinematics(angles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def plant_feet(positions: np.ndarray, softness: float = 0.02) -> np.ndarray:
-    """Move the body so that its lower foot stays where it is: what makes legs walk and knees lower the hips.
+    """Move the body so that its lower foot stays in place: legs walk and bent knees lower the hips.
 
     The frame's floor height is the lowest toe or ankle; from frame to frame the body moves against the
     ankles' motion, each weighted by ``sigmoid`` of how much lower it is, in units of ``softness``. The blend

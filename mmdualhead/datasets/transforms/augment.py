@@ -1,8 +1,8 @@
-"""Random changes that leave an action what it is. None is on in the paper's protocol.
+"""Augmentations that preserve the action. None is used in the paper's protocol.
 
-They stand between normalization and ``SkeletonStream``: after the one the origin is the body's center and x
-its left-right axis, before the other ``keypoint`` still holds joints. Missing joints (zero) stay zero.
-Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
+Use them between normalization and ``SkeletonStream``: after normalization, the origin is the body's center
+and x its left-right axis; before ``SkeletonStream``, ``keypoint`` contains joints. Missing joints (zero) stay
+zero. Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -57,7 +57,7 @@ class _LinearMap(Step):
 
 @TRANSFORMS.register_module()
 class RandomRotate3D(_LinearMap):
-    """Turn the whole clip: ``A = R_z R_y R_x``, each by an angle from U(-a, a). Bones keep their lengths.
+    """Rotate the clip: ``A = R_z R_y R_x``, each by an angle drawn from U(-a, a). Bones keep their lengths.
 
     Args:
         amount: a in radians, for all or each of x, y, z.
@@ -154,7 +154,7 @@ class MirrorSkeleton(Step):
     """Mirror the whole clip: left and right joints change places and x its sign.
 
     Args:
-        layout: name or definition of the skeleton, whose ``pairs`` say what is left and right.
+        layout: name or definition of the skeleton, whose ``pairs`` define left and right.
         prob: how often.
 
     Raises:
@@ -179,7 +179,7 @@ class MirrorSkeleton(Step):
 class TemporalCropResize(Step):
     """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
 
-    Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
+    Between a frame with a joint and one without, the nearer one is used.
     A ratio of (1, 1) only brings the clip to ``length``, as a test does.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames. Added:

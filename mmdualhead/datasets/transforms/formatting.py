@@ -29,7 +29,7 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     present = there.any(-1)
     steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1)
     activity = (steps * (there[:, 1:] & there[:, :-1])).sum((1, 2))
-    # Somebody who is there but keeps still goes before somebody who never is.
+    # A person present but still comes before an absent one.
     order = np.lexsort((-present.sum(1), -activity))
     return np.sort(order[:number])
 
@@ -51,7 +51,7 @@ class FormatSkeletonInput(Step):
 
     @staticmethod
     def network_input(num_person: int = 2) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(num_person=num_person)
 
     def __init__(self, num_person: int = 2) -> None:

@@ -56,27 +56,28 @@ class NormalizedClip(NamedTuple):
 
 
 def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
-    """Move, turn and tidy a clip.
+    """Center, rotate and clean up a clip.
 
     ``x' = R_x R_z (x - c)``: c is the layout's center joint of the main person in its first frame, R_z turns
     ``skeleton.up`` of that frame onto the z axis, R_x ``skeleton.across`` onto the x axis, left to right.
     The main person is the one seen in most frames. Missing joints (all zero or NaN) stay at or become zero,
-    frames without anybody are dropped. A layout without ``up`` or ``across`` skips that turn.
+    frames without a person are dropped. A layout without ``up`` or ``across`` skips that turn.
 
     Where a joint that center or turns need is missing, the frame is the first that has most of them, the
     center before all others, and turns that need one that this frame lacks are skipped. A center that is zero
-    because the clip is centered already is told from a missing one by the lengths of its bones.
+    because the clip is centered already is distinguished from a missing one by the lengths of its bones.
 
-    Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame that holds
-    somebody: 25 joints, one or two persons, main person in every frame that holds the other, and in its first
-    no missing joint among those needed.
+    Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame with a
+    person: 25 joints, one or two persons, the main person in every frame that contains the other, and no
+    required joint missing in its first frame.
 
     Args:
         keypoint: joints (M, T, V, 3); left unchanged.
         skeleton: the layout, which gives center and axes.
 
     Returns:
-        The normalized clip and how it came about; a clip without anybody comes back as it was, NaN as zero.
+        The normalized clip and how it was obtained; a clip without a person is returned unchanged, with NaN
+        as zero.
 
     Raises:
         ValueError: ``keypoint`` is not (M, T, V, 3) with the layout's V.
@@ -111,7 +112,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
 
 
 def turns(skeleton: Skeleton) -> list[Turn]:
-    """The turns for a layout: upright, then shoulders along x, as far as it says what these are."""
+    """The turns for a layout: upright, then shoulders along x, as far as it defines them."""
     found = [Turn(*skeleton.up, Z_AXIS, X_AXIS)] if skeleton.up else []
     return found + ([Turn(*skeleton.across[::-1], X_AXIS, Z_AXIS)] if skeleton.across else [])
 
@@ -231,7 +232,7 @@ def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 class NormalizeSkeleton3D(Step):
     """:func:`normalize_clip` as a step of a pipeline.
 
-    A clip that says ``normalized=True`` (from a file whose ``meta`` says so) passes unchanged.
+    A clip with ``normalized=True`` (set by its file's ``meta``) is not changed.
 
     Required keys: keypoint, (keypoint_score), (frame_dir), (normalized). Modified: keypoint, keypoint_score,
     total_frames. Added: body_center, kept_frames.
@@ -242,7 +243,7 @@ class NormalizeSkeleton3D(Step):
 
     @staticmethod
     def network_input(layout: Any = 'nturgb+d') -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         skeleton = get_skeleton(layout)
         return dict(skeleton=skeleton, normalization='3d', dropped_frames='empty', frames='kept_frames')
 

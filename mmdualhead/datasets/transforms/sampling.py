@@ -88,7 +88,7 @@ class UniformSampleClips(Step):
         test_mode: bool = False,  # noqa: ARG004
         seed: int = TEST_SEED,
     ) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(sampling=dict(clip_len=clip_len, num_clips=num_clips, seed=seed), frames='frame_inds')
 
     def __init__(
@@ -116,7 +116,7 @@ class UniformSampleClips(Step):
 
 @TRANSFORMS.register_module()
 class ReplayPad(Step):
-    """Bring a clip to a fixed length: play it again from the start until it is full, cut what is longer.
+    """Bring a clip to a fixed length: repeat it from the start, or cut it.
 
     ``x'_t = x_(t mod T)``; the paper does this before bones and motion are formed. MMAction2's ``PadTo`` with
     ``mode='loop'``, which refuses longer clips.
@@ -129,7 +129,7 @@ class ReplayPad(Step):
 
     @staticmethod
     def network_input(length: int) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(sampling=dict(length=length), frames='length')
 
     def __init__(self, length: int) -> None:
