@@ -21,10 +21,10 @@ def class_names(dataset: str, number: int) -> tuple[str, ...] | None:
 
     Args:
         dataset: its name, or that of a file that begins with it, such as ``ntu60_3d``.
-        number: how many classes there must be.
+        number: the required number of classes.
 
     Returns:
-        The names; None for a data set that is not known or has another number of classes.
+        The names; None if the data set is unknown or has a different number of classes.
     """
     for name, classes in CLASS_NAMES.items():
         if dataset.startswith(name) and len(classes) == number:
@@ -37,7 +37,8 @@ def read_class_names(path: str | Path) -> list[str]:
 
     Raises:
         OSError: it can't be opened.
-        ValueError: a line is empty, a name occurs twice, or a number is not that of its line; names the line.
+        ValueError: a line is empty, a name occurs twice, or a number is not that of its line; the message
+            names the line.
     """
     names = [line.strip() for line in split_lines(read_text(path).rstrip())]
     first: dict[str, int] = {}

@@ -63,12 +63,12 @@ class SkeletonDataset(PoseDataset):
         **kwargs: Any,
     ) -> None:
         steps = [_build_step(step) if isinstance(step, Mapping) else step for step in pipeline]
-        # Of the steps as they are given: built ones can't tell a default from what was stated.
+        # From the steps as given: built ones cannot distinguish a default from an explicit argument.
         self._network_input = NetworkInput.of_steps(pipeline)
         self.check = check
         self.ann_source = ann_source
-        # Forked workers share arrays as they are; packing them into one buffer to that end, MMEngine's
-        # default, takes ten times as long as reading them and up to three times the memory.
+        # Forked workers share arrays anyway; packing them into one buffer for that, MMEngine's default, takes
+        # ten times as long as reading them and up to three times the memory.
         kwargs.setdefault('serialize_data', False)
         if 'video' in kwargs.get('data_prefix', {}):
             raise UserError(
@@ -99,7 +99,7 @@ class SkeletonDataset(PoseDataset):
         return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:
-        """The clips of a split that can be used, after ending on errors and logging the rest."""
+        """The usable clips of a split; errors are raised, other findings are logged."""
         expected = completed_by(file, self._network_input, self.num_classes)
         if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
             report(check_names(file, split), _warn)  # the keypoints are elsewhere
@@ -123,7 +123,7 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The class of a clip, which MMEngine's ``ClassBalancedDataset`` asks for."""
+        """The class of a clip, which MMEngine's ``ClassBalancedDataset`` needs."""
         return [int(super().get_data_info(idx)['label'])]
 
     def _copy_without_annotation(self, memo: dict | None = None) -> SkeletonDataset:

@@ -82,7 +82,7 @@ class StoreWriter:
 
         Args:
             annotation: frame_dir, label, keypoint (M, T, V, C), optionally keypoint_score (M, T, V) and
-                fields that JSON can hold.
+                fields that JSON can represent.
 
         Raises:
             ValueError: a field is missing or malformed, or the name is a duplicate.
@@ -118,7 +118,7 @@ class StoreWriter:
         replace_folder(self._clips.folder, self.path)
 
     def abort(self) -> None:
-        """Throw away what was written."""
+        """Discard the clips that were written."""
         self._clips.close()
         shutil.rmtree(self._clips.folder, ignore_errors=True)
 
@@ -144,7 +144,7 @@ class Store(Sequence):
         path: the directory.
 
     Attributes:
-        kind: what users call it.
+        kind: its name for users.
         path: the directory.
         meta: the metadata of all clips.
         splits: names of the splits.
@@ -185,12 +185,12 @@ class Store(Sequence):
         self._sound = bytearray(self._clips)
 
     def _files(self) -> list[str]:
-        """The files beside the header that are read; those of earlier versions have no checksums of clips."""
+        """The files that are read after the header; stores of earlier versions have no checksums of clips."""
         binaries = [f'{name}.bin' for name in BINARIES if name != 'crc' or 'checksums' in self._header]
         return binaries + [f'split-{i}.npy' for i in range(len(self.splits))]
 
     def _check_index(self, sizes: Mapping[str, int]) -> None:
-        """Refuse records of clips that are not in the files."""
+        """Reject records of clips that are outside of the files."""
         index = self.records
         outside = (index['shape'] < 0).any(1)
         # Products of damaged sizes overflow.
@@ -210,7 +210,7 @@ class Store(Sequence):
 
     @property
     def records(self) -> np.ndarray:
-        """The index, a record for each clip, mapped from disk."""
+        """The index, one record per clip, mapped from disk."""
         path = self.path / 'clips.bin'
         return np.memmap(path, INDEX, mode='r') if path.stat().st_size else np.empty(0, INDEX)
 
@@ -255,7 +255,7 @@ class Store(Sequence):
         return info
 
     def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
-        """Fill an array with the bytes at a place in one of the files."""
+        """Fill an array with the bytes at a position in one of the files."""
         if name not in self._descriptors:
             self._descriptors[name] = os.open(self.path / f'{name}.bin', READ_ONLY)
         if array.nbytes and _read_at(self._descriptors[name], array, start) < array.nbytes:
@@ -264,13 +264,13 @@ class Store(Sequence):
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         for descriptor in getattr(self, '_descriptors', {}).values():
-            close(descriptor)  # which is no longer to be found in its module when Python ends
+            close(descriptor)  # os.close itself may be gone when Python exits
 
     def __reduce__(self) -> tuple:
         return Store, (self.path,)
 
     def verify(self) -> list[Finding]:
-        """What :meth:`damage` finds, or that it can't look for any."""
+        """The damage found by :meth:`damage`, or a note that there are no checksums."""
         try:
             damage = self.damage()
         except UserError as error:
@@ -284,7 +284,7 @@ class Store(Sequence):
         """Read everything and compare it with the checksums.
 
         Returns:
-            The files and clips whose bytes are not those that were written, one line each.
+            One line per file or clip that has changed since it was written.
 
         Raises:
             ValueError: the store has no checksums, since an earlier version wrote it.
@@ -294,7 +294,7 @@ class Store(Sequence):
         return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
-        """The header, the index and the splits, if their bytes are not those that were written."""
+        """Those of the header, the index and the splits that have changed since they were written."""
         checksums = self._header.get('checksums', {})
         wrong = (
             ['meta.json']
@@ -323,7 +323,7 @@ class Store(Sequence):
         """The positions of a split's clips, mapped from disk.
 
         Raises:
-            ValueError: they can't be read, or name clips that the store does not hold.
+            ValueError: they cannot be read, or are outside of the store.
         """
         path = self.path / f'split-{self.splits.index(split)}.npy'
         try:
@@ -357,7 +357,7 @@ open_store = Store
 
 
 class StoreClips(Clips):
-    """Some clips of a store.
+    """Selected clips of a store.
 
     Args:
         store: the store.
@@ -381,7 +381,7 @@ class StoreClips(Clips):
 
     @property
     def records(self) -> np.ndarray:
-        """What the store's index has of the clips."""
+        """The records of the clips in the store's index."""
         return self.store.records[self.positions]
 
     def infos(self) -> Iterator[dict[str, Any]]:
@@ -391,7 +391,7 @@ class StoreClips(Clips):
             yield self.store._info(info[start : start + size])
 
     def table(self, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
-        """The table of the clips, out of the index."""
+        """The table of the clips, from the index."""
         if multi_class:
             raise UserError(
                 f'{self.store.path}: a store holds one class per clip, multi_class=True needs a pickle'
@@ -401,17 +401,17 @@ class StoreClips(Clips):
         return ClipTable(index['label'], index['shape'], index['power']), unscored
 
     def facts(self) -> ClipFacts | None:
-        """What is known of the clips, out of the index."""
+        """The metadata of the clips, from the index."""
         records, names = self.records, [info['frame_dir'] for info in self.infos()]
         return ClipFacts.of(names, records['label'], records['shape'][:, :2]) if names else None
 
     def __deepcopy__(self, _: dict) -> StoreClips:
-        """Nothing in here changes, so copies of a data set share it."""
+        """It is immutable, so copies of a data set share it."""
         return self
 
 
 def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
-    """How many bytes of an array could be filled from a place in a file."""
+    """Fill an array from a position in a file; returns the number of bytes read."""
     if hasattr(os, 'preadv'):
         return os.preadv(descriptor, [array.data], start)
     # Windows has no preadv, and no fork, after which processes would share a file position.
@@ -422,7 +422,7 @@ def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Move a folder where another may be, which goes last."""
+    """Move a folder to ``target``; an existing one is removed last."""
     old = target.with_name(f'{target.name}.old-{os.getpid()}')
     if target.exists():
         target.rename(old)

@@ -57,27 +57,27 @@ def scan(
 ) -> RawDataset:
     """Find the clips that a label table lists.
 
-    The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``, ``height`` and
+    The table is CSV with a header ``clip,label,split`` and optionally ``subject``, ``height`` and
     ``width``: the clip's file (relative to ``src``), its class as an index from 0 or as a name, and its
     split, ``train``, ``val`` or ``test``; for several protocols in one table several of them, separated by
-    spaces (``xsub_train xview_val``); who performs; the size of its picture.
+    spaces (``xsub_train xview_val``); the performer; the size of its image.
 
     Args:
         src: directory of the clips.
         labels: the table.
         layout: name of a layout, or a JSON file that defines a custom layout.
         name: name of the data set.
-        classes: a file with a name in each line, in the order of the class indices. Without it, names in the
+        classes: a file with one name per line, in the order of the class indices. Without it, names in the
             table are sorted and numbered; a table of indices needs none.
-        img_shape: (height, width) of the pictures that 2-D joints were found in, of all clips for which
-            neither table nor file says it.
+        img_shape: (height, width) of the pictures that 2-D joints were found in, for all clips whose size is
+            neither in the table nor in their file.
 
     Returns:
         The recordings, and the files in the directory that the table does not list.
 
     Raises:
-        FileNotFoundError: the directory, the table, the layout or the classes are absent.
-        UserError: one of them breaks its format; names the line.
+        FileNotFoundError: the directory, the table, the layout or the classes are missing.
+        UserError: one of them is malformed; the message names the line.
     """
     labels = Path(labels)
     files = list_files(src)
@@ -100,7 +100,7 @@ def scan(
 
 
 def _read_layout(layout: str) -> str | dict[str, Any]:
-    """A layout's name as it is, or the definition out of a JSON file."""
+    """A layout's name, or the definition from a JSON file."""
     if layout in SKELETONS:
         return layout
     if not Path(layout).exists():
@@ -224,22 +224,22 @@ def read_recording(
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
     * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
       ``img_shape`` (height, width);
-    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
-      come first. One person.
+    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a header may come
+      first. One person.
 
     C is 2 or 3; the third of a flat layout is a score. Joints and persons that are absent are all zero.
 
     Args:
         recording: one of :func:`scan`'s.
         skeleton: the layout.
-        img_shape: (height, width) of the picture, where neither the recording nor the file says it.
+        img_shape: (height, width) of the image, if neither the recording nor the file has it.
 
     Returns:
-        The clip, (M, T, V, C). Scores beside three coordinates are left out, and counted.
+        The clip, (M, T, V, C). Scores in addition to three coordinates are dropped and counted.
 
     Raises:
-        ValueError: the file is of another kind or damaged, its contents are of another shape, or the label
-            table says another size of the picture.
+        ValueError: the file has the wrong type or is damaged, its contents have the wrong shape, or the label
+            table has a different image size.
     """
     path = recording.path
     if path.suffix not in SUFFIXES:
@@ -308,9 +308,9 @@ class JointTable(NamedTuple):
     """The joints in a table, as far as they can be read without the layout.
 
     Args:
-        keypoint: (1, T, V, C); (1, T, columns, 1) if no heading says which columns make a joint.
+        keypoint: (1, T, V, C); (1, T, columns, 1) if no header defines the columns of a joint.
         score: (1, T, V) confidences, if there are any.
-        missing: how many joints are missing from how many frames, all told; they are zero.
+        missing: the total number of missing joints in all frames; they are zero.
     """
 
     keypoint: np.ndarray
@@ -319,7 +319,7 @@ class JointTable(NamedTuple):
 
     @property
     def is_grouped(self) -> bool:
-        """Whether a heading says which columns make a joint."""
+        """True if a header defines the columns of a joint."""
         return self.keypoint.shape[3] > 1
 
 
@@ -328,8 +328,8 @@ def read_table_of_joints(path: Path) -> JointTable:
 
     Raises:
         OSError: it can't be opened.
-        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; says
-            where.
+        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; the
+            message says where.
     """
     names, numbers = parse_table(read_text(path))
     pattern = None if names is None else joint_columns(names)
@@ -342,11 +342,11 @@ def read_table_of_joints(path: Path) -> JointTable:
 
 
 def group_columns(table: JointTable, num_joints: int) -> JointTable:
-    """Make joints of the columns of a table without a heading that does so.
+    """Group the columns of a table into joints, if no header does so.
 
     Args:
-        table: of which no more than the columns is known.
-        num_joints: V, which tells C.
+        table: a table with ungrouped columns.
+        num_joints: V, which determines C.
 
     Raises:
         ValueError: they are not 2 or 3 for each of V joints, or as in :func:`read_table_of_joints`.
@@ -365,7 +365,7 @@ def group_columns(table: JointTable, num_joints: int) -> JointTable:
 
 
 def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
-    """Joints all of whose numbers are missing become zero; how many these were."""
+    """Set joints without any number to zero; returns the joints and how many were missing."""
     lacking = np.isnan(joints)
     absent = lacking.all(-1)
     partly = np.argwhere(lacking.any(-1) & ~absent)

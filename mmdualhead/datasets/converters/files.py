@@ -98,7 +98,7 @@ def find_files(
 
 
 def check_unique(paths: Sequence[Path]) -> None:
-    """Refuse two raw files for one clip.
+    """Reject two raw files of the same clip.
 
     Raises:
         UserError: some file name occurs in two places.

@@ -34,7 +34,7 @@ XSUB120 = XSUB60 | {
 
 
 class Protocol(NamedTuple):
-    """Which clips a data set consists of and which of them train.
+    """The clips of a data set, and which of them are for training.
 
     Args:
         setups: number of set-ups.
@@ -42,7 +42,7 @@ class Protocol(NamedTuple):
         actions: number of classes.
         train_subjects: training subjects of the cross-subject protocol.
         other: the second protocol, ``xview`` (cameras 2 and 3 train) or ``xset`` (even set-ups train).
-        published: number of clips, those of the list of missing skeletons among them.
+        published: number of clips, including those in the list of missing skeletons.
     """
 
     setups: int
@@ -65,10 +65,10 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
     Args:
         src: directory with the files somewhere below it; for 60 it may also contain those of 120.
         dataset: 60 (splits xsub and xview) or 120 (xsub and xset), each ``_train`` and ``_val``.
-        missing: the published list of clips with missing skeletons, which are left out.
+        missing: the published list of clips with missing skeletons, which are excluded.
 
     Returns:
-        The recordings, and the clips left out with the reason.
+        The recordings, and the excluded clips with the reason.
 
     Raises:
         FileNotFoundError: there are no such files, or no such list.
@@ -126,7 +126,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 25, 3), meters; frames without a performer are dropped.
 
     Raises:
-        UserError: the file breaks the format.
+        UserError: the file is malformed.
         EmptyRecording: no person was tracked.
     """
     num_frames, tracks = parse_skeleton(read_text(recording.path).encode())

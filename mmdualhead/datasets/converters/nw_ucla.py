@@ -57,7 +57,7 @@ def scan(src: str | Path) -> RawDataset:
 def read_recording(recording: Recording) -> Clip:
     """Read one file: ``file_name``, ``label`` (1..10) and ``skeletons`` (T, 20, 3) in the order of kinect_v1.
 
-    The action numbers in the names have gaps and stand for the labels one to one.
+    The action numbers in the names have gaps and map to the labels one to one.
 
     Args:
         recording: one of :func:`scan`'s.

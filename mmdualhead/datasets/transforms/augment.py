@@ -25,13 +25,14 @@ AXES = np.eye(3)
 
 
 class _LinearMap(Step):
-    """``x' = A x`` for every joint, with one random A a clip.
+    """``x' = A x`` for every joint, with one random A per clip.
 
     Args:
-        amount: how far A may be from the identity, along or about each axis; one number is for all.
+        amount: the largest deviation of A from the identity, along or about each axis; one number applies to
+            all.
 
     Raises:
-        ValueError: an amount is negative; or, at use, there are not as many coordinates as amounts.
+        ValueError: an amount is negative; or, at use, the number of coordinates is not that of amounts.
     """
 
     def __init__(self, amount: float | Sequence[float]) -> None:
@@ -76,7 +77,7 @@ class RandomRotate3D(_LinearMap):
 
 @TRANSFORMS.register_module()
 class RandomScale(_LinearMap):
-    """Stretch the whole clip: A is diagonal, each factor from U(1 - s, 1 + s).
+    """Scale the clip: A is diagonal, each factor from U(1 - s, 1 + s).
 
     Args:
         amount: s, for all or each of the axes.
@@ -92,7 +93,7 @@ class RandomScale(_LinearMap):
 
 @TRANSFORMS.register_module()
 class RandomShear(_LinearMap):
-    """Shear the whole clip: A has ones on its diagonal and values from U(-s, s) beside it.
+    """Shear the clip: A has ones on its diagonal and values from U(-s, s) beside it.
 
     Args:
         amount: s, for all or each of the axes that the others are added to.
@@ -110,7 +111,7 @@ class RandomShear(_LinearMap):
 
 @TRANSFORMS.register_module()
 class JointDropout(Step):
-    """Lose joints: each is zero in all frames with probability p, of all persons; never all of them.
+    """Drop joints: each becomes zero in all frames of all persons with probability p; at least one is kept.
 
     Args:
         prob: p.
@@ -151,11 +152,11 @@ class JointJitter(Step):
 
 @TRANSFORMS.register_module()
 class MirrorSkeleton(Step):
-    """Mirror the whole clip: left and right joints change places and x its sign.
+    """Mirror the clip: left and right joints are swapped, and x changes its sign.
 
     Args:
         layout: name or definition of the skeleton, whose ``pairs`` define left and right.
-        prob: how often.
+        prob: the probability.
 
     Raises:
         ValueError: the layout has no pairs.

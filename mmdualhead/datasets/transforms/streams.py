@@ -1,4 +1,4 @@
-"""Input streams: joints, bones, the motion of each, and those that a user registers.
+"""Input streams: joints, bones, the motion of each, and custom ones.
 
 M persons, T frames, V joints, C channels.
 """
@@ -24,8 +24,8 @@ class Stream(NamedTuple):
 
     Attributes:
         title: its display name.
-        form: ``form(keypoint, skeleton, scored)`` gives the stream (M, T, V, C') of joints (M, T, V, C),
-            which it leaves as they are; the last channel is a confidence where ``scored``.
+        form: ``form(keypoint, skeleton, scored)`` returns the stream (M, T, V, C') of joints (M, T, V, C),
+            which it must not change; the last channel is a confidence if ``scored``.
     """
 
     title: str
@@ -113,11 +113,11 @@ register_stream('bm', 'bone motion')(
 
 @TRANSFORMS.register_module()
 class SkeletonStream(Step):
-    """Turn joints into the stream that the network is trained on.
+    """Convert joints to the stream that the network is trained on.
 
-    Equal to MMAction2's ``GenSkeFeat`` where that knows the layout, which here may be any. A
-    ``keypoint_score`` becomes the last channel and is averaged, not subtracted; so is the third channel of
-    a layout that is flat.
+    Equal to MMAction2's ``GenSkeFeat`` where that supports the layout; here, any layout works. A
+    ``keypoint_score`` becomes the last channel and is averaged, not subtracted; so is the third channel of a
+    flat layout.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint. Removed: keypoint_score. Added:
     joints, the keypoints before this step.
@@ -127,8 +127,8 @@ class SkeletonStream(Step):
         stream: j, b, jm, bm, one of :func:`register_stream`, or several joined by ``+``.
 
     Raises:
-        ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout,
-            or a stream loses persons, frames or joints.
+        ValueError: the stream is unknown; or, at use, the clip does not have the layout's number of joints,
+            or a stream drops persons, frames or joints.
     """
 
     @staticmethod
