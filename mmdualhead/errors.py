@@ -1,4 +1,4 @@
-"""User errors, and what checks find: the two ways in which this package says that something is wrong."""
+"""User errors and findings of checks: the two ways in which this package reports faults."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from enum import Enum
 
 
 class UserError(ValueError):
-    """A file, a config, a recording or a command line that can't be used as it is.
+    """A file, a config, a recording or a command line that cannot be used.
 
-    The message names it and says why and what to do; commands print it without a traceback.
+    The message names it, the cause and the remedy; commands print it without a traceback.
     """
 
 
 class Level(Enum):
-    """What follows from a finding."""
+    """The severity of a finding."""
 
     ERROR = 'error'
     """A definite mistake; nothing is started."""
     WARNING = 'warning'
-    """A likely mistake; the work goes on."""
+    """A likely mistake; the work continues."""
     NOTE = 'note'
     """Worth knowing, such as a check that could not be made."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found.
+    """A fault or a note found by a check.
 
     Args:
-        level: what follows from it.
+        level: its severity.
         where: the file, the key of the config, the data loader, or the clip and its field; may be empty.
-        text: what is wrong there, and what to do about it.
+        text: the fault and its remedy.
     """
 
     level: Level
@@ -44,19 +44,19 @@ class Finding:
 
     @property
     def is_error(self) -> bool:
-        """Whether nothing may be started."""
+        """True if the work must not start."""
         return self.level is Level.ERROR
 
 
 def report(findings: Iterable[Finding], warn: Callable[[str], None]) -> None:
-    """Refuse what has errors; otherwise pass on the rest.
+    """Raise an error if there are any; otherwise pass on warnings and notes.
 
     Args:
-        findings: what the checks found.
-        warn: takes the line of a warning or note.
+        findings: the results of checks.
+        warn: called with the line of each warning or note.
 
     Raises:
-        UserError: there are errors; names all of them.
+        UserError: there are errors; the message lists all of them.
     """
     found = list(findings)
     errors = [str(finding) for finding in found if finding.is_error]

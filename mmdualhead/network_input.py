@@ -1,7 +1,7 @@
 """What a network takes: one value, read from a config here alone, and written into every checkpoint.
 
-Whoever handles clips or models takes it as an argument; it knows neither of them. A pipeline's step declares
-its share by an attribute ``network_input``, see :func:`share_of`; MMAction2's steps stand in
+All code that handles clips or models takes it as an argument; it depends on neither. A pipeline step declares
+what it determines by an attribute ``network_input``, see :func:`share_of`; MMAction2's steps are listed in
 :data:`MMACTION2_STEPS`.
 
 M persons, T frames, V joints, C coordinates.
@@ -23,10 +23,10 @@ Share = Mapping[str, Any]
 """Some fields of a :class:`NetworkInput`, by name; and ``frames``, see :func:`share_of`."""
 
 VERSION = 1
-"""Of the form in which checkpoints hold it."""
+"""The version of its form in checkpoints."""
 
 COMPARED = ('skeleton', 'stream', 'normalization', 'img_shape')
-"""The fields in which what a network was trained on has to equal what it is given."""
+"""The fields that must be equal in training and use."""
 
 GEN_SKE_FEATS = frozenset({'j', 'b', 'jm', 'bm'})
 """The streams that MMAction2's ``GenSkeFeat`` knows."""
@@ -35,13 +35,13 @@ STREAM_ARGUMENTS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
 """The steps that form a stream, ours and MMAction2's, and the argument that says which."""
 
 NO_ARGUMENTS = ('type', '_scope_')
-"""What a step's config has beyond its arguments."""
+"""Keys of a step's config that are not arguments."""
 
 DECOMPRESSING = frozenset({'DecompressPose'})
 """Steps that make keypoints of another form, before which clips hold none."""
 
 CUTTING = {'PadTo': 'ReplayPad'}
-"""Steps that refuse clips longer than their ``length``, and those that cut them instead."""
+"""Steps that reject clips longer than ``length``, and the steps that cut them instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,25 +67,25 @@ class Sampling:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkInput:
-    """What a network takes.
+    """The input that a network takes.
 
     Args:
-        skeleton: the layout of the joints; None where nothing says it.
+        skeleton: the layout of the joints; None if unknown.
         stream: j, b, jm, bm or several joined by ``+``.
         normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
-            by the size of the picture), what a step of the user's own declares, or empty for none.
+            by the size of the picture), what a custom step declares, or empty for none.
         img_shape: (height, width) that the normalization takes for clips that state no picture size.
         dropped_frames: the frames that the normalization leaves out: ``'empty'``, ``'without main person'``
             or none.
-        num_person: M; None where nothing says it.
-        channels: what the first layer takes of each joint and stream, a score included; None where the model
-            does not say it.
+        num_person: M; None if unknown.
+        channels: input channels of the first layer per joint and stream, including a score; None if the model
+            does not determine it.
         sampling: which frames are seen.
-        num_classes: how many classes the model tells apart.
+        num_classes: number of classes of the model.
         classes: their names, as far as they are known.
         scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
             ``'2d'``: in halves of the picture); None where it was not measured.
-        other_steps: steps that declare nothing, by name: what they do can't be told.
+        other_steps: names of steps that declare nothing.
 
     Raises:
         UserError: a field is of the wrong kind.
@@ -116,7 +116,7 @@ class NetworkInput:
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], loader: str = 'test_pipeline') -> NetworkInput:
-        """What a config gives its network by a data loader.
+        """The network input of a config's data loader.
 
         Args:
             config: the config.
@@ -129,9 +129,7 @@ class NetworkInput:
         found = [cls.of_steps(steps) for steps in pipelines_of(config, loader)]
         for other in found[1:]:
             if lines := found[0].differences(other, ('one has', 'another')):
-                raise UserError(
-                    f'{loader}: its data sets give the network different input: {"; ".join(lines)}'
-                )
+                raise UserError(f'{loader}: its data sets yield different network input: {"; ".join(lines)}')
         return (found[0] if found else cls())._completed_by(config.get('model') or {})
 
     @classmethod
@@ -166,13 +164,13 @@ class NetworkInput:
 
     @classmethod
     def of_checkpoint(cls, meta: Mapping[str, Any]) -> NetworkInput | None:
-        """What a checkpoint was trained on; of an older one, as its saved config says.
+        """What a checkpoint was trained on; for an older one, from its saved config.
 
         Args:
             meta: the checkpoint's.
 
         Returns:
-            None where nothing says it.
+            None if unknown.
 
         Raises:
             UserError: what the checkpoint says can't be.
@@ -210,11 +208,11 @@ class NetworkInput:
         return {'version': VERSION, **plain, 'skeleton': self.skeleton and definition_of(self.skeleton)}
 
     def differences(self, other: NetworkInput, words: tuple[str, str] = ('trained with', 'now')) -> list[str]:
-        """What this and another input differ in, one line each; what either does not say is left out.
+        """What this and another input differ in, one line each; fields that either leaves open are skipped.
 
         Args:
             other: the other input.
-            words: what stands before the value of this and of the other.
+            words: the words before the values of this and the other.
         """
         lines = []
         for name in COMPARED:
@@ -278,7 +276,7 @@ def step_name(step: Any) -> str:
 def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
     """The class of a step, if it is registered, and the arguments."""
     if isinstance(step, Mapping):
-        from mmaction.registry import TRANSFORMS  # takes seconds, which converters need not wait for
+        from mmaction.registry import TRANSFORMS  # takes seconds, which converters can save
 
         kind, arguments = step['type'], {key: value for key, value in step.items() if key not in NO_ARGUMENTS}
         return registered(TRANSFORMS, kind) if isinstance(kind, str) else kind, arguments

@@ -1,4 +1,4 @@
-"""Skeleton layouts: the one place that says which joints exist and how they hang together.
+"""Skeleton layouts: the only place that defines joints and how they are connected.
 
 Graph edges (:mod:`mmdualhead.models.graph`), bone vectors, mirroring and normalization all derive from a
 :class:`Skeleton`. Joint indices are 0-based. V is the number of joints.
@@ -24,7 +24,7 @@ class Skeleton:
     """A joint layout.
 
     Args:
-        name: what configs and error messages call the layout.
+        name: name of the layout in configs and messages.
         joints: joint names, in the order of the recordings.
         bones: ``(child, parent)`` for every joint but the root; together they form a tree. The bone
             vector of a joint is the joint minus its parent; the root's is zero.
@@ -33,9 +33,10 @@ class Skeleton:
         up: ``(from, to)`` joints whose direction becomes the z axis, e.g. hip to spine; None for
             layouts without depth.
         across: ``(right, left)`` joints, e.g. the shoulders; from left to right becomes the x axis.
-        edges: graph edges, where the field's graph is not the tree of bones. Defaults to the bones.
-        flat: joints lie in a picture, and a third coordinate is a confidence.
-        meaning: anatomical names of joints that the field calls otherwise, for :func:`convert_layout`:
+        edges: graph edges, where the commonly used graph differs from the tree of bones. Defaults to the
+            bones.
+        flat: joints are in an image, and a third coordinate is a confidence.
+        meaning: anatomical names of joints that are commonly named differently, for :func:`convert_layout`:
             ``{'neck': 'shoulder center'}`` where the neck is the point between the shoulders.
 
     Raises:
@@ -89,11 +90,11 @@ class Skeleton:
             wrong = [joints for joints in tuples if not all(map(self._is_joint, joints))]
             if wrong:
                 raise UserError(
-                    f'skeleton {self.name!r}: {what} {wrong} name joints outside 0..{self.num_joints - 1}'
+                    f'skeleton {self.name!r}: {what} {wrong} contain joints outside 0..{self.num_joints - 1}'
                 )
         mirrored = [joint for pair in self.pairs for joint in pair]
         if len(set(mirrored)) < len(mirrored):
-            raise UserError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
+            raise UserError(f'skeleton {self.name!r}: pairs {list(self.pairs)} contain a joint twice')
 
     def _is_joint(self, index: Any) -> bool:
         is_integer = isinstance(index, int | np.integer) and not isinstance(index, bool)
@@ -208,7 +209,7 @@ NTU = _define(
     'nturgb+d',
     'spine base, spine mid, neck, head; left, right: shoulder, elbow, wrist, hand; '
     'left, right: hip, knee, ankle, foot; spine shoulder; left, right: hand tip, thumb',
-    # As the authors: the hand tips hang on the thumbs, the thumbs on the hands (MMAction2's graph differs).
+    # As the authors: hand tips are connected to thumbs, thumbs to hands (MMAction2's graph differs).
     'spine shoulder > * shoulder > * elbow > * wrist > * hand > * thumb > * hand tip; '
     'spine shoulder > spine mid > spine base > * hip > * knee > * ankle > * foot; '
     'spine shoulder > neck > head',
@@ -267,7 +268,7 @@ COCO = _define(
     'coco',
     'nose; both: eye, ear, shoulder, elbow, wrist, hip, knee, ankle',
     'nose > * eye > * ear; nose > * shoulder > * elbow > * wrist; nose > * hip > * knee > * ankle',
-    # In the field's graph the hips hang on the shoulders, while the hips' bone vectors start at the nose.
+    # In the commonly used graph, the hips are connected to the shoulders; their bones start at the nose.
     edges='nose > * eye > * ear; nose > * shoulder > * elbow > * wrist; '
     '* shoulder > * hip > * knee > * ankle',
     flat=True,
@@ -364,8 +365,8 @@ def convert_layout(
         (..., V', C) in the layout ``target``; a float type stays as it is, integers become float32.
 
     Raises:
-        UserError: there are not V joints, or joints of the target can't be had from the source; names
-            them.
+        UserError: there are not V joints, or joints of the target cannot be derived from the source; the
+            message names them.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     keypoints = np.asarray(keypoints)
@@ -377,7 +378,7 @@ def convert_layout(
     weights, lacking = conversion(source, target)
     if lacking:
         raise UserError(
-            f'layout {source.name!r} can not become {target.name!r}: it has nothing for {", ".join(lacking)}'
+            f'layout {source.name!r} cannot be converted to {target.name!r}: it lacks {", ".join(lacking)}'
         )
     if keypoints.dtype.kind != 'f':
         keypoints = keypoints.astype(np.float32)
@@ -404,7 +405,7 @@ def _places(skeleton: Skeleton) -> list[str]:
 
 
 def _find(place: str, known: Mapping[str, np.ndarray], sought: tuple[str, ...] = ()) -> np.ndarray:
-    """The weights of a place; zeros if it can't be had without those that are being sought."""
+    """The weights of a joint; zeros if it cannot be derived without the joints in progress."""
     if place in known:
         return known[place]
     for others in BETWEEN.get(place, ()) if place not in sought else ():

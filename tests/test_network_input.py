@@ -163,7 +163,9 @@ def test_data_sets_within_others():
     assert datasets_of(config, 'train_dataloader') == inner
     assert NetworkInput.of_config(config, 'train_dataloader').stream == 'bm'
     inner[1]['pipeline'] = STEPS[1:]
-    with pytest.raises(UserError, match="different input: normalization: one has '3d', another nothing"):
+    with pytest.raises(
+        UserError, match="different network input: normalization: one has '3d', another nothing"
+    ):
         NetworkInput.of_config(config, 'train_dataloader')
 
 

@@ -77,8 +77,8 @@ def test_unknown_name_lists_the_known_ones():
         (dict(bones=[(1, 0)]), r'joints without a parent: \[0, 2\]'),
         (dict(bones=[(1, 0), (2, 0), (2, 1)]), 'exactly one parent'),
         (dict(bones=[(1, 2), (2, 1)]), 'cycle'),
-        (dict(bones=[(1, 0), (3, 0)]), r'bones \[\(3, 0\)\] name joints outside 0..2'),
-        (dict(bones=[(1, 0), (2, 0)], pairs=[(1, 2), (2, 0)]), 'name a joint twice'),
+        (dict(bones=[(1, 0), (3, 0)]), r'bones \[\(3, 0\)\] contain joints outside 0..2'),
+        (dict(bones=[(1, 0), (2, 0)], pairs=[(1, 2), (2, 0)]), 'contain a joint twice'),
         (dict(bones=[(1, 0), (2, 0)], center=5), 'center'),
     ],
 )
@@ -169,7 +169,7 @@ class TestConvertLayout:
         neck = weights[OPENPOSE.joints.index('neck')]
         assert NTU.joints[neck.argmax()] == 'spine shoulder'
         assert set(lacking) == {'nose', 'right eye', 'left eye', 'right ear', 'left ear'}
-        with pytest.raises(ValueError, match=r"'nturgb\+d' can not become 'openpose'.*nose"):
+        with pytest.raises(ValueError, match=r"'nturgb\+d' cannot be converted to 'openpose'.*nose"):
             convert_layout(kinect, 'nturgb+d', 'openpose')
 
     @pytest.mark.parametrize(
@@ -192,7 +192,9 @@ class TestConvertLayout:
         np.testing.assert_allclose(mirrored, weights)
 
     def test_what_cannot_be_had_is_named(self):
-        with pytest.raises(ValueError, match=r"'coco' can not become 'kinect_v1'.*left hand.*left foot"):
+        with pytest.raises(
+            ValueError, match=r"'coco' cannot be converted to 'kinect_v1'.*left hand.*left foot"
+        ):
             convert_layout(np.ones((1, 17, 3)), 'coco', 'kinect_v1')
 
     def test_missing_joints_make_what_lies_between_them_missing(self, mediapipe):

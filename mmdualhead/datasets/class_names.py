@@ -1,4 +1,4 @@
-"""The names of the classes of the data sets that the package knows."""
+"""Class names of the supported data sets."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def class_names(dataset: str, number: int) -> tuple[str, ...] | None:
 
     Args:
         dataset: its name, or that of a file that begins with it, such as ``ntu60_3d``.
-        number: how many classes there must be.
+        number: the required number of classes.
 
     Returns:
-        The names; None for a data set that is not known or has another number of classes.
+        The names; None if the data set is unknown or has a different number of classes.
     """
     for name, classes in CLASS_NAMES.items():
         if dataset.startswith(name) and len(classes) == number:
@@ -33,11 +33,12 @@ def class_names(dataset: str, number: int) -> tuple[str, ...] | None:
 
 
 def read_class_names(path: str | Path) -> list[str]:
-    """The class names in a text file, one per line; empty lines at its end don't count.
+    """The class names in a text file, one per line; empty lines at its end are ignored.
 
     Raises:
         OSError: it can't be opened.
-        ValueError: a line is empty, a name occurs twice, or a number is not that of its line; names the line.
+        ValueError: a line is empty, a name occurs twice, or a number is not that of its line; the message
+            names the line.
     """
     names = [line.strip() for line in split_lines(read_text(path).rstrip())]
     first: dict[str, int] = {}
@@ -45,9 +46,9 @@ def read_class_names(path: str | Path) -> list[str]:
         if not name:
             fault = 'no name of a class'
         elif first.setdefault(name, index) != index:
-            fault = f'class {name} stands in line {first[name] + 1}, too'
+            fault = f'class {name} is also in line {first[name] + 1}'
         elif name.isdecimal() and int(name) != index:
-            fault = f'class {index} is named {name}, another number'
+            fault = f'class {index} is named {name}, a different number'
         else:
             continue
         raise UserError(f'{path}, line {index + 1}: {fault}')

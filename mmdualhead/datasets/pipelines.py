@@ -11,7 +11,7 @@ from mmdualhead.network_input import GEN_SKE_FEATS, STREAM_ARGUMENTS, step_name
 
 
 def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dict, list[dict]]:
-    """What a config of another stream differs in, for the last line of such a config::
+    """The changes that give a config another stream, for the last line of such a config::
 
         _base_ = 'dualhead_ntu60_xsub_j.py'
 
@@ -24,7 +24,7 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
         stream: j, b, jm, bm, a registered one, or several joined by ``+``.
 
     Returns:
-        The changes to the three loaders, each of them nothing but a data set's pipeline, and the new
+        The changes to the three loaders, each of them only a data set's pipeline, and the new
         ``test_pipeline``.
 
     Raises:
@@ -33,7 +33,7 @@ def with_stream(config: Mapping[str, Any], stream: str) -> tuple[dict, dict, dic
     parts = parse_stream(stream)
 
     def changed_step(step: Mapping[str, Any]) -> dict:
-        """The step with the new stream; MMAction2's gives way to ours for a stream that it does not know."""
+        """The step with the new stream; ours replaces MMAction2's for a stream that that lacks."""
         argument = STREAM_ARGUMENTS.get(step_name(step))
         if argument == 'feats' and not set(parts) <= GEN_SKE_FEATS:
             layout = step.get('dataset', 'nturgb+d')

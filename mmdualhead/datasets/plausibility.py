@@ -1,8 +1,8 @@
-"""Does a clip look like a person in front of a camera, and like the clips that a network was trained on?
+"""Check that a clip looks like a person in front of a camera, and like the clips of a network's training.
 
-Files that break their format are refused when they are read. Axes that point elsewhere, left and right
-exchanged, millimeters for meters, or pixels of another picture break no format, and would spoil a training
-or an answer silently. M persons, T frames, V joints, C channels.
+Malformed files are rejected when they are read. Wrong axes, left and right exchanged, millimeters for meters,
+or pixels of another image are valid in format, and would silently spoil a run or a prediction.
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ TRUNK_LENGTHS = (0.2, 1.6)
 UNIT_SIZES = {'m': 1, 'cm': 100, 'mm': 1000}
 
 OTHER_UNIT, OTHER_SCALE = 16.0, 3.0
-"""Ratios of lengths that are an error, and that are worth a warning."""
+"""Ratios of lengths that are an error or a warning."""
 
 MARGIN, MOST_OUTSIDE = 0.25, 0.2
-"""How far beyond its edges, in pictures, joints may be found, and the share of them that may be farther."""
+"""The distance beyond the edges, in image sizes, allowed for joints, and the fraction allowed beyond it."""
 
 SMALLEST = 0.01
-"""A person whose bones are shorter, in pictures, is not measured in this picture's pixels."""
+"""A person with shorter bones, relative to the image, is not in this image's pixels."""
 
 LONGEST = 3.0
-"""Longer bones are not parts of a picture: there they are below 1, in pixels tens."""
+"""Longer bones are not in image sizes, where they are below 1; in pixels they are tens."""
 
 MEASURED = 200
-"""Clips that the scale of a data set is measured by."""
+"""The number of clips used to measure the scale of a data set."""
 
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
-# What a clip should be, and what the summary says if most are not.
+# What a clip should satisfy, and the warning if most do not.
 DOUBTS = {
     'y is up': 'y does not point up',
     'left is left': 'left and right look exchanged, or the axes left-handed',
@@ -47,13 +47,13 @@ DOUBTS = {
 
 
 class Axes(NamedTuple):
-    """How a recording lies in space.
+    """The orientation and unit of a recording.
 
     Args:
-        person: the person that was looked at, the first that is there.
+        person: the person that was measured, the first one present.
         up: the axis from hip to head, ``'+y'`` for the Kinect.
         trunk: the median length from hip to head, in the recording's unit.
-        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes that a person's; None where none does.
+        unit: ``'m'``, ``'cm'`` or ``'mm'``, whichever makes it plausible; None if none does.
     """
 
     person: int
@@ -70,7 +70,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
         skeleton: its layout.
 
     Returns:
-        What was found; None where there is no depth or no joint named head, or no frame holds both ends.
+        The axes; None if there is no depth or no joint named head, or no frame has both ends.
     """
     if skeleton.up is None or 'head' not in skeleton.joints or keypoint.shape[-1] < 3:
         return None
@@ -89,7 +89,7 @@ def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
 
 
 def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
-    """Judge the first person that is there, over all frames that have the joints which this takes.
+    """Check the first person present, over all frames that have the required joints.
 
     Args:
         keypoint: (M, T, V, C).
@@ -97,7 +97,7 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
 
     Returns:
         Which of :data:`DOUBTS` hold: from hip to head is mostly +y; left is on the left of where the feet
-        point, in right-handed axes; from hip to head could be meters. None where :func:`find_axes` has none,
+        point, in right-handed axes; from hip to head could be meters. None if :func:`find_axes` returns None,
         the layout does not name ankles and feet, or no frame has all of these joints.
     """
     axes = find_axes(keypoint, skeleton)
@@ -110,7 +110,7 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
     if not len(joints):
         return None
     legs = [joints[:, foot] for foot in feet]
-    # Not hip to spine, which says what is up elsewhere: on Kinect v1 it is short and leans backwards.
+    # Not hip to spine, which defines up elsewhere: on Kinect v1 it is short and leans backwards.
     up = joints[:, head] - joints[:, skeleton.up[0]]
     across = joints[:, skeleton.across[1]] - joints[:, skeleton.across[0]]
     ahead = legs[1] - legs[0] + legs[3] - legs[2]
@@ -120,7 +120,7 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
 
 
 def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
-    """Sum up what :func:`judge_posture` says of clips, with warnings of what most of them fail."""
+    """Summarize the results of :func:`judge_posture`, with warnings about checks that most clips fail."""
     if not postures:
         return []
     counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
@@ -133,7 +133,7 @@ def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
 
 
 def describe_pictures(faults: Sequence[str]) -> list[Finding]:
-    """Sum up what :func:`picture_fault` says of clips, with a warning if it is wrong with most of them."""
+    """Summarize the results of :func:`picture_fault`, with a warning if most clips have a fault."""
     wrong = list(filter(None, faults))
     if not faults:
         return []
@@ -145,7 +145,7 @@ def describe_pictures(faults: Sequence[str]) -> list[Finding]:
 
 
 def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[int, int] | None:
-    """The (height, width) that a clip's pixels are normalized by; None where none are, or nothing says it."""
+    """The (height, width) by which a clip's pixels are normalized; None if they are not, or if unknown."""
     if not network_input.normalization.startswith('2d'):
         return None
     shape = clip.get('img_shape')
@@ -155,7 +155,7 @@ def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[in
 def bone_length(
     keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int, int] | None = None
 ) -> float | None:
-    """The median length of the bones of a clip, over the persons and frames in which both ends are there.
+    """The median length of the bones of a clip, over the persons and frames in which both ends are present.
 
     Args:
         keypoint: (M, T, V, C).
@@ -163,7 +163,7 @@ def bone_length(
         img_shape: (height, width) of the picture whose halves are the unit; None for the unit of the joints.
 
     Returns:
-        None where no bone is seen.
+        The length; None if no bone is seen.
     """
     x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
     if img_shape is not None:
@@ -176,7 +176,7 @@ def bone_length(
 
 
 def sample_rows(number: int) -> list[int]:
-    """At most :data:`MEASURED` of so many rows, evenly spread."""
+    """At most :data:`MEASURED` of ``number`` rows, evenly spread."""
     return np.unique(np.linspace(0, number - 1, MEASURED).astype(int)).tolist()
 
 
@@ -185,10 +185,10 @@ def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInpu
 
     Args:
         clips: annotations, as they enter a pipeline.
-        network_input: what the pipeline makes of them.
+        network_input: the network input that the pipeline forms from them.
 
     Returns:
-        None where the layout is not known or no bone is seen.
+        The scale; None if the layout is unknown or no bone is seen.
     """
     skeleton = network_input.skeleton
     if skeleton is None or not len(clips):
@@ -207,7 +207,7 @@ def compare_scales(scale: float | None, trained: float | None) -> tuple[Level, s
     """Compare lengths of bones with those that a network was trained on.
 
     Returns:
-        What follows and why; None where both agree, or one is not known.
+        The severity and the reason; None if both agree, or one is unknown.
     """
     if not scale or not trained:
         return None
@@ -221,11 +221,11 @@ def compare_scales(scale: float | None, trained: float | None) -> tuple[Level, s
 
 
 def picture_fault(keypoint: np.ndarray, skeleton: Skeleton | None, img_shape: tuple[int, int]) -> str:
-    """Why joints can't have been found in a picture of this size; empty if they can.
+    """Why joints cannot be in an image of this size; empty if they can.
 
     Args:
         keypoint: (M, T, V, C), pixels first.
-        skeleton: their layout; where it is not known, persons are measured instead of bones.
+        skeleton: their layout; if it is unknown, persons are measured instead of bones.
         img_shape: (height, width).
     """
     height, width = img_shape
@@ -257,14 +257,14 @@ def _extent(x: np.ndarray) -> float:
 def judge(
     keypoint: np.ndarray, network_input: NetworkInput, img_shape: tuple[int, int] | None, is_known: bool
 ) -> Iterator[Finding]:
-    """Whether joints are in the unit, the axes or the picture, and of the size that a network expects.
+    """Check that joints have the unit, the axes or the image, and the size that a network expects.
 
     Args:
         keypoint: (M, T, V, C) in the layout of the network.
-        network_input: what the network takes.
-        img_shape: (height, width) of the picture that they are measured in, in pixels; None for joints in
-            space, or as parts of a picture.
-        is_known: the joints are out of a data set, so that of joints in space only the size is judged.
+        network_input: the input of the network.
+        img_shape: (height, width) of the image in whose pixels they are; None for joints in space, or in
+            image sizes.
+        is_known: the joints come from a data set, so that only the size of joints in space is checked.
     """
     skeleton, trained = network_input.skeleton, network_input.scale
     if skeleton is None:
@@ -276,7 +276,7 @@ def judge(
         if fault := picture_fault(keypoint, skeleton, img_shape):
             yield Finding(Level.ERROR, 'keypoint', fault)
         if length is not None and not network_input.normalization.startswith('2d'):
-            length = length / 2  # the network takes parts of the picture, which are twice as large
+            length = length / 2  # the network takes image sizes, which are twice as large
     elif trained is None and length is not None and length > LONGEST and _takes_parts(network_input):
         text = f'the bones are {length:.3g} pictures long, expected parts of one'
         yield Finding(Level.ERROR, 'keypoint', f'{text}; of joints in pixels, say img_shape=(height, width)')
@@ -294,7 +294,7 @@ def _judge_unit(
     if axes is not None and axes.unit != 'm':
         looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
         text = f'person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}'
-        advice = "say unit='cm' or 'mm', or 'm' to take the numbers as they are"
+        advice = "give unit='cm' or 'mm', or 'm' to use the numbers as they are"
         yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
     if axes is None and not is_measured:
         yield Finding(Level.NOTE, 'unit', 'not checked, no frame has both hip and head')

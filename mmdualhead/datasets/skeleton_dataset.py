@@ -31,7 +31,7 @@ from mmdualhead.utils.pickles import load_annotations
 
 @DATASETS.register_module()
 class SkeletonDataset(PoseDataset):
-    """Skeleton clips of one split, checked before anything is done with them.
+    """Skeleton clips of one split, checked when the data set is built.
 
     Reads what MMAction2's ``PoseDataset`` reads: a pickle of ``dict(split={name: [frame_dir, ...]},
     annotations=[dict(frame_dir, label, total_frames, keypoint, ...), ...])``, optionally with ``meta``, or
@@ -44,7 +44,7 @@ class SkeletonDataset(PoseDataset):
         split: name of the split; None for a file without splits.
         num_classes: labels must be smaller; None skips that check.
         check: check the annotations once, when the data set is built.
-        ann_source: where the annotation file comes from and which command makes it; shown when it is missing.
+        ann_source: where to get the annotation file and which command makes it; shown if it is missing.
         **kwargs: further arguments of ``PoseDataset``.
 
     Raises:
@@ -63,12 +63,12 @@ class SkeletonDataset(PoseDataset):
         **kwargs: Any,
     ) -> None:
         steps = [_build_step(step) if isinstance(step, Mapping) else step for step in pipeline]
-        # Of the steps as they are given: built ones can't tell a default from what was stated.
+        # From the steps as given: built ones cannot distinguish a default from an explicit argument.
         self._network_input = NetworkInput.of_steps(pipeline)
         self.check = check
         self.ann_source = ann_source
-        # Forked workers share arrays as they are; packing them into one buffer to that end, MMEngine's
-        # default, takes ten times as long as reading them and up to three times the memory.
+        # Forked workers share arrays anyway; packing them into one buffer for that, MMEngine's default, takes
+        # ten times as long as reading them and up to three times the memory.
         kwargs.setdefault('serialize_data', False)
         if 'video' in kwargs.get('data_prefix', {}):
             raise UserError(
@@ -93,13 +93,13 @@ class SkeletonDataset(PoseDataset):
         return clips
 
     def _known(self, file: AnnotationFile) -> dict[str, Any]:
-        """What MMEngine writes into every checkpoint, so that answers have names."""
+        """What MMEngine writes into every checkpoint, so that predictions have class names."""
         known = {key: file.meta[key] for key in ('dataset', 'layout', 'classes') if file.meta.get(key)}
         names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
         return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:
-        """The clips of a split that can be used, after ending on errors and logging the rest."""
+        """The usable clips of a split; errors are raised, other findings are logged."""
         expected = completed_by(file, self._network_input, self.num_classes)
         if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
             report(check_names(file, split), _warn)  # the keypoints are elsewhere
@@ -123,12 +123,12 @@ class SkeletonDataset(PoseDataset):
         return info
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The class of a clip, which MMEngine's ``ClassBalancedDataset`` asks for."""
+        """The class of a clip, which MMEngine's ``ClassBalancedDataset`` needs."""
         return [int(super().get_data_info(idx)['label'])]
 
     def _copy_without_annotation(self, memo: dict | None = None) -> SkeletonDataset:
-        # MMEngine's own default is one dict for all calls. It remembers data sets by the id of objects that
-        # may be gone since, so that a later copy can find a data set in the place of a pipeline's step.
+        # MMEngine's own default is one dict for all calls. It caches data sets by the ids of objects that may
+        # no longer exist, so that a later copy can get a data set in place of a step.
         return super()._copy_without_annotation({} if memo is None else memo)
 
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:

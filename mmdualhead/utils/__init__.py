@@ -1,1 +1,1 @@
-"""What several rooms of the package use."""
+"""Helpers shared by the whole package."""

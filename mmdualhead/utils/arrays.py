@@ -1,4 +1,4 @@
-"""NumPy's files, read without unpickling and without unpacking more than a file of their size can mean."""
+"""NumPy's files, read without unpickling, and without unpacking implausibly large contents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mmdualhead.utils.memory import BASE, FACTOR, memory_for_file
 from mmdualhead.utils.reading import read_bytes
 
 ARCHIVE = (b'PK\3\4', b'PK\5\6')
-"""How zip archives begin, with files and without."""
+"""The magic bytes of zip archives, with files and empty."""
 
 
 def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
@@ -32,8 +32,8 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         with memory_for_file(len(content)):
             return _load_archive(content) if content.startswith(ARCHIVE) else _load_array(content)
     except MemoryError:
-        raise UserError(f'asks for more memory than a file of {len(content):,} bytes can need') from None
-    except Exception as error:  # NumPy raises a dozen kinds on broken files
+        raise UserError(f'needs more memory than a file of {len(content):,} bytes justifies') from None
+    except Exception as error:  # NumPy raises many types of errors on damaged files
         raise UserError(f'not a readable NumPy file of plain numbers ({error})') from error
 
 
@@ -52,7 +52,7 @@ def _load_archive(content: bytes) -> dict[str, np.ndarray]:
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > BASE + FACTOR * len(content):
             raise UserError(
-                f'{len(content):,} bytes that unpack to {unpacked:,}, which no clips or scores do'
+                f'{len(content):,} bytes that unpack to {unpacked:,}, implausible for clips or scores'
             )
         names = archive.namelist()
         if len(set(names)) < len(names):

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, folders that one process writes at a time, and files that are files."""
+"""Atomic writes, folder locks, and checks for regular files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PARTIAL = '.{name}.{pid}.partial'
-"""What a file is called while it is written."""
+"""The name of a file while it is written."""
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
-    """Write a file that appears under its name once it is whole.
+    """Write a file atomically.
 
-    If writing fails, an older file of that name stays as it is, and nothing else stays. A link stays one;
+    If writing fails, an older file is kept and no partial file is left. A link stays one;
     what is not a file, such as ``/dev/stdout``, is written to directly.
 
     Args:
@@ -59,7 +59,7 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Find out before long work whether a file can be written; its folder is made.
+    """Check before long work that a file can be written; its folder is made.
 
     Raises:
         OSError: it can't be; the message names the file.
@@ -103,7 +103,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
-    """Remove what killed processes left half written in a folder that no other process writes to.
+    """Remove partial files of killed processes from a folder that no other process writes to.
 
     Args:
         folder: where they are.
@@ -119,10 +119,10 @@ def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse pipes, devices and folders, which can't be read like a file: reading a pipe waits for ever.
+    """Refuse pipes, devices and folders, which can't be read like a file: reading a pipe may block forever.
 
     Raises:
-        FileNotFoundError: there is nothing of that name.
+        FileNotFoundError: it does not exist.
         ValueError: it is not a regular file.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
@@ -130,9 +130,9 @@ def check_regular(path: str | Path) -> None:
 
 
 class FolderLock:
-    """Keeps other processes from working in a folder, until it is released or the process ends, however.
+    """Locks a folder against other processes until it is released or the process ends.
 
-    Forked processes do not hold it. Where the system has no such locks (Windows), nothing is kept.
+    Forked processes do not hold it. On Windows, which lacks such locks, it does nothing.
 
     Args:
         path: the lock's file.

@@ -20,10 +20,10 @@ STATM = Path('/proc/self/statm')
 
 @contextmanager
 def memory_for_file(size: int) -> Iterator[None]:
-    """While a file is read, the process can take only so much more memory as a file of its size may need.
+    """While a file is read, the additional memory of the process is limited in proportion to the file size.
 
-    A file can ask for more: a pickle of a megabyte for gigabytes. Linux alone can both tell and bound the
-    memory of a process; elsewhere nothing is bounded.
+    A file can request more: a pickle of a megabyte can request gigabytes. Only Linux can report and limit the
+    memory of a process; elsewhere there is no limit.
 
     Args:
         size: of the file, in bytes.

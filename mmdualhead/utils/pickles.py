@@ -71,7 +71,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if not size:
-            raise UserError(f'{path} is empty, a pickle was expected')
+            raise UserError(f'{path} is empty, expected a pickle')
         try:
             with (
                 _no_garbage_collection(),
@@ -87,7 +87,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
             raise UserError(f'{path} was refused: {error}') from None
         except MemoryError:
             raise UserError(
-                f'{path} ({size:,} bytes) was refused: it asks for more memory than its size can need'
+                f'{path} ({size:,} bytes) was refused: it would need more memory than its size justifies'
             ) from None
         except Exception as error:  # random bytes make the machine raise nearly anything
             raise UserError(
@@ -127,7 +127,7 @@ class Named(NamedTuple):
         try:
             return self.function(machine, *arguments)
         except TypeError as error:
-            raise UnpicklingError(f'it calls {self.name} in an unusual way ({error})') from None
+            raise UnpicklingError(f'it calls {self.name} in an unsupported way ({error})') from None
 
 
 class PlainUnpickler(pickle._Unpickler):
@@ -155,7 +155,7 @@ class PlainUnpickler(pickle._Unpickler):
 
         Raises:
             UnpicklingError: it asks for what is not plain data.
-            Exception: it is no program of this kind.
+            Exception: it is not a valid pickle.
         """
         content, at, stack, marked, memo = self.content, self.at, self.stack, self.metastack, self.memo
         while (code := content[at]) != STOP:
@@ -203,7 +203,7 @@ class PlainUnpickler(pickle._Unpickler):
         """
         if (module, name) not in ALLOWED:
             raise UnpicklingError(
-                f'it asks for {module}.{name}; only numbers, strings, lists, tuples, dicts, sets and '
+                f'it contains {module}.{name}; only numbers, strings, lists, tuples, dicts, sets and '
                 'numeric numpy arrays are read. If you trust the file, load it yourself and save it again '
                 'with such contents'
             )
@@ -456,7 +456,7 @@ def _reconstruct(_: PlainUnpickler, array_type: Any, shape: Any, *__: Any) -> np
     """An empty array, which the pickle then fills."""
     if array_type is not ARRAY_TYPE or shape != (0,):
         kind = getattr(array_type, 'name', type(array_type).__name__)
-        raise UnpicklingError(f'it builds an array in an unusual way ({kind})')
+        raise UnpicklingError(f'it builds an array in an unsupported way ({kind})')
     return np.empty(0, np.int8)
 
 

@@ -47,7 +47,7 @@ class PlainDtype:
         order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
         order = order.decode('latin1') if isinstance(order, bytes) else order
         if order not in ('<', '>', '|', '=') or any(part is not None for part in state[2:5]):
-            raise UnpicklingError(f'it describes an array of type {self.dtype} in an unusual way')
+            raise UnpicklingError(f'it describes an array of type {self.dtype} in an unsupported way')
         self.dtype = self.dtype.newbyteorder(cast(Any, order)) if order in '<>' else self.dtype
 
 
@@ -79,7 +79,7 @@ def fill_array(array: np.ndarray, state: Any) -> None:
         UnpicklingError: it is of another form, or its parts contradict each other.
     """
     if not isinstance(state, tuple) or len(state) not in (4, 5):
-        raise UnpicklingError('it fills an array in an unusual way')
+        raise UnpicklingError('it fills an array in an unsupported way')
     shape, dtype, is_fortran, data = state[-4:]
     _check_parts(data, dtype, shape)
     # NumPy takes the bytes as the array's memory, where its constructors would copy them.
@@ -94,7 +94,7 @@ class PickledArray(np.ndarray):
     """
 
     def __new__(cls, *_: Any) -> PickledArray:
-        raise UnpicklingError('it builds an array in an unusual way')
+        raise UnpicklingError('it builds an array in an unsupported way')
 
     def __setstate__(self, state: Any) -> None:
         fill_array(self, state)
@@ -110,7 +110,7 @@ def reconstruct(array_type: Any, shape: Any, *_: Any) -> np.ndarray:
         UnpicklingError: it is of another type, or not empty.
     """
     if array_type is not PickledArray or shape != (0,):
-        raise UnpicklingError('it builds an array in an unusual way')
+        raise UnpicklingError('it builds an array in an unsupported way')
     return np.empty(0, np.int8).view(PickledArray)
 
 

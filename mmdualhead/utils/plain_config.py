@@ -1,4 +1,4 @@
-"""Configs as plain values, as checkpoints keep them: nothing in them is executed."""
+"""Configs as plain values for checkpoints; nothing in them is executed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The config that a checkpoint was trained with: plain values, or, in an older one, read from its text.
 
-    Nothing in the text is executed; of its keys those count whose values are literals, or dicts of such.
+    Nothing in the text is executed; keys are kept if their values are literals or dicts of literals.
 
     Returns:
         The keys of :data:`SAVED_KEYS`, or more; none if the checkpoint has no config.

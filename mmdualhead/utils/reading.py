@@ -1,4 +1,4 @@
-"""How files are opened and what text, numbers and JSON are, the same for every reader.
+"""The shared functions that open files and parse text, numbers and JSON.
 
 Functions that take a path name it in their errors; those that take contents name the place in them.
 """
@@ -66,12 +66,12 @@ def decode_text(content: bytes) -> str:
         line = 1 + content.count(b'\n', 0, error.start)
         raise UserError(f'line {line}: not text in UTF-8 ({error.reason})') from None
     if '\0' in text:
-        raise UserError(f'line {1 + text.count(chr(10), 0, text.index(chr(0)))}: it holds NUL bytes')
+        raise UserError(f'line {1 + text.count(chr(10), 0, text.index(chr(0)))}: it contains NUL bytes')
     return text
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text, whichever system ended them; form feeds and the like end none."""
+    """The lines of a text, with any line ending; form feeds and the like do not end a line."""
     return text.replace('\r\n', '\n').replace('\r', '\n').split('\n')
 
 
@@ -132,7 +132,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise UserError(f'the key {shown(twice)} stands twice in an object')
+        raise UserError(f'the key {shown(twice)} occurs twice in an object')
     return found
 
 

@@ -1,4 +1,4 @@
-"""Looking registered parts up by what a file calls them, without importing what it names."""
+"""Look up registered parts by the names in a file, without importing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables (text, Markdown, CSV) out of rows of cells, whatever is in them."""
+"""Text, Markdown and CSV tables from rows of cells with any content."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mmdualhead.utils.text import printable
 Cells = Sequence[object]
 
 SPECIAL = re.compile(r'[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])')
-"""What Markdown reads as a link, a picture, a formula, emphasis, code or the end of a cell."""
+"""Characters that Markdown reads as a link, a picture, a formula, emphasis, code or the end of a cell."""
 
 FORMULA = tuple('=+-@\t\r\n\uff1d\uff0b\uff0d\uff20')
-"""What a spreadsheet takes for the beginning of a formula."""
+"""First characters that a spreadsheet reads as a formula."""
 
 
 def text_table(header: Cells, rows: Sequence[Cells]) -> str:

@@ -11,7 +11,7 @@ SHOWN = 5
 
 
 def printable(text: object) -> str:
-    r"""Text for a terminal or a log, where what would control it is spelled out: ESC as ``\x1b``.
+    r"""Text for a terminal or a log, with control characters escaped: ESC as ``\x1b``.
 
     These are control characters, line breaks too, and those that turn the direction of writing or stand for
     bytes that are no text.

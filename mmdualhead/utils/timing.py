@@ -14,7 +14,7 @@ def time_interleaved(
     warmup: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Time calls in rounds, each once per round (A B C A B C ...), so that noise hits all alike.
+    """Time calls in rounds, each once per round (A B C A B C ...), so that noise affects all alike.
 
     PyTorch's ``Timer`` times one call at a time, and runs it twice more before each measurement.
 

@@ -85,7 +85,7 @@ def check_extent(available: int, offset: Any, size: Any, stride: Any) -> None:
     elements = prod(size)
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
     if elements > available or (elements and last >= available):
-        raise UnpicklingError(f'it has a tensor {size} that reaches beyond its {available:,} elements')
+        raise UnpicklingError(f'it has a tensor {size} that exceeds its {available:,} elements')
 
 
 def _size(_: PlainUnpickler, sizes: Any = ()) -> tuple[int, ...]:
@@ -96,7 +96,7 @@ def _size(_: PlainUnpickler, sizes: Any = ()) -> tuple[int, ...]:
 
 
 def check_checkpoint(file: Any) -> None:
-    """Find out what a checkpoint would make PyTorch do, without building anything.
+    """Check what a checkpoint would make PyTorch do, without building anything.
 
     Args:
         file: the file, open for reading.
@@ -149,7 +149,7 @@ class _Storage(NamedTuple):
 
 
 class _Stub:
-    """Stands for whatever PyTorch would build."""
+    """A stub for any object that PyTorch would build."""
 
 
 class Outline(PlainUnpickler):
@@ -243,5 +243,5 @@ def _check_other_tensor(
     machine: PlainUnpickler, function: Any, _kind: Any, arguments: Any, _state: Any
 ) -> Any:
     if type(function) is not Named or type(arguments) is not tuple:
-        raise UnpicklingError('it builds a tensor in an unusual way')
+        raise UnpicklingError('it builds a tensor in an unsupported way')
     return function.call(machine, arguments)

@@ -62,7 +62,7 @@ class TestAxes:
     def test_frames_before_persons(self):
         keypoint = np.repeat(body().swapaxes(0, 1), 7, axis=0)
         for most_active in (False, True):
-            with pytest.raises(UserError, match=r'reads as \(T, M, V, C\).*exchange the first two axes'):
+            with pytest.raises(UserError, match=r'looks like \(T, M, V, C\).*exchange the first two axes'):
                 fitted(keypoint, IN_SPACE, most_active=most_active)
         with pytest.raises(UserError, match=r'9 persons .* in 1 frames.*if the axes are \(T, M, V, C\)'):
             fitted(body().swapaxes(0, 1), IN_SPACE)

@@ -237,7 +237,7 @@ class TestOtherInputs:
             lambda x: np.stack([x, x + 1]),
             r'2 persons \(0, 1\) in 30 frames, the model takes 1; leave',
         ),
-        (lambda x: 1000 * x, r"person 0 measures .* from hip to head, as if in mm; say unit='cm'"),
+        (lambda x: 1000 * x, r"person 0 measures .* from hip to head, as if in mm; give unit='cm'"),
         (lambda x: x[0, 0], r'expected numbers of shape \(T, V, C\)'),
         (lambda x: x.astype(object), r'expected numbers'),
         (lambda _: {'a': 1}, r'input 0: expected an array .* found a dict'),

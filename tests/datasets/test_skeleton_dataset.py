@@ -197,7 +197,7 @@ def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_
     ('change', 'said'),
     [
         (dict(split='xsub'), "no split 'xsub'"),
-        (dict(split=None), 'say which split'),
+        (dict(split=None), 'choose a split'),
         (dict(pipeline=[dict(type='SkeletonStream', stream='x')]), 'unknown stream'),
         (
             dict(pipeline=[dict(type='SkeletonStream', layout='coco', stream='j')]),

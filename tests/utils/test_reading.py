@@ -31,7 +31,7 @@ def test_text(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     ('content', 'message'),
-    [('a\nä'.encode('latin1'), 'line 2: not text in UTF-8'), (b'a\n\nb\0', 'line 3: it holds NUL bytes')],
+    [('a\nä'.encode('latin1'), 'line 2: not text in UTF-8'), (b'a\n\nb\0', 'line 3: it contains NUL bytes')],
 )
 def test_what_is_not_text_names_the_line(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / 'x').write_bytes(content)
@@ -42,7 +42,7 @@ def test_what_is_not_text_names_the_line(tmp_path: Path, content: bytes, message
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"a": {"b": 1, "b": 2}}', "the key 'b' stands twice"),
+        ('{"a": {"b": 1, "b": 2}}', "the key 'b' occurs twice"),
         ('[1, NaN]', 'NaN is not a number in JSON'),
         ('[-Infinity]', '-Infinity is not a number in JSON'),
         ('[' * 33 + ']' * 33, 'nested more than 32 levels deep'),

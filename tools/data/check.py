@@ -10,7 +10,7 @@ from mmdualhead.utils.text import printable_lines
 def main() -> None:
     parser = make_parser(__doc__)
     parser.add_argument('file', help='a pickle or a store')
-    parser.add_argument('--config', help='a config whose splits, classes and layout the file has to fit')
+    parser.add_argument('--config', help='a config whose splits, classes and layout the file must match')
     args = parser.parse_args()
     page, sound = check_file(args.file, args.config)
     print(printable_lines(page))

@@ -1,11 +1,11 @@
-"""Measure what loading costs: python tools/data/measure_loading.py WHAT FOLDER
+"""Measure the cost of loading: python tools/data/measure_loading.py WHAT FOLDER
 
 scale       memory and time to the first batch, of pickles and stores with more and more clips
 unpickling  the restricted unpickler against mmengine.load, and the checks, on a pickle of about 1 GB
-pipeline    clips a second through the whole pipeline, against MMAction2's own
-protocols   clips a second of the configs' own pipelines
+pipeline    clips per second through the whole pipeline, against MMAction2's own
+protocols   clips per second of the configs' own pipelines
 
-Files are made in FOLDER and deleted again. Results are Markdown tables; docs/data_scale.md holds a run.
+Files are made in FOLDER and deleted again. Results are Markdown tables; docs/data_scale.md contains a run.
 """
 
 import argparse
@@ -104,7 +104,7 @@ THEIRS = [
 
 
 def first_batch(path: str, kind: str) -> dict[str, float]:
-    """In a process of its own: build the data set, take the first batch, then 200 more."""
+    """In a separate process: build the data set, take the first batch, then 200 more."""
     from mmaction.registry import DATASETS
     from mmaction.utils import register_all_modules
     from mmengine.dataset import pseudo_collate
@@ -147,7 +147,7 @@ def scale(folder: Path) -> None:
 
 
 def seconds_of(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The median processor seconds of each, which other processes hardly change, measured in turns."""
+    """The median processor seconds of each, which other processes hardly change, interleaved."""
     from mmdualhead.utils.timing import time_interleaved
 
     measured = time_interleaved(candidates, repeats=5, warmup=1, clock=time.process_time)
@@ -205,7 +205,7 @@ def pipelines(length: str) -> dict[str, list[dict]]:
 
 
 def pipeline(folder: Path) -> None:
-    """A table of clips a second by protocol and kind of file."""
+    """A table of clips per second by protocol and kind of file."""
     import torch
     from mmaction.datasets import PoseDataset
     from mmaction.utils import register_all_modules
@@ -256,7 +256,7 @@ def like(config: Any, number: int) -> Iterator[dict]:
 
 
 def protocols(folder: Path) -> None:
-    """A table of clips a second of the training and the testing pipeline of each protocol."""
+    """A table of clips per second of the training and the testing pipeline of each protocol."""
     import torch
     from mmaction.registry import DATASETS
     from mmengine.config import Config

@@ -10,6 +10,6 @@ if __name__ == '__main__':
         action='store_const',
         const=frozenset(),
         default=msr_action3d.NOISY,
-        help='convert the ten clips, too, that papers leave out',
+        help='also convert the ten clips that papers exclude',
     )
     cli.run(parser, msr_action3d.scan)

@@ -1,8 +1,8 @@
-"""What can be wrong with annotations, found before training starts.
+"""Check annotations before training starts.
 
-Each clip is first looked at on its own and reduced to one row of a table
+Each clip is first checked by itself and reduced to one row of a table
 (:mod:`~mmdualhead.datasets.annotations.clips`); the rows are then checked together, by :data:`RULES`, against
-what the network takes. N clips, M persons, T frames, V joints, C channels.
+the input of the network. N clips, M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mmdualhead.utils.text import SHOWN
 
 OUTLIER_LARGE = 100.0
 OUTLIER_SMALL = 1e-3
-"""Times the median clip's root mean square."""
+"""Factors of the median clip's root mean square."""
 
 ABSURD, UNSQUARABLE = 1e9, 1e18
-"""Times the median clip's root mean square, and what a float32 network can't square."""
+"""A factor of the median clip's root mean square, and a coordinate whose square exceeds float32."""
 
 MANY_PERSONS, FEW_FRAMES = 20, 6
-"""A clip of more persons in so few frames has its axes swapped."""
+"""A clip with more persons and at most so many frames has its axes swapped."""
 
 META_KINDS: dict[str, tuple] = {
     'dataset': ('a name', str),
@@ -41,10 +41,10 @@ META_KINDS: dict[str, tuple] = {
 
 
 def check_meta(meta: Any) -> dict[str, Any]:
-    """What an annotation file says of all its clips, after a look at the fields that this package reads.
+    """The meta of an annotation file, after checking the fields that this package reads.
 
     Raises:
-        UserError: a field is of another kind than it has to be, or contradicts itself.
+        UserError: a field has the wrong type, or contradicts itself.
     """
     if meta is None:
         return {}
@@ -68,12 +68,12 @@ def check_meta(meta: Any) -> dict[str, Any]:
 
 
 class Columns:
-    """The columns of a table, and what the rules compare them with.
+    """The columns of a table, and the values that the rules compare them with.
 
     Args:
-        clips: the clips themselves, of which few are read.
-        table: a row for each of them.
-        network_input: what the network takes.
+        clips: the clips; few of them are read.
+        table: one row per clip.
+        network_input: the input of the network.
         training: whether the clips are trained on.
         multi_class: labels are lists.
     """
@@ -104,21 +104,21 @@ class Columns:
 
     @cached_property
     def pictures(self) -> list[Any]:
-        """What each clip says of the size of its picture; empty where the network needs none."""
+        """The image size of each clip; empty if the network needs none."""
         if not self.network_input.normalization.startswith('2d'):
             return []
         return [info.get('img_shape') for info in self.clips.infos()]
 
     @property
     def without_picture(self) -> np.ndarray:
-        """(N,) which clips lack the size of the picture that they are normalized by, or have a wrong one."""
+        """(N,) True for clips without a valid image size, by which they are normalized."""
         needs = self.network_input.needs_picture
         wrong = [needs if shape is None else not is_picture(shape) for shape in self.pictures]
         return np.array(wrong, bool) if wrong else np.zeros(len(self.power), bool)
 
     @cached_property
     def picture_faults(self) -> dict[int, str]:
-        """Of a sample of the clips by row, why their joints can't be in their pictures; empty if they can."""
+        """By row of the sampled clips, why their joints cannot be in their images; empty if they can."""
         found = {}
         for row in sample_rows(len(self.clips)) if self.pictures else ():
             clip = self.clips[row]
@@ -133,21 +133,21 @@ class Columns:
         return 2 * sum(map(bool, self.picture_faults.values())) > len(self.picture_faults)
 
     def outside(self, most: bool) -> np.ndarray:
-        """(N,) which clips can't be in their pictures, if these are most of those sampled, or else few."""
+        """(N,) True for sampled clips whose joints cannot be in their images, if these are most, or few."""
         rows = [row for row, fault in self.picture_faults.items() if fault and self.most_outside is most]
         return np.isin(np.arange(len(self.power)), rows)
 
 
 class Rule(NamedTuple):
-    """What clips have to be.
+    """A requirement on clips.
 
     Args:
-        level: what follows if some are not.
+        level: the level of the finding if some do not meet it.
         field: the field of the annotations.
-        expected: what should be there; ``{c.NAME}`` stands for an attribute of the :class:`Columns`.
-        differs: the test: which clips are not so, (N,).
-        found: what there is in the clip of a row.
-        advice: what was or can be done about it, as ``expected``.
+        expected: the expected value; ``{c.NAME}`` denotes an attribute of the :class:`Columns`.
+        differs: the test: (N,) True for clips that do not meet it.
+        found: the value in the clip of a row.
+        advice: what was or can be done about it, formatted as ``expected``.
     """
 
     level: Level
@@ -178,12 +178,12 @@ def check_clips(
     training: bool = True,
     multi_class: bool = False,
 ) -> list[Finding]:
-    """Check the clips of one split together against what a network takes.
+    """Check the clips of one split together against the input of a network.
 
     Args:
         clips: the clips; few of them are read.
         table: their :meth:`~mmdualhead.datasets.annotations.clips.Clips.table`.
-        network_input: what the network takes; what it does not say is not checked.
+        network_input: the input of the network; fields that it leaves open are not checked.
         training: whether the clips are trained on, or evaluated.
         multi_class: labels are lists.
 
@@ -224,7 +224,7 @@ def _locate_largest(columns: Columns, row: int) -> str:
 
 
 def _locate_nonfinite(columns: Columns, row: int) -> str:
-    """Where the first NaN or infinity is, and how many there are."""
+    """The position of the first NaN or infinity, and their number."""
     keypoint = columns.clips[row]['keypoint']
     wrong = np.argwhere(~np.isfinite(keypoint))
     return f'{_at(keypoint, wrong[0])}; {len(wrong)} in all'
@@ -253,7 +253,7 @@ RULES = (
         'keypoint',
         'persons before frames, (M, T, V, C)',
         lambda c: (c.persons > MANY_PERSONS) & (c.frames <= FEW_FRAMES),
-        lambda c, row: f'{_shape(c, row)}, which reads as (T, M, V, C)',
+        lambda c, row: f'{_shape(c, row)}, which looks like (T, M, V, C)',
     ),
     Rule(
         Level.ERROR,
@@ -283,7 +283,7 @@ RULES = (
         'finite numbers',
         lambda c: ~np.isfinite(c.power),
         _locate_nonfinite,
-        'With check=False, 3-D normalization takes such joints as missing.',
+        'With check=False, 3-D normalization treats such joints as missing.',
     ),
     Rule(
         Level.ERROR,
@@ -314,7 +314,7 @@ RULES = (
         'joints in pixels of the picture',
         lambda c: c.outside(most=False),
         lambda c, row: c.picture_faults[row],
-        'Found in a sample of the clips; they are used as they are.',
+        'Found in a sample of the clips; they are used unchanged.',
     ),
     Rule(
         Level.WARNING,
@@ -356,7 +356,7 @@ RULES = (
             ~c.empty & ((c.size > OUTLIER_LARGE * c.usual_size) | (c.size < OUTLIER_SMALL * c.usual_size))
         ),
         lambda c, row: f'{c.size[row]:.3g}, {c.size[row] / c.usual_size:.3g} times as large',
-        'Other units (mm for m)? They are used as they are.',
+        'Different units (mm instead of m)? They are used unchanged.',
     ),
 )
-"""What is checked of all clips together, and in which order it is reported."""
+"""The checks of all clips together, in the order in which they are reported."""

@@ -2,8 +2,8 @@
 
 ``clips.bin`` has one record per clip (:data:`INDEX`), ``keypoint.bin`` and ``score.bin`` the numbers,
 ``info.bin`` the other fields as JSON, ``crc.bin`` a CRC-32 of each clip. With a header and the splits
-(:meth:`ClipFiles.finish`) they are a store. A clip counts once all of its bytes are there, so that a process
-that was killed can be continued after the last whole clip.
+(:meth:`ClipFiles.finish`) they are a store. A clip counts once all of its bytes are written, so that a killed
+process can be resumed after the last complete clip.
 
 M persons, T frames, V joints, C channels.
 """
@@ -29,7 +29,7 @@ FORMAT = 'mmdualhead-store'
 VERSION = 1
 NO_SCORE = -1
 CRC_SIZE = 4
-# Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
+# The offsets of a clip's keypoints, scores and other fields in their files, and its metadata.
 INDEX = np.dtype(
     [
         *(('keypoint', '<i8'), ('score', '<i8'), ('info', '<i8')),
@@ -49,10 +49,10 @@ class ClipFiles:
     """The files of clips in a folder.
 
     Args:
-        folder: where they are; it is made.
+        folder: the folder; it is created.
         dtype: how coordinates are stored.
-        known: label and shape of each of the clips that are there already and are to stay, if they are
-            whole; everything from the first that is not is cut off.
+        known: label and shape of each existing clip to keep; everything from the first incomplete one on is
+            cut off.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ClipFiles:
         return self._count
 
     def _find_whole(self, known: Sequence[tuple[int | None, Sequence[int]]]) -> tuple[int, dict[str, int]]:
-        """How many clips are whole, and where the last of them ends in each of the files of its parts."""
+        """The number of complete clips, and the end of the last one in each file of parts."""
         ends = dict.fromkeys(PARTS, 0)
         paths = {name: self.folder / f'{name}.bin' for name in BINARIES}
         if not all(path.is_file() for path in paths.values()):
@@ -91,7 +91,7 @@ class ClipFiles:
         return len(known), ends
 
     def _read_parts(self, files: Mapping[str, BufferedReader], record: bytes, shape: Sequence[int]) -> Parts:
-        """The next clip; what is not there stays zero."""
+        """The next clip; missing bytes are zero."""
         indexed = np.frombuffer(record.ljust(INDEX.itemsize), INDEX)[0]
         keypoint, score = np.zeros(shape, self.dtype), None
         files['keypoint'].readinto(keypoint.data)
@@ -105,11 +105,11 @@ class ClipFiles:
 
         Args:
             annotation: frame_dir, label, keypoint (M, T, V, C), optionally keypoint_score (M, T, V) and
-                fields that JSON can hold.
+                fields that JSON can represent.
 
         Raises:
             OSError: it could not be written.
-            TypeError: JSON can't hold one of its fields.
+            TypeError: JSON cannot represent one of its fields.
         """
         keypoint = np.ascontiguousarray(annotation['keypoint'], self.dtype)
         score = annotation.get('keypoint_score')
@@ -124,19 +124,19 @@ class ClipFiles:
         self._count += 1
 
     def flush(self) -> None:
-        """Hand all that was appended to the system, which keeps it if this process is killed."""
+        """Pass appended clips to the system, which keeps them if this process is killed."""
         for file in self._files.values():
             file.flush()
 
     def annotations(self, positions: Iterable[int]) -> Iterator[dict[str, Any]]:
-        """Clips by their positions; arrays are mapped: only what is looked at comes into memory."""
+        """Clips by their positions; arrays are mapped, so that only accessed parts are in memory."""
         records = np.fromfile(self.folder / 'clips.bin', INDEX)
         keypoints, scores = self._map('keypoint', self.dtype), self._map('score', self.dtype)
         infos = self._map('info', np.uint8)
         for position in positions:
             start, score, info, info_size, label, sizes, _ = records[position].item()
             shape = tuple(sizes.tolist())
-            # Names of fields are one string each, which pickles then hold once.
+            # Field names are interned, so that pickles contain each only once.
             loaded = json.loads(infos[info : info + info_size].tobytes())
             fields = {sys.intern(name): value for name, value in loaded.items()}
             clip = dict(frame_dir=fields.pop('frame_dir'), label=label, **fields, total_frames=shape[1])
@@ -148,7 +148,7 @@ class ClipFiles:
             yield clip
 
     def _map(self, name: str, dtype: Any) -> np.ndarray:
-        """The numbers in a file, which are empty if it is, since nothing can't be mapped."""
+        """The numbers in a file; an empty file cannot be mapped."""
         path = self.folder / f'{name}.bin'
         return np.asarray(np.memmap(path, dtype, 'c')) if self._ends[name] else np.empty(0, dtype)
 
@@ -157,7 +157,7 @@ class ClipFiles:
 
         Args:
             split: the positions of each split's clips.
-            meta: what is to be known of all clips.
+            meta: the metadata of all clips.
 
         Raises:
             OSError: something could not be written.
@@ -177,14 +177,14 @@ class ClipFiles:
         (self.folder / 'meta.json').write_text(json.dumps(header | header_checksum(header), indent=1))
 
     def close(self) -> None:
-        """Close the files; what a full disk does not take is lost."""
+        """Close the files; data that a full disk rejects is lost."""
         for file in self._files.values():
             with suppress(OSError):
                 file.close()
 
 
 def part_sizes(records: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
-    """How many bytes the parts of clips have, by their records."""
+    """The sizes of the parts of clips in bytes, by their records."""
     joints = records['shape'][..., :3].prod(-1, np.int64)
     return {
         'keypoint': joints * records['shape'][..., 3] * dtype.itemsize,
@@ -194,14 +194,14 @@ def part_sizes(records: np.ndarray, dtype: np.dtype) -> dict[str, np.ndarray]:
 
 
 def make_record(ends: Mapping[str, int], parts: Parts, label: int | None) -> np.ndarray:
-    """The record of a clip whose parts begin where others end."""
+    """The record of a clip whose parts begin at ``ends``."""
     keypoint, score, info = parts
     starts = (ends['keypoint'], NO_SCORE if score is None else ends['score'], ends['info'])
     return np.array((*starts, len(info), label, keypoint.shape, mean_square(keypoint)), INDEX)
 
 
 def ends_after(ends: Mapping[str, int], parts: Parts) -> dict[str, int]:
-    """Where the parts of a clip end that begin where others do."""
+    """The ends of the parts of a clip that begin at ``ends``."""
     sizes = (0 if part is None else memoryview(part).nbytes for part in parts)
     return {name: ends[name] + size for name, size in zip(PARTS, sizes, strict=True)}
 
@@ -215,13 +215,13 @@ def checksum_of(*parts: Any) -> bytes:
 
 
 def header_checksum(header: Mapping[str, Any]) -> dict[str, int]:
-    """That of all else in a header."""
+    """The checksum of all other entries of a header."""
     rest = {key: value for key, value in header.items() if key != 'checksum'}
     return {'checksum': crc32(json.dumps(rest, sort_keys=True).encode())}
 
 
 def plain(value: Any) -> Any:
-    """Arrays and numpy's numbers as JSON can hold them."""
+    """Arrays and NumPy's numbers as values for JSON."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"a store can't hold a {type(value).__name__}: {value!r}")
+    raise TypeError(f'a store cannot contain a {type(value).__name__}: {value!r}')

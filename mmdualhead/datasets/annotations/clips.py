@@ -1,4 +1,4 @@
-"""Clips, whatever file they are in: lists of annotations, and the table that they are checked by.
+"""Clips of an annotation file of either kind, and the table used to check them.
 
 N clips, M persons, T frames, V joints, C channels.
 """
@@ -18,7 +18,7 @@ from mmdualhead.errors import Finding, Level
 from mmdualhead.utils.text import SHOWN, plural
 
 LABELS = 2**31
-"""Labels are smaller, so that stores can hold them."""
+"""Labels are smaller, to fit into stores."""
 
 HUGE = float(np.finfo(np.float64).max)
 
@@ -38,12 +38,12 @@ class ClipTable(NamedTuple):
 
 
 class ClipFacts(NamedTuple):
-    """What is known of clips without their keypoints, small enough to be kept.
+    """Metadata of clips without their keypoints, small enough to keep.
 
     Args:
         labels: (N,) classes; 0 where a clip has several.
         persons: (N,) M of the keypoints.
-        keys: (N,) hashes of name, class and number of frames, by which clips are known in other files.
+        keys: (N,) hashes of name, class and number of frames, to recognize clips in other files.
     """
 
     labels: np.ndarray
@@ -61,21 +61,21 @@ class ClipFacts(NamedTuple):
 
 
 class Clips(Sequence):
-    """Some clips of an annotation file, of either kind; this class reads one after the other."""
+    """Clips of an annotation file of either kind; by default, they are read one after the other."""
 
     in_memory: bool = True
-    """Whether the clips are there already, rather than read when they are asked for."""
+    """True if the clips are in memory already, False if they are read on access."""
 
     @abstractmethod
     def __getitem__(self, index: Any) -> Any:
         """One annotation, or for a slice, array of rows or mask, a part of the clips."""
 
     def infos(self) -> Iterable[Mapping[str, Any]]:
-        """The annotations, maybe without label, total_frames and keypoints, where that is faster."""
+        """The annotations, possibly without label, total_frames and keypoints, if that is faster."""
         return iter(self)
 
     def table(self, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
-        """A row for every clip, and what is wrong with those that have no place in it.
+        """One row per clip, and the faults of those that cannot be in it.
 
         Args:
             multi_class: labels are lists.
@@ -83,7 +83,7 @@ class Clips(Sequence):
         return tabulate(self, multi_class)
 
     def facts(self) -> ClipFacts | None:
-        """What is known without the keypoints; None if there are no clips, or one holds no keypoints."""
+        """The metadata of the clips; None if there are no clips, or one has no keypoints."""
         known = []
         for row, clip in enumerate(self):
             if not isinstance(clip, Mapping) or 'keypoint' not in clip:
@@ -112,13 +112,13 @@ class ClipList(Clips):
 
 
 def clip_name(clip: Mapping[str, Any], position: int) -> str:
-    """What to call an annotation in a message, even one without a name."""
+    """The name of an annotation for messages, even if it has none."""
     name = clip.get('frame_dir', clip.get('filename')) if isinstance(clip, Mapping) else None
     return f'#{position}' if name is None else str(name)
 
 
 def is_integer(value: Any) -> bool:
-    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; no truth value."""
+    """An integer of Python's or numpy's within 32 bits, also as an array of no dimensions; not a bool."""
     if isinstance(value, np.ndarray):
         value = value[()] if value.ndim == 0 else None
     return (
@@ -137,11 +137,11 @@ def describe_clips(
     """One finding on all clips that differ from what is expected; none if there are no such clips.
 
     Args:
-        level: what follows.
+        level: the level of the finding.
         field: the field of the annotations.
-        expected: what should be there.
+        expected: the expected value.
         clips: those that differ.
-        describe: gives the name of one and what was found there.
+        describe: returns the name of one and the value found in it.
         advice: what was or can be done about it.
     """
     if not len(clips):
@@ -154,7 +154,7 @@ def describe_clips(
 
 
 def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> list[tuple[str, str, str]]:
-    """(field, expected, found) of everything that makes one annotation unreadable."""
+    """(field, expected, found) of each fault that makes an annotation unreadable."""
     if not isinstance(clip, Mapping):
         return [('annotation', 'a dict', type(clip).__name__)]
     name, label = clip.get('frame_dir', clip.get('filename')), clip.get('label')
@@ -188,7 +188,7 @@ def _keypoint_faults(clip: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def mean_square(keypoint: np.ndarray) -> float:
-    """One pass over the data that tells non-finite, empty and outlying clips from ordinary ones."""
+    """One pass over the data that finds non-finite, empty and outlying clips."""
     if keypoint.dtype not in (np.float32, np.float64):
         keypoint = keypoint.astype(np.float32)
     power = float(np.vdot(keypoint, keypoint)) / max(keypoint.size, 1)
@@ -201,7 +201,7 @@ def mean_square(keypoint: np.ndarray) -> float:
 def tabulate(
     clips: Sequence[Mapping[str, Any]], multi_class: bool = False
 ) -> tuple[ClipTable, list[Finding]]:
-    """The table of annotations in memory, and the faults of those that have no place in it.
+    """The table of annotations in memory, and the faults of those that cannot be in it.
 
     Args:
         clips: annotations.
@@ -228,10 +228,10 @@ def tabulate(
 
 
 def unscored_clips(scored: np.ndarray, name: Callable[[int], str]) -> list[Finding]:
-    """Clips without scores where others have some; a batch would take theirs as 0.
+    """Find clips without scores if others have some; in a batch, theirs would be 0.
 
     Args:
-        scored: (N,) which clips have scores.
+        scored: (N,) True for clips with scores.
         name: of a clip, by its row.
     """
     if scored.all() or not scored.any():

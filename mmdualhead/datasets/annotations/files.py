@@ -44,8 +44,8 @@ class PickledAnnotations:
         path: the file.
 
     Attributes:
-        kind: what users call it.
-        path: where it is.
+        kind: its name for users.
+        path: the path.
         meta: what the converter recorded about it.
         splits: names of its splits.
 
@@ -70,7 +70,7 @@ class PickledAnnotations:
             raise UserError(f'{self.path}: {error}') from None
         self._check_containers()
         first = self.annotations[0] if self.annotations else None
-        # MMAction2, too, goes by the first annotation.
+        # MMAction2 also decides by the first annotation.
         key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
         self._clip_names = [_name(clip, key) for clip in self.annotations]
         if not self._names:
@@ -91,7 +91,7 @@ class PickledAnnotations:
                 require(f'{name!r} in split {split!r}', name, str)
 
     def select(self, split: str) -> ClipList:
-        """The annotations of a split, and those that can't be told to belong to any, which checks find."""
+        """The annotations of a split, and those that cannot be assigned to any, which checks find."""
         names = set(self._names[split])
         named = zip(self.annotations, self._clip_names, strict=True)
         return ClipList(clip for clip, name in named if name is None or name in names)
@@ -120,12 +120,12 @@ class PickledAnnotations:
 
 
 class AnnotationFile(Protocol):
-    """Clips with splits, be they in a pickle or a store.
+    """Clips with splits, in a pickle or a store.
 
     Attributes:
-        kind: what users call it.
-        path: where it is.
-        meta: what is known of all clips.
+        kind: its name for users.
+        path: the path.
+        meta: the metadata of all clips.
         splits: names of its splits.
     """
 
@@ -138,28 +138,28 @@ class AnnotationFile(Protocol):
         """The annotations of a split."""
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """What is wrong with the names in a split, or in it and others that must share no clip with it."""
+        """The faults of the names in a split, and clips that it shares with others but must not."""
 
     def verify(self) -> list[Finding]:
-        """What has changed since the file was written, by its checksums."""
+        """The changes since the file was written, found by its checksums."""
 
 
 def open_annotations(path: str | Path) -> AnnotationFile:
     """Open an annotation pickle or a store.
 
     Raises:
-        FileNotFoundError: there is neither.
+        FileNotFoundError: it does not exist.
         ValueError: it can't be read, or is not an annotation file.
     """
     return Store(path) if Path(path).is_dir() else PickledAnnotations(path)
 
 
 def describe_missing(path: Path, source: str) -> str:
-    """What to tell the user of an annotation file that is missing.
+    """The message for a missing annotation file.
 
     Args:
         path: the file.
-        source: sentences that say where it comes from.
+        source: sentences on where to get it.
     """
     store = path.with_suffix('.store')
     found = f'{store} is present, which ann_file could name. ' if store.exists() else ''
@@ -169,15 +169,15 @@ def describe_missing(path: Path, source: str) -> str:
 def completed_by(
     file: AnnotationFile, network_input: NetworkInput, num_classes: int | None = None
 ) -> NetworkInput:
-    """What a network takes, with what the file says of its clips: layout and classes.
+    """The network input, completed by the layout and classes of the file.
 
     Args:
         file: the annotations.
-        network_input: what the pipeline, and perhaps the model, say.
+        network_input: the input according to the pipeline, and possibly the model.
         num_classes: of the data set; the file may name fewer classes.
 
     Raises:
-        UserError: pipeline and file are of different layouts.
+        UserError: pipeline and file have different layouts.
     """
     layout, names = file.meta.get('layout'), file.meta.get('classes') or ()
     stored = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else None
@@ -197,12 +197,12 @@ def completed_by(
 
 
 class CheckedSplit(NamedTuple):
-    """What :func:`check_split` returns.
+    """The result of :func:`check_split`.
 
     Args:
-        findings: what is wrong.
+        findings: the faults.
         clips: the annotations to use.
-        table: a row for every clip of the split.
+        table: one row per clip of the split.
     """
 
     findings: list[Finding]
@@ -223,8 +223,8 @@ def check_split(
     Args:
         file: the annotations.
         split: name of the split.
-        network_input: what the network takes.
-        training: whether the clips are trained on; those without a person are then left out.
+        network_input: the input of the network.
+        training: whether the clips are trained on; those without a person are then skipped.
         multi_class: labels are lists.
     """
     findings = check_names(file, split)
@@ -244,7 +244,7 @@ def check_split(
 
 
 def check_names(file: AnnotationFile, split: str) -> list[Finding]:
-    """Check what a split says of its clips, without the clips themselves."""
+    """Check the names in a split, without reading the clips."""
     return located(file.split_faults(split, counterparts(split, file.splits)), file, split)
 
 
@@ -278,6 +278,6 @@ def _with_splits(data: Any) -> Any:
 
 
 def _name(clip: Any, key: str) -> str | None:
-    """What splits call a clip; None where it has no proper name."""
+    """The name of a clip in splits; None if it has no valid name."""
     name = clip.get(key) if isinstance(clip, Mapping) else None
     return name if isinstance(name, str) else None

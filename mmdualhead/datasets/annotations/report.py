@@ -1,4 +1,4 @@
-"""The checks of an annotation file as a page to read."""
+"""A readable report on the checks of an annotation file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ BAR = 40  # characters of the longest bar
 
 
 class Use(NamedTuple):
-    """What a split is checked for.
+    """The intended use of a split.
 
     Args:
-        network_input: what a network takes.
+        network_input: the input of the network.
         training: whether it is trained on.
     """
 
@@ -46,15 +46,15 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 
     Args:
         path: a pickle or a store.
-        config: a config whose data loaders say which splits to check and what their models take. Without one
-            every split is checked against what the file says of itself.
+        config: a config whose data loaders define the splits to check and the input of their models. Without
+            one, every split is checked against the file's own meta.
 
     Returns:
-        The page, and whether there are no errors.
+        The report, and True if there are no errors.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it can't be read, or does not go with the config.
+        ValueError: it can't be read, or does not match the config.
     """
     file = open_annotations(path)
     found = file.verify()
@@ -75,7 +75,7 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 
 
 def uses_of_file(file: AnnotationFile) -> dict[str, Use]:
-    """What a file says of its clips, for every split."""
+    """The use of every split according to the file's own meta."""
     return {
         split: Use(completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
         for split in file.splits
@@ -83,7 +83,7 @@ def uses_of_file(file: AnnotationFile) -> dict[str, Use]:
 
 
 def _likely_input(file: AnnotationFile, split: str) -> NetworkInput:
-    """What a split is made for: clips of two coordinates with a picture's size are in its pixels."""
+    """The likely input for a split: clips of two coordinates with an image size are in its pixels."""
     first = next(iter(file.select(split)), None)
     if not isinstance(first, Mapping) or first.get('img_shape') is None:
         return NetworkInput()
@@ -92,7 +92,7 @@ def _likely_input(file: AnnotationFile, split: str) -> NetworkInput:
 
 
 def uses_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Use]:
-    """What the data loaders of a config take, by split."""
+    """The uses of splits by the data loaders of a config."""
     config = Config.fromfile(path)
     uses = {}
     for loader in LOADERS:
@@ -106,7 +106,7 @@ def uses_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Use]:
 
 
 def _line(finding: Finding) -> str:
-    """A finding without the file and the split, which stand above."""
+    """A finding without the file and the split, which are named above."""
     field = finding.where.rpartition(', ')[2] if ', ' in finding.where else ''
     return f'{finding.level.value}: {replace(finding, where=field)}'
 
@@ -120,7 +120,7 @@ def _heading(file: AnnotationFile) -> str:
 
 
 def _brief(value: Any) -> str:
-    """A value of the meta; of a long one its size."""
+    """A value of the meta, or the size of a long one."""
     if isinstance(value, Mapping) or (isinstance(value, list | tuple) and len(value) > SHOWN):
         return f'{len(value)} entries'
     return str(value)

@@ -1,4 +1,4 @@
-"""Splits: which of a file's belong together, and which clips must not be in two of them."""
+"""Splits: which belong together, and which clips must not be in two of them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ WHOLE = 'all'
 
 NTU_NAME = re.compile(r'S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}')
 SHARE_SUBJECTS = re.compile('view|set|camera')
-"""Protocols whose splits differ in something else than the subjects."""
+"""Protocols whose splits do not differ in the subjects."""
 
 
 def protocol_and_role(split: str) -> tuple[str, str | None]:
-    """Take ``xsub_train`` apart into ``('xsub', 'train')``, ``test1`` into ``('1', 'test')``.
+    """Split ``xsub_train`` into ``('xsub', 'train')``, ``test1`` into ``('1', 'test')``.
 
-    The role is ``train``, ``test`` (also of val and the like) or, where no part of the name says, None.
+    The role is ``train``, ``test`` (also of val and the like) or None if no part of the name defines it.
     """
     parts = re.findall(r'[a-z]+|\d+|[^a-z\d_\-]+', split.lower())
     roles = [ROLES[part] for part in parts if part in ROLES]
@@ -50,13 +50,13 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
     """The split, after checking that the file has it.
 
     Raises:
-        UserError: no split was asked for, or one that the file lacks.
+        UserError: no split was given, or the file lacks it.
     """
     known = list(known)
     if split is None and known == [WHOLE]:
         return WHOLE
     if split is None:
-        raise UserError(f'{path}: say which split to use; the file has {known}')
+        raise UserError(f'{path}: choose a split; the file has {known}')
     if split not in known:
         close = difflib.get_close_matches(split, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
@@ -65,7 +65,7 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
 
 
 def in_both(clips: Collection[Any], name_of: Callable[[Any], str], split: str, other: str) -> list[Finding]:
-    """The error of clips that stand in a split and in its counterpart."""
+    """The error for clips that are in a split and also in its counterpart."""
     expected = f'no clip in both {split!r} and {other!r}'
     return describe_clips(Level.ERROR, 'split', expected, clips, lambda clip: (name_of(clip), 'in both'))
 
@@ -73,7 +73,7 @@ def in_both(clips: Collection[Any], name_of: Callable[[Any], str], split: str, o
 def check_leaks(
     clips: Clips, table: ClipTable, others: Mapping[str, Clips], split: str, multi_class: bool = False
 ) -> list[Finding]:
-    """The warnings of recordings and subjects of a test split that are also trained on.
+    """The warnings about recordings and subjects of a test split that are also trained on.
 
     Args:
         clips: those of the test split.
@@ -91,7 +91,7 @@ def check_leaks(
 
 
 def subject_of(clip: Mapping[str, Any]) -> str | None:
-    """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither says it."""
+    """The subject of a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither has it."""
     if clip.get('subject') is not None:
         return str(clip['subject'])
     named = NTU_NAME.match(str(clip.get('frame_dir')))
@@ -101,9 +101,9 @@ def subject_of(clip: Mapping[str, Any]) -> str | None:
 def shared_subjects(
     clips: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]], split: str, other: str
 ) -> list[Finding]:
-    """The warning of clips of a split whose subjects are also in ``others``, of the other split.
+    """The warning about clips whose subjects are also in ``others``, the clips of the other split.
 
-    There is none if the subjects are not known, or if the protocol shares them.
+    There is none if the subjects are unknown, or if the protocol shares them.
     """
     clips = iter(clips)
     first = next(clips, {})
@@ -116,14 +116,14 @@ def shared_subjects(
         if (who := subject_of(clip)) in there
     ]
     number = plural(len({who for _, who in shared}), 'subject')
-    advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
+    advice = f'{number} in both. Accuracy on this split is not accuracy on unseen subjects.'
     return describe_clips(Level.WARNING, 'subject', f'no subject of {other!r}', shared, tuple, advice)
 
 
 def find_duplicates(
     clips: Clips, table: ClipTable, others: Clips, multi_class: bool = False
 ) -> dict[str, str]:
-    """Look for clips that are the same recording as one of ``others``: their keypoints are equal.
+    """Find clips that are the same recording as one of ``others``: their keypoints are equal.
 
     Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
 
@@ -134,7 +134,7 @@ def find_duplicates(
         multi_class: labels are lists.
 
     Returns:
-        The duplicate of each clip that has one, by name; none at all if others are malformed.
+        The duplicate of each clip that has one, by name; empty if others are malformed.
     """
     other_table, malformed = others.table(multi_class)
     if malformed:
@@ -151,7 +151,7 @@ def find_duplicates(
 
 
 def _keys(table: ClipTable) -> Iterable[tuple]:
-    """What equal keypoints have in common."""
+    """A key that is equal for equal keypoints."""
     return zip(*table.shape.T.tolist(), table.power.tolist(), strict=True)
 
 
@@ -160,13 +160,13 @@ def _are_equal(clip: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def describe_duplicates(duplicates: Mapping[str, str], split: str, clips: int) -> list[Finding]:
-    """The warning of duplicates of a split's clips in another, ``split``; ``clips`` were looked at."""
+    """The warning about clips that have duplicates in another split, ``split``; ``clips`` were checked."""
     return describe_clips(
         Level.WARNING,
         'keypoint',
         f'no clip with the keypoints of one in {split!r}',
         duplicates.items(),
         lambda pair: (pair[0], f'equals {pair[1]}'),
-        'An accuracy on this split counts them; report it also without them, on the other '
+        'Accuracy on this split includes them; report it also without them, on the other '
         f'{clips - len(duplicates)} clips: --without-duplicates of tools/ensemble.py and tools/analyze.py.',
     )

@@ -3,7 +3,7 @@
 ``NAME.store/`` holds ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
 clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``), for each
 split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of each clip in ``crc.bin``, of
-the other files in ``meta.json``. It means the same as the pickle ``dict(split=..., annotations=...)``; tuples
+the other files in ``meta.json``. It is equivalent to the pickle ``dict(split=..., annotations=...)``; tuples
 come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
@@ -57,13 +57,13 @@ READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
 
 
 class StoreWriter:
-    """Writes a store clip by clip; the store appears under its name once it is whole.
+    """Writes a store clip by clip; the store gets its name once it is complete.
 
-    Use it as a context manager: an exception, or leaving without :meth:`close`, leaves nothing behind.
+    Use it as a context manager: an exception, or leaving without :meth:`close`, leaves no files behind.
 
     Args:
-        path: the directory to make, ``NAME.store``. One that is there is replaced at the end.
-        meta: what is to be known of all clips, e.g. ``dict(dataset='utd_mhad', layout='kinect_v1')``.
+        path: the directory to make, ``NAME.store``. An existing one is replaced at the end.
+        meta: the metadata of all clips, e.g. ``dict(dataset='utd_mhad', layout='kinect_v1')``.
         dtype: how coordinates are stored; ``float16`` halves the store and rounds to 3 digits.
     """
 
@@ -82,10 +82,10 @@ class StoreWriter:
 
         Args:
             annotation: frame_dir, label, keypoint (M, T, V, C), optionally keypoint_score (M, T, V) and
-                fields that JSON can hold.
+                fields that JSON can represent.
 
         Raises:
-            ValueError: a field is missing or malformed, or the name was there before.
+            ValueError: a field is missing or malformed, or the name is a duplicate.
         """
         name = annotation.get('frame_dir')
         for what, expected, found in entry_faults(annotation):
@@ -118,7 +118,7 @@ class StoreWriter:
         replace_folder(self._clips.folder, self.path)
 
     def abort(self) -> None:
-        """Throw away what was written."""
+        """Discard the clips that were written."""
         self._clips.close()
         shutil.rmtree(self._clips.folder, ignore_errors=True)
 
@@ -138,20 +138,20 @@ def write_store(path: str | Path, data: Mapping[str, Any], dtype: str = 'float32
 
 
 class Store(Sequence):
-    """A store as a sequence of annotations, each read when it is asked for.
+    """A store as a sequence of annotations, each read on access.
 
     Args:
         path: the directory.
 
     Attributes:
-        kind: what users call it.
+        kind: its name for users.
         path: the directory.
-        meta: what the writer was told of all clips.
+        meta: the metadata of all clips.
         splits: names of the splits.
 
     Raises:
         FileNotFoundError: the directory does not exist.
-        ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
+        ValueError: it is not a store, has another version, or its files are missing, of the wrong size, or
             contradict each other.
     """
 
@@ -185,32 +185,32 @@ class Store(Sequence):
         self._sound = bytearray(self._clips)
 
     def _files(self) -> list[str]:
-        """The files beside the header that are read; those of earlier versions have no checksums of clips."""
+        """The files that are read after the header; stores of earlier versions have no checksums of clips."""
         binaries = [f'{name}.bin' for name in BINARIES if name != 'crc' or 'checksums' in self._header]
         return binaries + [f'split-{i}.npy' for i in range(len(self.splits))]
 
     def _check_index(self, sizes: Mapping[str, int]) -> None:
-        """Refuse records of clips that are not in the files."""
+        """Reject records of clips that are outside of the files."""
         index = self.records
         outside = (index['shape'] < 0).any(1)
-        # Products of damaged sizes leave the range of integers.
+        # Products of damaged sizes overflow.
         outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
         for name, size in part_sizes(index, self._dtype).items():
             there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
             outside |= (start < 0) | (size < 0) | (start > there - size)
-            if not outside.any():  # many clips at one place would take more to read than the file has
+            if not outside.any():  # many clips at one position could take more memory than the file has bytes
                 outside |= size.cumsum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
             raise UserError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
                 f'{plural(int(outside.sum()), "record")} of clips outside of the files, of clip '
-                f'#{outside.argmax()} first. Copy or convert it again'
+                f'#{outside.argmax()} first. Copy it or convert it again'
             )
 
     @property
     def records(self) -> np.ndarray:
-        """The index, a record for each clip, mapped from disk."""
+        """The index, one record per clip, mapped from disk."""
         path = self.path / 'clips.bin'
         return np.memmap(path, INDEX, mode='r') if path.stat().st_size else np.empty(0, INDEX)
 
@@ -229,7 +229,7 @@ class Store(Sequence):
         fields = self._read('info', np.empty(info_size, np.uint8), info)
         if not self._sound[position]:  # compared when it is first read
             if not self._is_sound(position, joints, scores, fields):
-                raise UserError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+                raise UserError(f'{self.path}: clip #{position} has changed. Copy it or convert it again')
             self._sound[position] = True
         annotation = self._info(fields.tobytes())
         annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
@@ -251,11 +251,11 @@ class Store(Sequence):
         except (ValueError, RecursionError):
             info = None
         if not isinstance(info, dict):
-            raise UserError(f'{self.path}: info.bin is damaged. Copy or convert it again')
+            raise UserError(f'{self.path}: info.bin is damaged. Copy it or convert it again')
         return info
 
     def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
-        """Fill an array with the bytes at a place in one of the files."""
+        """Fill an array with the bytes at a position in one of the files."""
         if name not in self._descriptors:
             self._descriptors[name] = os.open(self.path / f'{name}.bin', READ_ONLY)
         if array.nbytes and _read_at(self._descriptors[name], array, start) < array.nbytes:
@@ -264,13 +264,13 @@ class Store(Sequence):
 
     def __del__(self, close: Callable[[int], None] = os.close) -> None:
         for descriptor in getattr(self, '_descriptors', {}).values():
-            close(descriptor)  # which is no longer to be found in its module when Python ends
+            close(descriptor)  # os.close itself may be gone when Python exits
 
     def __reduce__(self) -> tuple:
         return Store, (self.path,)
 
     def verify(self) -> list[Finding]:
-        """What :meth:`damage` finds, or that it can't look for any."""
+        """The damage found by :meth:`damage`, or a note that there are no checksums."""
         try:
             damage = self.damage()
         except UserError as error:
@@ -284,17 +284,17 @@ class Store(Sequence):
         """Read everything and compare it with the checksums.
 
         Returns:
-            The files and clips whose bytes are not those that were written, one line each.
+            One line per file or clip that has changed since it was written.
 
         Raises:
             ValueError: the store has no checksums, since an earlier version wrote it.
         """
         if 'checksums' not in self._header:
-            raise UserError(f'{self.path}: no checksums; write it again to have some')
+            raise UserError(f'{self.path}: no checksums; write it again to add them')
         return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
-        """The header, the index and the splits, if their bytes are not those that were written."""
+        """Those of the header, the index and the splits that have changed since they were written."""
         checksums = self._header.get('checksums', {})
         wrong = (
             ['meta.json']
@@ -317,26 +317,26 @@ class Store(Sequence):
             try:
                 yield f'clip {self._info(parts[-1].tobytes())["frame_dir"]!r} has changed'
             except (ValueError, KeyError):
-                yield f'clip #{position} has changed, its name, too'
+                yield f'clip #{position} has changed, including its name'
 
     def positions(self, split: str) -> np.ndarray:
         """The positions of a split's clips, mapped from disk.
 
         Raises:
-            ValueError: they can't be read, or name clips that the store does not hold.
+            ValueError: they cannot be read, or are outside of the store.
         """
         path = self.path / f'split-{self.splits.index(split)}.npy'
         try:
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
-        except Exception as error:  # NumPy raises a dozen kinds on broken files
+        except Exception as error:  # NumPy raises many types of errors on damaged files
             raise UserError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
             raise UserError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
         if not self._compared and (changed := self._changed_files()):
-            raise UserError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+            raise UserError(f'{self.path}: {changed[0]} has changed. Copy it or convert it again')
         self._compared = True
         return positions
 
@@ -345,7 +345,7 @@ class Store(Sequence):
         return StoreClips(self, self.positions(split))
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """Clips that are also in ``others``; the writer let no other fault through."""
+        """Clips that are also in ``others``; the writer has excluded all other faults."""
         found: list[Finding] = []
         for other in others:
             both = np.intersect1d(self.positions(split), self.positions(other))
@@ -357,7 +357,7 @@ open_store = Store
 
 
 class StoreClips(Clips):
-    """Some clips of a store.
+    """Selected clips of a store.
 
     Args:
         store: the store.
@@ -381,7 +381,7 @@ class StoreClips(Clips):
 
     @property
     def records(self) -> np.ndarray:
-        """What the store's index has of the clips."""
+        """The records of the clips in the store's index."""
         return self.store.records[self.positions]
 
     def infos(self) -> Iterator[dict[str, Any]]:
@@ -391,7 +391,7 @@ class StoreClips(Clips):
             yield self.store._info(info[start : start + size])
 
     def table(self, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
-        """The table of the clips, out of the index."""
+        """The table of the clips, from the index."""
         if multi_class:
             raise UserError(
                 f'{self.store.path}: a store holds one class per clip, multi_class=True needs a pickle'
@@ -401,20 +401,20 @@ class StoreClips(Clips):
         return ClipTable(index['label'], index['shape'], index['power']), unscored
 
     def facts(self) -> ClipFacts | None:
-        """What is known of the clips, out of the index."""
+        """The metadata of the clips, from the index."""
         records, names = self.records, [info['frame_dir'] for info in self.infos()]
         return ClipFacts.of(names, records['label'], records['shape'][:, :2]) if names else None
 
     def __deepcopy__(self, _: dict) -> StoreClips:
-        """Nothing in here changes, so copies of a data set share it."""
+        """It is immutable, so copies of a data set share it."""
         return self
 
 
 def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
-    """How many bytes of an array could be filled from a place in a file."""
+    """Fill an array from a position in a file; returns the number of bytes read."""
     if hasattr(os, 'preadv'):
         return os.preadv(descriptor, [array.data], start)
-    # Windows has no preadv, and no fork after which processes would share the place in a file.
+    # Windows has no preadv, and no fork, after which processes would share a file position.
     os.lseek(descriptor, start, os.SEEK_SET)
     content = os.read(descriptor, array.nbytes)
     array.view(np.uint8).reshape(-1)[: len(content)] = np.frombuffer(content, np.uint8)
@@ -422,7 +422,7 @@ def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Move a folder where another may be, which goes last."""
+    """Move a folder to ``target``; an existing one is removed last."""
     old = target.with_name(f'{target.name}.old-{os.getpid()}')
     if target.exists():
         target.rename(old)

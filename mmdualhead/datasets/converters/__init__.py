@@ -1,4 +1,4 @@
-"""From the raw recordings of the field's data sets, or your own, to an annotation file."""
+"""Convert the raw recordings of common data sets, or your own, to an annotation file."""
 
 from .recording import Clip, EmptyRecording, RawDataset, Recording
 from .runner import convert

@@ -21,20 +21,20 @@ from .runner import convert
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
-    """SRC, OUT and the options that every converter has; a tool may add options of its own.
+    """SRC, OUT and the options that every converter has; a tool may add its own options.
 
     Args:
-        description: says what is converted; a tool's docstring.
+        description: what is converted; the tool's docstring.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('src', help='directory of the raw files')
     parser.add_argument(
-        'out', help=f'what to write: a pickle (NAME.pkl), or with --store a directory (NAME{STORE_SUFFIX})'
+        'out', help=f'the result: a pickle (NAME.pkl), or with --store a directory (NAME{STORE_SUFFIX})'
     )
     parser.add_argument(
         '--store',
         action='store_true',
-        help='write a store, which is read clip by clip and never loaded whole',
+        help='write a store, which is read clip by clip and never loaded completely',
     )
     parser.add_argument(
         '--normalize',
@@ -42,13 +42,13 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
         help='store the clips normalized as NormalizeSkeleton3D does, once instead of in every epoch',
     )
     parser.add_argument(
-        '--workers', type=_count, help='processes, 0 for none but this one (default: all processors)'
+        '--workers', type=_count, help='worker processes, 0 to work in this process (default: all processors)'
     )
     parser.add_argument(
         '--on-error',
         choices=('raise', 'skip'),
         default='raise',
-        help='malformed files: name them and write nothing, or leave them out (default: raise)',
+        help='malformed files: report them and write nothing, or skip them (default: raise)',
     )
     return parser
 
@@ -62,13 +62,13 @@ def _count(text: str) -> int:
 def run(
     parser: argparse.ArgumentParser, scan: Callable[..., RawDataset], argv: Sequence[str] | None = None
 ) -> None:
-    """Convert and print the summary; faults of the raw files end the program with one sentence and status 1.
+    """Convert and print the summary; faults of the raw files end it with one line and status 1.
 
     Args:
         parser: :func:`make_parser`'s.
         scan: finds the raw files; called with the source directory and, by name, with the options that the
             tool added to the parser.
-        argv: the arguments, by default the program's.
+        argv: the arguments, by default those of the command line.
     """
     options = vars(parser.parse_args(argv))
     shared = ('src', 'out', 'store', 'normalize', 'workers', 'on_error')
@@ -85,21 +85,21 @@ def run(
 
 
 def _check_target(out: Path, store: bool) -> None:
-    """Refuse a wrong suffix, and to replace anything but an older result."""
+    """Reject a wrong suffix, and a target that is not an older result."""
     if store != (out.suffix == STORE_SUFFIX):
         raise UserError(
-            f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
+            f'{out}: a store is named NAME{STORE_SUFFIX} and made with --store; a pickle has another suffix'
         )
     if out.exists() and not ((out / 'meta.json').is_file() if store else out.is_file()):
         raise UserError(f'{out} exists and is not {"a store" if store else "a file"}, so it is not replaced')
 
 
 def make_normalizer(layout: Any) -> Normalize:
-    """What ``--normalize`` applies to each clip of a layout, which needs depth."""
+    """The function that ``--normalize`` applies to each clip; the layout must have depth."""
     skeleton = get_skeleton(layout)
     if skeleton.up is None:
         raise UserError(
-            f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not say what is up'
+            f'--normalize rotates skeletons upright, and layout {skeleton.name!r} does not define up'
         )
     return partial(_normalize, skeleton=skeleton)
 

@@ -1,4 +1,4 @@
-"""One's own recordings: a file for each clip (.npy, .npz or .csv) and a table of labels.
+"""Your own recordings: one file per clip (.npy, .npz or .csv) and a table of labels.
 
 M persons, T frames, V joints, C channels.
 """
@@ -31,7 +31,7 @@ PICTURE = ('height', 'width')
 OPTIONAL = ('subject', *PICTURE)
 SPLIT = r'([\w.-]+_)?(train|val|test)'
 INDEX = '[0-9]{1,6}'
-"""A label of more digits is a name."""
+"""A label with more digits is a name."""
 
 CHANNELS = (2, 3)
 
@@ -57,27 +57,27 @@ def scan(
 ) -> RawDataset:
     """Find the clips that a label table lists.
 
-    The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``, ``height`` and
+    The table is CSV with a header ``clip,label,split`` and optionally ``subject``, ``height`` and
     ``width``: the clip's file (relative to ``src``), its class as an index from 0 or as a name, and its
     split, ``train``, ``val`` or ``test``; for several protocols in one table several of them, separated by
-    spaces (``xsub_train xview_val``); who performs; the size of its picture.
+    spaces (``xsub_train xview_val``); the performer; the size of its image.
 
     Args:
         src: directory of the clips.
         labels: the table.
-        layout: name of a layout, or a JSON file with the definition of one's own.
-        name: what to call the data set.
-        classes: a file with a name in each line, in the order of the class indices. Without it, names in the
+        layout: name of a layout, or a JSON file that defines a custom layout.
+        name: name of the data set.
+        classes: a file with one name per line, in the order of the class indices. Without it, names in the
             table are sorted and numbered; a table of indices needs none.
-        img_shape: (height, width) of the pictures that 2-D joints were found in, of all clips for which
-            neither table nor file says it.
+        img_shape: (height, width) of the pictures that 2-D joints were found in, for all clips whose size is
+            neither in the table nor in their file.
 
     Returns:
         The recordings, and the files in the directory that the table does not list.
 
     Raises:
-        FileNotFoundError: the directory, the table, the layout or the classes are absent.
-        UserError: one of them breaks its format; names the line.
+        FileNotFoundError: the directory, the table, the layout or the classes are missing.
+        UserError: one of them is malformed; the message names the line.
     """
     labels = Path(labels)
     files = list_files(src)
@@ -100,11 +100,13 @@ def scan(
 
 
 def _read_layout(layout: str) -> str | dict[str, Any]:
-    """A layout's name as it is, or the definition out of a JSON file."""
+    """A layout's name, or the definition from a JSON file."""
     if layout in SKELETONS:
         return layout
     if not Path(layout).exists():
-        raise FileNotFoundError(f'layout {layout}: neither a file nor one of {", ".join(sorted(SKELETONS))}')
+        raise FileNotFoundError(
+            f'layout {layout}: neither a file nor one of the layouts {", ".join(sorted(SKELETONS))}'
+        )
     try:
         definition = read_json(layout)
         get_skeleton(definition)
@@ -125,8 +127,8 @@ def read_table(path: Path) -> list[LabeledClip]:
 
     Raises:
         FileNotFoundError: the table does not exist.
-        UserError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
-            split has another name, or the table is empty.
+        UserError: columns or fields are missing or duplicate, a clip is listed twice or is outside of
+            ``src``, a split has another name, or the table is empty.
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
@@ -136,11 +138,11 @@ def read_table(path: Path) -> list[LabeledClip]:
     columns = list(reader.fieldnames or ())
     if missing := [column for column in COLUMNS if column not in columns]:
         raise UserError(
-            f'{path}: the heading line lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
+            f'{path}: the header lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
             f'optionally {",".join(OPTIONAL)}, found {",".join(columns)}'
         )
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
-        raise UserError(f'{path}: the heading line has {", ".join(doubled)} twice')
+        raise UserError(f'{path}: the header has {", ".join(doubled)} twice')
     if not lines:
         raise UserError(f'{path}: no line below the heading')
     rows: dict[str, LabeledClip] = {}
@@ -149,27 +151,29 @@ def read_table(path: Path) -> list[LabeledClip]:
             row = _parse_line(number, line)
             first = rows.setdefault(_clip_name(row.clip), row)
             if first is not row:
-                raise UserError(f'clip {row.clip} stands in line {first.line}, too')
+                raise UserError(f'clip {row.clip} is also in line {first.line}')
         except ValueError as error:
             raise UserError(f'{path}, line {number}: {error}') from error
     return list(rows.values())
 
 
 def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
-    comma = 'a comma within a field needs quotation marks around the field'
+    comma = 'a field with a comma must be quoted'
     if None in line:
-        raise UserError(f'more fields than the heading line has; {comma}')
+        raise UserError(f'more fields than the header has; {comma}')
     fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, *OPTIONAL)}
     if empty := [column for column in COLUMNS if not fields[column]]:
         raise UserError(f'no {", ".join(empty)}')
     splits = tuple(dict.fromkeys(fields['split'].split()))
     if wrong := [split for split in splits if not re.fullmatch(SPLIT, split)]:
-        raise UserError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
+        raise UserError(
+            f'split {wrong[0]!r}, expected train, val or test, or a name such as xsub_train; {comma}'
+        )
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
         raise UserError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
     if unprintable := [value for value in fields.values() if not value.isprintable()]:
-        raise UserError(f'{unprintable[0]!r} holds control characters')
+        raise UserError(f'{unprintable[0]!r} contains control characters')
     stated = [fields[column] for column in PICTURE]
     picture = _picture(stated) if any(stated) else None
     return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None, picture)
@@ -207,7 +211,7 @@ def _number_classes(
     for row in rows:
         if row.label not in index_of:
             raise UserError(
-                f'{path}, line {row.line}: label {row.label!r} is none of the {len(classes)} classes'
+                f'{path}, line {row.line}: label {row.label!r} is not one of the {len(classes)} classes'
             )
     return [index_of[row.label] for row in rows], list(classes)
 
@@ -220,22 +224,22 @@ def read_recording(
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
     * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
       ``img_shape`` (height, width);
-    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
-      come first. One person.
+    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a header may come
+      first. One person.
 
     C is 2 or 3; the third of a flat layout is a score. Joints and persons that are absent are all zero.
 
     Args:
         recording: one of :func:`scan`'s.
         skeleton: the layout.
-        img_shape: (height, width) of the picture, where neither the recording nor the file says it.
+        img_shape: (height, width) of the image, if neither the recording nor the file has it.
 
     Returns:
-        The clip, (M, T, V, C). Scores beside three coordinates are left out, and counted.
+        The clip, (M, T, V, C). Scores in addition to three coordinates are dropped and counted.
 
     Raises:
-        ValueError: the file is of another kind or damaged, its contents are of another shape, or the label
-            table says another size of the picture.
+        ValueError: the file has the wrong type or is damaged, its contents have the wrong shape, or the label
+            table has a different image size.
     """
     path = recording.path
     if path.suffix not in SUFFIXES:
@@ -301,12 +305,12 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
 
 
 class JointTable(NamedTuple):
-    """The joints in a table, as far as the table itself tells them.
+    """The joints in a table, as far as they can be read without the layout.
 
     Args:
-        keypoint: (1, T, V, C); (1, T, columns, 1) if no heading says which columns make a joint.
+        keypoint: (1, T, V, C); (1, T, columns, 1) if no header defines the columns of a joint.
         score: (1, T, V) confidences, if there are any.
-        missing: how many joints are missing from how many frames, all told; they are zero.
+        missing: the total number of missing joints in all frames; they are zero.
     """
 
     keypoint: np.ndarray
@@ -315,7 +319,7 @@ class JointTable(NamedTuple):
 
     @property
     def is_grouped(self) -> bool:
-        """Whether a heading says which columns make a joint."""
+        """True if a header defines the columns of a joint."""
         return self.keypoint.shape[3] > 1
 
 
@@ -324,8 +328,8 @@ def read_table_of_joints(path: Path) -> JointTable:
 
     Raises:
         OSError: it can't be opened.
-        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; says
-            where.
+        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; the
+            message says where.
     """
     names, numbers = parse_table(read_text(path))
     pattern = None if names is None else joint_columns(names)
@@ -338,11 +342,11 @@ def read_table_of_joints(path: Path) -> JointTable:
 
 
 def group_columns(table: JointTable, num_joints: int) -> JointTable:
-    """Make joints of the columns of a table without a heading that does so.
+    """Group the columns of a table into joints, if no header does so.
 
     Args:
-        table: of which no more than the columns is known.
-        num_joints: V, which tells C.
+        table: a table with ungrouped columns.
+        num_joints: V, which determines C.
 
     Raises:
         ValueError: they are not 2 or 3 for each of V joints, or as in :func:`read_table_of_joints`.
@@ -361,15 +365,15 @@ def group_columns(table: JointTable, num_joints: int) -> JointTable:
 
 
 def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
-    """Joints all of whose numbers are missing become zero; how many these were."""
+    """Set joints without any number to zero; returns the joints and how many were missing."""
     lacking = np.isnan(joints)
     absent = lacking.all(-1)
     partly = np.argwhere(lacking.any(-1) & ~absent)
     if len(partly):
         _, frame, joint = partly[0]
         raise UserError(
-            f'frame {frame}, joint {joint}: some of its numbers are missing; of a joint that is absent leave '
-            'all fields empty'
+            f'frame {frame}, joint {joint}: some of its numbers are missing; leave all fields of a '
+            'missing joint empty'
         )
     return np.where(absent[..., None], 0, joints), int(absent.sum())
 

@@ -1,4 +1,4 @@
-"""Which raw files there are: found by their names, checked, counted."""
+"""Find the raw files by name, check and count them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_folder(src: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: the directory does not exist.
-        UserError: it is a file; of an archive it says how to unpack it.
+        UserError: it is a file; for an archive, the message says how to unpack it.
     """
     src = Path(src)
     if src.is_dir():
@@ -35,12 +35,12 @@ def check_folder(src: str | Path) -> Path:
     elif src.is_file() and tarfile.is_tarfile(src):
         kind, unpack = 'tar', f'mkdir {folder} && tar -xf {src} -C {folder}'
     else:
-        raise UserError(f'{src} is not a directory; name the one of the raw files')
+        raise UserError(f'{src} is not a directory; give the directory of the raw files')
     raise UserError(f'{src} is a {kind} archive: {unpack}, and name {folder} instead')
 
 
 def list_files(src: str | Path) -> list[Path]:
-    """All files below a directory, links included, sorted by name; those of unfinished conversions left out.
+    """All files below a directory, links included, sorted by name; without those of unfinished conversions.
 
     Raises:
         FileNotFoundError, UserError: as :func:`check_folder`.
@@ -60,10 +60,10 @@ def find_files(
         src: the directory, searched with its subdirectories.
         pattern: regular expression for the whole file name; its first group is the clip's name, the others
             are the numbers in it.
-        numbers: what each of these is, and the values that it may have.
+        numbers: the meaning of each and its valid values.
 
     Returns:
-        Pairs of the path and the pattern's groups, and a note for each kind of files that were passed over.
+        Pairs of the path and the pattern's groups, and a note for each kind of ignored files.
 
     Raises:
         FileNotFoundError: there is no such directory, or no such file in it.
@@ -84,8 +84,7 @@ def find_files(
         else:
             passed['other names'].append(path.name)
     notes = [
-        f'passed over {plural(len(names), "file")}: {kind} ({and_more(names)})'
-        for kind, names in passed.items()
+        f'ignored {plural(len(names), "file")}: {kind} ({and_more(names)})' for kind, names in passed.items()
     ]
     if not found:
         raise FileNotFoundError(f'{src}: no file name matches {pattern}; {"; ".join(notes) or "it is empty"}')
@@ -94,12 +93,12 @@ def find_files(
         for (what, allowed), number in zip(numbers.items(), named, strict=True):
             if int(number) not in allowed:
                 expected = f'1..{max(allowed)}' if isinstance(allowed, range) else f'one of {tuple(allowed)}'
-                raise UserError(f'{path}: the name says {what} {int(number)}, expected {expected}')
+                raise UserError(f'{path}: the name has {what} {int(number)}, expected {expected}')
     return found, notes
 
 
 def check_unique(paths: Sequence[Path]) -> None:
-    """Refuse two raw files for one clip.
+    """Reject two raw files of the same clip.
 
     Raises:
         UserError: some file name occurs in two places.
@@ -111,7 +110,7 @@ def check_unique(paths: Sequence[Path]) -> None:
 
 
 def compare_total(what: str, found: int, published: int) -> list[str]:
-    """A note where the number of clips is not the published one."""
+    """A note if the number of clips differs from the published one."""
     return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
 
 

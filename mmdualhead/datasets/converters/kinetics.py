@@ -24,13 +24,13 @@ NAME = r'[\w-]+'
 NUM_JOINTS = 18
 MAX_FRAMES = 300
 
-# Joints are found in the picture, whose width and height are 1.
+# Coordinates are fractions of the image's width and height.
 MAX_COORDINATE = 2
 
 # No frame of a video of seconds has a larger number.
 MAX_INDEX = 1 << 31
 
-# ST-GCN looks at the first five persons of a frame and keeps two.
+# ST-GCN considers the first five persons of a frame and keeps two.
 MAX_PERSONS = 5
 NUM_PERSONS = 2
 
@@ -45,11 +45,11 @@ def scan(src: str | Path) -> RawDataset:
         src: directory of the two label files and the two directories; one of the splits may be absent.
 
     Returns:
-        The recordings with the splits ``train`` and ``val``, and the clips left out with the reason.
+        The recordings with the splits ``train`` and ``val``, and the excluded clips with the reason.
 
     Raises:
         FileNotFoundError: no label file, or a label file without its directory.
-        UserError: a label file breaks its format, or a clip is in both.
+        UserError: a label file is malformed, or a clip is in both.
     """
     src = check_folder(src)
     tables = {split: path for split in PUBLISHED if (path := src / f'kinetics_{split}_label.json').exists()}
@@ -114,10 +114,10 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
 def read_recording(recording: Recording) -> Clip:
     """Read one clip.
 
-    x and y are moved so that the picture's center is the origin; joints of score 0 become zero. Of the first
+    x and y are shifted so that the image center is the origin; joints of score 0 become zero. Of the first
     five persons in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
     is the first in the file; there are up to 300, and frames without a person stay as zeros, since the video
-    goes on meanwhile.
+    continues.
 
     Args:
         recording: one of :func:`scan`'s.
@@ -126,7 +126,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 18, 3).
 
     Raises:
-        UserError: the file is not JSON of this form, or of another class than the label file says.
+        UserError: the file is not JSON of this form, or its class differs from that in the label file.
         EmptyRecording: there is no person in any frame.
     """
     content = read_json(recording.path)
@@ -134,7 +134,7 @@ def read_recording(recording: Recording) -> Clip:
         raise UserError("expected an object with the list 'data'")
     label = content.get('label_index')
     if type(label) not in (int, str, type(None)) or label not in ('', None, recording.label):
-        raise UserError(f'label_index {shown(label)}, but the label file says {recording.label}')
+        raise UserError(f'label_index {shown(label)}, but the label file has {recording.label}')
     frames, persons = parse_persons(content['data'])
     if not len(persons):
         raise EmptyRecording(f'no person in any of {len(content["data"])} frames')
@@ -151,7 +151,7 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         (P,) the frame of each of P persons, numbered from the first in the file, and (P, V, 3) x, y, score.
 
     Raises:
-        UserError: names the frame and what is wrong with it.
+        UserError: a frame is malformed; the message names the frame and the fault.
     """
     indices = [_frame_index(frame, position) for position, frame in enumerate(data)]
     if len(set(indices)) < len(indices):
@@ -161,7 +161,7 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         for person in frame['skeleton'][:MAX_PERSONS]:
             frames.append(index)
             numbers += _person_numbers(person, index)
-    # All at once, since most of the time would go into single arrays of 18 numbers.
+    # All at once; single arrays of 18 numbers would take most of the time.
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
         raise UserError(

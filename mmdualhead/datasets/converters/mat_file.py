@@ -1,6 +1,6 @@
-"""Reads a numeric array out of a Matlab 5 file.
+"""Read a numeric array from a Matlab 5 file.
 
-SciPy's reader does so, too, but ends the whole process (segmentation fault) on some damaged files. Format:
+SciPy's reader crashes the whole process (segmentation fault) on some damaged files. Format:
 "MAT-File Format", The MathWorks.
 """
 
@@ -30,11 +30,11 @@ FLAGS_SIZE = 8
 # Objects, such as strings and tables of newer versions, have no dimensions.
 OBJECT_CLASS = 17
 
-# Up to four bytes stand in the tag of an element itself.
+# Up to four bytes are stored in the tag of an element itself.
 TAG_SIZE = 8
 SMALL = 4
 
-# A compressed element that unpacks to more is not a skeleton.
+# The largest size to which an element may unpack.
 UNPACKED_BASE = 1 << 20
 UNPACKED_FACTOR = 64
 
@@ -42,14 +42,14 @@ UNPACKED_FACTOR = 64
 def read_array(content: bytes, name: str) -> np.ndarray:
     """Find a numeric array by its name.
 
-    The whole file is read, other variables too: elements must fill it, and checksums must agree.
+    The whole file is read, including other variables: elements must fill it, and checksums must match.
 
     Args:
         content: of the file.
         name: of the variable.
 
     Returns:
-        The array, of the shape that it has in Matlab.
+        The array, with its shape in Matlab.
 
     Raises:
         UserError: not a Matlab 5 file, damaged, or without a numeric array of that name.
@@ -124,7 +124,7 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
 
 
 def _check_variable(parts: list[tuple[int, bytes]], order: str) -> None:
-    """Refuse a matrix element that does not begin with flags, dimensions and a name."""
+    """Reject a matrix element that does not begin with flags, dimensions and a name."""
     if len(parts) < 3 or (parts[0][0], len(parts[0][1])) != (FLAGS, FLAGS_SIZE):
         raise UserError('damaged Matlab file: a variable without flags')
     if struct.unpack_from(f'{order}I', parts[0][1])[0] & 0xFF == OBJECT_CLASS:
@@ -135,7 +135,7 @@ def _check_variable(parts: list[tuple[int, bytes]], order: str) -> None:
 
 
 def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
-    """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
+    """The array from a matrix element's parts: flags, dimensions, name, numbers."""
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
         raise UserError(f'{name!r} is not an array of real numbers')

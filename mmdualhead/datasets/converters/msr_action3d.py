@@ -23,14 +23,14 @@ PUBLISHED = 567
 NUM_JOINTS = 20
 ROW_FIELDS = 4
 
-# The three groups of actions (1-based) that the field also trains and tests on separately.
+# The three groups of actions (1-based) that are commonly also trained and tested on separately.
 ACTION_SETS = {
     'as1': (2, 3, 5, 6, 10, 13, 18, 20),
     'as2': (1, 4, 7, 8, 9, 11, 12, 14),
     'as3': (6, 14, 15, 16, 17, 18, 19, 20),
 }
 
-# Missing or wrong skeletons that papers leave out, so that 557 clips of 567 remain.
+# Missing or wrong skeletons that papers exclude, so that 557 clips of 567 remain.
 NOISY = frozenset(
     (
         *('a07_s04_e01', 'a13_s02_e02', 'a13_s06_e01', 'a13_s06_e02', 'a13_s09_e02'),
@@ -51,7 +51,7 @@ def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
 
     Returns:
         The recordings with the splits ``xsub_train`` and ``xsub_val``, and the same within each of the three
-        action sets (``as1_xsub_train``, ...); labels are 0..19 there, too.
+        action sets (``as1_xsub_train``, ...); labels are 0..19 there as well.
 
     Raises:
         FileNotFoundError: there are none.
@@ -78,7 +78,7 @@ def _splits(action: int, subject: int) -> tuple[str, ...]:
 
 
 def read_recording(recording: Recording) -> Clip:
-    """Read one file: 20 rows of x, y, z and confidence a frame, put into the order of kinect_v1.
+    """Read one file: 20 rows of x, y, z and confidence per frame, put into the order of kinect_v1.
 
     Args:
         recording: one of :func:`scan`'s.
@@ -87,7 +87,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero, in which the person was lost, are dropped.
 
     Raises:
-        UserError: there are no rows, a row is not four numbers, or the last frame has not 20 rows.
+        UserError: there are no rows, a row is not four numbers, or the last frame does not have 20 rows.
     """
     lines = split_lines(read_text(recording.path))
     rows = [row for line in lines if (row := line.encode().split())]

@@ -24,7 +24,7 @@ NUMBERS = {
     **{'set-up': range(1, 33), 'camera': range(1, 4), 'subject': range(1, 107)},
     **{'replication': range(1, 3), 'action': range(1, 121)},
 }
-"""What the numbers of a name are, and which of them there are in NTU RGB+D 120."""
+"""The numbers in a file name and their ranges in NTU RGB+D 120."""
 
 XSUB60 = frozenset((1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38))
 XSUB120 = XSUB60 | {
@@ -34,15 +34,15 @@ XSUB120 = XSUB60 | {
 
 
 class Protocol(NamedTuple):
-    """Which clips a data set consists of and which of them train.
+    """The clips of a data set, and which of them are for training.
 
     Args:
         setups: number of set-ups.
         subjects: number of performers.
         actions: number of classes.
-        train_subjects: who trains in cross-subject.
+        train_subjects: training subjects of the cross-subject protocol.
         other: the second protocol, ``xview`` (cameras 2 and 3 train) or ``xset`` (even set-ups train).
-        published: number of clips, those of the list of missing skeletons among them.
+        published: number of clips, including those in the list of missing skeletons.
     """
 
     setups: int
@@ -63,12 +63,12 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
     """Find the ``.skeleton`` files of NTU RGB+D 60 or 120.
 
     Args:
-        src: directory with the files somewhere below it; for 60 it may hold those of 120 too.
+        src: directory with the files somewhere below it; for 60 it may also contain those of 120.
         dataset: 60 (splits xsub and xview) or 120 (xsub and xset), each ``_train`` and ``_val``.
-        missing: the published list of clips with missing skeletons, which are left out.
+        missing: the published list of clips with missing skeletons, which are excluded.
 
     Returns:
-        The recordings, and the clips left out with the reason.
+        The recordings, and the excluded clips with the reason.
 
     Raises:
         FileNotFoundError: there are no such files, or no such list.
@@ -103,7 +103,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 
 
 def _read_missing(path: str | Path) -> frozenset[str]:
-    """The clip names in a published list, below the sentences that head it."""
+    """The clip names in a published list, below its introductory text."""
     names: set[str] = set()
     for number, line in enumerate(split_lines(reading.read_text(path)), 1):
         name = line.strip().removesuffix('.skeleton')
@@ -126,7 +126,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 25, 3), meters; frames without a performer are dropped.
 
     Raises:
-        UserError: the file breaks the format.
+        UserError: the file is malformed.
         EmptyRecording: no person was tracked.
     """
     num_frames, tracks = parse_skeleton(read_text(recording.path).encode())

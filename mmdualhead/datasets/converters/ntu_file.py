@@ -1,6 +1,6 @@
-"""Reads NTU RGB+D's ``.skeleton`` text files: who was tracked where, frame by frame.
+"""Read NTU RGB+D's ``.skeleton`` text files: the tracked bodies, frame by frame.
 
-F frames in which a body is, V = 25 joints.
+F frames of a body, V = 25 joints.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ JOINT_STATES = {b'0', b'1', b'2'}
 
 
 class Track(NamedTuple):
-    """One body as long as the camera took it for the same one.
+    """One body, as long as the camera tracked it under one id.
 
     Args:
         frames: (F,) the frames it is in, ascending.
@@ -44,8 +44,8 @@ class Track(NamedTuple):
 def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
     """Parse a ``.skeleton`` file.
 
-    Only what is needed becomes numbers: of 12 fields a joint x, y and z. The others are used to notice
-    that fields are missing: every body must name 25 joints and every joint end with a tracking state.
+    Only x, y and z of the 12 fields per joint become numbers. The others serve to detect missing fields:
+    every body must have 25 joints and every joint must end with a tracking state.
 
     Args:
         content: of the file.
@@ -54,7 +54,7 @@ def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
         The number of frames, empty ones included, and the tracks in the order in which they begin.
 
     Raises:
-        UserError: the file is truncated, too long, or breaks the format; says in which frame.
+        UserError: the file is truncated, too long, or malformed; the message names the frame.
     """
     tokens = content.split()
     num_frames = _parse_count(tokens, 0, 'the number of frames')
@@ -84,7 +84,7 @@ def _parse_count(tokens: list[bytes], position: int, what: str) -> int:
 
 
 def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[float]:
-    """All x, all y, all z of one body's joints, after checking that the fields are where they should be."""
+    """All x, all y, all z of one body's joints, after checking the positions of the fields."""
     if start + JOINTS_SIZE > len(tokens):
         raise UserError(f'the file ends within a body of frame {frame}')
     if tokens[start - 1] != b'25':

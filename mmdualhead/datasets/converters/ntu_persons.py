@@ -1,8 +1,8 @@
-"""Which of the tracks of the Kinect are the performers: the denoising of NTU RGB+D.
+"""Choose the performers among the Kinect's tracks: the denoising of NTU RGB+D.
 
-The tracker takes furniture for persons and loses persons, who come back as new tracks. The rules and the
-numbers are those of the field's common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that
-the tracks of a person whose number changes from one moment to the next are joined first. T frames, V joints.
+The tracker mistakes furniture for persons and loses persons, who reappear as new tracks. The rules and the
+thresholds are those of the common preprocessing (NTU RGB+D's, as in VA-CNN, SGN, CTR-GCN), except that the
+tracks of a person whose number changes from one moment to the next are joined first. T frames, V joints.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ SPREAD_RATIO = 0.8
 # ... and is noise if that is so in this part of its frames.
 SPREAD_FRAMES = 0.69754
 
-# A track goes on as another one that begins so many frames after its end or sooner, ...
+# A track is continued by one that begins at most so many frames after its end, ...
 JOIN_FRAMES = 5
 # ... and not farther away (meters), for each frame, than a person runs.
 JOIN_STEP = 0.15
 
 
 def join_tracks(tracks: list[Track]) -> list[Track]:
-    """Join the tracks of persons whose number changes, by place and time, the nearest first.
+    """Join the tracks of persons whose number changes, by position and time, the nearest first.
 
-    A track goes on as one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its joints is
-    not more than :data:`JOIN_STEP` per frame away. Common programs don't join tracks before they choose, and
-    lose whoever is renumbered all the time.
+    A track is continued by one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its
+    joints is not more than :data:`JOIN_STEP` per frame away. Common preprocessing does not join tracks first
+    and loses persons whose number changes often.
 
     Args:
         tracks: of one recording.
 
     Returns:
-        The tracks in the same order; the same ones where no number changes.
+        The tracks in the same order; unchanged if no number changes.
     """
     steps = sorted((_step(a, b), i, j) for i, a in enumerate(tracks) for j, b in enumerate(tracks))
     following: dict[int, int] = {}
@@ -53,7 +53,7 @@ def join_tracks(tracks: list[Track]) -> list[Track]:
 
 
 def _step(earlier: Track, later: Track) -> float:
-    """How far the center moves per frame from one track to the next; infinite where it can't be the next."""
+    """How far the center moves per frame from one track to the next; infinite if it cannot be the next."""
     gap = int(later.frames[0] - earlier.frames[-1])
     if not 0 < gap <= JOIN_FRAMES:
         return np.inf
@@ -63,20 +63,20 @@ def _step(earlier: Track, later: Track) -> float:
 def select_persons(tracks: list[Track]) -> np.ndarray:
     """Find the one or two performers.
 
-    A single track is taken as it is. Of several, those that are too short and those that are too wide are
-    dropped, as long as one is left. The rest is sorted by motion. The first is the first person's; each
-    of the others continues the first person if it is there while the first person is not, else the second.
-    (The common programs let the second person begin in frame 0 always, so that an earlier track of the
-    same person is lost; here it begins where it begins.)
+    A single track is kept. Of several, those that are too short and those that are too wide are
+    dropped, as long as one remains. The rest is sorted by motion. The first is the first person's; each of
+    the others continues the first person if they do not overlap, else the second. (Common preprocessing
+    always starts the second person in frame 0 and loses an earlier track of the same person; here a person
+    starts with its track.)
 
     Args:
         tracks: one or more.
 
     Returns:
-        (M, T, V, 3) float32 with M of 1 or 2; persons are zero where they are not tracked, and frames
-        without any of them are left out.
+        (M, T, V, 3) float32 with M of 1 or 2; persons are zero where they are not tracked, and frames without
+        any of them are dropped.
     """
-    # Without the frames that hold no person, tracks before and after them touch.
+    # Without the frames that contain no person, the tracks before and after them are adjacent.
     used = np.unique(np.concatenate([track.frames for track in tracks]))
     tracks = [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
     if len(tracks) > 1:

@@ -57,7 +57,7 @@ def scan(src: str | Path) -> RawDataset:
 def read_recording(recording: Recording) -> Clip:
     """Read one file: ``file_name``, ``label`` (1..10) and ``skeletons`` (T, 20, 3) in the order of kinect_v1.
 
-    The action numbers in the names have gaps and stand for the labels one to one.
+    The action numbers in the names have gaps and map to the labels one to one.
 
     Args:
         recording: one of :func:`scan`'s.
@@ -66,7 +66,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero are dropped.
 
     Raises:
-        UserError: the file is not JSON of this form, or says that it is another clip.
+        UserError: the file is not JSON of this form, or belongs to another clip.
     """
     content = read_json(recording.path)
     content = content if isinstance(content, dict) else {}
@@ -77,7 +77,7 @@ def read_recording(recording: Recording) -> Clip:
         raise UserError(f'label is {shown(label)}, expected 1..{len(CLASSES)}')
     named = re.fullmatch(NAME, recording.name)
     if named and LABELS.get(int(named[2])) != label - 1:
-        raise UserError(f'label is {label}, but the name says action {named[2]}, which has another')
+        raise UserError(f'label is {label}, but the name has action {named[2]}, which has another label')
     keypoint, counts = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
     return Clip(keypoint, label - 1, counts)
 

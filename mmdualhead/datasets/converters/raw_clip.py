@@ -1,4 +1,4 @@
-"""One raw file read and judged, in whichever process. M persons, T frames, V joints, C channels."""
+"""Read and check one raw file, in any process. M persons, T frames, V joints, C channels."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .recording import Clip, EmptyRecording, Recording
 Normalize = Callable[[np.ndarray], np.ndarray]
 
 LABELS = 2**31
-"""What a label may be, so that stores can hold it."""
+"""Labels are smaller, to fit into stores."""
 
 
 class Outcome(NamedTuple):
-    """What came of a raw file: a clip, or what is wrong with it.
+    """The result of reading a raw file: a clip, or its fault.
 
     Args:
         finding: why there is no clip: an error in a malformed file, a note on one without any person.
         label: class index of the clip.
         shape: (M, T, V, C) of its keypoints.
-        counts: what its reader did and how often.
-        posture: what :func:`~mmdualhead.datasets.plausibility.judge_posture` says.
-        picture: why the joints can't be in pixels of their picture, empty if they can; None with depth.
+        counts: what its reader did, and how often.
+        posture: the result of :func:`~mmdualhead.datasets.plausibility.judge_posture`.
+        picture: why the joints cannot be in pixels of their image, empty if they can; None with depth.
     """
 
     finding: Finding | None = None
@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     picture: str | None = None
 
     def to_json(self) -> list[Any]:
-        """The values as JSON can hold them."""
+        """Plain values for JSON."""
         finding = self.finding and [self.finding.level.value, self.finding.where, self.finding.text]
         return [finding, *self[1:]]
 
@@ -61,12 +61,12 @@ def read_clip(
 
     Args:
         recording: the raw file.
-        read: reads it.
-        normalize: maps the keypoints to those to store; None stores them as they are.
+        read: the function that reads it.
+        normalize: maps the keypoints to those to store; None stores them unchanged.
         skeleton: the layout.
 
     Returns:
-        What came of it, and the annotation, if it holds a clip.
+        The outcome, and the annotation if there is a clip.
     """
     try:
         clip = _read_regular(recording, read)
@@ -97,7 +97,7 @@ def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
 
 
 def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Clip:
-    """Read a clip; a pipe in a file's place would be waited for without end."""
+    """Read a clip; reading a pipe in place of a file would block forever."""
     try:
         check_regular(recording.path)
     except OSError as error:
@@ -106,7 +106,7 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Cl
 
 
 def _check(clip: Clip, num_joints: int) -> None:
-    """Refuse what no clip of any data set may be."""
+    """Reject clips that are invalid in any data set."""
     keypoint = clip.keypoint
     if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:
         raise UserError(f'expected (M, T, {num_joints}, C), found {keypoint.shape}')

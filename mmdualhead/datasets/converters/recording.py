@@ -1,4 +1,4 @@
-"""What converters consist of: raw recordings, and the clips read from them.
+"""The input and output of readers: raw recordings, and the clips read from them.
 
 M persons, T frames, V joints, C channels.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from mmdualhead.errors import UserError
 
 UNFINISHED_SUFFIX = '.unfinished'
-"""What is appended to the name of a result for the folder of what was read so far."""
+"""Suffix of the folder with partial results."""
 
 STORE_SUFFIX = '.store'
 
@@ -23,7 +23,7 @@ LOST_FRAMES = 'frames without a person dropped'
 
 
 class EmptyRecording(UserError):  # noqa: N818 (it names the state of the recording)
-    """A raw file is well-formed and holds no person. The message lacks the file's name."""
+    """A raw file is well-formed but contains no person. The message lacks the file's name."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,12 @@ class Recording:
     """One raw file, not yet read.
 
     Args:
-        name: what the annotation file calls the clip (``frame_dir``).
+        name: name of the clip in the annotation file (``frame_dir``).
         path: the raw file.
-        label: class index, 0-based; None where only the file itself tells it.
-        subject: who performs, where the data set tells; for the summary.
+        label: class index, 0-based; None if only the file contains it.
+        subject: the performer, if known; for the summary.
         splits: the splits that the clip belongs to.
-        img_shape: (height, width) of the picture that its joints were found in, where something else than
-            the file says it.
+        img_shape: (height, width) of the image of its joints, if given by a source other than the file.
     """
 
     name: str
@@ -49,14 +48,14 @@ class Recording:
 
 
 class Clip(NamedTuple):
-    """What a reader gets out of a raw file.
+    """The result of reading a raw file.
 
     Args:
         keypoint: (M, T, V, C) float32.
-        label: class index, 0-based; None where nothing says it.
-        counts: what the reader did and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
-        keypoint_score: (M, T, V) float32 confidences, where there are any beside the coordinates.
-        img_shape: (height, width) of the picture in whose pixels the joints are.
+        label: class index, 0-based; None if unknown.
+        counts: what the reader did, and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
+        keypoint_score: (M, T, V) float32 confidences, if there are any in addition to the coordinates.
+        img_shape: (height, width) of the image in whose pixels the joints are.
     """
 
     keypoint: np.ndarray
@@ -71,12 +70,12 @@ class RawDataset:
     """A directory of raw files, ready to be converted.
 
     Args:
-        meta: goes into the annotation file: ``dataset``, ``layout``, ``classes`` (names, or None) and, where
-            the reader does what normalization is for, ``normalized=True``.
+        meta: metadata for the annotation file: ``dataset``, ``layout``, ``classes`` (names, or None) and, if
+            the reader already normalizes, ``normalized=True``.
         recordings: the raw files to convert, in the order of the result.
-        read: reads one of them; a module-level function (or a partial of one), so that worker processes
-            can have it. Raises :class:`EmptyRecording`, or another ValueError where the file is malformed.
-        left_out: clips that the protocol leaves out, with the reason.
+        read: reads one of them; a module-level function (or a partial of one), so that worker processes can
+            load it. Raises :class:`EmptyRecording`, or another ValueError if the file is malformed.
+        left_out: clips that the protocol excludes, with the reason.
         notes: sentences for the summary.
     """
 
@@ -88,12 +87,12 @@ class RawDataset:
 
 
 def as_float32(numbers: np.ndarray) -> np.ndarray:
-    """Numbers as they are stored; what is too large becomes infinite, which :func:`.convert` refuses."""
+    """Numbers as they are stored; too large ones become infinite, which :func:`.convert` rejects."""
     with np.errstate(over='ignore'):
         return np.asarray(numbers).astype(np.float32)
 
 
 def drop_lost_frames(keypoint: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-    """The frames of a clip (M, T, V, C) in which anything is not zero, and the count of those that went."""
+    """The frames of a clip (M, T, V, C) that are not all zero, and the number of dropped frames."""
     kept = keypoint.any(axis=(0, 2, 3))
     return keypoint[:, kept], {LOST_FRAMES: int((~kept).sum())}

@@ -1,4 +1,4 @@
-"""The converters' common machinery: several processes, restartable, an atomic result.
+"""The converters' common machinery: several processes, resumable, with an atomic result.
 
 M persons, T frames, V joints, C channels.
 """
@@ -39,10 +39,10 @@ Write = Callable[[Path, Mapping[str, Any]], None]
 Read = Callable[[Recording], tuple[Outcome, dict[str, Any] | None]]
 
 CHUNK = 8
-"""Raw files that a process is given at a time."""
+"""Raw files per task of a worker process."""
 
 AHEAD = 3
-"""Chunks for each process that may be under way; a bound of memory, since clips are kept in order."""
+"""Pending chunks per process; limits memory, since clips are kept in order."""
 
 
 def convert(
@@ -56,25 +56,25 @@ def convert(
 ) -> Summary:
     """Convert a whole data set.
 
-    Every raw file is read before malformed ones are reported, so that one run names them all. What was
-    read is kept in ``OUT.unfinished`` until the result is written: an interrupted or failed conversion
-    continues after the last whole clip, and raw files that changed meanwhile are read anew.
+    Every raw file is read before malformed ones are reported, so that one run names them all. Results are
+    kept in ``OUT.unfinished`` until the result is written: an interrupted or failed conversion continues
+    after the last complete clip, and raw files that have changed are read again.
 
     Args:
         dataset: what to convert.
-        out: the result; it replaces an older one, once it is whole.
+        out: the result; an older one is replaced once it is complete.
         write: writes path and ``dict(split=..., annotations=..., meta=...)``; by default a store where
-            ``out`` is called ``NAME.store``, otherwise a pickle.
+            ``out`` is named ``NAME.store``, otherwise a pickle.
         normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
-        workers: processes; None takes all processors that this process may use, 0 works in this one.
-        skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
+        workers: processes; None uses all processors available to this process, 0 works in this process.
+        skip_malformed: skip malformed files and report them in the summary instead of failing.
 
     Returns:
-        What was converted and what was left out.
+        A summary of the converted and the excluded clips.
 
     Raises:
-        UserError: malformed files without ``skip_malformed``, nothing left to write, two clips of one name, a
-            worker process was killed, or another conversion to ``out`` is running.
+        UserError: malformed files without ``skip_malformed``, nothing left to write, two clips with the same
+            name, a worker process was killed, or another conversion to ``out`` is running.
         OSError: something could not be written.
     """
     out = Path(out)
@@ -84,7 +84,7 @@ def convert(
     try:
         lock.acquire()
     except BlockingIOError as error:
-        raise UserError(f'a conversion to {out} is running already: {error}') from error
+        raise UserError(f'another conversion to {out} is running: {error}') from error
     try:
         _remove_unfinished(out)
         layout = dataset.meta['layout']
@@ -100,14 +100,14 @@ def convert(
 
 
 def _check_names(recordings: Sequence[Recording]) -> None:
-    """Refuse two clips of one name, of which annotation files could hold only one."""
+    """Reject clips with the same name, of which annotation files can contain only one."""
     for name, count in Counter(recording.name for recording in recordings).most_common(1):
         if count > 1:
             raise UserError(f'{count} recordings are called {name!r}; each clip needs a name of its own')
 
 
 def _remove_unfinished(out: Path) -> None:
-    """Remove what killed conversions to the same result left half written, and parts of earlier versions."""
+    """Remove partial files of killed conversions to the same result, and those of earlier versions."""
     target = Path(os.path.realpath(out))
     remove_partial_files(target.parent, glob.escape(target.name))
     for suffix in ('tmp-*', 'old-*', 'shards'):
@@ -118,7 +118,7 @@ def _remove_unfinished(out: Path) -> None:
 def _read_missing(
     recordings: Sequence[Recording], read: Read, unfinished: Unfinished, workers: int | None
 ) -> None:
-    """Read the raw files that were not read before, or have changed, and keep what comes of them in order."""
+    """Read the raw files that were not read before, or have changed, and keep the results in order."""
     states = [(recording, state_of(recording)) for recording in recordings]
     missing = [(recording, state) for recording, state in states if not unfinished.has(state)]
     if not missing:
@@ -148,7 +148,7 @@ def _read_missing(
 def _read_chunks(
     chunks: Sequence[Sequence[Recording]], read: Read, workers: int
 ) -> Generator[Iterable[Any], None, None]:
-    """What comes of the raw files of each chunk, in order; read in other processes, if there are any."""
+    """The results of the raw files of each chunk, in order; read in worker processes, if there are any."""
     if not workers:
         yield from (map(read, chunk) for chunk in chunks)
         return
@@ -177,7 +177,7 @@ def _write_result(
     normalized: bool,
     skip_malformed: bool,
 ) -> Summary:
-    """Write what was read, unless malformed files are in the way."""
+    """Write the result, unless there are malformed files."""
     summary = Summary(out, dataset, {r.name: unfinished.outcomes[r.name] for r in dataset.recordings})
     malformed = [finding for finding in summary.missing.values() if finding.is_error]
     if malformed and not skip_malformed:
@@ -195,7 +195,7 @@ def _write_result(
 
 
 def _follow_parent() -> None:
-    """Workers leave interrupts to their parent, and end with it even if it is killed."""
+    """Workers ignore interrupts, which the parent handles, and end with it even if it is killed."""
 
     def follow(parent: multiprocessing.process.BaseProcess) -> None:
         parent.join()
@@ -212,7 +212,7 @@ def _available_processors() -> int:
 
 def _describe_malformed(malformed: Sequence[Finding]) -> str:
     more = len(malformed) - SHOWN
-    lines = [f'{plural(len(malformed), "malformed raw file")} (--on-error skip leaves them out):']
+    lines = [f'{plural(len(malformed), "malformed raw file")} (use --on-error skip to skip them):']
     lines += map(str, malformed[:SHOWN])
     lines += [f'... and {more} more'] * (more > 0)
     return '\n  '.join(lines)

@@ -1,4 +1,4 @@
-"""What a conversion did, in numbers and sentences."""
+"""A summary of a conversion."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .recording import RawDataset
 
 @dataclass(frozen=True)
 class Summary:
-    """What a conversion did; ``str()`` of it is for readers.
+    """What a conversion did; ``str()`` gives the text.
 
     Args:
         out: the result.
         dataset: what was converted.
-        outcomes: what came of each raw file, by the names of the clips, in order.
+        outcomes: the outcome of each raw file, by the names of the clips, in order.
     """
 
     out: Path
@@ -34,12 +34,12 @@ class Summary:
 
     @cached_property
     def clips(self) -> dict[str, Outcome]:
-        """Those of the clips in the result."""
+        """The outcomes of the clips in the result."""
         return {name: outcome for name, outcome in self.outcomes.items() if not outcome.finding}
 
     @cached_property
     def missing(self) -> dict[str, Finding]:
-        """Why raw files have no clip in the result."""
+        """The reasons why raw files have no clip in the result."""
         return {name: outcome.finding for name, outcome in self.outcomes.items() if outcome.finding}
 
     @property
@@ -60,7 +60,7 @@ class Summary:
 
     @property
     def findings(self) -> list[Finding]:
-        """On the posture of the persons, the raw files as a whole, and the clips that were left out."""
+        """Findings on the posture of the persons, the raw files as a whole, and the excluded clips."""
         found = describe_postures([clip.posture for clip in self.clips.values() if clip.posture])
         found += describe_pictures([clip.picture for clip in self.clips.values() if clip.picture is not None])
         found += [Finding(Level.NOTE, '', note) for note in self.dataset.notes]

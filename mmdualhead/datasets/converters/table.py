@@ -1,4 +1,4 @@
-"""Tables of numbers in text: a line for each frame, a field for each coordinate.
+"""Tables of numbers in text: one line per frame, one field per coordinate.
 
 T frames, V joints, C channels.
 """
@@ -21,18 +21,18 @@ DELIMITERS = '\t;,'
 """In the order in which they are preferred, since a comma may be a decimal mark; otherwise blanks."""
 
 FEW_COLUMNS = 9
-"""So many numbers 1, 2, 3, ... may be coordinates; more are hardly so."""
+"""So many consecutive numbers 1, 2, 3, ... may be coordinates; more are unlikely to be."""
 
 COMMENT = '#'
 MISSING = re.compile(r'\s*([-+]?nan)?\s*', re.IGNORECASE)
 
 AXES = ('x', 'y', 'z', 'score')
 PATTERNS = (AXES[:2], AXES[:3], (*AXES[:2], 'score'), AXES)
-"""What the columns of one joint may be."""
+"""The possible columns of a joint."""
 
 SCORES = frozenset(['vis', 'visibility', 'conf', 'confidence', 'score', 'prob', 'likelihood'])
 LETTERS = frozenset('vcsp')
-"""What scores are called; by a letter only in names without an axis, since joints have letters, too."""
+"""Names of scores; a single letter only in names without an axis, since joints also have letters."""
 
 WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
 NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
@@ -40,10 +40,10 @@ NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
 
 
 class Table(NamedTuple):
-    """What is in a table.
+    """The contents of a table.
 
     Args:
-        names: of the columns; None without a heading line.
+        names: of the columns; None without a header.
         numbers: (T, columns) float64, NaN where the table has an empty field or ``nan``.
     """
 
@@ -54,12 +54,12 @@ class Table(NamedTuple):
 def parse_table(text: str) -> Table:
     """Read a table of numbers, with any of the usual delimiters and either decimal mark.
 
-    The first line is a heading if nothing in it is a number, or if it counts 0, 1, 2, ... as pandas does. A
-    first column without a name that counts so, too, is pandas' index and left out. Empty lines, and lines
-    that begin with ``#`` before the first row, are passed over.
+    The first line is a header if it contains no number, or if it counts 0, 1, 2, ... as pandas does. A first
+    column without a name that also counts is pandas' index and is ignored. Empty lines, and lines that begin
+    with ``#`` before the first row, are ignored.
 
     Raises:
-        ValueError: a field is not a number, or lines differ in length; names line and column.
+        ValueError: a field is not a number, or lines differ in length; the message names line and column.
     """
     lines = [(i, line) for i, line in enumerate(split_lines(text), 1) if line.strip()]
     comments = list(takewhile(lambda numbered: numbered[1].lstrip().startswith(COMMENT), lines))
@@ -73,7 +73,7 @@ def parse_table(text: str) -> Table:
     if delimiter != ',' and _has_decimal_comma(rows[1:] or rows):
         rows = [rows[0], *([field.replace(',', '.') for field in row] for row in rows[1:])]
         rows[0] = [_with_point(field) for field in rows[0]]
-    names, width = _find_heading(rows[0], numbers[0]), len(rows[0])
+    names, width = _find_header(rows[0], numbers[0]), len(rows[0])
     if names is not None:
         numbers, rows = numbers[1:], rows[1:]
     values = _to_numbers(numbers, rows).reshape(len(rows), width)
@@ -99,7 +99,7 @@ def _split(lines: Sequence[str], delimiter: str | None) -> list[list[str]]:
     except csv.Error as error:
         raise UserError(f'not a table ({error})') from None
     if len(rows) < len(lines):
-        raise UserError('not a table (a field with a quotation mark goes on in the next line)')
+        raise UserError('not a table (a quoted field continues on the next line)')
     return rows
 
 
@@ -112,7 +112,7 @@ def _check_widths(numbers: Sequence[int], rows: Sequence[Sequence[str]]) -> None
 
 
 def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, width: int) -> None:
-    """Refuse a line of numbers whose first character was damaged."""
+    """Reject a line of numbers whose first character is damaged."""
     for number, comment in comments:
         fields = comment.split(delimiter)
         if len(fields) == width and any(is_number(field.strip()) for field in fields):
@@ -130,8 +130,8 @@ def _with_point(field: str) -> str:
     return changed if is_number(changed.strip()) else field
 
 
-def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
-    """The names in a first line; None if it is a line of numbers, or may be one that is damaged."""
+def _find_header(row: Sequence[str], line: int) -> list[str] | None:
+    """The names in a first line; None if it is a line of numbers, or possibly a damaged one."""
     names = [field.strip() for field in row]
     named = names[1:] if len(names) > 1 and not names[0] else names
     if len(named) > 1 and all(map(is_number, named)):
@@ -142,17 +142,17 @@ def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
             return None
         if first == 1:
             raise UserError(
-                f'line {line}: it counts 1, 2, ..., which may be a heading or a frame; name the columns, or '
+                f'line {line}: it counts 1, 2, ..., which may be a header or a frame; name the columns or '
                 'delete it'
             )
         return names
-    is_heading = all(NAME.match(name) and not MISSING.fullmatch(name) for name in named)
-    return names if is_heading else None
+    is_header = all(NAME.match(name) and not MISSING.fullmatch(name) for name in named)
+    return names if is_header else None
 
 
 def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarray:
     fields = list(chain.from_iterable(rows))
-    # Most tables hold plain numbers alone: one look at all characters, and float refuses the rest.
+    # Most tables hold plain numbers alone: one check of all characters, and float rejects the rest.
     if not ''.join(fields).encode().translate(None, f'{DIGITS} '.encode()):
         try:
             return np.array(list(map(float, fields)))
@@ -166,13 +166,13 @@ def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarr
 
 
 def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
-    """What the columns of a joint are, by their names, such as ``left_hip_x`` or ``z12``.
+    """The meaning of a joint's columns, from their names, such as ``left_hip_x`` or ``z12``.
 
     Returns:
-        One of :data:`PATTERNS`; None where the names do not say x and y.
+        One of :data:`PATTERNS`; None if the names do not contain x and y.
 
     Raises:
-        ValueError: they do, but not joint after joint; names the column.
+        ValueError: they do, but not joint after joint; the message names the column.
     """
     axes = list(map(_axis, names))
     if not {'x', 'y'} <= set(axes):

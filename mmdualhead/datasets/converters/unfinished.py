@@ -1,8 +1,8 @@
-"""What a conversion has read so far, on disk, so that the same command continues after its last whole clip.
+"""Partial results of a conversion on disk, so that the same command continues after the last complete clip.
 
 ``OUT.unfinished/`` holds a lock, the files of a store to which clips are appended in the order of reading
-(``clips/``), and a journal (``read.jsonl``): after a line that says how raw files are read, a line for each
-one that was, with its size and time. A store is made of it by giving it splits and a name.
+(``clips/``), and a journal (``read.jsonl``): a line that describes how raw files are read, then one line per
+file read, with its size and time. With splits and a name, it becomes a store.
 
 M persons, T frames, V joints, C channels.
 """
@@ -24,18 +24,18 @@ from .raw_clip import Outcome
 from .recording import Recording
 
 FORMAT = 4
-"""Of the journal; parts of another one are not continued."""
+"""The version of the journal; partial results of another version are not continued."""
 
 State = list[Any]
-"""A raw file as it was when it was read: what is known of it, its size and time."""
+"""The state of a raw file when it was read: its metadata, size and time."""
 
 
 class Unfinished:
     """The working folder of a conversion.
 
     Args:
-        folder: where it is; what an earlier conversion left there is continued.
-        how: what makes clips of raw files; what was made in another way is discarded.
+        folder: the folder; partial results of an earlier conversion in it are continued.
+        how: how clips are read from raw files; results that were read in another way are discarded.
 
     Attributes:
         outcomes: of the raw files that were read, by the names of their clips.
@@ -59,7 +59,7 @@ class Unfinished:
                 self._journal.write(first)
 
     def _recall(self, lines: Sequence[tuple[int, State, Outcome]]) -> int:
-        """Take over the lines of the journal before the first lost clip; the place where they end."""
+        """Restore the lines of the journal before the first lost clip; returns where they end."""
         end = position = 0
         for line_end, state, outcome in lines:
             if not outcome.finding and position == len(self._clips):
@@ -74,15 +74,15 @@ class Unfinished:
         self._states[name], self.outcomes[name], self._positions[name] = state, outcome, position
 
     def has(self, state: State) -> bool:
-        """Whether the raw file was read when it was as it is now."""
+        """True if the raw file was read in its current state."""
         return self._states.get(state[0]) == state
 
     def add(self, state: State, outcome: Outcome, annotation: Mapping[str, Any] | None) -> None:
-        """Keep what came of a raw file.
+        """Record the outcome of a raw file.
 
         Args:
             state: of the raw file before it was read.
-            outcome: what came of it.
+            outcome: the result of reading it.
             annotation: the clip, if there is one.
 
         Raises:
@@ -102,7 +102,7 @@ class Unfinished:
         return self._clips.annotations([self._positions[name] for name in names])
 
     def write_store(self, out: Path, data: Mapping[str, Any], names: Sequence[str]) -> None:
-        """Make a store of the folder, or if clips in it are superseded or in another order, write one.
+        """Turn the folder into a store; write a new one if its clips are superseded or in another order.
 
         Args:
             out: the store.
@@ -121,17 +121,17 @@ class Unfinished:
             replace_folder(self._clips.folder, out)
 
     def close(self) -> None:
-        """Leave the folder as it is, for another conversion to continue."""
+        """Close the folder, which another conversion can continue."""
         self._clips.close()
-        with suppress(OSError):  # as of the clips, what a full disk does not take is lost
+        with suppress(OSError):  # as with the clips, data that a full disk rejects is lost
             self._journal.close()
 
 
 def state_of(recording: Recording) -> State:
-    """What a raw file is known by; of one that can't be found, its name alone."""
+    """The state of a raw file; only its name if it does not exist."""
     try:
         stat = recording.path.stat()
-    except OSError:  # reading it says what is wrong
+    except OSError:  # reading it reports the fault
         return [recording.name]
     shape = recording.img_shape and list(recording.img_shape)
     known = [recording.name, recording.label, recording.subject, shape, str(recording.path)]
@@ -139,14 +139,14 @@ def state_of(recording: Recording) -> State:
 
 
 def describe_step(step: Callable[..., Any] | None) -> str:
-    """A function and the arguments that are bound to it, by which parts that it made are known."""
+    """A function and its bound arguments as text, to recognize its results."""
     if isinstance(step, partial):
         return f'{describe_step(step.func)} {step.args} {sorted(step.keywords.items())}'
     return f'{step.__module__}.{step.__qualname__}' if step else 'none'
 
 
 def _read_journal(path: Path, first: bytes) -> list[tuple[int, State, Outcome]]:
-    """The whole lines of a journal after the first, each with the place where it ends."""
+    """The complete lines of a journal after the first, each with its end."""
     content = path.read_bytes() if path.is_file() else b''
     if not content.startswith(first):
         return []

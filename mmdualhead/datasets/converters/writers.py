@@ -1,4 +1,4 @@
-"""Writes an annotation pickle as MMAction2's PoseDataset reads it."""
+"""Write annotation pickles for MMAction2's PoseDataset."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mmdualhead.utils.files import atomic_write
 
 
 def write_pickle(path: str | Path, data: Mapping[str, Any]) -> None:
-    """Write annotations, ``dict(split=..., annotations=..., meta=...)``, whole or not at all.
+    """Write annotations, ``dict(split=..., annotations=..., meta=...)``, atomically.
 
     Memory-mapped keypoints are written without being copied, so that memory does not grow with the data.
 
     Args:
-        path: the pickle; its folder is made.
+        path: the pickle; its folder is created.
         data: the annotations may be any iterable.
 
     Raises:
-        OSError: it could not be written; nothing stays of it.
+        OSError: it could not be written; no partial file is left.
     """
     content = {**data, 'annotations': list(data['annotations'])}
     with atomic_write(path) as file:
@@ -33,7 +33,7 @@ def write_pickle(path: str | Path, data: Mapping[str, Any]) -> None:
 
 
 def _reduce_array(array: np.ndarray) -> tuple[Any, ...]:
-    """An array as NumPy pickles it, so that all readers know it, but without copying its bytes first."""
+    """An array as NumPy pickles it, so that all readers support it, but without copying its bytes first."""
     array = np.ascontiguousarray(array).view()
     array.flags.writeable = False  # what is writeable would become a bytearray, which readers don't expect
     reduced: Any = np.empty(0, array.dtype).__reduce__()

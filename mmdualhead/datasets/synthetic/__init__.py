@@ -1,4 +1,4 @@
-"""A small data set of moving persons that is generated, not downloaded."""
+"""A small data set of moving persons that is generated, without a download."""
 
 from .dataset import CLASSES, generate
 

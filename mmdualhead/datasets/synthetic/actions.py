@@ -2,7 +2,7 @@
 
 Six differ in the large motion of the body: three pairs, each of one motion and roughly its reverse, so that
 the mean pose says little. The other six share one posture and differ only in which part of one hand or foot
-moves quickly, and about which axis: what a fine head at full frame rate is for.
+moves quickly, and about which axis: the task of a fine head at full frame rate.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ FRAME_RATE = 30.0
 
 
 def _per_joint(default: float, **parts: float) -> np.ndarray:
-    """A number for each joint, (V, 1), by the last word of its name."""
+    """One number per joint, (V, 1), by the last word of its name."""
     return np.array([[parts.get(name.split()[-1], default)] for name in NTU.joints])
 
 
@@ -37,11 +37,11 @@ JITTER = _per_joint(1.0, wrist=1.3, ankle=1.3, hand=1.6, tip=1.6, thumb=1.6, foo
 """The sensor's noise at each joint, relative to that of the trunk."""
 
 LOOSENESS = _per_joint(3.0, hand=12.0, tip=12.0, thumb=12.0, foot=12.0)
-"""Degrees by which a segment's angles differ from clip to clip; hands and feet are never held twice alike."""
+"""Degrees by which a segment's angles differ from clip to clip; hands and feet differ most."""
 
 
 class Subject(NamedTuple):
-    """What stays the same in all clips of one person.
+    """The properties of one person that are the same in all clips.
 
     Args:
         offsets: the body, as :func:`~mmdualhead.datasets.synthetic.kinematics.rest_offsets`, (V, 3).
@@ -72,10 +72,10 @@ def perform(action: Action, subject: Subject, frames: int, rng: np.random.Random
     """One person's action on a floor at y = 0, starting above the origin and facing -z.
 
     Args:
-        action: what to do.
-        subject: who does it.
+        action: the action.
+        subject: the person.
         frames: T.
-        rng: the source of what differs between repetitions: timing, amplitude, sway.
+        rng: the source of variation between repetitions: timing, amplitude, sway.
 
     Returns:
         Positions (T, V, 3).
@@ -96,7 +96,7 @@ def perform(action: Action, subject: Subject, frames: int, rng: np.random.Random
 
 
 def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) -> np.ndarray:
-    """Nobody stands still: a slow sinusoid on every angle, (T, V, 3)."""
+    """Body sway: a slow sinusoid on every angle, (T, V, 3)."""
     shape = (NTU.num_joints, 3)
     frequency, phase = rng.uniform(0.2, 0.8, shape), rng.random_sample(shape)
     amplitude = degrees * rng.random_sample(shape)
@@ -104,7 +104,7 @@ def _sway(time: np.ndarray, rng: np.random.RandomState, degrees: float = 3.0) ->
 
 
 def _stage(action: Action, actors: list[Subject], frames: int, rng: np.random.RandomState) -> np.ndarray:
-    """Let the actors perform, two of them opposite each other, in the middle of the scene: (M, T, V, 3).
+    """Perform an action with one or two persons in the middle of the scene: (M, T, V, 3).
 
     The floor is at y = 0; a single person faces -z, two stand along the x axis.
     """
@@ -121,12 +121,12 @@ def _stage(action: Action, actors: list[Subject], frames: int, rng: np.random.Ra
 
 
 def _turn(yaw: float, pitch: float = 0.0) -> np.ndarray:
-    """The matrix that turns row vectors by ``yaw`` degrees about y, then by ``pitch`` about x."""
+    """The matrix that rotates row vectors by ``yaw`` degrees about y, then by ``pitch`` about x."""
     return (rotations(np.array([pitch, 0.0, 0.0])) @ rotations(np.array([0.0, yaw, 0.0]))).T
 
 
 def _film(positions: np.ndarray, camera: int, rng: np.random.RandomState) -> np.ndarray:
-    """What the sensor makes of a scene (M, T, V, 3): another view, misplaced and jittering joints.
+    """A scene (M, T, V, 3) as the sensor records it: its view, with misplaced and jittering joints.
 
     The result is in camera coordinates; frames in which a person is lost are zero.
     """
@@ -148,9 +148,9 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
     """Draw the data set.
 
     Args:
-        subjects: how many persons act; odd ones (1-based) train in the split xsub.
+        subjects: number of persons; odd ones (1-based) train in the split xsub.
         repetitions: clips of each subject, action and camera.
-        seed: of everything.
+        seed: of all random numbers.
 
     Returns:
         ``split``: clip names of ``xsub_train``, ``xsub_val`` (odd and even subjects), ``xview_train`` and
@@ -180,5 +180,5 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
 
 
 def _quantize(positions: np.ndarray, steps: int = 10_000) -> np.ndarray:
-    """Float32, rounded to 1 / ``steps`` meters: what sine and cosine differ by between machines is gone."""
+    """Float32, rounded to 1 / ``steps`` meters: this removes differences of sine and cosine between machines."""
     return (np.rint(positions * steps).astype(np.int32) / steps).astype(np.float32)

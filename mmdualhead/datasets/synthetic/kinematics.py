@@ -65,7 +65,7 @@ def _segments() -> dict[str, Segment]:
 
 SEGMENTS = _segments()
 
-# Twist and abduction turn the other way on the left, so that one set of angles serves both sides.
+# Twist and abduction rotate the opposite way on the left, so that one set of angles serves both sides.
 _MIRROR = np.ones((NTU.num_joints, 3))
 for _left, _ in NTU.pairs:
     _MIRROR[_left] = 1.0, -1.0, -1.0
@@ -117,16 +117,16 @@ def forward_kinematics(angles: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         Positions (T, V, 3), meters.
     """
     local = rotations(angles * _MIRROR)
-    turned, positions = np.empty_like(local), np.zeros_like(angles, dtype=np.float64)
-    turned[:, 0] = np.eye(3)
+    rotated, positions = np.empty_like(local), np.zeros_like(angles, dtype=np.float64)
+    rotated[:, 0] = np.eye(3)
     for j, parent, _ in SEGMENTS.values():
-        turned[:, j] = turned[:, parent] @ local[:, j]
-        positions[:, j] = positions[:, parent] + turned[:, j] @ offsets[j]
+        rotated[:, j] = rotated[:, parent] @ local[:, j]
+        positions[:, j] = positions[:, parent] + rotated[:, j] @ offsets[j]
     return positions
 
 
 def plant_feet(positions: np.ndarray, softness: float = 0.02) -> np.ndarray:
-    """Move the body so that its lower foot stays where it is: what makes legs walk and knees lower the hips.
+    """Move the body so that its lower foot stays in place: legs walk and bent knees lower the hips.
 
     The frame's floor height is the lowest toe or ankle; from frame to frame the body moves against the
     ankles' motion, each weighted by ``sigmoid`` of how much lower it is, in units of ``softness``. The blend

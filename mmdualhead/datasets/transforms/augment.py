@@ -1,8 +1,8 @@
-"""Random changes that leave an action what it is. None is on in the paper's protocol.
+"""Augmentations that preserve the action. None is used in the paper's protocol.
 
-They stand between normalization and ``SkeletonStream``: after the one the origin is the body's center and x
-its left-right axis, before the other ``keypoint`` still holds joints. Missing joints (zero) stay zero.
-Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
+Use them between normalization and ``SkeletonStream``: after normalization, the origin is the body's center
+and x its left-right axis; before ``SkeletonStream``, ``keypoint`` contains joints. Missing joints (zero) stay
+zero. Randomness comes from numpy's global generator, which MMEngine seeds in every worker.
 
 M persons, T frames, V joints, C coordinates.
 """
@@ -25,13 +25,14 @@ AXES = np.eye(3)
 
 
 class _LinearMap(Step):
-    """``x' = A x`` for every joint, with one random A a clip.
+    """``x' = A x`` for every joint, with one random A per clip.
 
     Args:
-        amount: how far A may be from the identity, along or about each axis; one number is for all.
+        amount: the largest deviation of A from the identity, along or about each axis; one number applies to
+            all.
 
     Raises:
-        ValueError: an amount is negative; or, at use, there are not as many coordinates as amounts.
+        ValueError: an amount is negative; or, at use, the number of coordinates is not that of amounts.
     """
 
     def __init__(self, amount: float | Sequence[float]) -> None:
@@ -57,7 +58,7 @@ class _LinearMap(Step):
 
 @TRANSFORMS.register_module()
 class RandomRotate3D(_LinearMap):
-    """Turn the whole clip: ``A = R_z R_y R_x``, each by an angle from U(-a, a). Bones keep their lengths.
+    """Rotate the clip: ``A = R_z R_y R_x``, each by an angle drawn from U(-a, a). Bones keep their lengths.
 
     Args:
         amount: a in radians, for all or each of x, y, z.
@@ -76,7 +77,7 @@ class RandomRotate3D(_LinearMap):
 
 @TRANSFORMS.register_module()
 class RandomScale(_LinearMap):
-    """Stretch the whole clip: A is diagonal, each factor from U(1 - s, 1 + s).
+    """Scale the clip: A is diagonal, each factor from U(1 - s, 1 + s).
 
     Args:
         amount: s, for all or each of the axes.
@@ -92,7 +93,7 @@ class RandomScale(_LinearMap):
 
 @TRANSFORMS.register_module()
 class RandomShear(_LinearMap):
-    """Shear the whole clip: A has ones on its diagonal and values from U(-s, s) beside it.
+    """Shear the clip: A has ones on its diagonal and values from U(-s, s) beside it.
 
     Args:
         amount: s, for all or each of the axes that the others are added to.
@@ -110,7 +111,7 @@ class RandomShear(_LinearMap):
 
 @TRANSFORMS.register_module()
 class JointDropout(Step):
-    """Lose joints: each is zero in all frames with probability p, of all persons; never all of them.
+    """Drop joints: each becomes zero in all frames of all persons with probability p; at least one is kept.
 
     Args:
         prob: p.
@@ -151,11 +152,11 @@ class JointJitter(Step):
 
 @TRANSFORMS.register_module()
 class MirrorSkeleton(Step):
-    """Mirror the whole clip: left and right joints change places and x its sign.
+    """Mirror the clip: left and right joints are swapped, and x changes its sign.
 
     Args:
-        layout: name or definition of the skeleton, whose ``pairs`` say what is left and right.
-        prob: how often.
+        layout: name or definition of the skeleton, whose ``pairs`` define left and right.
+        prob: the probability.
 
     Raises:
         ValueError: the layout has no pairs.
@@ -179,7 +180,7 @@ class MirrorSkeleton(Step):
 class TemporalCropResize(Step):
     """Play a random part of a clip slower: a crop of ``r T`` frames, r from U(low, high), interpolated.
 
-    Between a frame in which a joint is there and one in which it is missing, the nearer one counts.
+    Between a frame with a joint and one without, the nearer one is used.
     A ratio of (1, 1) only brings the clip to ``length``, as a test does.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames. Added:

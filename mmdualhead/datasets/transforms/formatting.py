@@ -16,11 +16,11 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     """The persons who move most, in their original order.
 
     A person's activity is the length of all joints' paths, ``Σ_t Σ_v |x_(t+1),v - x_t,v|``, over the pairs of
-    frames in which the joint is there; of equally active persons the earlier come first.
+    frames in which the joint is present; of equally active persons the earlier come first.
 
     Args:
         keypoint: joints (M, T, V, C).
-        number: how many to keep.
+        number: number of persons to keep.
 
     Returns:
         Their indices, at most ``number``.
@@ -29,19 +29,18 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     present = there.any(-1)
     steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1)
     activity = (steps * (there[:, 1:] & there[:, :-1])).sum((1, 2))
-    # Somebody who is there but keeps still goes before somebody who never is.
+    # A person present but still comes before an absent one.
     order = np.lexsort((-present.sum(1), -activity))
     return np.sort(order[:number])
 
 
 @TRANSFORMS.register_module()
 class FormatSkeletonInput(Step):
-    """Shape a clip as the network takes it: (N, M, T, V, C) float32, C-contiguous.
+    """Shape a clip for the network: (N, M, T, V, C) float32, C-contiguous.
 
     MMAction2's ``FormatGCNInput``, except that of more than ``num_person`` persons not the first but the most
-    active ones are kept, judged by the joints that :class:`~mmdualhead.datasets.SkeletonStream` leaves
-    behind, so that all streams keep the same ones. Absent persons are zero. A ``keypoint_score`` becomes the
-    last channel.
+    active ones are kept, by the joints that :class:`~mmdualhead.datasets.SkeletonStream` keeps, so that all
+    streams keep the same ones. Absent persons are zero. A ``keypoint_score`` becomes the last channel.
 
     Required keys: keypoint, (keypoint_score), (num_clips), (joints). Modified: keypoint.
 
@@ -51,7 +50,7 @@ class FormatSkeletonInput(Step):
 
     @staticmethod
     def network_input(num_person: int = 2) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(num_person=num_person)
 
     def __init__(self, num_person: int = 2) -> None:

@@ -18,19 +18,19 @@ from mmdualhead.skeletons import Skeleton, get_skeleton
 
 X_AXIS = np.array([1.0, 0.0, 0.0])
 Z_AXIS = np.array([0.0, 0.0, 1.0])
-PRESENT = 1e-8  # a frame holds a person once a coordinate exceeds this
+PRESENT = 1e-8  # a frame contains a person if a coordinate exceeds this
 TINY = 1e-6  # lengths and angles below this have no direction
-FIT = 1.5  # a bone of a center at zero is at most this many times as long, or as short, as it usually is
+FIT = 1.5  # a bone of a center at zero is at most this many times longer or shorter than usual
 
 
 class Turn(NamedTuple):
-    """One of the turns of a normalization.
+    """One rotation of a normalization.
 
     Attributes:
         start: the joint that the direction comes from.
         end: the joint that it goes to.
-        axis: what it is turned onto.
-        spare: the axis of a half turn.
+        axis: the axis that it is rotated onto.
+        spare: the axis of a rotation by 180 degrees.
     """
 
     start: int
@@ -40,13 +40,13 @@ class Turn(NamedTuple):
 
 
 class NormalizedClip(NamedTuple):
-    """What :func:`normalize_clip` returns.
+    """The result of :func:`normalize_clip`.
 
     Attributes:
         keypoint: normalized joints (M, T', V, 3), main person first.
-        persons: (M,) which person of the input stands where.
-        frames: (T',) which frames of the input were kept.
-        center: (3,) the point that became the origin; None where nobody is present.
+        persons: (M,) the index of each person in the input.
+        frames: (T',) the kept frames of the input.
+        center: (3,) the point that became the origin; None if no person is present.
     """
 
     keypoint: np.ndarray
@@ -56,27 +56,28 @@ class NormalizedClip(NamedTuple):
 
 
 def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
-    """Move, turn and tidy a clip.
+    """Center, rotate and clean up a clip.
 
-    ``x' = R_x R_z (x - c)``: c is the layout's center joint of the main person in its first frame, R_z turns
-    ``skeleton.up`` of that frame onto the z axis, R_x ``skeleton.across`` onto the x axis, left to right.
-    The main person is the one seen in most frames. Missing joints (all zero or NaN) stay at or become zero,
-    frames without anybody are dropped. A layout without ``up`` or ``across`` skips that turn.
+    ``x' = R_x R_z (x - c)``: c is the layout's center joint of the main person in its first frame, R_z
+    rotates ``skeleton.up`` of that frame onto the z axis, R_x ``skeleton.across`` onto the x axis, left to
+    right. The main person is the one seen in most frames. Missing joints (all zero or NaN) stay at or become
+    zero, frames without a person are dropped. A layout without ``up`` or ``across`` skips that rotation.
 
-    Where a joint that center or turns need is missing, the frame is the first that has most of them, the
-    center before all others, and turns that need one that this frame lacks are skipped. A center that is zero
-    because the clip is centered already is told from a missing one by the lengths of its bones.
+    If a joint that the center or a rotation needs is missing, the reference is the first frame with most of
+    them, the center having priority; rotations that need a joint missing there are skipped. A center that is
+    zero because the clip is centered already is distinguished from a missing one by the lengths of its bones.
 
-    Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame that holds
-    somebody: 25 joints, one or two persons, main person in every frame that holds the other, and in its first
-    no missing joint among those needed.
+    Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame with a
+    person: 25 joints, one or two persons, the main person in every frame that contains the other, and no
+    required joint missing in its first frame.
 
     Args:
         keypoint: joints (M, T, V, 3); left unchanged.
-        skeleton: the layout, which gives center and axes.
+        skeleton: the layout, which defines center and axes.
 
     Returns:
-        The normalized clip and how it came about; a clip without anybody comes back as it was, NaN as zero.
+        The normalized clip and how it was obtained; a clip without a person is returned unchanged, with NaN
+        as zero.
 
     Raises:
         ValueError: ``keypoint`` is not (M, T, V, 3) with the layout's V.
@@ -111,7 +112,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
 
 
 def turns(skeleton: Skeleton) -> list[Turn]:
-    """The turns for a layout: upright, then shoulders along x, as far as it says what these are."""
+    """The rotations for a layout: upright, then shoulders along x, as far as it defines them."""
     found = [Turn(*skeleton.up, Z_AXIS, X_AXIS)] if skeleton.up else []
     return found + ([Turn(*skeleton.across[::-1], X_AXIS, Z_AXIS)] if skeleton.across else [])
 
@@ -123,12 +124,12 @@ def reference_joints(skeleton: Skeleton) -> list[int]:
 
 
 def rotation_onto(vector: np.ndarray, axis: np.ndarray, spare: np.ndarray) -> np.ndarray:
-    """The rotation that turns ``vector`` onto ``axis`` by the shortest way, a (3, 3) matrix.
+    """The shortest rotation of ``vector`` onto ``axis``, a (3, 3) matrix.
 
     Args:
         vector: (3,); one that is too short to have a direction gives the identity.
         axis: (3,) unit vector.
-        spare: (3,) unit vector perpendicular to ``axis``, the axis for a half turn.
+        spare: (3,) unit vector perpendicular to ``axis``, the axis of a rotation by 180 degrees.
     """
     if np.abs(vector).sum() < TINY:
         return np.eye(3)
@@ -159,7 +160,7 @@ def rotation_about(axis: np.ndarray, angle: float) -> np.ndarray:
 
 
 def _cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The cross product; of single vectors, numpy's takes longer than turning a whole clip."""
+    """The cross product; for single vectors, NumPy's takes longer than rotating a clip."""
     (a, b, c), (d, e, f) = one.tolist(), other.tolist()
     return np.array([b * f - c * e, c * d - a * f, a * e - b * d])
 
@@ -183,7 +184,7 @@ def _rotate(keypoint: np.ndarray, rotation: np.ndarray) -> np.ndarray:
 
 
 def _zero_nan(keypoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which joints are finite (M, T, V), and the clip with the others as zero."""
+    """The mask of finite joints (M, T, V), and the clip with the others as zero."""
     finite = np.isfinite(keypoint)
     if finite.all():
         return finite[..., 0], keypoint
@@ -194,12 +195,12 @@ def _zero_nan(keypoint: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _reference(
     person: np.ndarray, present: np.ndarray, finite: np.ndarray, skeleton: Skeleton
 ) -> tuple[int, set[int]]:
-    """The frame that center and turns are taken from, and which of the joints they need are there.
+    """The reference frame of center and rotations, and the needed joints that are present in it.
 
     Args:
         person: the main person (T, V, 3), NaN as zero.
-        present: (T,) the frames that hold it.
-        finite: (T, V) which joints were not NaN.
+        present: (T,) the frames that contain it.
+        finite: (T, V) the joints that were not NaN.
         skeleton: the layout.
     """
     needed, first = reference_joints(skeleton), int(present.argmax())
@@ -213,7 +214,7 @@ def _reference(
 
 
 def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(T,) the frames of a person (T, V, 3) in which a center at zero is in its place, by its bones."""
+    """(T,) the frames of a person (T, V, 3) in which a center at zero is plausible by its bones."""
     child, parent = np.array(skeleton.bones, int).reshape(-1, 2).T
     there = np.asarray(person.any(-1))
     both = there[:, child] & there[:, parent]
@@ -231,7 +232,7 @@ def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 class NormalizeSkeleton3D(Step):
     """:func:`normalize_clip` as a step of a pipeline.
 
-    A clip that says ``normalized=True`` (from a file whose ``meta`` says so) passes unchanged.
+    A clip with ``normalized=True`` (set by its file's ``meta``) is not changed.
 
     Required keys: keypoint, (keypoint_score), (frame_dir), (normalized). Modified: keypoint, keypoint_score,
     total_frames. Added: body_center, kept_frames.
@@ -242,7 +243,7 @@ class NormalizeSkeleton3D(Step):
 
     @staticmethod
     def network_input(layout: Any = 'nturgb+d') -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         skeleton = get_skeleton(layout)
         return dict(skeleton=skeleton, normalization='3d', dropped_frames='empty', frames='kept_frames')
 

@@ -1,4 +1,4 @@
-"""Which frames of a clip the network sees: uniform samples, or a fixed length filled by replaying.
+"""Choose the frames of a clip that the network sees: uniform samples, or a fixed length filled by replaying.
 
 M persons, T frames, V joints, C channels.
 """
@@ -20,7 +20,7 @@ TEST_SEED = 255  # MMAction2's
 def uniform_indices(num_frames: int, clip_len: int, num_clips: int, rng: Any) -> np.ndarray:
     """One random frame out of each of ``clip_len`` equal segments of a clip, ``num_clips`` times.
 
-    A clip shorter than ``clip_len`` is played from a random frame on, and again from its start.
+    A clip shorter than ``clip_len`` is repeated, starting at a random frame.
 
     Returns:
         (num_clips * clip_len,) frame indices.
@@ -47,7 +47,7 @@ def _skip_some(num_frames: int, clip_len: int, rng: np.random.RandomState) -> np
 
 @lru_cache(maxsize=256)
 def fixed_indices(num_frames: int, clip_len: int, num_clips: int, seed: int) -> np.ndarray:
-    """The samples that testing takes: those of :func:`uniform_indices` for one seed, the same in every run.
+    """The samples used in tests: those of :func:`uniform_indices` for one seed, the same in every run.
 
     Of a clip shorter than ``clip_len`` the samples start at evenly spaced frames.
 
@@ -69,7 +69,7 @@ class UniformSampleClips(Step):
     """Sample frames uniformly.
 
     MMAction2's ``UniformSampleFrames`` followed by ``PoseDecode`` in one step, with the same frames for the
-    same state of numpy's global generator, which in test mode is left alone.
+    same state of numpy's global generator, which is not used in test mode.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint (M, num_clips * clip_len, V, C) float32,
     keypoint_score. Added: frame_inds, clip_len, num_clips, frame_interval.
@@ -78,7 +78,7 @@ class UniformSampleClips(Step):
         clip_len: frames of a sample.
         num_clips: samples of a clip.
         test_mode: take the same samples in every run.
-        seed: which samples these are.
+        seed: the seed of these samples.
     """
 
     @staticmethod
@@ -88,7 +88,7 @@ class UniformSampleClips(Step):
         test_mode: bool = False,  # noqa: ARG004
         seed: int = TEST_SEED,
     ) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(sampling=dict(clip_len=clip_len, num_clips=num_clips, seed=seed), frames='frame_inds')
 
     def __init__(
@@ -116,10 +116,10 @@ class UniformSampleClips(Step):
 
 @TRANSFORMS.register_module()
 class ReplayPad(Step):
-    """Bring a clip to a fixed length: play it again from the start until it is full, cut what is longer.
+    """Bring a clip to a fixed length: repeat it from the start, or cut it.
 
     ``x'_t = x_(t mod T)``; the paper does this before bones and motion are formed. MMAction2's ``PadTo`` with
-    ``mode='loop'``, which refuses longer clips.
+    ``mode='loop'``, which rejects longer clips.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames.
 
@@ -129,7 +129,7 @@ class ReplayPad(Step):
 
     @staticmethod
     def network_input(length: int) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(sampling=dict(length=length), frames='length')
 
     def __init__(self, length: int) -> None:

@@ -1,4 +1,4 @@
-"""What our pipeline steps have in common."""
+"""The base class of our pipeline steps."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Step(BaseTransform):
         """Check an argument.
 
         Raises:
-            ValueError: it is not right.
+            ValueError: it is not valid.
         """
         if not is_right:
             raise UserError(f'{type(self).__name__}: expected {expected}, found {found!r}')
 
     def require_counts(self, **counts: Any) -> None:
-        """Check arguments that count something: integers from 1 on."""
+        """Check arguments that count something: positive integers."""
         for name, count in counts.items():
             self.require(isinstance(count, int | np.integer) and count > 0, f'{name} of at least 1', count)
 
@@ -40,7 +40,7 @@ class Step(BaseTransform):
 
 
 def clip_error(results: dict, fault: str) -> ValueError:
-    """What a step raises over a clip."""
+    """The error of a step about a clip."""
     return UserError(f'clip {results.get("frame_dir")!r}: {fault}')
 
 

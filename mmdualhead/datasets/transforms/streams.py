@@ -1,4 +1,4 @@
-"""Input streams: joints, bones, the motion of each, and those that a user registers.
+"""Input streams: joints, bones, the motion of each, and custom ones.
 
 M persons, T frames, V joints, C channels.
 """
@@ -20,12 +20,12 @@ Form = Callable[[np.ndarray, Skeleton, bool], np.ndarray]
 
 
 class Stream(NamedTuple):
-    """A way to look at joints.
+    """A stream formed from joints.
 
     Attributes:
-        title: what it is called.
-        form: ``form(keypoint, skeleton, scored)`` gives the stream (M, T, V, C') of joints (M, T, V, C),
-            which it leaves as they are; the last channel is a confidence where ``scored``.
+        title: its display name.
+        form: ``form(keypoint, skeleton, scored)`` returns the stream (M, T, V, C') of joints (M, T, V, C),
+            which it must not change; the last channel is a confidence if ``scored``.
     """
 
     title: str
@@ -59,7 +59,7 @@ def parse_stream(stream: str) -> tuple[str, ...]:
     """Split a stream's name, e.g. ``'j+b'``, into its parts.
 
     Raises:
-        ValueError: a part is not a registered stream, or stands there twice.
+        ValueError: a part is not a registered stream or occurs twice.
     """
     parts = tuple(stream.split('+')) if isinstance(stream, str) else ()
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(STREAMS):
@@ -73,7 +73,7 @@ def bone_vectors(keypoint: np.ndarray, skeleton: Skeleton, scored: bool = False)
 
     Args:
         keypoint: (M, T, V, C).
-        skeleton: the layout, which says what every joint hangs on.
+        skeleton: the layout, which defines the parent of every joint.
         scored: the last channel is a confidence; it becomes the mean of the two joints' instead.
 
     Returns:
@@ -113,11 +113,11 @@ register_stream('bm', 'bone motion')(
 
 @TRANSFORMS.register_module()
 class SkeletonStream(Step):
-    """Turn joints into the stream that the network is trained on.
+    """Convert joints to the stream that the network is trained on.
 
-    Equal to MMAction2's ``GenSkeFeat`` where that knows the layout, which here may be any. A
-    ``keypoint_score`` becomes the last channel and is averaged, not subtracted; so is the third channel of
-    a layout that is flat.
+    Equal to MMAction2's ``GenSkeFeat`` where that supports the layout; here, any layout works. A
+    ``keypoint_score`` becomes the last channel and is averaged, not subtracted; so is the third channel of a
+    flat layout.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint. Removed: keypoint_score. Added:
     joints, the keypoints before this step.
@@ -127,13 +127,13 @@ class SkeletonStream(Step):
         stream: j, b, jm, bm, one of :func:`register_stream`, or several joined by ``+``.
 
     Raises:
-        ValueError: the stream is unknown; or, at use, the clip has another number of joints than the layout,
-            or a stream loses persons, frames or joints.
+        ValueError: the stream is unknown; or, at use, the clip does not have the layout's number of joints,
+            or a stream drops persons, frames or joints.
     """
 
     @staticmethod
     def network_input(layout: Any = 'nturgb+d', *, stream: str) -> Share:
-        """Its share of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
         return dict(skeleton=get_skeleton(layout), stream=stream)
 
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', *, stream: str) -> None:
@@ -154,6 +154,8 @@ class SkeletonStream(Step):
         made = [STREAMS[part].form(keypoint, self.skeleton, scored) for part in self.parts]
         for part, stream in zip(self.parts, made, strict=True):
             if np.shape(stream)[:-1] != keypoint.shape[:-1]:
-                raise clip_error(results, f'stream {part!r} makes {np.shape(stream)} of {keypoint.shape}')
+                raise clip_error(
+                    results, f'stream {part!r} returns shape {np.shape(stream)} for {keypoint.shape}'
+                )
         results['keypoint'] = made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
         return results

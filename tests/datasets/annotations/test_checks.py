@@ -213,7 +213,7 @@ def test_scores_in_some_clips_only_are_a_fault():
 @pytest.mark.fault('clips stored as (T, M, V, C)', '-', 'refused where M and T can be told')
 def test_frames_before_persons_are_a_fault():
     clips = [make_clip(persons=40, frames=2, seed=seed) for seed in range(3)]
-    assert 'shape (40, 2, 25, 3), which reads as (T, M, V, C)' in str(check(clips)[0])
+    assert 'shape (40, 2, 25, 3), which looks like (T, M, V, C)' in str(check(clips)[0])
 
 
 @pytest.mark.parametrize('number', [1, 6])

@@ -39,7 +39,7 @@ def test_choose_split():
     assert choose_split('xsub_val', NTU, 'f.pkl') == 'xsub_val'
     with pytest.raises(ValueError, match=r"f\.pkl: no split 'xsub_trian'.*did you mean 'xsub_train'"):
         choose_split('xsub_trian', NTU, 'f.pkl')
-    with pytest.raises(ValueError, match=r'f\.pkl: say which split'):
+    with pytest.raises(ValueError, match=r'f\.pkl: choose a split'):
         choose_split(None, NTU, 'f.pkl')
 
 
@@ -53,7 +53,7 @@ def test_subjects_on_both_sides():
         "subject: expected no subject of 'train'; 2 clips differ:",
         '    0: subject a',
         '    2: subject a',
-        '  1 subject in both. An accuracy on this split is not one on new subjects.',
+        '  1 subject in both. Accuracy on this split is not accuracy on unseen subjects.',
     ]
 
 

@@ -220,7 +220,7 @@ def test_a_store_as_it_was_written_is_undamaged(store):
         ('keypoint.bin', 40, "clip 'S000' has changed"),
         ('keypoint.bin', -1, "clip 'S005' has changed"),
         ('score.bin', 0, "clip 'S002' has changed"),
-        ('info.bin', 0, 'clip #0 has changed, its name, too'),
+        ('info.bin', 0, 'clip #0 has changed, including its name'),
         ('info.bin', 16, "clip 'S100' has changed"),
         ('clips.bin', 28, 'clips.bin has changed'),
         ('split-0.npy', -8, 'split-0.npy has changed'),

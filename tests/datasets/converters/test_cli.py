@@ -52,7 +52,7 @@ def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -
 
 
 def test_refuses_to_turn_flat_skeletons_upright() -> None:
-    with pytest.raises(UserError, match="layout 'openpose' does not say what is up"):
+    with pytest.raises(UserError, match="layout 'openpose' does not define up"):
         cli.make_normalizer('openpose')
 
 
@@ -130,7 +130,10 @@ def recordings(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ('changed', 'message'),
     [
-        ({'--layout': '{tmp}/none.json'}, r'layout .*none\.json: neither a file nor one of coco, '),
+        (
+            {'--layout': '{tmp}/none.json'},
+            r'layout .*none\.json: neither a file nor one of the layouts coco, ',
+        ),
         ({'--classes': '{tmp}/none.txt'}, r"No such file or directory: '.*none\.txt'"),
         ({'--labels': '{tmp}'}, r'.* is not a regular file'),
         ({'OUT': '{tmp}'}, r'.* exists and is not a file, so it is not replaced'),
@@ -180,15 +183,15 @@ def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: in
 @pytest.mark.parametrize(
     ('name', 'files', 'message'),
     [
-        ('ntu', {'S001C004P001R001A001.skeleton': ''}, r'the name says camera 4, expected 1\.\.3'),
-        ('ntu', {'S001C001P008R002A000.skeleton': ''}, r'the name says action 0, expected 1\.\.120'),
+        ('ntu', {'S001C004P001R001A001.skeleton': ''}, r'the name has camera 4, expected 1\.\.3'),
+        ('ntu', {'S001C001P008R002A000.skeleton': ''}, r'the name has action 0, expected 1\.\.120'),
         ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': ''}, r'1 malformed raw file .*: the file is empty'),
         ('msr_action3d', {'a01_s01_e01_skeleton3D.txt': '1 2 x 1'}, 'frame 0, row 0: .* is not a number'),
         ('nw_ucla', {'A01_S01_E00_V01.JSON': ''}, 'upper and lower case exchanged'),
         (
             'utd_mhad',
             {'a1_s1_t1_skeleton.txt': ''},
-            r'passed over 1 file: other names \(a1_s1_t1_skeleton.txt\)',
+            r'ignored 1 file: other names \(a1_s1_t1_skeleton.txt\)',
         ),
     ],
 )

@@ -102,11 +102,11 @@ def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: st
 @pytest.mark.parametrize(
     ('lines', 'heading', 'message'),
     [
-        (['a.npy,1'], 'clip,label', r'the heading line lacks split; .* found clip,label'),
+        (['a.npy,1'], 'clip,label', r'the header lacks split; .* found clip,label'),
         ([], 'clip,label,split', 'no line below the heading'),
         (['a.npy,1,train', 'b.npy,,val'], 'clip,label,split', 'line 3: no label'),
         (['a.npy,1'], 'clip,label,split', 'line 2: no split'),
-        (['a.npy,1,train', 'a.csv,1,val'], 'clip,label,split', r'line 3: clip a.csv stands in line 2, too'),
+        (['a.npy,1,train', 'a.csv,1,val'], 'clip,label,split', r'line 3: clip a.csv is also in line 2'),
         (['a.npy,wave,train', 'b.npy,3,val'], 'clip,label,split', 'line 3: label 3, while others are names'),
     ],
 )
@@ -120,13 +120,15 @@ def test_names_the_line_of_the_table(
 
 def test_refuses_a_class_that_is_not_listed(tmp_path: Path, layout: str) -> None:
     table = write_table(tmp_path, 'a.npy,wave,train', 'b.npy,wvae,val')
-    with pytest.raises(UserError, match="line 3: label 'wvae' is none of the 2 classes"):
+    with pytest.raises(UserError, match="line 3: label 'wvae' is not one of the 2 classes"):
         scan(tmp_path, table, layout, classes=write_classes(tmp_path, 'push', 'wave'))
 
 
 def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
     table = write_table(tmp_path, 'a.npy,1,train')
-    with pytest.raises(FileNotFoundError, match=r'layout nothing: neither a file nor one of coco, .*kinect'):
+    with pytest.raises(
+        FileNotFoundError, match=r'layout nothing: neither a file nor one of the layouts coco, .*kinect'
+    ):
         scan(tmp_path, table, 'nothing')
     (tmp_path / 'bad.json').write_text(json.dumps({**LAYOUT, 'bones': [[1, 0]]}))
     with pytest.raises(UserError, match=r'bad\.json: .*every joint but one needs exactly one parent'):
@@ -276,7 +278,7 @@ def _run(command: list[str], directory: Path) -> str:
 @pytest.mark.parametrize(
     ('table', 'complaint'),
     [
-        ('clip,label,split,label\na.npy,1,train,2\n', 'the heading line has label twice'),
+        ('clip,label,split,label\na.npy,1,train,2\n', 'the header has label twice'),
         ('clip,label,split\na.npy,pick up, put down,train\n', 'line 2: more fields .* quotation marks'),
         (
             'clip,label,split,subject\na.npy,pick up, put down,train\n',
@@ -288,7 +290,7 @@ def _run(command: list[str], directory: Path) -> str:
         ('clip,label,split\na\x1b.npy,1,train\n', r"line 2: clip 'a\\x1b.npy' is not a path below"),
         (
             'clip,label,split\na\0.npy,1,train\n',
-            r'labels.csv: not a CSV table \(line 2: it holds NUL bytes\)',
+            r'labels.csv: not a CSV table \(line 2: it contains NUL bytes\)',
         ),
     ],
 )
@@ -325,10 +327,10 @@ def test_a_subject_in_train_and_val_is_noted(tmp_path: Path, layout: str) -> Non
 @pytest.mark.parametrize(
     ('content', 'complaint'),
     [
-        ('wave\npush\nwave\n', 'line 3: class wave stands in line 1, too'),
+        ('wave\npush\nwave\n', 'line 3: class wave is also in line 1'),
         ('wave\n\npush\n', 'line 2: no name of a class'),
-        ('1\n0\n', 'line 1: class 0 is named 1, another number'),
-        ('wave\0\n', 'it holds NUL bytes'),
+        ('1\n0\n', 'line 1: class 0 is named 1, a different number'),
+        ('wave\0\n', 'it contains NUL bytes'),
     ],
 )
 @pytest.mark.fault(

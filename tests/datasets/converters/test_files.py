@@ -19,7 +19,7 @@ def names(src: Path) -> tuple[list[str], list[str]]:
 
 
 @pytest.mark.fault(
-    'files with another extension or in upper case, broken links', '-', 'passed over, counted and named'
+    'files with another extension or in upper case, broken links', '-', 'ignored, counted and named'
 )
 def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     (tmp_path / 'sub' / 'deep').mkdir(parents=True)
@@ -31,10 +31,10 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     assert names(tmp_path) == (
         ['a1', 'a2', 'a6'],
         [
-            'passed over 1 file: upper and lower case exchanged (A3.TXT)',
-            'passed over 3 files: other names (a4.csv, b.txt, readme)',
-            'passed over 1 file: broken links (a5.txt)',
-            'passed over 1 file: links to directories (more)',
+            'ignored 1 file: upper and lower case exchanged (A3.TXT)',
+            'ignored 3 files: other names (a4.csv, b.txt, readme)',
+            'ignored 1 file: broken links (a5.txt)',
+            'ignored 1 file: links to directories (more)',
         ],
     )
 
@@ -63,7 +63,7 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / 'set.tar.xz', 'w:xz') as archive:
         archive.add(tmp_path / 'a1.txt')
     expected = {
-        'a1.txt': 'a1.txt is not a directory; name the one of the raw files',
+        'a1.txt': 'a1.txt is not a directory; give the directory of the raw files',
         'set.zip': f'set.zip is a zip archive: unzip {tmp_path}/set.zip -d {tmp_path}/set, and name',
         'set.tar.xz': f'tar archive: mkdir {tmp_path}/set && tar -xf {tmp_path}/set.tar.xz -C ',
     }

@@ -95,7 +95,7 @@ def test_the_label_may_be_blank_or_right(tmp_path: Path, label: Any) -> None:
         ('[' * 100_000, 'not JSON'),
         ('[]', "expected an object with the list 'data'"),
         ('{"data": 3}', "expected an object with the list 'data'"),
-        ('{"data": [], "label_index": 8}', 'label_index 8, but the label file says 7'),
+        ('{"data": [], "label_index": 8}', 'label_index 8, but the label file has 7'),
         ('{"data": [1]}', r"data\[0\]: expected a 'frame_index'"),
         ('{"data": [{"frame_index": -1, "skeleton": []}]}', r"data\[0\]: expected a 'frame_index'"),
         ('{"data": [{"frame_index": 4, "skeleton": [5]}]}', "frame_index 4: expected a 'pose' of 36"),

@@ -73,7 +73,7 @@ def test_action_sets_have_eight_actions_each() -> None:
 @pytest.mark.parametrize('name', ['a21_s01_e01', 'a00_s01_e01', 'a01_s11_e01', 'a01_s01_e04'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_msr(tmp_path / f'{name}_skeleton3D.txt', standing(20, 2))
-    with pytest.raises(UserError, match=r'the name says .* expected 1\.\.'):
+    with pytest.raises(UserError, match=r'the name has .* expected 1\.\.'):
         scan(tmp_path)
 
 

@@ -75,7 +75,7 @@ def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_names(tmp_path, name)
     for dataset in (60, 120):
-        with pytest.raises(UserError, match=r'the name says .* expected 1\.\.'):
+        with pytest.raises(UserError, match=r'the name has .* expected 1\.\.'):
             scan(tmp_path, dataset)
 
 

@@ -49,7 +49,7 @@ def test_drops_lost_frames_and_keeps_lost_joints(tmp_path: Path) -> None:
 @pytest.mark.parametrize('name', ['a01_s11_e00_v01', 'a01_s01_e00_v04', 'a01_s01_e00_v00', 'a07_s01_e00_v01'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_ucla(tmp_path / f'{name}.json', 1, standing(20, 2))
-    with pytest.raises(UserError, match=r'the name says .* expected (1\.\.|one of)'):
+    with pytest.raises(UserError, match=r'the name has .* expected (1\.\.|one of)'):
         scan(tmp_path)
 
 
@@ -79,7 +79,7 @@ def test_names_what_is_wrong(tmp_path: Path, change: dict, message: str) -> None
 @pytest.mark.fault('NW-UCLA file whose label is not that of its name', '-', 'malformed')
 def test_a_label_against_the_name_is_malformed(tmp_path: Path) -> None:
     write_ucla(tmp_path / 'a08_s01_e00_v01.json', 8, standing(20, 2))
-    with pytest.raises(UserError, match='label is 8, but the name says action 08, which has another'):
+    with pytest.raises(UserError, match='label is 8, but the name has action 08, which has another label'):
         convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
 
 

@@ -332,7 +332,7 @@ def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path)
         os.write(ready[1], b'x')
         signal.pause()
     os.read(ready[0], 1)
-    with pytest.raises(UserError, match=f'out.pkl is running already: .* by process {child} on'):
+    with pytest.raises(UserError, match=f'out.pkl is running: .* by process {child} on'):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

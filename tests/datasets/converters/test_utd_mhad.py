@@ -47,7 +47,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
 @pytest.mark.parametrize('name', ['a28_s1_t1', 'a0_s1_t1', 'a1_s9_t1'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_utd(tmp_path / f'{name}_skeleton.mat', standing(20, 3))
-    with pytest.raises(UserError, match=f'{name}_skeleton.mat: the name says .* expected 1..'):
+    with pytest.raises(UserError, match=f'{name}_skeleton.mat: the name has .* expected 1..'):
         scan(tmp_path)
 
 
