@@ -62,7 +62,7 @@ def write_page(folder: Path) -> None:
             file.write(f'{code}\n\n')
 
 
-@pytest.mark.parametrize('part', ['middle_j', 'channels_j', 'transformer_j', 'learned_j', 'ja'])
+@pytest.mark.parametrize('part', ['middle_j', 'channels_j', 'transformer_j', 'learned_j', 'ja', 'mutual_j'])
 def test_a_part_of_the_page_trains_tests_dumps_fuses_and_is_measured(results, part):
     metrics, scores = results[f'quickstart_{part}']
     heads = HEADS.get(f'quickstart_{part}', {'coarse', 'fine'})
