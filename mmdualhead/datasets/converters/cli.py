@@ -13,7 +13,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.store import write_store
 from mmdualhead.skeletons import Skeleton, get_skeleton
-from mmdualhead.utils.command import one_line_errors
+from mmdualhead.utils.command import as_typed, one_line_errors
 
 from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
 from .runner import Normalize, Write, convert
@@ -28,7 +28,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     Args:
         description: says what is converted; a tool's docstring.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=as_typed(description))
     parser.add_argument('src', help='directory of the raw files')
     parser.add_argument(
         'out', help=f'what to write: a pickle (NAME.pkl), or with --store a directory (NAME{STORE_SUFFIX})'
