@@ -269,6 +269,8 @@ def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData
         data: the loader's.
     """
     network = unwrapped(network)
+    if not getattr(network, 'with_cls_head', True):
+        yield Finding(Level.ERROR, 'model', 'has no cls_head, which would learn and predict the classes')
     yield from _check_classes(getattr(getattr(network, 'cls_head', None), 'num_classes', None), data)
     yield from _check_layout(model, data)
     yield from _check_shape(getattr(network, 'backbone', None), data)

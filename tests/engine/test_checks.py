@@ -274,6 +274,13 @@ def two_classes(config):
         config[f'{phase}_dataloader'].dataset.num_classes = None
 
 
+def no_classifier(config):
+    config.model = dict(
+        type='RecognizerGCN',
+        backbone=dict(type='STGCN', graph_cfg=dict(layout='nturgb+d', mode='stgcn_spatial')),
+    )
+
+
 def repeated(config):
     two_classes(config)
     inner = config.train_dataloader.dataset
@@ -292,6 +299,7 @@ def repeated(config):
         ),
         (other_channels, r'in_channels=3 in the model, but the pipeline gives 6 channels'),
         (two_classes, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
+        (no_classifier, r'model: has no cls_head'),
         (repeated, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
     ],
 )
