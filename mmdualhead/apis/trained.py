@@ -25,6 +25,7 @@ from torch.nn.modules.module import (
 )
 
 from mmdualhead.apis.answer import name_classes
+from mmdualhead.apis.hub import fetched
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.datasets.pipelines import step_name, step_skeleton
 from mmdualhead.engine.checkpoints import load_from_local, newest_checkpoint, weights_fault, weights_of
@@ -98,7 +99,8 @@ def load_trained(
 
     Args:
         model: the name or path of a config, or a config, which needs ``weights``; a checkpoint, whose own
-            config counts; or a work dir, whose last checkpoint is taken. None takes the config that is in
+            config counts; a work dir, whose last checkpoint is taken; or ``'hf://OWNER/NAME'``, a repository
+            of the Hugging Face Hub (:func:`~mmdualhead.apis.hub.fetched`). None takes the config that is in
             ``weights``, and without these the model that the package carries.
         weights: a checkpoint.
         device: where the model goes; None takes the first that is there.
@@ -112,7 +114,7 @@ def load_trained(
             the checkpoint asks for something that no registry knows.
         UnreadableCheckpointError: the checkpoint is damaged, or asks for code to be run.
     """
-    config, path = _locate(model, weights)
+    config, path = _locate(fetched(model), fetched(weights))
     checkpoint = load_from_local(path)
     meta = checkpoint.get('meta') or {}
     if config is None:
