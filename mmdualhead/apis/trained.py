@@ -221,7 +221,8 @@ def _check_sizes(path: Path, config: Mapping[str, Any], weights: Mapping[str, An
     most = max(LARGEST, *axes) if weights else LARGEST
     for part in ('model', 'test_pipeline'):
         for place, one in leaves([(part, config.get(part))]):
-            if isinstance(one, int | float) and not place.endswith('.seed') and not -most <= one <= most:
+            counts = place.endswith('.seed') or '.samples_per_cls[' in place  # builds nothing of that size
+            if isinstance(one, int | float) and not counts and not -most <= one <= most:
                 raise ModelError(
                     f'{path}: the config in it has {place}={one!r:.80}; at most {most:,} fits it'
                 )
