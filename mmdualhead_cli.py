@@ -1,4 +1,4 @@
-"""The command ``mmdualhead``, which also starts where the packages that mmdualhead needs are broken."""
+"""The command ``mmdualhead``, which also starts if dependencies are broken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-LIGHT = ('help', '--help', '-h', '--version', 'doctor', 'configs')
+LIGHT = ('help', '--help', '-h', '--version', 'doctor', 'configs', 'examples')
 """The commands that need nothing but Python."""
 
 
@@ -21,13 +21,13 @@ def main() -> int:
     try:
         from mmdualhead.cli import main as run
     except ImportError as error:
-        hint = '' if 'mmdualhead doctor' in str(error) else '; "mmdualhead doctor" says how to fix it'
+        hint = '' if 'mmdualhead doctor' in str(error) else '; "mmdualhead doctor" shows how to fix it'
         sys.exit(f'error: {error}{hint}')
     return run()
 
 
 def skip_registration() -> None:
-    """Let modules of mmdualhead be imported without its ``__init__``, which needs a whole stack."""
+    """Let modules of mmdualhead be imported without its ``__init__``, which needs all dependencies."""
     package = ModuleType('mmdualhead')
     package.__path__ = [str(Path(__file__).resolve().parent / 'mmdualhead')]
     sys.modules['mmdualhead'] = package

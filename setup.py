@@ -20,7 +20,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 README = ROOT / 'README.md'
 VERSIONS = runpy.run_path(str(ROOT / 'mmdualhead' / 'version.py'))
-MIM_PARTS = ('configs', 'tools', 'model-index.yml')
+MIM_PARTS = ('configs', 'tools', 'docs/examples', 'model-index.yml')
 EXTRAS = {
     'mim': ['openmim>=0.3.9', VERSIONS['SETUPTOOLS']],
     'plot': ['matplotlib'],
@@ -31,6 +31,7 @@ EXTRAS = {
     'hf': ['huggingface_hub'],
     'tensorboard': ['tensorboard'],
     'browser': ['selenium'],
+    'notebook': ['nbclient', 'nbformat', 'ipykernel', 'matplotlib', 'plotly'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
 TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export', 'hf', 'tensorboard')
@@ -65,10 +66,11 @@ class BuildWithMim(build_py):
         return self._copy(Path(self.build_lib) / 'mmdualhead' / '.mim')
 
     def _link(self, mim: Path) -> None:
-        mim.mkdir(exist_ok=True)
         for part in MIM_PARTS:
-            (mim / part).unlink(missing_ok=True)
-            (mim / part).symlink_to(Path('..', '..', part))
+            link = mim / part
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(os.path.relpath(ROOT / part, link.parent))
 
     def _copy(self, mim: Path) -> None:
         shutil.rmtree(mim, ignore_errors=True)

@@ -12,19 +12,20 @@ from mmdualhead.version import __version__, check
 PARTS = ('models', 'datasets.skeleton_dataset', 'datasets.transforms', 'engine', 'evaluation', 'apis')
 
 REPAIRED: list[str] = []
-"""The faults of the packages below that :mod:`mmdualhead.compat` made up for."""
+"""The faults in dependencies that :mod:`mmdualhead.compat` has worked around."""
 
 
 def register() -> None:
-    """Repair the packages below and register all parts in MMAction2's registries.
+    """Repair faulty dependencies and register all parts in MMAction2's registries.
 
     Importing mmdualhead does this. It is safe to call twice.
 
     Raises:
-        ImportError: a package below is missing, or of a version that is not supported.
+        ImportError: a dependency is missing or has an unsupported version.
     """
     check()
-    # Modules are not garbage. Looking at their hundreds of thousands of objects takes the collector a second.
+    # Modules are not garbage. Scanning their hundreds of thousands of objects would take the garbage
+    # collector a second.
     was_on = gc.isenabled()
     gc.disable()
     try:

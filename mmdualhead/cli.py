@@ -31,6 +31,7 @@ Installation:
   doctor                     what is installed, what is broken, and the command that fixes it
   configs [PATTERN]          the shipped configs, all or those that contain PATTERN
   configs --copy FOLDER      copy them, to read and change
+  examples [--copy FOLDER]   the example programs of the documentation, listed or copied
 
 Tools of mmdualhead:
 {tools}
@@ -38,7 +39,7 @@ Tools of mmdualhead:
 "mmdualhead COMMAND --help" lists the options of a command.
 On several GPUs: torchrun --nproc-per-node 4 -m mmdualhead train CONFIG --launcher pytorch"""
 
-COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'data')
+COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'examples', 'data')
 
 
 class UsageError(Exception):
@@ -99,6 +100,8 @@ def run_command(name: str, arguments: list[str]) -> int:
             return examine()
         case 'configs':
             show_configs(arguments)
+        case 'examples':
+            show_examples(arguments)
         case 'data':
             if not arguments or arguments[0] not in data_tools:
                 close = suggest(arguments[0], data_tools) if arguments else ''
@@ -129,14 +132,41 @@ def show_configs(arguments: list[str]) -> None:
             raise UsageError(f'no shipped config contains {options.pattern!r}')
         print(*names, sep='\n')
         return
-    if options.copy.exists():
-        raise UsageError(f'{options.copy} is there already; name a folder that is not')
+    copy_folder(shipped('configs'), options.copy)
+
+
+def show_examples(arguments: list[str]) -> None:
+    """List the example programs of the documentation, or copy them.
+
+    Raises:
+        UsageError: the copy would overwrite something or can't be written.
+    """
+    parser = argparse.ArgumentParser(
+        'mmdualhead examples', description='List the example programs of the documentation, or copy them.'
+    )
+    parser.add_argument('--copy', type=Path, metavar='FOLDER', help='where all are copied to instead')
+    options = parser.parse_args(arguments)
+    examples = shipped('docs/examples')
+    if options.copy is not None:
+        return copy_folder(examples, options.copy)
+    for path in sorted(examples.glob('*.py')):
+        print(f'{path.name:<20} {summary(path)}')
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a shipped folder, whole or not at all.
+
+    Raises:
+        UsageError: there is something already, or it can't be written.
+    """
+    if target.exists():
+        raise UsageError(f'{target} is there already; name a folder that is not')
     try:
-        shutil.copytree(shipped('configs'), options.copy, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns('__pycache__'))
     except OSError as error:
-        shutil.rmtree(options.copy, ignore_errors=True)
-        raise UsageError(f'{options.copy} could not be written: {error}') from None
-    print(options.copy)
+        shutil.rmtree(target, ignore_errors=True)
+        raise UsageError(f'{target} could not be written: {error}') from None
+    print(target)
 
 
 def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:

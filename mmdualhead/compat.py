@@ -1,6 +1,7 @@
-"""Repairs of the packages below; each looks for its fault first, and says whether it was there.
+"""All replacements of functions of mmengine, MMAction2, PyTorch and Python, made by one call.
 
 :func:`apply` runs when mmdualhead is imported, before MMAction2's models are. It touches nothing on disk.
+Each replacement first checks whether it is needed, and returns whether it was.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ STATISTICS = ('min', 'max', 'current', 'mean')
 
 
 def apply() -> list[str]:
-    """Apply the repairs that are needed here.
+    """Make the replacements that this installation needs.
 
     Returns:
-        The faults that were found and repaired.
+        The faults of dependencies that were found and repaired.
     """
     repaired = []
     for fault, repair in REPAIRS.items():
@@ -42,7 +43,8 @@ def apply() -> list[str]:
 def add_drn() -> bool:
     """Stand in for ``localizers/drn``, which MMAction2's own models import and its wheel of 1.2.0 lacks.
 
-    See https://github.com/open-mmlab/mmaction2/issues/2714. The stand-in's DRN says that it is missing.
+    See https://github.com/open-mmlab/mmaction2/issues/2714. The stand-in's DRN raises an error that names the
+    missing file.
     """
     package = find_spec('mmaction')
     folders = (package.submodule_search_locations if package else None) or ()
@@ -51,7 +53,7 @@ def add_drn() -> bool:
         return False
 
     class DRN:  # MMAction2's name
-        """Stands in for MMAction2's dense regression network, which its wheel lacks."""
+        """A stand-in for MMAction2's dense regression network, which its wheel lacks."""
 
         def __init__(self, *_: Any, **__: Any) -> None:
             raise ImportError(
@@ -66,12 +68,12 @@ def add_drn() -> bool:
 
 
 def allow_own_checkpoints() -> bool:
-    """Allow torch.load what mmengine's message hub consists of; ``weights_only`` stays on.
+    """Allow torch.load to read mmengine's message hub; ``weights_only`` stays on.
 
     torch >= 2.6 refuses the message hub that mmengine 0.10 writes into checkpoints
     (https://github.com/open-mmlab/mmengine/issues/1655). The pickles call ``getattr`` for the methods of
-    HistoryBuffer. What they get is :func:`statistics_method`; for NumPy's own types they get stand-ins that
-    check what they are given, see :mod:`mmdualhead.utils.plain_arrays`.
+    HistoryBuffer; they get :func:`statistics_method`. For NumPy's own types they get stand-ins that check
+    their arguments, see :mod:`mmdualhead.utils.plain_arrays`.
     """
     import numpy as np
     import torch
@@ -91,7 +93,7 @@ def allow_own_checkpoints() -> bool:
             (statistics_method, 'builtins.getattr'),
             (PickledArray, 'numpy.ndarray'),
             (PlainDtype, 'numpy.dtype'),
-            # numpy 2 moved these two; checkpoints name the place of the numpy that wrote them.
+            # numpy 2 moved these two; checkpoints have the module path of the numpy that wrote them.
             *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
             *((plain_scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
         ]
@@ -103,7 +105,7 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
     """``getattr`` for checkpoints: only the statistics methods of mmengine's HistoryBuffer.
 
     Raises:
-        UnpicklingError: anything else is asked for.
+        UnpicklingError: the pickle asks for anything else.
     """
     from mmengine.logging import HistoryBuffer
 
@@ -113,9 +115,9 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
 
 
 def distribute_without_cuda() -> bool:
-    """Let several processes train on the CPU, by gloo, where torch is built without CUDA.
+    """Let several processes train on the CPU with gloo if torch is built without CUDA.
 
-    mmengine chooses and names a device then, too, of which there is none.
+    mmengine would still choose a CUDA device.
     """
     import torch
     from mmengine.model import MMDistributedDataParallel
@@ -138,7 +140,7 @@ def distribute_without_cuda() -> bool:
 
 
 def allow_half_precision() -> bool:
-    """Let ``--amp`` run on the CPU, to try there what is to run on a GPU, for which alone mmengine asks."""
+    """Let ``--amp`` run on the CPU, which mmengine refuses, to try it before running on a GPU."""
     import torch
     from mmengine.device import get_device
     from mmengine.optim.optimizer import amp_optimizer_wrapper
@@ -177,10 +179,60 @@ def score_in_single_precision() -> bool:
     return True
 
 
+def read_checkpoints_without_code() -> bool:
+    """Let mmengine read checkpoints by the readers of :mod:`mmdualhead.engine.checkpoints`."""
+    from mmengine.runner import CheckpointLoader
+
+    from mmdualhead.engine.checkpoints import READERS
+
+    others = {
+        prefix: reader
+        for prefix, reader in READERS.items()
+        if CheckpointLoader._schemes.get(prefix) is not reader
+    }
+    for prefix, reader in others.items():
+        CheckpointLoader.register_scheme(prefix, reader, force=True)
+    return bool(others)
+
+
+def load_recognizers_in_full() -> bool:
+    """Let MMAction2's ``init_recognizer`` load by :func:`~mmdualhead.engine.checkpoints.load_in_full`."""
+    from mmaction.apis import inference
+
+    from mmdualhead.engine.checkpoints import load_in_full
+
+    if inference.load_checkpoint is load_in_full:
+        return False
+    inference.load_checkpoint = load_in_full
+    return True
+
+
+def end_workers_on_lost_batches() -> bool:
+    """Let a data loading worker end if it cannot deliver a batch, instead of only printing why."""
+    from multiprocessing.queues import Queue
+
+    from mmdualhead.engine.loaders import end_on_lost_batch
+
+    original = Queue._on_queue_feeder_error  # type: ignore[attr-defined]
+    if hasattr(original, '__wrapped__'):
+        return False
+
+    @wraps(original)
+    def on_error(error: Exception, batch: Any) -> None:
+        end_on_lost_batch(error)
+        original(error, batch)
+
+    Queue._on_queue_feeder_error = staticmethod(on_error)  # type: ignore[attr-defined]
+    return True
+
+
 REPAIRS: dict[str, Callable[[], bool]] = {
     'mmaction2 lacks its module localizers/drn': add_drn,
     "torch.load refuses mmengine's checkpoints": allow_own_checkpoints,
     'mmengine needs CUDA for distributed training': distribute_without_cuda,
     'mmengine refuses --amp without a GPU': allow_half_precision,
     "mmaction2's heads refuse bfloat16": score_in_single_precision,
+    'mmengine runs code in checkpoints': read_checkpoints_without_code,
+    "init_recognizer takes weights that are not the model's": load_recognizers_in_full,
+    'a data loader waits forever for a lost batch': end_workers_on_lost_batches,
 }

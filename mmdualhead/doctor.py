@@ -1,7 +1,7 @@
-"""``mmdualhead doctor`` says which versions are here, what is broken, and which command fixes it.
+"""``mmdualhead doctor`` reports installed versions, what is broken, and the command that fixes it.
 
-It needs nothing but Python itself: what might be broken is tried in a process of its own. The exit status
-is 0 if training works and 1 if it can't.
+It needs nothing but Python itself: what might be broken is tried in a separate process. The exit status is 0
+if training works and 1 if it can't.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import metadata, util
 from typing import NamedTuple
 
+from mmdualhead.errors import Finding, Level
 from mmdualhead.version import MMCV_DISTRIBUTIONS, SETUPTOOLS, SUPPORTED, __version__, installed, problem
 
 TIMEOUT = 300
 """Seconds that the trial may take; a cold disk makes the first import slow."""
 
 WIDTH = 48
-"""Characters of a cell of the table; what is longer stands in full below it."""
+"""Characters of a cell of the table; longer text is shown in full below it."""
 
 TRIAL = """
 import importlib, sys
@@ -51,27 +52,26 @@ for fault in mmdualhead.REPAIRED:
     print('repaired', fault, flush=True)
 print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU', flush=True)
 """
-"""Runs step by step what training does; prints each step before it tries it."""
+"""Runs the steps of training one by one; prints each step before trying it."""
 
 MODULES = ('numpy', 'cv2', 'torch', 'mmengine', 'mmcv', 'importlib_metadata', 'mmaction', 'mmdualhead')
 
 
 class Inspected(NamedTuple):
-    """A line of the table.
+    """A row of the table.
 
     Args:
-        subject: what was looked at.
-        found: what is there.
-        wanted: what should be.
-        status: ``ok``, ``repaired`` (mmdualhead makes up for it), ``note`` (training works all the same) or
-            ``BROKEN``.
+        subject: what was checked.
+        found: what was found.
+        wanted: what is needed.
+        level: an error if training cannot work, a note if it still works, None if nothing is wrong.
         remedy: the command that fixes it.
     """
 
     subject: str
     found: str
     wanted: str = ''
-    status: str = 'ok'
+    level: Level | None = None
     remedy: str = ''
 
 
@@ -94,7 +94,7 @@ PACKAGES = {
     'PIL': 'Pillow',
     'yaml': 'pyyaml',
 }
-"""The package of a module, where it is named differently."""
+"""The package of a module, if named differently."""
 
 KNOWN_FAULTS = (
     (r'libGL|libgthread|libglib|libxcb', RENEW_OPENCV),
@@ -105,14 +105,14 @@ KNOWN_FAULTS = (
         pip('install', '--upgrade', f'numpy{SUPPORTED["numpy"]}'),
     ),
 )
-"""What errors look like, and what fixes them."""
+"""Known errors and their fixes."""
 
 
 def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Iterator[Inspected]:
-    """A finding for each supported package.
+    """One finding per supported package.
 
     Args:
-        version_of: gives the version of an installed package, or None.
+        version_of: returns the version of an installed package, or None.
     """
     for name, supported in SUPPORTED.items():
         version = version_of(name)
@@ -122,11 +122,11 @@ def look_at_packages(version_of: Callable[[str], str | None] = installed) -> Ite
         remedy = pip('install', f'{name}{supported}')
         if name == 'mmcv':
             remedy = RENEW_MMCV if version else pip('install', MMCV_LITE)
-        yield Inspected(name, version or 'not installed', str(supported), 'BROKEN', remedy)
+        yield Inspected(name, version or 'not installed', str(supported), Level.ERROR, remedy)
 
 
 def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected]:
-    """A finding if mmcv is there twice, one overwriting the other.
+    """A finding if both packages of mmcv are installed, one overwriting the other.
 
     Args:
         providers: the packages that have the module; by default the installed ones.
@@ -134,47 +134,47 @@ def look_at_mmcv(providers: Collection[str] | None = None) -> Iterator[Inspected
     if providers is None:
         providers = metadata.packages_distributions().get('mmcv', ())
     if set(MMCV_DISTRIBUTIONS) <= set(providers):
-        yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', 'BROKEN', RENEW_MMCV)
+        yield Inspected('mmcv', 'twice: mmcv and mmcv-lite', 'one of them', Level.ERROR, RENEW_MMCV)
 
 
 def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspected:
     """Whether ``mim train`` can start; without mim, ``mmdualhead train`` still does.
 
     Args:
-        has_module: tells whether a module is there.
+        has_module: returns whether a module is installed.
     """
     if not has_module('mim'):
         install = pip('install', 'openmim==0.3.9', SETUPTOOLS)
-        return Inspected('mim', 'not installed', 'for "mim train"', 'note', install)
+        return Inspected('mim', 'not installed', 'for "mim train"', Level.NOTE, install)
     if not has_module('pkg_resources'):
         install = pip('install', SETUPTOOLS)
-        return Inspected('mim', 'lacks pkg_resources', SETUPTOOLS, 'BROKEN', install)
+        return Inspected('mim', 'lacks pkg_resources', SETUPTOOLS, Level.ERROR, install)
     return Inspected('mim', 'works', 'for "mim train"')
 
 
 def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspected]:
-    """Import everything, train a step and read a checkpoint, in a process of its own."""
+    """Import everything, train a step and read a checkpoint, in a separate process."""
     try:
         done = subprocess.run(
             [sys.executable, '-W', 'ignore', '-c', program], capture_output=True, text=True, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        yield Inspected('training', f'no answer in {TIMEOUT} s', 'works', 'BROKEN')
+        yield Inspected('training', f'no answer in {TIMEOUT} s', 'works', Level.ERROR)
         return
     steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
     repaired = [what for step, what in steps if step == 'repaired']
-    yield from (Inspected('repair', fault, 'made up for by mmdualhead', 'repaired') for fault in repaired)
+    yield from (Inspected('repair', fault, 'worked around by mmdualhead', Level.NOTE) for fault in repaired)
     if done.returncode == 0:
         yield Inspected('training', f'works on {steps[-1][1]}', 'works')
         return
     step, what = steps[-1] if steps else ('starting', 'Python')
     last_line = done.stderr.strip().rpartition('\n')[2][:200]
     reason = last_line or f'died with status {done.returncode}'
-    yield Inspected(f'{step} {what}', reason, 'works', 'BROKEN', _remedy(done.stderr, what))
+    yield Inspected(f'{step} {what}', reason, 'works', Level.ERROR, _remedy(done.stderr, what))
 
 
 def _remedy(error: str, module: str) -> str:
-    """The command that fixes a known error or a missing requirement, or else installs the module anew."""
+    """The command that fixes a known error or a missing requirement, or else reinstalls the module."""
     for pattern, remedy in KNOWN_FAULTS:
         if re.search(pattern, error):
             return remedy
@@ -190,7 +190,7 @@ def _remedy(error: str, module: str) -> str:
 
 
 def _requirements() -> set[str]:
-    """The names of the packages that those of OpenMMLab require."""
+    """The names of the packages that OpenMMLab's packages require."""
     lines: list[str] = []
     for package in ('mmaction2', 'mmengine', *MMCV_DISTRIBUTIONS):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -199,7 +199,7 @@ def _requirements() -> set[str]:
 
 
 def examine() -> list[Inspected]:
-    """Look at everything; training is tried only if every package is there in a supported version."""
+    """Run all checks; training is tried only if every package is installed in a supported version."""
     findings = [
         Inspected('mmdualhead', __version__),
         Inspected('Python', '.'.join(map(str, sys.version_info[:3])), '>=3.10'),
@@ -207,25 +207,28 @@ def examine() -> list[Inspected]:
         *look_at_mmcv(),
         look_at_mim(),
     ]
-    if not any(finding.status == 'BROKEN' for finding in findings):
+    if not any(finding.level is Level.ERROR for finding in findings):
         findings += try_training()
     return findings
 
 
 def report(findings: Sequence[Inspected]) -> str:
-    """The findings as a table, the commands that fix what is broken, and a sentence that sums up."""
-    table = [('what', 'found', 'supported', 'status'), *(finding[:4] for finding in findings)]
+    """The findings as a table, the commands that fix what is broken, and a one-line conclusion."""
+    states = [finding.level.value if finding.level else 'ok' for finding in findings]
+    found = [(*finding[:3], state) for finding, state in zip(findings, states, strict=True)]
+    table = [('what', 'found', 'supported', 'status'), *found]
     rows = [[textwrap.shorten(cell, WIDTH) for cell in row] for row in table]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ['-' * width for width in widths])
     lines = ['  '.join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    broken = [finding for finding in findings if finding.status == 'BROKEN']
-    optional = [finding for finding in findings if finding.status == 'note']
-    lines += [f'\n{f.subject}: {f.found}' for f in broken if len(f.found) > WIDTH]
+    broken = [finding for finding in findings if finding.level is Level.ERROR]
+    optional = [finding for finding in findings if finding.level is Level.NOTE]
+    lines += [f'\n{Finding(Level.ERROR, f.subject, f.found)}' for f in broken if len(f.found) > WIDTH]
     for heading, some in (('To fix it:', broken), ('If you want it:', optional)):
         if remedies := dict.fromkeys(f'    {f.remedy}' for f in some if f.remedy):
             lines += ['', heading, *remedies]
-    verdict = 'Training cannot work here.' if broken else 'Everything that training needs is here and works.'
+    good = 'Everything that training needs is installed and works.'
+    verdict = 'Training cannot run with this installation.' if broken else good
     return '\n'.join([*lines, '', verdict])
 
 
@@ -237,7 +240,7 @@ def main() -> int:
     """
     findings = examine()
     print(report(findings))
-    return int(any(finding.status == 'BROKEN' for finding in findings))
+    return int(any(finding.level is Level.ERROR for finding in findings))
 
 
 if __name__ == '__main__':

@@ -37,6 +37,9 @@ STREAM_ARGUMENTS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
 NO_ARGUMENTS = ('type', '_scope_')
 """What a step's config has beyond its arguments."""
 
+DECOMPRESSING = frozenset({'DecompressPose'})
+"""Steps that make keypoints of another form, before which clips hold none."""
+
 CUTTING = {'PadTo': 'ReplayPad'}
 """Steps that refuse clips longer than their ``length``, and those that cut them instead."""
 
@@ -46,7 +49,8 @@ class Sampling:
     """Which frames of a clip a network sees.
 
     Args:
-        length: a shorter clip is played again until it has so many frames, a longer one is cut.
+        length: a shorter clip is played again until it has so many frames.
+        cuts: longer clips are cut to that length, rather than refused.
         clip_len: frames of a sample, drawn uniformly.
         num_clips: how many samples are drawn.
         seed: which samples are drawn in tests.
@@ -54,6 +58,7 @@ class Sampling:
     """
 
     length: int | None = None
+    cuts: bool = True
     clip_len: int | None = None
     num_clips: int = 1
     seed: int | None = None
@@ -278,8 +283,17 @@ def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
         kind, arguments = step['type'], {key: value for key, value in step.items() if key not in NO_ARGUMENTS}
         return registered(TRANSFORMS, kind) if isinstance(kind, str) else kind, arguments
     kind = type(step)
-    given = {name: getattr(step, name) for name in signature(kind).parameters if hasattr(step, name)}
+    given = {
+        name: getattr(step, name)
+        for name, parameter in signature(kind).parameters.items()
+        if hasattr(step, name) and not _is_default(getattr(step, name), parameter.default)
+    }
     return kind, given | ({'layout': step.skeleton} if hasattr(step, 'skeleton') else {})
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Of an argument of a built step, which may have been given all the same."""
+    return type(value) is type(default) and bool(value == default)
 
 
 def innermost(dataset: Any) -> Iterator[Any]:
@@ -348,9 +362,7 @@ def _pre_normalize_3d(**arguments: Any) -> Share:
 
 
 def _pre_normalize_2d(img_shape: Sequence[int] | None = None) -> Share:
-    """A built step can't tell its default from a picture size that is meant."""
-    stated = None if img_shape is None or tuple(img_shape) == (1080, 1920) else tuple(img_shape)
-    return dict(normalization='2d', img_shape=stated)
+    return dict(normalization='2d', img_shape=None if img_shape is None else tuple(img_shape))
 
 
 def _gen_ske_feat(dataset: str = 'nturgb+d', feats: Sequence[str] = ('j',), **_: Any) -> Share:
@@ -370,7 +382,7 @@ MMACTION2_STEPS: dict[str, Share | Callable[..., Share]] = {
     'MergeSkeFeat': lambda feat_list=('keypoint',), **_: dict(stream=f'MergeSkeFeat {"+".join(feat_list)}'),
     'UniformSampleFrames': _sample,
     'PadTo': lambda length, mode='loop': dict(  # noqa: ARG005
-        sampling=dict(length=length), frames='length'
+        sampling=dict(length=length, cuts=False), frames='length'
     ),
     'PoseDecode': dict(frames='frame_inds'),
     'FormatGCNInput': lambda num_person=2, mode='zero': dict(num_person=num_person),  # noqa: ARG005

@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.errors import UserError
+
 Pair = tuple[int, int]
-
-
-class SkeletonError(ValueError):
-    """A layout is unknown or contradicts itself, or keypoints are not its."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class Skeleton:
             ``{'neck': 'shoulder center'}`` where the neck is the point between the shoulders.
 
     Raises:
-        SkeletonError: a joint index is out of range, the bones are not a tree, or a joint has two mirror
+        UserError: a joint index is out of range, the bones are not a tree, or a joint has two mirror
             images.
     """
 
@@ -90,12 +88,12 @@ class Skeleton:
         for what, tuples in named.items():
             wrong = [joints for joints in tuples if not all(map(self._is_joint, joints))]
             if wrong:
-                raise SkeletonError(
+                raise UserError(
                     f'skeleton {self.name!r}: {what} {wrong} name joints outside 0..{self.num_joints - 1}'
                 )
         mirrored = [joint for pair in self.pairs for joint in pair]
         if len(set(mirrored)) < len(mirrored):
-            raise SkeletonError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
+            raise UserError(f'skeleton {self.name!r}: pairs {list(self.pairs)} name a joint twice')
 
     def _is_joint(self, index: Any) -> bool:
         is_integer = isinstance(index, int | np.integer) and not isinstance(index, bool)
@@ -106,14 +104,14 @@ class Skeleton:
         children = [child for child, _ in self.bones]
         roots = sorted(set(range(self.num_joints)) - set(children))
         if len(roots) != 1 or len(set(children)) < len(children):
-            raise SkeletonError(
+            raise UserError(
                 f'skeleton {self.name!r}: every joint but one needs exactly one parent in bones; '
                 f'joints without a parent: {roots}, bones: {list(self.bones)}'
             )
         try:
             TopologicalSorter({child: [parent] for child, parent in self.bones}).prepare()
         except CycleError as error:
-            raise SkeletonError(
+            raise UserError(
                 f'skeleton {self.name!r}: bones form a cycle at joint {error.args[1][0]}'
             ) from error
         return roots[0]
@@ -131,7 +129,7 @@ def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
         The skeleton.
 
     Raises:
-        SkeletonError: the name is unknown, or the definition contradicts itself.
+        UserError: the name is unknown, or the definition contradicts itself.
         TypeError: the definition has an unknown or lacks a necessary field.
     """
     if isinstance(layout, Skeleton):
@@ -139,9 +137,7 @@ def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
     if isinstance(layout, str):
         known = ALIASES.get(layout, layout)
         if known not in SKELETONS:
-            raise SkeletonError(
-                f'unknown skeleton layout {layout!r}; known: {sorted([*SKELETONS, *ALIASES])}'
-            )
+            raise UserError(f'unknown skeleton layout {layout!r}; known: {sorted([*SKELETONS, *ALIASES])}')
         return SKELETONS[known]
     fields = {'name': 'custom', **{key: _as_tuple(value) for key, value in layout.items()}}
     if isinstance(fields.get('joints'), int):
@@ -368,19 +364,19 @@ def convert_layout(
         (..., V', C) in the layout ``target``; a float type stays as it is, integers become float32.
 
     Raises:
-        SkeletonError: there are not V joints, or joints of the target can't be had from the source; names
+        UserError: there are not V joints, or joints of the target can't be had from the source; names
             them.
     """
     source, target = get_skeleton(source), get_skeleton(target)
     keypoints = np.asarray(keypoints)
     if keypoints.ndim < 2 or keypoints.shape[-2] != source.num_joints:
-        raise SkeletonError(
+        raise UserError(
             f'keypoints of shape {keypoints.shape}: layout {source.name!r} needs '
             f'(..., {source.num_joints}, C)'
         )
     weights, lacking = conversion(source, target)
     if lacking:
-        raise SkeletonError(
+        raise UserError(
             f'layout {source.name!r} can not become {target.name!r}: it has nothing for {", ".join(lacking)}'
         )
     if keypoints.dtype.kind != 'f':

@@ -1,4 +1,4 @@
-"""The versions of mmdualhead and of the packages below it. setup.py runs this file on bare Python."""
+"""The versions of mmdualhead and its dependencies. setup.py runs this file on bare Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SUPPORTED: dict[str, Supported] = {
     'mmaction2': Supported('1.2.0', '1.3', tested='1.2.0'),
     'importlib_metadata': Supported('4', '99', tested='10.2.0'),
 }
-"""One row a package; ``mmcv`` stands for either of :data:`MMCV_DISTRIBUTIONS`."""
+"""One row per package; ``mmcv`` denotes either of :data:`MMCV_DISTRIBUTIONS`."""
 
 MMCV_DISTRIBUTIONS = ('mmcv', 'mmcv-lite')
 """Both provide the module ``mmcv``. The lite one has no compiled operators, and skeleton models need none."""
@@ -40,7 +40,7 @@ SETUPTOOLS = 'setuptools>=66.1,<81'
 """For mim, which imports ``pkg_resources``: 81 dropped it, and before 66.1 Python 3.12 can't import it."""
 
 MODULES = {'mmaction2': 'mmaction'}
-"""The module of a package, where it is not named as the package is."""
+"""The module of a package, if named differently."""
 
 
 def release(version: str) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ def release(version: str) -> tuple[int, ...]:
 
 
 def installed(package: str) -> str | None:
-    """The version of a package that is installed; ``'unknown'`` for a module that names none; else None."""
+    """The version of a package that is installed; ``'unknown'`` for a module without one; else None."""
     for distribution in MMCV_DISTRIBUTIONS if package == 'mmcv' else (package,):
         try:
             return metadata.version(distribution)
@@ -63,7 +63,7 @@ def installed(package: str) -> str | None:
 
 
 def problem(package: str, version: str | None) -> str | None:
-    """What is wrong with a version of a package, in a few words; None if nothing is."""
+    """A short message on an unsupported version of a package; None if it is supported."""
     if version is None:
         return f'{package} is not installed'
     if version != 'unknown' and version not in SUPPORTED[package]:
@@ -72,12 +72,12 @@ def problem(package: str, version: str | None) -> str | None:
 
 
 def check() -> None:
-    """Raise one ImportError that names every package of an unsupported version."""
+    """Raise one ImportError that names every package with an unsupported version."""
     problems = [
         f'{text} (needs {SUPPORTED[name]})' for name in SUPPORTED if (text := problem(name, installed(name)))
     ]
     if problems:
         raise ImportError(
-            f'mmdualhead {__version__} cannot work here: {"; ".join(problems)}. '
-            '"mmdualhead doctor" says how to fix it.'
+            f'mmdualhead {__version__} cannot run with this installation: {"; ".join(problems)}. '
+            '"mmdualhead doctor" shows how to fix it.'
         )

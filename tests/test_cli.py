@@ -141,6 +141,17 @@ class TestConfigs:
         assert not (tmp_path / 'mine').exists()
 
 
+def test_examples_are_listed_and_copied(tmp_path, capsys):
+    assert cli.main(['examples']) == 0
+    listed = capsys.readouterr().out
+    target = tmp_path / 'mine'
+    assert cli.main(['examples', '--copy', str(target)]) == 0
+    copied = {path.name for path in target.iterdir()}
+    assert copied == {path.name for path in (ROOT / 'docs' / 'examples').glob('*.py')}
+    assert all(f'{name} ' in listed for name in copied)
+    assert cli.main(['examples', '--copy', str(target)]) == 2
+
+
 def run(*arguments, cwd):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
     command = [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', *arguments]

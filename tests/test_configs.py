@@ -43,14 +43,19 @@ BENCHMARKS = {
 MODELS_BY_NAME = {
     'dualhead': ('DualHeadRecognizer', 'STGCBackbone'),
     'msg3d': ('RecognizerGCN', 'STGCBackbone'),
+    'ctrgcn': ('RecognizerGCN', 'STGCBackbone'),
     'stgcn': ('RecognizerGCN', 'STGCN'),
     'stgcnpp': ('RecognizerGCN', 'STGCN'),
     'quickstart': ('DualHeadRecognizer', 'STGCBackbone'),
 }
 NETWORKS = (
-    *(f'{model}_{data}_j' for model in ('dualhead', 'msg3d', 'stgcn') for data in ('ntu60_xsub', 'utd_mhad')),
+    *(
+        f'{model}_{data}_j'
+        for model in ('dualhead', 'msg3d', 'ctrgcn', 'stgcn')
+        for data in ('ntu60_xsub', 'utd_mhad')
+    ),
     'stgcnpp_utd_mhad_j',
-    'quickstart_j',
+    *(f'{model}quickstart_j' for model in ('', 'msg3d_', 'stgcn_')),
     *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py')),
 )
 STREAMS = ('j', 'b', 'jm', 'bm')
@@ -61,6 +66,7 @@ PARAMETERS = {
     'dualhead_ntu120_xsub_j': 3_049_933,
     'dualhead_kinetics_j': 3_134_460,
     'msg3d_ntu60_xsub_j': 3_194_595,
+    'ctrgcn_ntu60_xsub_j': 1_446_672,
     'dualhead_ntu60_xsub_j_fine-full': 4_874_197,
     'dualhead_ntu60_xsub_j_fine-quarter': 2_543_701,
     'dualhead_ntu60_xsub_j_coarse-no-g3d': 2_392_201,
@@ -214,7 +220,9 @@ def test_only_the_stream_differs_between_streams(path, config):
 @pytest.mark.parametrize('benchmark', ['ntu60_xsub', 'ntu60_xsub_2d', 'kinetics', 'utd_mhad'])
 def test_baselines_differ_in_the_model_alone(benchmark):
     ours, *baselines = (
-        Config.fromfile(ROOT / f'{m}_{benchmark}_j.py') for m in ('dualhead', 'msg3d', 'stgcn')
+        Config.fromfile(path)
+        for model in ('dualhead', 'msg3d', 'ctrgcn', 'stgcn')
+        if (path := ROOT / f'{model}_{benchmark}_j.py').exists()
     )
     names = {'model', 'kinect_v1'}
     for baseline in baselines:
@@ -329,3 +337,6 @@ def test_all_that_the_paper_compares_is_there():
         assert {f'{model}_{benchmark}_j' for model in ('stgcn', 'msg3d')} <= names
     for model in ('dualhead', 'stgcn', 'msg3d'):
         assert {f'{model}_ntu60_xsub_{stream}' for stream in STREAMS} <= names
+    protocols = ('ntu60_xsub_u100', 'ntu60_xsub_2d', 'utd_mhad', 'nw_ucla', 'quickstart')
+    for benchmark in (*three_d[:-1], *protocols):
+        assert {f'ctrgcn_{benchmark}_{stream}' for stream in STREAMS} <= names

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmdualhead import doctor
+from mmdualhead.errors import Level
 from mmdualhead.version import SETUPTOOLS, SUPPORTED, __version__, check, problem, release
 
 ROOT = Path(__file__).parents[1]
@@ -58,12 +59,12 @@ class TestVersions:
         message = str(error.value)
         assert 'torch is not installed (needs >=2.6,<3)' in message
         assert 'mmcv 2.2.0 is not supported (needs >=2.0.0,<2.2.0)' in message
-        assert '"mmdualhead doctor" says how to fix it' in message
+        assert '"mmdualhead doctor" shows how to fix it' in message
 
 
 class TestFindings:
     def test_healthy_packages(self):
-        assert {finding.status for finding in doctor.look_at_packages(TESTED.get)} == {'ok'}
+        assert {finding.level for finding in doctor.look_at_packages(TESTED.get)} == {None}
 
     @pytest.mark.parametrize(
         ('package', 'version', 'remedy'),
@@ -76,7 +77,7 @@ class TestFindings:
     )
     def test_package_that_is_missing_or_unsupported(self, package, version, remedy):
         findings = doctor.look_at_packages({**TESTED, package: version}.get)
-        broken = [finding for finding in findings if finding.status == 'BROKEN']
+        broken = [finding for finding in findings if finding.level is Level.ERROR]
         assert [finding.subject for finding in broken] == [package]
         assert remedy in broken[0].remedy
         assert broken[0].remedy.startswith(sys.executable)
@@ -84,16 +85,17 @@ class TestFindings:
     def test_mmcv_twice(self):
         assert list(doctor.look_at_mmcv(['mmcv'])) == []
         (finding,) = doctor.look_at_mmcv(['mmcv-lite', 'mmcv'])
-        assert finding.status == 'BROKEN'
+        assert finding.level is Level.ERROR
         assert 'uninstall -y mmcv mmcv-lite' in finding.remedy
 
     @pytest.mark.parametrize(
-        ('modules', 'status'), [(('mim', 'pkg_resources'), 'ok'), (('mim',), 'BROKEN'), ((), 'note')]
+        ('modules', 'level'),
+        [(('mim', 'pkg_resources'), None), (('mim',), Level.ERROR), ((), Level.NOTE)],
     )
-    def test_mim(self, modules, status):
+    def test_mim(self, modules, level):
         finding = doctor.look_at_mim(modules.__contains__)
-        assert finding.status == status
-        assert (SETUPTOOLS in finding.remedy) == (status != 'ok')
+        assert finding.level is level
+        assert (SETUPTOOLS in finding.remedy) == (level is not None)
 
     @pytest.mark.parametrize(
         ('program', 'found', 'remedy'),
@@ -130,7 +132,7 @@ class TestFindings:
     )
     def test_trial_that_fails(self, program, found, remedy):
         (finding,) = doctor.try_training(program)
-        assert finding.status == 'BROKEN'
+        assert finding.level is Level.ERROR
         assert found in finding.found
         assert remedy in finding.remedy
         assert bool(remedy) == bool(finding.remedy)
@@ -138,22 +140,22 @@ class TestFindings:
     def test_trial_that_hangs(self, monkeypatch):
         monkeypatch.setattr(doctor, 'TIMEOUT', 0.2)
         (finding,) = doctor.try_training('import time; time.sleep(60)')
-        assert finding.status == 'BROKEN'
+        assert finding.level is Level.ERROR
 
     def test_report_shows_long_reasons_in_full_and_each_command_once(self):
         long = 'because ' * 20
-        finding = doctor.Inspected('cv2', long.strip(), 'works', 'BROKEN', 'fix it')
+        finding = doctor.Inspected('cv2', long.strip(), 'works', Level.ERROR, 'fix it')
         text = doctor.report([finding, finding, doctor.Inspected('torch', '2.13.0')])
         assert long.strip() in text
         assert text.count('    fix it') == 1
-        assert text.endswith('Training cannot work here.')
+        assert text.endswith('Training cannot run with this installation.')
 
 
 def test_healthy_environment():
     status, out, err = run_doctor()
     assert (status, err) == (0, '')
     assert f'mmdualhead          {__version__}' in out
-    assert out.strip().endswith('Everything that training needs is here and works.')
+    assert out.strip().endswith('Everything that training needs is installed and works.')
 
 
 def test_python_with_nothing_installed():

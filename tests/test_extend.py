@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.runner import CheckpointLoader
 
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.converters import write_pickle
 from mmdualhead.evaluation.fusion import fuse, join
 from mmdualhead.evaluation.readers import read_scores
+from mmdualhead.network_input import NetworkInput
 
 ROOT = Path(__file__).parents[1]
 RUN = """
@@ -32,9 +34,14 @@ HEADS = {'quickstart_middle_j': {'coarse', 'fine', 'middle'}}
 
 
 @pytest.fixture(scope='module')
-def results(tmp_path_factory):
+def folder(tmp_path_factory):
+    """Where the page is written and its configs run."""
+    return tmp_path_factory.mktemp('extend')
+
+
+@pytest.fixture(scope='module')
+def results(folder):
     """The heads and the scores of the quickstart and of every config of the page, after one epoch."""
-    folder = tmp_path_factory.mktemp('extend')
     write_page(folder)
     (folder / 'configs').symlink_to(ROOT / 'configs')
     data = synthetic.generate(subjects=2, repetitions=1)
@@ -62,7 +69,10 @@ def write_page(folder: Path) -> None:
             file.write(f'{code}\n\n')
 
 
-@pytest.mark.parametrize('part', ['middle_j', 'channels_j', 'transformer_j', 'learned_j', 'ja', 'mutual_j'])
+@pytest.mark.parametrize(
+    'part',
+    ['middle_j', 'channels_j', 'transformer_j', 'ctrgc_j', 'learned_j', 'ja', 'centered_j', 'mutual_j'],
+)
 def test_a_part_of_the_page_trains_tests_dumps_fuses_and_is_measured(results, part):
     metrics, scores = results[f'quickstart_{part}']
     heads = HEADS.get(f'quickstart_{part}', {'coarse', 'fine'})
@@ -72,3 +82,11 @@ def test_a_part_of_the_page_trains_tests_dumps_fuses_and_is_measured(results, pa
     fused = fuse(join([base, scores]), (1, 1))
     assert {'fused', 'coarse', 'fine'} <= set(fused.heads)
     assert abs(scores.fused - base.fused).max() > 1e-4
+
+
+def test_a_step_of_the_page_declares_its_share_in_the_checkpoint(folder, results):
+    assert results
+    checkpoint = CheckpointLoader.load_checkpoint(str(folder / 'work_dirs/quickstart_centered_j/epoch_1.pth'))
+    found = NetworkInput.of_checkpoint(checkpoint['meta'])
+    assert found.normalization == '3d, joint 1 in the origin'
+    assert found.other_steps == ()

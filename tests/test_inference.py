@@ -17,8 +17,8 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.evaluation.scores import load_scores
+from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import COCO, OPENPOSE, Skeleton
 from tests.datasets.clips import make_clip
 
@@ -58,9 +58,8 @@ def prepare(path: Path, folder: Path) -> tuple[Config, list[dict]]:
     """A config whose test loader reads a few clips in ``folder``, and these clips."""
     config = Config.fromfile(path)
     init_default_scope(config.default_scope)
-    steps = Compose(config.test_pipeline).transforms
-    layouts = [skeleton for step in steps if (skeleton := step_skeleton(step))]
-    clips = make_clips(layouts[-1], config.model.backbone.get('num_person', 2))
+    skeleton = NetworkInput.of_config(config).skeleton
+    clips = make_clips(skeleton, config.model.backbone.get('num_person', 2))
     dataset = config.test_dataloader.dataset
     dataset.ann_file = str(folder / 'clips.pkl')
     names = [clip['frame_dir'] for clip in clips]

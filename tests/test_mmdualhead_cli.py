@@ -49,6 +49,7 @@ def clone(tmp_path):
         (['--help'], 'data ntu '),
         ([], 'usage: mmdualhead COMMAND'),
         (['configs', 'quickstart'], 'quickstart_bm\nquickstart_j\n'),
+        (['examples'], 'stream.py '),
     ],
 )
 def test_these_commands_need_nothing_but_python(tmp_path, arguments, printed):
@@ -62,14 +63,14 @@ def test_the_others_say_what_is_missing(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith('error: mmdualhead ')
     assert 'torch is not installed' in done.stderr
-    assert done.stderr.count('"mmdualhead doctor" says how to fix it') == 1
+    assert done.stderr.count('"mmdualhead doctor" shows how to fix it') == 1
 
 
 def test_a_package_that_cannot_be_imported(tmp_path):
     (tmp_path / 'numpy.py').write_text('raise ImportError("half of it is missing")')
     done = run('-m', 'mmdualhead_cli', 'train', cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == 'error: half of it is missing; "mmdualhead doctor" says how to fix it\n'
+    assert done.stderr == 'error: half of it is missing; "mmdualhead doctor" shows how to fix it\n'
 
 
 def test_interactive_python_in_the_folder_of_the_clone(clone):
@@ -81,7 +82,7 @@ def test_interactive_python_in_the_folder_of_the_clone(clone):
     assert 'Error' not in done.stderr
 
 
-def test_the_backbone_of_the_readme_in_mmaction_s_recognizer(tmp_path):
+def test_the_backbone_in_mmaction_s_recognizer(tmp_path):
     """As the README has it, "Use a part in your own config", in a process that knows nothing else."""
     readme = (ROOT / 'README.md').read_text()
     config = re.search(r'```python\n(custom_imports = .*?\n)```', readme, re.DOTALL)[1]

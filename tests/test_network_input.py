@@ -2,7 +2,7 @@ import pickle
 from typing import ClassVar
 
 import pytest
-from mmaction.datasets.transforms import GenSkeFeat, PreNormalize3D, UniformSampleFrames
+from mmaction.datasets.transforms import GenSkeFeat, PreNormalize2D, PreNormalize3D, UniformSampleFrames
 from mmaction.registry import TRANSFORMS
 from mmcv.transforms import BaseTransform
 from mmengine.config import Config
@@ -95,6 +95,9 @@ def test_a_picture_size_that_the_step_states_is_enough():
     stated = of_steps(dict(type='PreNormalize2D', img_shape=(480, 640)))
     assert not stated.needs_picture
     assert stated.img_shape == (480, 640)
+    assert of_steps(dict(type='PreNormalize2D', img_shape=(1080, 1920))).img_shape == (1080, 1920)
+    assert of_steps(PreNormalize2D()).needs_picture  # built, it can't tell
+    assert of_steps(PreNormalize2D((480, 640))) == stated
 
 
 def test_a_step_of_one_s_own_declares_its_share(monkeypatch):

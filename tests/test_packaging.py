@@ -18,7 +18,7 @@ from mmdualhead.version import SUPPORTED, __version__, release
 ROOT = Path(__file__).parents[1]
 SOURCES = (
     *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml'),
-    *('configs', 'tools', 'mmdualhead', 'mmdualhead_cli.py'),
+    *('configs', 'tools', 'docs', 'mmdualhead', 'mmdualhead_cli.py'),
 )
 
 
@@ -29,7 +29,9 @@ def project(tmp_path):
     copied.mkdir()
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copied / name, ignore=shutil.ignore_patterns('.mim', '__pycache__'))
+            shutil.copytree(
+                ROOT / name, copied / name, ignore=shutil.ignore_patterns('.mim', '__pycache__', '_build')
+            )
         else:
             shutil.copy(ROOT / name, copied)
     return copied
@@ -79,11 +81,13 @@ class TestMmcv:
 def test_wheel_carries_what_mim_looks_for(project):
     wheel = build(project, 'wheel')
     names = set(wheel.namelist())
-    for file in [file for folder in ('configs', 'tools') for file in (project / folder).rglob('*.*')]:
+    for file in [
+        file for folder in ('configs', 'tools', 'docs/examples') for file in (project / folder).rglob('*.*')
+    ]:
         assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
     assert 'mmdualhead/.mim/model-index.yml' in names
-    weights = 'mmdualhead/weights/utd_mhad_j.pth'
-    assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', weights} <= names
+    weights = {f'mmdualhead/weights/{name}' for name in ('utd_mhad_j.pth', 'stand_up.npy')}
+    assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', *weights} <= names
     assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
 
     about = f'mmdualhead-{__version__}.dist-info'
@@ -128,7 +132,7 @@ def test_the_package_does_not_need_the_programs():
 def test_editable_install_links_what_mim_looks_for(project):
     for _ in range(2):
         build(project, 'editable')
-    for name in ('configs', 'tools', 'model-index.yml'):
+    for name in ('configs', 'tools', 'docs/examples', 'model-index.yml'):
         link = project / 'mmdualhead' / '.mim' / name
         assert link.is_symlink()
         assert link.resolve() == project / name

@@ -212,7 +212,7 @@ class TestCommand:
         shutil.copytree(trained / 'run', trained / 'more')
         arguments = ('train', 'config.py', '--work-dir', 'more', '--resume')
         start(monkeypatch, trained, *arguments, options=[*schedule, 'train_cfg.max_epochs=2'])
-        assert 'IS OF A TRAINING WITH max_epochs=1, this one has 2' in ''.join(capfd.readouterr())
+        assert 'IS FROM A RUN WITH max_epochs=1, this one has 2' in ''.join(capfd.readouterr())
 
     @pytest.mark.parametrize(
         ('option', 'meant'),

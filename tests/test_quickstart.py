@@ -1,5 +1,6 @@
 """The quickstart: its configs on its data, and, on demand, the whole command."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -49,6 +50,17 @@ def test_configs_train_every_part_of_the_network_on_their_stream(stream, folder,
     assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
+@pytest.mark.parametrize('network', ['msg3d', 'stgcn'])
+def test_baselines_differ_in_the_model_alone_and_have_its_size(network):
+    ours, theirs = (
+        Config.fromfile(ROOT / 'configs' / f'{name}quickstart_j.py') for name in ('', f'{network}_')
+    )
+    init_default_scope(ours.default_scope)
+    sizes = [sum(p.numel() for p in MODELS.build(config.model).parameters()) for config in (ours, theirs)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
+    assert {**ours.to_dict(), 'model': None} == {**theirs.to_dict(), 'model': None}
+
+
 def test_without_its_data_a_config_names_the_command_that_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = Config.fromfile(ROOT / 'configs' / 'quickstart_j.py')
@@ -61,12 +73,18 @@ def test_without_its_data_a_config_names_the_command_that_makes_it(tmp_path, mon
 def test_the_command_ends_well_twice_and_fusion_beats_every_stream(tmp_path):
     clone = tmp_path / 'mmdualhead'
     subprocess.run(['git', 'clone', '-q', ROOT, clone], check=True)
-    for _ in range(2):
-        done = subprocess.run(['bash', clone / 'tools' / 'quickstart.sh'], capture_output=True, text=True)
+    for options in ([], ['--baselines']):
+        command = ['bash', clone / 'tools' / 'quickstart.sh', *options]
+        done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert done.stdout.rstrip().endswith('were trained, tested and fused.')
         tested = dict(re.findall(r'\[(\w+)\] test: accuracy ([0-9.]+)', done.stdout))
-        assert set(tested) == set(STREAMS)
+        baselines = {f'{network}_quickstart' for network in ('msg3d', 'stgcn') if options}
+        assert set(tested) == {*STREAMS, *(f'{name}_{stream}' for name in baselines for stream in STREAMS)}
         fused = float(re.search(r'1 : 1 : 1 : 1 +([0-9.]+)', done.stdout)[1]) / 100
-        assert fused > max(map(float, tested.values())) > 0.6
+        assert fused > max(float(tested[stream]) for stream in STREAMS) > 0.6
+        index = (clone / 'work_dirs' / 'quickstart' / 'pages' / 'index.html').read_text()
+        clips = json.loads(re.search(r'application/json">(.*?)</script>', index, re.S)[1])['clips']
+        shown = sum(clip['label'] == clip['true'] for clip in clips) / len(clips)
+        assert shown > max(float(tested[stream]) for stream in STREAMS)  # of the fused streams
     shutil.rmtree(clone)

@@ -1,4 +1,4 @@
-"""Convert a checkpoint of the authors' DualHead-Net or MS-G3D program, or of MMAction2's projects/msg3d.
+"""Convert a checkpoint of DualHead-Net's, MS-G3D's or CTR-GCN's authors, or of MMAction2's projects/msg3d.
 
 python tools/convert_checkpoint.py ntu60-xsub-joint.pt dualhead_ntu60_xsub_j.pth
 """

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmdualhead.apis.packing import pack, packed
 from mmdualhead.program import find_configs
-from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.command import add_import_option, make_parser, run_main
 from mmdualhead.utils.files import atomic_write, write_text
 from mmdualhead.utils.text import printable
 
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument('target', type=Path, help='the .pth file to write, or the folder of a release')
     parser.add_argument('--accuracy', type=float, help='top-1 on the test part, as a fraction')
     parser.add_argument('--name', help="of the config, for a release (default: the work dir's)")
+    add_import_option(parser)
     args = parser.parse_args()
     if args.target.suffix != '.pth':
         file = release(args.source, args.target, args.accuracy, args.name)

@@ -1,5 +1,6 @@
-"""Say what is done in recordings: files, directories, patterns, annotation files.
+"""Recognize actions in recordings: files, directories, patterns, annotation files.
 
+python tools/predict.py --example
 python tools/predict.py a1_s2_t1_skeleton.mat
 python tools/predict.py 'clips/*.skeleton' --model work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --json out.json
 """
@@ -8,15 +9,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.answer import complain, to_table, write_csv
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.evaluation.answer import report, to_table, write_csv
 from mmdualhead.skeletons import ALIASES, SKELETONS
-from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.utils.command import add_import_option, make_parser, run_main
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument('recordings', nargs='+', metavar='RECORDING', help='a file, a directory or a pattern')
+    parser.add_argument('recordings', nargs='*', metavar='RECORDING', help='a file, a directory or a pattern')
+    parser.add_argument('--example', action='store_true', help='take the recording that the package carries')
     parser.add_argument(
         '--model',
         nargs='+',
@@ -38,10 +40,17 @@ def parse_args() -> argparse.Namespace:
         '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in pixels'
     )
     parser.add_argument('--split', help='of annotation files, only this split')
-    parser.add_argument('--most-active', action='store_true', help='of too many persons, keep these')
+    parser.add_argument(
+        '--most-active', action='store_true', help='of too many persons, keep the most active ones'
+    )
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
     parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
-    return parser.parse_args()
+    add_import_option(parser)
+    args = parser.parse_args()
+    args.recordings += [SkeletonInferencer.example()] * args.example
+    if not args.recordings:
+        parser.error('expected a RECORDING or --example')
+    return args
 
 
 def main() -> None:
@@ -74,7 +83,7 @@ def main() -> None:
     print(to_table(answers, args.top))
     if result['visualization'] is not None:
         sys.stderr.write(f'pages: {result["visualization"]}\n')
-    complain(answers, left_out)
+    report(answers, left_out)
     if left_out:
         sys.exit(1)
 

@@ -4,18 +4,27 @@
 # run trains anew.
 #
 #   bash tools/quickstart.sh
+#   bash tools/quickstart.sh --baselines   # MS-G3D and ST-GCN beside it, under equal conditions
 #
 # PYTHON and MMDUALHEAD_VENV as in tools/setup_env.sh. Everything it makes lies in .venv, data/ and work_dirs/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+case "${1:-}" in
+    '') networks=(quickstart) ;;
+    --baselines) networks=(quickstart msg3d_quickstart stgcn_quickstart) ;;
+    *)
+        echo "usage: bash tools/quickstart.sh [--baselines]" >&2
+        exit 2
+        ;;
+esac
 STREAMS=(j b jm bm)
 DATA=data/skeleton/synthetic.pkl
 WORK=work_dirs/quickstart
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Of what a training or test prints, the lines that show how it goes, short and behind the stream's name.
+# Of what a training or test prints, the lines that show how it goes, short and behind the config's name.
 progress() {
     local line
     local train='Epoch\(train\) +(\[[0-9]+\]\[ *[0-9]+/[0-9]+\]).* eta: ([0-9:]+).* loss: ([0-9.]+)'
@@ -29,23 +38,23 @@ progress() {
     done
 }
 
-# Runs a command for a stream, with everything it prints in a log; shows the log's end if it fails.
+# Runs a command for a config, with everything it prints in a log; shows the log's end if it fails.
 logged() {
-    local stream=$1 log=$2
+    local label=$1 log=$2
     shift 2
-    "$@" 2>&1 | tee "$log" | progress "$stream" && return 0
-    printf '\n[%s] failed: %s\nThe end of %s:\n' "$stream" "$*" "$log" >&2
+    "$@" 2>&1 | tee "$log" | progress "$label" && return 0
+    printf '\n[%s] failed: %s\nThe end of %s:\n' "$label" "$*" "$log" >&2
     tail -n 25 "$log" >&2
     return 1
 }
 
 train_and_test() {
-    local stream=$1 config=quickstart_$1 dir=$WORK/quickstart_$1
+    local config=$1 label=${1#quickstart_} dir=$WORK/$1
     rm -rf "$dir"
     mkdir -p "$dir"
-    echo "[$stream] starting"
-    logged "$stream" "$dir/train.log" mmdualhead train "$config" --work-dir "$dir"
-    logged "$stream" "$dir/test.log" mmdualhead test "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir"
+    echo "[$label] starting"
+    logged "$label" "$dir/train.log" mmdualhead train "$config" --work-dir "$dir"
+    logged "$label" "$dir/test.log" mmdualhead test "$config" "$(cat "$dir/last_checkpoint")" --work-dir "$dir"
 }
 
 EXTRAS=${EXTRAS:-view}
@@ -59,23 +68,27 @@ cores=$(python -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 
 jobs=$((cores < ${#STREAMS[@]} ? cores : ${#STREAMS[@]}))
 export OMP_NUM_THREADS=$((cores / jobs)) PYTHONWARNINGS=ignore
 
-say "training and testing the streams ${STREAMS[*]}, $jobs at a time (logs in $WORK)"
+configs=()
+for network in "${networks[@]}"; do configs+=("${STREAMS[@]/#/${network}_}"); done
+say "training and testing ${configs[*]}, $jobs at a time (logs in $WORK)"
 set -m  # each job is a process group of its own, so that none outlives this script
 trap 'for job in $(jobs -p); do kill -- "-$job" 2>/dev/null || true; done' EXIT
-for ((first = 0; first < ${#STREAMS[@]}; first += jobs)); do
+for ((first = 0; first < ${#configs[@]}; first += jobs)); do
     running=()
-    for stream in "${STREAMS[@]:first:jobs}"; do
-        train_and_test "$stream" &
+    for config in "${configs[@]:first:jobs}"; do
+        train_and_test "$config" &
         running+=($!)
     done
     for job in "${running[@]}"; do wait "$job"; done
 done
 trap - EXIT
 
-say 'accuracy of each stream and of their fusion'
-mmdualhead ensemble "${STREAMS[@]/#/$WORK/quickstart_}" | tee "$WORK/accuracy.txt"
+for network in "${networks[@]}"; do
+    say "$network: accuracy of each stream and of their fusion"
+    mmdualhead ensemble "${STREAMS[@]/#/$WORK/${network}_}"
+done | tee "$WORK/accuracy.txt"
 
-say 'pages of some test clips'
-python tools/visualize.py "$DATA" --split xsub_val --every 7 --model "$WORK/quickstart_j" --out "$WORK/pages"
+say 'pages of some test clips, by the four streams together'
+mmdualhead visualize "$DATA" --split xsub_val --every 7 --model "${STREAMS[@]/#/$WORK/quickstart_}" --out "$WORK/pages"
 
 say 'Everything works: four streams of DualHead-Net were trained, tested and fused.'

@@ -1,5 +1,6 @@
 """Train and test every row of a table of the paper, with seeds; run it again to resume.
 
+python tools/reproduce.py --benchmark quickstart
 python tools/reproduce.py --table 4 --benchmark utd_mhad --seeds 0 1 2
 """
 
@@ -19,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     tables = ', '.join(f'{number} {name}' for number, name in NUMBERS.items())
-    parser.add_argument('--table', required=True, help=f'number in the paper, or name: {tables}')
+    parser.add_argument('--table', default='1', help=f'number in the paper, or name: {tables} (default: 1)')
     parser.add_argument(
         '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; quickstart for the embedded data'
     )

@@ -8,10 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmdualhead.apis.answer import complain, scored_answers
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.recordings import find_recordings
-from mmdualhead.utils.command import make_parser, run_main
+from mmdualhead.evaluation.answer import report, scored_answers
+from mmdualhead.utils.command import add_import_option, make_parser, run_main
 from mmdualhead.visualization.drawings import draw_animation, draw_strip
 from mmdualhead.visualization.pages import write_pages
 
@@ -36,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--strip', action='store_true', help='also draw a PNG strip per clip')
     parser.add_argument('--film', choices=('gif', 'mp4'), help='also write a film per clip')
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
+    add_import_option(parser)
     return parser.parse_args()
 
 
@@ -53,7 +54,7 @@ def main() -> None:
         items = find_recordings(args.recordings, split=args.split)[:: args.every]
         answers = list(inferencer.iterate(items, args.batch_size, on_error='skip'))
         left_out = inferencer.left_out
-    complain(answers, left_out)
+    report(answers, left_out)
     if not answers:
         raise ValueError('there is nothing to show')
     index = write_pages(answers, args.out)

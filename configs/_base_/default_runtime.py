@@ -1,4 +1,4 @@
-# What every run shares. Importing mmdualhead is a config's only link to the package.
+# Settings of all runs. Importing mmdualhead is a config's only link to the package.
 custom_imports = dict(imports=['mmdualhead'], allow_failed_imports=False)
 default_scope = 'mmaction'
 runner_type = 'DataCheckRunner'
@@ -11,7 +11,7 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The last epoch is what gets tested; choosing the best one would be choosing on test data.
+    # The last epoch is what gets tested; the best one would be chosen on test data.
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=1),
     resume=dict(type='ResumeHook'),
     interrupt=dict(type='InterruptHook'),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.engine.checkpoints import AtomicBackend, load_from_local, non_finite
+from mmdualhead.engine.checkpoints import Checkpoint, non_finite
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 from mmdualhead.program import shipped
 
@@ -24,23 +23,23 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
     """Write the mmengine checkpoint of one of the authors', whole or not at all.
 
     Args:
-        source: the authors' ``.pt`` file of DualHead-Net or MS-G3D, or a ``.pth`` file of MMAction2's
-            ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
+        source: the authors' ``.pt`` file of DualHead-Net, MS-G3D or CTR-GCN, or a ``.pth`` file of
+            MMAction2's ``projects/msg3d``: a state dict, or a dict that holds one as ``state_dict`` or
             ``model_state_dict``.
         target: the file to write.
 
     Returns:
-        The network's name, ``'dualhead'`` or ``'msg3d'``.
+        The network's name, ``'dualhead'``, ``'msg3d'`` or ``'ctrgcn'``.
 
     Raises:
         FileNotFoundError: the source does not exist.
-        UnreadableCheckpointError: the source is damaged or asks for code to be run.
+        UserError: the source is damaged or asks for code to be run.
         AuthorsKeysError: keys are missing, left over, of the wrong shape or not finite; they are named,
             nothing is written.
         OSError: the target can't be written.
     """
-    checkpoint = load_from_local(source)
-    weights = checkpoint.get('model_state_dict', checkpoint.get('state_dict', checkpoint))
+    content = Checkpoint.read(source).content
+    weights = content.get('model_state_dict', content.get('state_dict', content))
     try:
         _check_weights(weights)
         weights = from_mmaction2(weights)
@@ -48,9 +47,8 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         _check_fit(_authors_config(name, weights), converted)
     except AuthorsKeysError as error:
         raise AuthorsKeysError(f'{source}: {error}') from error
-    file = io.BytesIO()
-    torch.save({'meta': {'source': Path(source).name, 'network': name}, 'state_dict': converted}, file)
-    AtomicBackend().put(file.getvalue(), target)
+    meta = {'source': Path(source).name, 'network': name}
+    Checkpoint(str(target), {'meta': meta, 'state_dict': converted}).save(target)
     return name
 
 
@@ -80,15 +78,21 @@ def _authors_config(name: str, weights: Mapping[str, Tensor]) -> ConfigDict:
     The joints hang in a chain: shapes do not say the layout.
     """
     weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-    spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
-    joints = spatial.shape[1]
+    joints, scales = _authors_graph(name, weights)
     model = Config.fromfile(shipped('configs') / '_base_' / 'models' / f'{name}.py').model
     owner, classifier = (model, 'fc_fine') if name == 'dualhead' else (model.backbone, 'fc')
     owner.graph_cfg = dict(
-        layout=dict(joints=joints, bones=[(joint, joint - 1) for joint in range(1, joints)]),
-        gcn_scales=len(spatial) // joints,
-        g3d_scales=len(windowed) // windowed.shape[1],
+        layout=dict(joints=joints, bones=[(joint, joint - 1) for joint in range(1, joints)]), **scales
     )
     model.backbone.num_person = len(weights['data_bn.weight']) // (joints * COORDINATES)
     model.cls_head.num_classes = len(weights[f'{classifier}.bias'])
     return model
+
+
+def _authors_graph(name: str, weights: Mapping[str, Tensor]) -> tuple[int, dict[str, int]]:
+    """The number of joints and, where the network has them, of graph scales."""
+    if name == 'ctrgcn':
+        return weights['l1.gcn1.PA'].shape[-1], {}
+    spatial, windowed = (weights[f'{part}.A_res'] for part in ('sgcn1.0', 'gcn3d1.gcn3d.0.gcn3d.1'))
+    joints = spatial.shape[1]
+    return joints, dict(gcn_scales=len(spatial) // joints, g3d_scales=len(windowed) // windowed.shape[1])

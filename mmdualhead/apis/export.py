@@ -20,9 +20,11 @@ import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmdualhead.apis.exported import ExportedNetwork
-from mmdualhead.apis.forward import recorded, run_steps
+from mmdualhead.apis.exported import ExportedNetwork, sampled_frames, sampling_of
+from mmdualhead.apis.forward import recorded, run_pipeline
+from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import load_trained
+from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import fuse
 from mmdualhead.models.ops import standard_operations
@@ -38,7 +40,7 @@ TOLERANCE = 1e-4
 """The largest difference of an output between the model and the file; beyond it, there is no file."""
 
 CHECKED = ((1, 1, 1), (2, 2, 7), (3, 3, 64))
-"""N, P and T of the batches that the model behind its pipeline answers, too."""
+"""N, P and T of the batches that the model behind its pipeline also answers."""
 PROBED = ((2, 1, 13, 5, 10), (3, 3, 29, 2, 23))
 """N, P, T, S and T' of batches that differ in all of them, also in their products and halves."""
 
@@ -58,8 +60,8 @@ Run = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """The outputs for a batch."""
 
 
-class ExportError(ValueError):
-    """The network can't be written as a file, or the file does not answer what the model answers."""
+ExportError = UserError
+"""The network can't be written as a file, or the file does not answer what the model answers."""
 
 
 def export(source: Any, target: str | Path) -> dict[str, Any]:
@@ -110,20 +112,20 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
 
 def metadata(network: ExportedNetwork) -> dict[str, str]:
     """What the file says of itself: layout and stream as text, all else as JSON."""
-    model, plan = network.model, network.plan
-    told = dict(
+    model, is_raw = network.model, network.takes_joints
+    described = dict(
         classes=list(model.classes),
         joints=list(model.skeleton.joints),
         parents=list(map(int, model.skeleton.parents)),
         num_person=network.num_person,
         channels=network.input_joints[1],
-        raw=plan.raw,
-        sampling=plan.sampling,
-        drops=plan.drops,
-        pixels=plan.pixels,
+        raw=is_raw,
+        sampling=sampling_of(model.input),
+        drops=(is_raw and model.input.dropped_frames) or None,
+        pixels=is_raw and model.input.normalization == '2d',
         steps=[repr(step) for step in model.steps],
     )
-    text = {key: json.dumps(value) for key, value in told.items()}
+    text = {key: json.dumps(value) for key, value in described.items()}
     return {'layout': model.skeleton.name, 'stream': model.stream, **text}
 
 
@@ -243,23 +245,16 @@ def behind_pipeline(
     network: ExportedNetwork, joints: np.ndarray, frames: np.ndarray
 ) -> tuple[list[dict[str, Any]], Batch]:
     """What the network takes of recordings, and what the file takes of them."""
-    if not network.plan.raw:
+    if not network.takes_joints:
         joints = _coordinates(network, joints)
-    annotations = [
-        dict(
-            frame_dir='random',
-            label=-1,
-            # In a picture of 2 x 2 pixels, whose middle is (1, 1), these are what comes out.
-            keypoint=keypoint + np.array([1, 1, 0], np.float32) if network.plan.pixels else keypoint,
-            total_frames=keypoint.shape[1],
-            start_index=0,
-            modality='Pose',
-            img_shape=(2, 2),
-        )
+    # In a picture of 2 x 2 pixels, whose middle is (1, 1), these are what comes out.
+    shift = [1, 1, 0] if network.takes_joints and network.model.input.normalization == '2d' else [0, 0, 0]
+    recordings = [
+        Recording(name='random', keypoint=keypoint + np.array(shift, np.float32), img_shape=(2, 2))
         for keypoint in joints
     ]
-    packed = [run_steps(network.model.steps, annotation).packed for annotation in annotations]
-    if network.plan.raw:
+    packed = [run_pipeline(network.model, recording).packed for recording in recordings]
+    if network.takes_joints:
         return packed, (joints, frames)
     samples = np.concatenate([one['inputs'] for one in packed])
     packed = [{**one, 'inputs': sample[None]} for one in packed for sample in one['inputs']]
@@ -308,7 +303,7 @@ def batch(
     if persons > 1:
         joints[1::2, -1] = 0
         joints[::2, 0, : frames // 3] = 0
-    drawn = np.tile(network.plan.frames(frames), (clips, 1, 1))
+    drawn = np.tile(sampled_frames(network.model.input, frames), (clips, 1, 1))
     if samples:
         drawn = np.arange(clips * samples * length).reshape(clips, samples, length) % frames
     return joints.astype(np.float32), drawn

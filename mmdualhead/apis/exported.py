@@ -6,8 +6,8 @@ of a sample, V joints, C coordinates, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,77 +16,51 @@ from torch import Tensor, nn
 
 from mmdualhead.apis.forward import Masks, recorded
 from mmdualhead.apis.trained import ModelError, TrainedModel
-from mmdualhead.datasets.pipelines import GEN_SKE_FEATS, STREAM_STEPS, step_name
 from mmdualhead.datasets.transforms.normalize import FIT, PRESENT, TINY, reference_joints, turns
 from mmdualhead.datasets.transforms.sampling import fixed_indices
-from mmdualhead.datasets.transforms.streams import parse_stream
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.models.fused import can_fuse, fuse
 from mmdualhead.models.norm import affine
+from mmdualhead.network_input import GEN_SKE_FEATS, NetworkInput
 from mmdualhead.skeletons import Skeleton
 
-NORMALIZING = {'NormalizeSkeleton3D': 'empty', 'PreNormalize3D': 'without main person'}
-"""Steps that center and turn, and the frames that they drop."""
-SAMPLING = ('ReplayPad', 'UniformSampleClips', 'UniformSampleFrames')
-OTHERS = ('PreNormalize2D', 'PoseDecode', 'FormatGCNInput', 'FormatSkeletonInput', 'PackActionInputs')
+PRE_NORMALIZE = 'without main person'
+"""The frames that MMAction2's ``PreNormalize3D`` leaves out, by which it is told from ours."""
 
 
-class Plan(NamedTuple):
-    """What a model's pipeline does in the file and outside.
+def takes_joints(network_input: NetworkInput) -> bool:
+    """Whether the file takes joints as they were recorded, since it can do what the pipeline does.
 
-    Attributes:
-        raw: whether the file takes joints as they were recorded; if not, it takes what the pipeline gives,
-            a sample as a recording.
-        normalizes: the file centers and turns.
-        stream: what the file forms of the joints.
-        samples_first: frames are sampled before the stream is formed, not after.
-        sampling: outside, how frames are sampled: ``length`` of a clip that is played again until it is
-            full, or ``clip_len``, ``num_clips`` and ``seed`` of uniform samples, or nothing.
-        drops: outside, frames to leave out: ``'empty'``, ``'without main person'`` or None.
-        pixels: outside, joints in pixels are brought into [-1, 1].
+    If not, because of a step or a stream of a user's own for instance, it takes what the pipeline gives, a
+    sample as a recording.
     """
+    sampling = network_input.sampling
+    return (
+        not network_input.other_steps
+        and network_input.normalization in ('', '2d', '3d')
+        and {*network_input.stream.split('+')} <= GEN_SKE_FEATS
+        and None in (sampling.length, sampling.clip_len)
+    )
 
-    raw: bool
-    normalizes: bool = False
-    stream: tuple[str, ...] = ('j',)
-    samples_first: bool = True
-    sampling: Mapping[str, int] = {}
-    drops: str | None = None
-    pixels: bool = False
 
-    @classmethod
-    def of(cls, model: TrainedModel) -> Plan:
-        """Read a model's test pipeline; a step or a stream of a user's own leaves all of it outside."""
-        steps = {step_name(step): step for step in model.steps}
-        sampling = [name for name in steps if name in SAMPLING]
-        normalizing = [name for name in steps if name in NORMALIZING]
-        known = {*NORMALIZING, *SAMPLING, *STREAM_STEPS, *OTHERS}
-        parts = parse_stream(model.stream)
-        if (
-            not known >= {*steps}
-            or not {*parts} <= GEN_SKE_FEATS
-            or max(len(sampling), len(normalizing)) > 1
-            or ('PreNormalize3D' in steps and model.skeleton.num_joints != 25)
-        ):
-            return cls(raw=False)
-        order = [name for name in steps if name in (*SAMPLING, *STREAM_STEPS)]
-        keys = ('length', 'clip_len', 'num_clips', 'seed')
-        told = [(key, getattr(steps[name], key, None)) for name in sampling for key in keys]
-        return cls(
-            raw=True,
-            normalizes=bool(normalizing),
-            stream=parts,
-            samples_first=order[:1] == sampling,
-            sampling={key: value for key, value in told if value is not None},
-            drops=next((NORMALIZING[name] for name in normalizing), None),
-            pixels='PreNormalize2D' in steps,
-        )
+def sampling_of(network_input: NetworkInput) -> dict[str, int | None]:
+    """How frames are sampled before the file: ``length`` of a clip that is played again until it is full, or
+    ``clip_len``, ``num_clips`` and ``seed`` of uniform samples, or nothing.
+    """
+    sampling = network_input.sampling
+    if not takes_joints(network_input):
+        return {}
+    if sampling.clip_len is not None:
+        return dict(clip_len=sampling.clip_len, num_clips=sampling.num_clips, seed=sampling.seed)
+    return {} if sampling.length is None else dict(length=sampling.length)
 
-    def frames(self, total: int) -> np.ndarray:
-        """Which of T frames the samples see, (S, T')."""
-        if 'clip_len' in self.sampling:
-            return fixed_indices(total, **self.sampling).reshape(self.sampling['num_clips'], -1)
-        return np.arange(self.sampling.get('length', total))[None] % total
+
+def sampled_frames(network_input: NetworkInput, total: int) -> np.ndarray:
+    """Which of T frames the samples see, (S, T')."""
+    sampling: dict[str, Any] = sampling_of(network_input)
+    if 'clip_len' in sampling:
+        return fixed_indices(total, **sampling).reshape(sampling['num_clips'], -1)
+    return np.arange(sampling.get('length', total))[None] % total
 
 
 class Normalize(nn.Module):
@@ -179,7 +153,7 @@ class ExportedNetwork(nn.Module):
     """A trained model as one function of joints, without branches on data.
 
     Args:
-        model: a DualHead-Net, or MS-G3D.
+        model: a DualHead-Net, MS-G3D or CTR-GCN.
 
     Shape:
         joints (N, P, T, V, C), and the frames that each sample sees, (N, S, T') integers -> a tuple in the
@@ -197,14 +171,16 @@ class ExportedNetwork(nn.Module):
         network = model.network
         heads = tuple(getattr(network, 'heads', ()))
         if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
-            raise ModelError(f'{model.source}: only DualHead-Net and MS-G3D can be exported')
+            raise ModelError(f'{model.source}: only DualHead-Net, MS-G3D and CTR-GCN can be exported')
         self.model = model
         self.network = fuse(network).recognizer.cpu()
-        self.plan = Plan.of(model)
-        kind = PreNormalize if self.plan.drops == NORMALIZING['PreNormalize3D'] else Normalize
-        self.normalize = kind(model.skeleton) if self.plan.normalizes else nn.Identity()
+        self.takes_joints = takes_joints(model.input)
+        self.stream = tuple(model.stream.split('+')) if self.takes_joints else ('j',)
+        is_turned = self.takes_joints and model.input.needs_depth
+        kind = PreNormalize if model.input.dropped_frames == PRE_NORMALIZE else Normalize
+        self.normalize = kind(model.skeleton) if is_turned else nn.Identity()
         self.num_person, joints, channels = self.network.backbone.input_shape
-        self.input_joints = (joints, channels // len(self.plan.stream))
+        self.input_joints = (joints, channels // len(self.stream))
         self.scored = model.skeleton.flat and self.input_joints[1] == 3
         norm = self.network.backbone.data_norm
         for name, values in zip(
@@ -224,13 +200,14 @@ class ExportedNetwork(nn.Module):
         # Sizes are read from the inputs alone: of anything else the exporter may take one for constant.
         total, samples, length = joints.shape[2], frames.shape[1], frames.shape[2]
         x = self.normalize(joints).transpose(1, 2)
-        x = x if self.plan.samples_first else self._form(x)
+        is_sampled_first = self.model.input.sampling.before_stream
+        x = x if is_sampled_first else self._form(x)
         frames = frames.flatten(1)
         # A frame that a recording lacks would be one of its neighbor; a row that there is not is an error.
         outside = ((frames < 0) | (frames >= total)).flatten()
         rows = torch.where(outside, total * frames.shape[0], _rows(frames, total))
         x = x.flatten(0, 1).index_select(0, rows).unflatten(0, (-1, length))
-        x = self._form(x) if self.plan.samples_first else x
+        x = self._form(x) if is_sampled_first else x
         x = torch.cat([x, *[x[:, :, :1] * 0] * self.num_person], 2)[:, :, : self.num_person]
         with recorded(self.network) as masks:
             logits = self._logits(x)
@@ -256,7 +233,7 @@ class ExportedNetwork(nn.Module):
         """The stream of joints (N, T, P, V, C)."""
         bones = self._difference(joints, joints.index_select(3, self.parents))
         made = dict(j=joints, b=bones, jm=self._motion(joints), bm=self._motion(bones))
-        return torch.cat([made[part] for part in self.plan.stream], -1)
+        return torch.cat([made[part] for part in self.stream], -1)
 
     def _motion(self, x: Tensor) -> Tensor:
         return torch.cat([self._difference(x[:, 1:], x[:, :-1]), x[:, :1] * 0], 1)
@@ -279,7 +256,7 @@ def _rows(index: Tensor, total: int) -> Tensor:
 
 
 def _attentions(masks: Masks, x: Tensor, samples: int, length: int) -> Iterable[Tensor]:
-    """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints over samples, too."""
+    """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints also over samples."""
     present = (x.abs().flatten(3).amax(3).amax(1) > 0).to(x.dtype)
     shares = (present / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
     stretched = [nn.functional.interpolate(mask, size=length, mode='linear') for mask in masks.temporal]

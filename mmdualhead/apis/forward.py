@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
+from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import TrainedModel
-from mmdualhead.datasets.pipelines import step_name
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
 from mmdualhead.models.ops import standard_operations
+from mmdualhead.network_input import step_name
 
 LARGEST = 1e6
 """The largest coordinate that is answered: a kilometer in millimeters."""
@@ -42,7 +43,7 @@ _pipeline = RLock()
 
 
 class Prepared(NamedTuple):
-    """A recording behind the pipeline of a model.
+    """What the pipeline of a model made of a recording.
 
     Args:
         packed: what the pipeline gives.
@@ -55,7 +56,7 @@ class Prepared(NamedTuple):
     frames: np.ndarray | None
 
 
-class Look(NamedTuple):
+class Prediction(NamedTuple):
     """What a model says of a recording: (K,) scores by head, and its attentions as in ``Answer``."""
 
     scores: Mapping[str, np.ndarray]
@@ -63,26 +64,57 @@ class Look(NamedTuple):
     where: np.ndarray | None
 
 
-def run_steps(steps: Sequence[Any], annotation: dict[str, Any]) -> Prepared:
-    """Run a pipeline on a copy of a recording, and follow which frames of it are handed on.
+def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
+    """Run a model's pipeline on a copy of a recording, and follow which frames of it are left.
 
     Steps may change arrays in place, as MMAction2's ``PreNormalize2D`` does.
 
     Raises:
-        ValueError: a step drops the recording, or coordinates are or become too large or not finite.
+        ValueError: a step drops the recording, coordinates are or become too large or not finite, or the
+            network takes another number of them.
     """
-    _check_size(annotation['keypoint'], 'it has coordinates')
-    results, samples, length = copy.deepcopy(annotation), 1, annotation['total_frames']
+    _check_size(recording.keypoint, 'it has coordinates')
+    results: Any = _annotation(recording)
+    samples, length = 1, recording.keypoint.shape[1]
     seen: np.ndarray | None = np.arange(length)
     with _pipeline:
-        for step in steps:
+        for step, frames in zip(model.steps, model.frames, strict=True):
             results = step(results)
             if results is None:
                 raise ValueError(f'{step_name(step)} drops it')
-            seen = _follow(step, results, seen)
+            seen = _follow(frames, step, results, seen)
             samples = results.get('num_clips') or samples
-    _check_size(results['inputs'], 'the pipeline makes coordinates')
+    inputs = results['inputs']
+    _check_size(inputs, 'the pipeline makes coordinates')
+    _check_channels(model, inputs.shape[-1])
     return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
+
+
+def _annotation(recording: Recording) -> dict[str, Any]:
+    """What a data set gives to a pipeline, in memory of its own."""
+    known = dict(
+        frame_dir=recording.name,
+        label=recording.label if isinstance(recording.label, int) else -1,
+        keypoint=recording.keypoint,
+        keypoint_score=recording.keypoint_score,
+        img_shape=recording.img_shape,
+        original_shape=recording.img_shape,
+        total_frames=recording.keypoint.shape[1],
+        start_index=0,
+        modality='Pose',
+        normalized=recording.normalized,
+    )
+    return copy.deepcopy({key: value for key, value in known.items() if value is not None})
+
+
+def _check_channels(model: TrainedModel, found: int) -> None:
+    channels, streams = model.input.channels, model.stream.count('+') + 1
+    if channels is not None and found != channels * streams:
+        score = ', a score included' if model.skeleton.flat else ''
+        raise ValueError(
+            f'keypoint: the pipeline makes {found} numbers of a joint, the network takes '
+            f'{channels * streams}{score}'
+        )
 
 
 def _check_size(values: np.ndarray | Tensor, what: str) -> None:
@@ -92,28 +124,27 @@ def _check_size(values: np.ndarray | Tensor, what: str) -> None:
         raise ValueError(f'keypoint: {what} up to {size:g}, expected at most {LARGEST:g}')
 
 
-def _follow(step: Any, results: dict[str, Any], seen: np.ndarray | None) -> np.ndarray | None:
-    """The frames that are left after a step."""
-    name = step_name(step)
-    if seen is None or name == 'PreNormalize3D':
+def _follow(
+    frames: str | None, step: Any, results: dict[str, Any], seen: np.ndarray | None
+) -> np.ndarray | None:
+    """The frames that are left after a step, by what it declares, see ``share_of``."""
+    if seen is None or frames is None:
         return None
-    if name == 'NormalizeSkeleton3D':
-        return seen[results.pop('kept_frames')] if 'kept_frames' in results else seen
-    if name == 'ReplayPad':
+    if frames == 'length':
         return seen[np.arange(step.length) % len(seen)]
-    samples = name in ('PoseDecode', 'TemporalCropResize', 'UniformSampleClips')
-    return seen[results['frame_inds']] if samples else seen
+    kept = results.get(frames)
+    return seen if kept is None else seen[kept]
 
 
 @torch.no_grad()
-def look(model: TrainedModel, batch: Sequence[Prepared]) -> list[Look]:
+def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
     """What a model says of recordings that are behind its pipeline."""
     sizes = {one.packed['inputs'].shape: one.packed['inputs'].numel() for one in batch}
     # Pipelines that keep a clip's length give batches that can't be stacked.
     most = 1 if len(sizes) > 1 else max(1, PASS // max(1, *sizes.values()))
     if len(batch) > most:
         parts = [batch[start : start + most] for start in range(0, len(batch), most)]
-        return [found for part in parts for found in look(model, part)]
+        return [found for part in parts for found in predict(model, part)]
     packed = [one.packed for one in batch]
     inputs = torch.stack([one['inputs'] for one in packed]).numpy()
     operations = standard_operations() if inputs.size <= SMALL else nullcontext()
@@ -123,7 +154,7 @@ def look(model: TrainedModel, batch: Sequence[Prepared]) -> list[Look]:
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     heads = (FUSED, *getattr(model.network, 'heads', ()))
     return [
-        Look(
+        Prediction(
             {head: head_scores(sample)[head].detach().cpu().float().numpy() for head in heads},
             None if when is None or one.frames is None else _over_frames(when[n], one.frames, one.length),
             None if where is None else where[n].astype(np.float32),

@@ -19,12 +19,12 @@ from mmengine.infer import BaseInferencer
 from rich.console import Console
 from rich.progress import track
 
-from mmdualhead.apis.answer import Answer
-from mmdualhead.apis.forward import Look, Prepared, look, run_steps
-from mmdualhead.apis.readers import Recorded
-from mmdualhead.apis.recordings import Item, RecordingError, find_recordings
-from mmdualhead.apis.suitable import suit
-from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
+from mmdualhead.apis.fit import fit
+from mmdualhead.apis.forward import Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.readers import Recording, read_annotation
+from mmdualhead.apis.recordings import RecordingError, find_recordings
+from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
@@ -34,12 +34,10 @@ ON_ERROR = ('raise', 'skip')
 
 
 class Ready(NamedTuple):
-    """A recording in the layout of the models, and what the pipeline of each made of it."""
+    """A recording in the form of the models, and what the pipeline of each made of it."""
 
-    recording: Recorded
-    prepared: Sequence[Prepared]
-    item: str
-    """What messages call it."""
+    recording: Recording
+    prepared: list[Prepared]
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -64,7 +62,7 @@ class SkeletonInferencer(BaseInferencer):
     Raises:
         FileNotFoundError: a file or folder is missing.
         ModelError: something named as a model is not one, or the streams don't fit together.
-        UnreadableCheckpointError: a checkpoint is damaged, or asks for code to be run.
+        UserError: a checkpoint is damaged, or asks for code to be run.
     """
 
     preprocess_kwargs = {'layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error'}  # noqa: RUF012
@@ -94,6 +92,11 @@ class SkeletonInferencer(BaseInferencer):
         self.show_progress = show_progress
         self.left_out: dict[str, str] = {}
 
+    @staticmethod
+    def example() -> Path:
+        """The recording that the package carries: a generated person stands up."""
+        return PACKAGED.with_name('stand_up.npy')
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes."""
@@ -101,7 +104,7 @@ class SkeletonInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
         """The test pipeline of the first model, from an annotation to what its network takes."""
-        return lambda annotation: run_steps(self.models[0].steps, annotation).packed
+        return lambda clip: run_pipeline(self.models[0], read_annotation(clip, name='')).packed
 
     def __call__(
         self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
@@ -121,9 +124,9 @@ class SkeletonInferencer(BaseInferencer):
                 answers, with ``top`` classes each.
 
         Returns:
-            ``predictions``: an :class:`~mmdualhead.apis.answer.Answer` for each recording that was not left
-            out; ``visualization``: the index page, or None; ``left_out``: what is wrong with each recording
-            that was, by its name.
+            ``predictions``: an :class:`~mmdualhead.apis.Answer` for each recording that was not left out;
+            ``visualization``: the index page, or None; ``left_out``: what is wrong with each recording that
+            was, by its name.
 
         Raises:
             RecordingError: a recording can't be answered; names the file, the person and the field.
@@ -138,18 +141,18 @@ class SkeletonInferencer(BaseInferencer):
         """The answers one after the other; arguments as for a call. What was left out is in ``left_out``."""
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
-        items = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
+        recordings = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         left_out = kwargs.setdefault('left_out', {})
-        batches: Iterable[list[Ready]] = self.preprocess(items, batch_size, **kwargs)
+        batches: Iterable[list[Ready]] = self.preprocess(recordings, batch_size, **kwargs)
         if self.show_progress:
-            count = -(-len(items) // batch_size)
+            count = -(-len(recordings) // batch_size)
             batches = track(batches, 'Recordings', count, console=Console(stderr=True))
         for batch in batches:
             yield from self.forward(batch, kwargs.get('on_error', 'raise'), left_out)
 
     def preprocess(
         self,
-        inputs: Sequence[Item],
+        inputs: Sequence[Recording],
         batch_size: int = 1,
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
@@ -164,38 +167,36 @@ class SkeletonInferencer(BaseInferencer):
         # By its own name, since another thread may call in between.
         self.left_out = left_out = {} if left_out is None else left_out
         batch: list[Ready] = []
-        for item in inputs:
+        for recording in inputs:
             try:
-                batch.append(self.prepare(item, **options))
+                batch.append(self.prepare(recording, **options))
             except RecordingError as error:
-                _leave_out(item.name, error, on_error, left_out)
+                _leave_out(recording.where, error, on_error, left_out)
             if len(batch) == batch_size:
                 yield batch
                 batch = []
         if batch:
             yield batch
 
-    def prepare(self, item: Item, **options: Any) -> Ready:
-        """Read a recording, check it, and run the pipelines of the models.
+    def prepare(self, recording: Recording, **options: Any) -> Ready:
+        """Read a recording, fit it to the models, and run their pipelines.
 
         Args:
-            item: the recording.
-            **options: ``layout``, ``unit``, ``img_shape`` and ``most_active``, see
-                :func:`~mmdualhead.apis.suitable.suit`.
+            recording: one of :func:`~mmdualhead.apis.recordings.find_recordings`.
+            **options: those of :func:`~mmdualhead.apis.fit.fit`.
 
         Raises:
             RecordingError: it can't be read or answered.
         """
         try:
-            recording = suit(item.read(), self.models[0], **options)
-            prepared = [run_steps(model.steps, recording.to_annotation()) for model in self.models]
+            fitted = fit(recording.read(), self.models[0].input, **options)
+            return Ready(fitted, [run_pipeline(model, fitted) for model in self.models])
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
-            raise RecordingError(_named(item.name, reason)) from error
+            raise RecordingError(_named(recording.where, reason)) from error
         except MemoryError as error:
-            raise RecordingError(f'{item.name}: it does not fit into memory') from error
-        return Ready(recording, prepared, item.name)
+            raise RecordingError(f'{recording.where}: it does not fit into memory') from error
 
     def forward(
         self,
@@ -206,35 +207,40 @@ class SkeletonInferencer(BaseInferencer):
     ) -> list[Answer]:
         """The answers for a batch."""
         left_out = self.left_out if left_out is None else left_out
-        looks = [look(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)]
+        by_model = [
+            predict(model, [prepared[i] for _, prepared in inputs]) for i, model in enumerate(self.models)
+        ]
         answers = []
-        for ready, found in zip(inputs, zip(*looks, strict=True), strict=True):
+        for (recording, prepared), predictions in zip(inputs, zip(*by_model, strict=True), strict=True):
             try:
-                answers.append(self._answer(ready, found))
+                answers.append(self._answer(recording, prepared[0].frames, predictions))
             except ValueError as error:
-                _leave_out(ready.item, RecordingError(_named(ready.item, str(error))), on_error, left_out)
+                where = recording.where
+                _leave_out(where, RecordingError(_named(where, str(error))), on_error, left_out)
         return answers
 
-    def _answer(self, ready: Ready, looks: Sequence[Look]) -> Answer:
-        recording = ready.recording
-        shared = [head for head in looks[0].scores if all(head in one.scores for one in looks)]
+    def _answer(
+        self, recording: Recording, frames: np.ndarray | None, predictions: Sequence[Prediction]
+    ) -> Answer:
+        shared = [head for head in predictions[0].scores if all(head in one.scores for one in predictions)]
         label = recording.label
         if isinstance(label, str):
             label = self.classes.index(label) if label in self.classes else None
         keypoint = recording.keypoint
         if recording.keypoint_score is not None:
             keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
+        streams = {model.stream: one.scores for model, one in zip(self.models, predictions, strict=True)}
         return Answer(
             name=recording.name,
             source=recording.source,
-            scores={head: self._mean([one.scores[head] for one in looks]) for head in shared},
+            scores={head: self._mean([one.scores[head] for one in predictions]) for head in shared},
             classes=self.classes,
             keypoint=np.array(keypoint, np.float32),
             skeleton=self.models[0].skeleton,
-            when=self._mean([one.when for one in looks]),
-            where=self._mean([one.where for one in looks]),
-            frames=ready.prepared[0].frames,
-            streams={model.stream: one.scores for model, one in zip(self.models, looks, strict=True)},
+            when=self._mean([one.when for one in predictions]),
+            where=self._mean([one.where for one in predictions]),
+            frames=frames,
+            streams=streams,
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
             notes=recording.notes,
         )
@@ -290,6 +296,8 @@ def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> n
         for what in ('classes', 'num_person', 'skeleton.joints', 'skeleton.bones'):
             if attrgetter(what)(model) != attrgetter(what)(first):
                 raise ModelError(f'{first.source} and {model.source} differ in their {what}')
+        if model.input.normalization.startswith('2d') != first.input.normalization.startswith('2d'):
+            raise ModelError(f'of {first.source} and {model.source} one takes pixels, the other does not')
     streams = [model.stream for model in models]
     if len(set(streams)) < len(streams):
         raise ModelError(f'the models look at the streams {", ".join(streams)}; each stream may come once')

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.answer import Answer
-from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.recordings import Item, find_recordings
+from mmdualhead.apis.forward import run_pipeline
+from mmdualhead.apis.inferencer import Ready, SkeletonInferencer
+from mmdualhead.apis.recordings import find_recordings
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
 
@@ -56,17 +56,19 @@ def occlude(
     """
     if span < 1:
         raise ValueError(f'span is {span}, expected 1 or more')
-    items = find_recordings(recording)
-    if len(items) != 1:
-        raise ValueError(f'{len(items)} recordings, expected one')
-    skeleton = inferencer.models[0].skeleton
-    # It is in the model's form by now.
-    recorded = replace(inferencer.prepare(items[0]).recording, annotated=True, layout=skeleton)
-    keypoint = recorded.keypoint
+    recordings = find_recordings(recording)
+    if len(recordings) != 1:
+        raise ValueError(f'{len(recordings)} recordings, expected one')
+    fitted, _ = inferencer.prepare(recordings[0])
+    keypoint, skeleton = fitted.keypoint, inferencer.models[0].skeleton
     changed = [keypoint, *without_joints(keypoint, skeleton)]
     changed += [without_frames(keypoint, at, at + span) for at in range(0, keypoint.shape[1], span)]
-    items = [Item(recorded.name, partial(replace, recorded, keypoint=one)) for one in changed]
-    whole, *answers = inferencer.iterate(items, batch_size)
+    answers: list[Answer] = []
+    for at in range(0, len(changed), batch_size):
+        recordings = [replace(fitted, keypoint=one) for one in changed[at : at + batch_size]]
+        batch = [Ready(one, [run_pipeline(model, one) for model in inferencer.models]) for one in recordings]
+        answers += inferencer.forward(batch)
+    whole, *answers = answers
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])
     joints, frames = np.split(drops, [skeleton.num_joints])
     return Occlusion(whole, joints, np.repeat(frames, span)[: keypoint.shape[1]])

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmdualhead.apis.trained import digest, load_trained
 from mmdualhead.utils.files import atomic_write
 
-KEPT = ('default_scope', 'model', 'test_pipeline')
+KEPT = ('default_scope', 'custom_imports', 'model', 'test_pipeline')
 """What of a config is packed."""
 
 
@@ -25,8 +25,8 @@ def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict
         accuracy: top-1 accuracy on the test part, as a fraction; shown where the model is named.
 
     Returns:
-        What the file says of itself: ``classes``, ``layout``, ``stream``, ``dataset``, ``accuracy``,
-        ``sha256`` of the weights, and ``cfg``, the text of the config.
+        What the file says of itself: ``classes``, ``layout``, ``stream``, ``network_input``, ``dataset``,
+        ``accuracy``, ``sha256`` of the weights, and ``cfg``, the text of the config.
 
     Raises:
         FileNotFoundError: the model does not exist.
@@ -55,6 +55,7 @@ def packed(source: Any, accuracy: float | None = None) -> tuple[bytes, dict[str,
         classes=list(model.classes),
         dataset=known.get('dataset') or model.meta.get('dataset'),
         layout=model.skeleton.name,
+        network_input=model.input.to_meta(),
         stream=model.stream,
         accuracy=accuracy,
         epoch=model.meta.get('epoch'),

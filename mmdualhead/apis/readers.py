@@ -17,33 +17,35 @@ import numpy as np
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.converters.files import read_json
-from mmdualhead.datasets.converters.recording import Clip, MalformedRecording, as_float32
+from mmdualhead.datasets.converters.recording import Clip, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 from mmdualhead.utils.reading import shown
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """One recording, read.
+class Recording:
+    """One recording, read or to be read.
 
     Args:
-        name: what messages and answers call it.
-        keypoint: (M, T, V, C).
-        source: the file it was read from.
+        name: what its answer calls it.
+        keypoint: (M, T, V, C), or (T, V, C); None as long as it is to be read.
+        source: the file it is in.
         keypoint_score: (M, T, V) confidences, where they stand apart.
         img_shape: (height, width) of the picture that 2D joints are measured in, in pixels.
-        layout: name or definition of its layout; None where nobody says it.
+        layout: name or definition of its layout; None where nothing says it.
         label: the true class, as a name or, in an annotation file, as an index.
         annotated: it is out of an annotation file, which says what the network is to see.
         normalized: that was normalized already.
         regroup: it is out of a table that does not say whether 2 or 3 columns make a joint: ``keypoint`` may
             have another V and C of the same product.
         notes: what should be known about its answer.
+        load: reads it; raises a ValueError or an OSError whose message does not name the file.
     """
 
     name: str
-    keypoint: np.ndarray
+    keypoint: Any = None
     source: Path | None = None
     keypoint_score: np.ndarray | None = None
     img_shape: tuple[int, int] | None = None
@@ -53,52 +55,30 @@ class Recorded:
     normalized: bool = False
     regroup: bool = False
     notes: tuple[str, ...] = ()
+    load: Callable[[], Recording] | None = None
 
-    def to_annotation(self) -> dict[str, Any]:
-        """What a data set gives to a pipeline."""
-        known = dict(
-            frame_dir=self.name,
-            label=self.label if isinstance(self.label, int) else -1,
-            keypoint=self.keypoint,
-            keypoint_score=self.keypoint_score,
-            img_shape=self.img_shape,
-            original_shape=self.img_shape,
-            total_frames=self.keypoint.shape[1],
-            start_index=0,
-            modality='Pose',
-            normalized=self.normalized,
-        )
-        return {key: value for key, value in known.items() if value is not None}
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        if self.source is None:
+            return self.name
+        return f'{self.source}, clip {self.name}' if self.annotated else str(self.source)
+
+    def read(self) -> Recording:
+        """With its joints."""
+        return self if self.load is None else self.load()
 
 
-def with_persons(array: Any) -> np.ndarray:
-    """(M, T, V, C) of an array that may lack M.
-
-    Raises:
-        ValueError: it has another number of axes, or holds something else than numbers.
-    """
-    keypoint = np.asarray(array)
-    if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
-        raise ValueError(
-            'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
-            f'{keypoint.dtype} {keypoint.shape}'
-        )
-    return keypoint if keypoint.ndim == 4 else keypoint[None]
-
-
-def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recorded:
+def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recording:
     """A clip of an annotation file.
 
     Args:
         clip: ``keypoint`` and, if they are known, ``keypoint_score``, ``img_shape`` and ``label``.
         **known: other fields of the recording.
-
-    Raises:
-        ValueError: as :func:`with_persons`.
     """
     label, shape = clip.get('label'), clip.get('img_shape')
-    return Recorded(
-        keypoint=with_persons(clip['keypoint']),
+    return Recording(
+        keypoint=clip['keypoint'],
         keypoint_score=clip.get('keypoint_score'),
         img_shape=None if shape is None else tuple(shape),
         label=None if label is None else int(label),
@@ -107,7 +87,9 @@ def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recorded:
     )
 
 
-def read_poses(frames: Sequence[Mapping[str, Any]], name: str, img_shape: tuple[int, int] | None) -> Recorded:
+def read_poses(
+    frames: Sequence[Mapping[str, Any]], name: str, img_shape: tuple[int, int] | None
+) -> Recording:
     """The poses of a video, arranged as MMAction2's ``inference_skeleton`` does.
 
     Args:
@@ -134,10 +116,10 @@ def read_poses(frames: Sequence[Mapping[str, Any]], name: str, img_shape: tuple[
         if score.shape != one.shape[:2]:
             raise ValueError(f'keypoint_scores: frame {t} has shape {score.shape}, its keypoints {one.shape}')
         keypoint[: len(one), t], keypoint_score[: len(one), t] = one, score
-    return Recorded(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
+    return Recording(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
 
 
-def read_file(path: Path) -> Recorded:
+def read_file(path: Path) -> Recording:
     """One recording from a file, by one of :data:`READERS`.
 
     Raises:
@@ -152,15 +134,15 @@ def read_file(path: Path) -> Recorded:
 
 def _read_raw(
     read: Callable[[RawFile], Clip], layout: str, dataset: str, action: str, path: Path
-) -> Recorded:
+) -> Recording:
     """A file of a known data set; ``action`` finds the number of its class in its name, from 1."""
     named, classes = re.match(action, path.name), CLASS_NAMES[dataset]
     clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else None))
     label = classes[clip.label] if clip.label is not None and 0 <= clip.label < len(classes) else None
-    return Recorded(name=path.stem, keypoint=clip.keypoint, layout=layout, label=label)
+    return Recording(name=path.stem, keypoint=clip.keypoint, layout=layout, label=label)
 
 
-def _read_json(path: Path) -> Recorded:
+def _read_json(path: Path) -> Recording:
     """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``."""
     content = read_json(path)
     keys = set(content) if isinstance(content, dict) else set()
@@ -168,7 +150,7 @@ def _read_json(path: Path) -> Recorded:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
         return _read_raw(nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', action, path)
     if 'data' not in keys:
-        raise MalformedRecording(
+        raise UserError(
             f"expected 'skeletons' (NW-UCLA) or 'data' (Kinetics-Skeleton), found {sorted(keys)[:5]}"
         )
     index = content.get('label_index')
@@ -176,22 +158,28 @@ def _read_json(path: Path) -> Recorded:
     # What the converter does is what normalization is for.
     label = content.get('label') or None
     if type(label) not in (str, type(None)):
-        raise MalformedRecording(f'label is {shown(label)}, expected a name')
-    return Recorded(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
+        raise UserError(f'label is {shown(label)}, expected a name')
+    return Recording(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 
-def _read_array(path: Path) -> Recorded:
+def _read_array(path: Path) -> Recording:
     """An array of one's own."""
-    return Recorded(name=path.stem, keypoint=custom.read_array(path))
+    clip = custom.read_numpy(path)
+    return Recording(
+        name=path.stem,
+        keypoint=clip.keypoint,
+        keypoint_score=clip.keypoint_score,
+        img_shape=clip.img_shape,
+    )
 
 
-def _read_table(path: Path) -> Recorded:
+def _read_table(path: Path) -> Recording:
     """A table of one's own; a heading, or else the number of its columns, says what makes a joint."""
     table = custom.read_table_of_joints(path)
     is_grouped = table.is_grouped
     if not is_grouped:
         table = custom.group_columns(table, _likely_joints(table.keypoint.shape[2]))
-    return Recorded(
+    return Recording(
         name=path.stem,
         keypoint=as_float32(table.keypoint),
         keypoint_score=None if table.score is None else as_float32(table.score),
@@ -204,11 +192,11 @@ def _likely_joints(columns: int) -> int:
     counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
     fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
     if not fitting:
-        raise MalformedRecording(f'{columns} columns, expected x, y(, z) of each joint')
+        raise UserError(f'{columns} columns, expected x, y(, z) of each joint')
     return next((joints for joints in fitting if joints in counts), fitting[0])
 
 
-READERS: dict[str, Callable[[Path], Recorded]] = {
+READERS: dict[str, Callable[[Path], Recording]] = {
     '.skeleton': partial(
         _read_raw, ntu.read_recording, 'nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})'
     ),

@@ -6,8 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ from mmdualhead.apis.readers import (
     ANNOTATIONS,
     STORE,
     SUFFIXES,
-    Recorded,
+    Recording,
     read_annotation,
     read_file,
     read_poses,
-    with_persons,
 )
-from mmdualhead.datasets.annotations.files import clip_infos, open_annotations
+from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.errors import UserError
 
 MOST_BYTES = 2 << 30
 """A file of one recording that is larger is not a recording: a million frames have a quarter of that."""
@@ -33,26 +32,13 @@ MOST_ANNOTATION_BYTES = 8 << 30
 """An annotation pickle that is larger belongs into a store, which is read clip by clip."""
 
 
-class RecordingError(ValueError):
-    """A recording can't be answered. The message names the file, the person and the field."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """A recording that is found but not read yet.
-
-    Args:
-        name: what messages call it.
-        read: reads it; raises a ValueError or an OSError whose message does not name the file.
-    """
-
-    name: str
-    read: Callable[[], Recorded]
+RecordingError = UserError
+"""A recording can't be answered. The message names the file, the person and the field."""
 
 
 def find_recordings(
     inputs: Any, img_shape: tuple[int, int] | None = None, split: str | None = None
-) -> list[Item]:
+) -> list[Recording]:
     """The recordings in whatever a user gives.
 
     Args:
@@ -79,10 +65,11 @@ def find_recordings(
     """
     if _is_poses(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
-    items = [item for i, one in enumerate(inputs) for item in _items(one, f'input {i}', img_shape, split)]
-    if not items:
+    named = [(one, f'input {i}') for i, one in enumerate(inputs)]
+    found = [recording for one in named for recording in _recordings_in(*one, img_shape, split)]
+    if not found:
         raise RecordingError('no recordings: the list of inputs is empty')
-    return items
+    return found
 
 
 def _is_poses(value: Any) -> bool:
@@ -91,18 +78,18 @@ def _is_poses(value: Any) -> bool:
     return bool(frames) and all(isinstance(frame, Mapping) and 'keypoints' in frame for frame in frames)
 
 
-def _items(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[Item]:
-    if isinstance(one, Item):
+def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
+    if isinstance(one, Recording):
         yield one
     elif isinstance(one, str | Path):
         yield from _named(str(one), split)
     elif isinstance(one, Mapping) and 'keypoint' in one:
         name = str(one.get('frame_dir', name))
-        yield Item(name, partial(read_annotation, one, name=name))
+        yield Recording(name=name, load=partial(read_annotation, one, name=name))
     elif _is_poses(one):
-        yield Item(name, partial(read_poses, one, name, img_shape))
+        yield Recording(name=name, load=partial(read_poses, one, name, img_shape))
     elif hasattr(one, '__array__') and not isinstance(one, np.generic):
-        yield Item(name, lambda: Recorded(name=name, keypoint=with_persons(one)))
+        yield Recording(name=name, keypoint=one)
     else:
         raise RecordingError(
             f'{name}: expected an array (T, V, C) or (M, T, V, C), a path, an annotation or the poses of '
@@ -110,7 +97,7 @@ def _items(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[I
         )
 
 
-def _named(text: str, split: str | None) -> Iterator[Item]:
+def _named(text: str, split: str | None) -> Iterator[Recording]:
     """The recordings in a file or directory, or in all that match a pattern."""
     path = Path(text).expanduser()
     is_pattern = glob.has_magic(text) and not path.exists()
@@ -121,7 +108,7 @@ def _named(text: str, split: str | None) -> Iterator[Item]:
         yield from _at(one, split)
 
 
-def _at(path: Path, split: str | None) -> Iterator[Item]:
+def _at(path: Path, split: str | None) -> Iterator[Recording]:
     try:
         if path.is_dir() and path.suffix != STORE:
             for one in _below(path):
@@ -131,7 +118,7 @@ def _at(path: Path, split: str | None) -> Iterator[Item]:
         if path.suffix in ANNOTATIONS:
             yield from _annotated(path, split)
         else:
-            yield Item(str(path), partial(read_file, path))
+            yield Recording(name=path.stem, source=path, load=partial(read_file, path))
     except (ValueError, OSError) as error:
         yield _failing(path, error)
 
@@ -161,30 +148,31 @@ def _check_size(path: Path) -> None:
         raise ValueError(f'the file has {size / 2**30:.1f} GiB, at most {most / 2**30:g} are read; {advice}')
 
 
-def _annotated(path: Path, split: str | None) -> Iterator[Item]:
+def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     """The clips of an annotation file; of a store each is read in its turn."""
     file = open_annotations(path)
     if split is not None and split not in file.splits:
         raise ValueError(f'split {split!r} is none of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
 
-    def read(clips: Sequence[Any], i: int, name: str) -> Recorded:
+    def read(clips: Sequence[Any], i: int, name: str) -> Recording:
         return read_annotation(clips[i], name=name, source=path, layout=layout, normalized=normalized)
 
     seen = set()
     for one in file.splits if split is None else [split]:
         clips = file.select(one)
-        for i, info in enumerate(clip_infos(clips)):
+        for i, info in enumerate(clips.infos()):
             name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
             if name not in seen:
                 seen.add(name)
-                yield Item(f'{path}, clip {name}', partial(read, clips, i, name))
+                load = partial(read, clips, i, name)
+                yield Recording(name=name, source=path, annotated=True, load=load)
 
 
-def _failing(path: str | Path, error: Exception) -> Item:
+def _failing(path: str | Path, error: Exception) -> Recording:
     """What is wrong is raised in its turn, so that the others are answered."""
 
-    def read() -> Recorded:
+    def read() -> Recording:
         raise error
 
-    return Item(str(path), read)
+    return Recording(name=str(path), load=read)

@@ -5,6 +5,7 @@ M persons, T frames, V joints, C coordinates, K classes. Times are seconds.
 
 from __future__ import annotations
 
+import logging
 import math
 import numbers
 from collections import deque
@@ -14,10 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.readers import Recording
+from mmdualhead.datasets.plausibility import UNIT_SIZES
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
+from mmdualhead.skeletons import get_skeleton
+
+logger = logging.getLogger('mmdualhead')
 
 SPARSE, REPEATED = 4, 3
 """Windows of fewer frames than the first number tell nothing; so many steps in a row are no accident."""
@@ -98,7 +104,9 @@ class StreamRecognizer:
         threshold: scores below it mean "nothing"; see :func:`calibrate`.
         patience: seconds that a person may be out of sight, or a pair apart; then it starts anew.
         pair_distance: persons whose centers are nearer than this, in the unit of the joints, are answered as
-            a pair, too; None for no pairs. A center that is missing (zero) is near nobody.
+            a pair as well; None for no pairs. A center that is missing (zero) is near no other.
+        layout, unit, img_shape: of the joints, as for :class:`~mmdualhead.apis.SkeletonInferencer`. Without
+            a unit, the first window shows whether it could be meters.
 
     Raises:
         ValueError: a number is out of range, or the model takes one person and pairs are asked for.
@@ -115,6 +123,9 @@ class StreamRecognizer:
         threshold: float = 0.0,
         patience: float = 1.0,
         pair_distance: float | None = None,
+        layout: Any = None,
+        unit: str | None = None,
+        img_shape: tuple[int, int] | None = None,
     ) -> None:
         positive = dict(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
         for name, number in positive.items():
@@ -122,6 +133,8 @@ class StreamRecognizer:
                 raise ValueError(f'{name} is {number}, expected a positive number')
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; both are at most 1')
+        if unit is not None and unit not in UNIT_SIZES:
+            raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:
             raise ValueError('pair_distance: the model takes one person')
@@ -129,6 +142,10 @@ class StreamRecognizer:
         self.frames = max(2, round(window * frame_rate))
         self.hop = max(1, round(hop * frame_rate))
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
+        self.skeleton = get_skeleton(layout or self.model.skeleton)
+        self._size = 1 if self.skeleton.flat else UNIT_SIZES[unit or 'm']
+        self._options = dict(layout=layout, unit='m' if unit == 'm' else None, img_shape=img_shape)
+        self._notes: set[str] = set()
         self._tracks: dict[Hashable, _Track] = {}
         self._groups: dict[Key, _Group] = {}
         self._longest = min(patience, window / SPARSE)
@@ -138,7 +155,8 @@ class StreamRecognizer:
         """Take the next frame.
 
         Args:
-            frame: the joints (V, C) of each person in sight by id, in the layout of the model.
+            frame: the joints (V, C) of each person in sight by id: x, y, z, or, in pixels, x, y and perhaps
+                the confidence.
             time: when it was taken, in seconds from any moment on; later than the frame before.
 
         Returns:
@@ -146,14 +164,17 @@ class StreamRecognizer:
 
         Raises:
             ValueError: time does not go on, or several times in steps so long that no window could be
-                answered, as milliseconds would; or joints are of the wrong shape, not finite or too large;
-                names the person and the joint. The frame is then not taken.
+                answered, as milliseconds would; joints are of the wrong shape, not finite or too large, or
+                in pixels of a picture whose size is not known; names the person and the joint. The frame is
+                then not taken. Or a window can't be answered, because of another unit for example.
         """
         if not isinstance(time, numbers.Real) or isinstance(time, bool):
             raise ValueError(f'time: {time!r} is not a number')
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f'time: {time} does not come after {self._time}')
         long_steps = self._count_long_steps(time - self._time) if frame else 0
+        if self.model.input.needs_picture and self._options['img_shape'] is None:
+            raise ValueError('img_shape: the model takes pixels; say the height and width of the picture')
         joints = {person: self._checked(person, value) for person, value in frame.items()}
         self._time, self._long_steps = time, long_steps
         changed = list(self._forget(time))
@@ -199,18 +220,18 @@ class StreamRecognizer:
             joints = np.array(value, np.float32)  # a copy, since trackers fill one array again and again
         except (TypeError, ValueError) as error:
             raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
-        skeleton = self.model.skeleton
-        known = self._tracks.get(person)
-        channels = known.joints.shape[1] if known else 2 if skeleton.flat else 3
-        expected = (skeleton.num_joints, channels)
-        if joints.shape != expected:
-            raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {expected}')
+        skeleton, known = self.skeleton, self._tracks.get(person)
+        channels = (known.joints.shape[1],) if known else (2, 3) if skeleton.flat else (3,)
+        expected = [(skeleton.num_joints, number) for number in channels]
+        if joints.shape not in expected:
+            shapes = ' or '.join(map(str, expected))
+            raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {shapes}')
         bad = np.argwhere(~(np.abs(joints) <= LARGEST))
         if len(bad):
             name, number = skeleton.joints[bad[0, 0]], joints[tuple(bad[0])]
             fault = f'at {number:g}, expected at most {LARGEST:g}' if np.isfinite(number) else 'not finite'
             raise ValueError(f'person {person!r}: joint {bad[0, 0]} ({name}) is {fault}')
-        return joints
+        return joints / np.float32(self._size)
 
     def _forget(self, time: float) -> Iterator[Segment]:
         """End what is about persons that were out of sight, or pairs that were apart, for too long."""
@@ -248,21 +269,33 @@ class StreamRecognizer:
                     group.hop, due[key] = last // self.hop, window
         if not due:
             return
-        # What unit is plausible can't be told from two seconds: joints are taken as they are.
-        answers = self.inferencer.iterate(list(due.values()), batch_size=len(due), unit='m')
+        windows = [
+            Recording(name=f'stream, person {" and ".join(map(repr, key))}', keypoint=window)
+            for key, window in due.items()
+        ]
+        answers = list(self.inferencer.iterate(windows, batch_size=len(due), **self._options))
+        # A tracker keeps its unit, while a later window may show little of a person.
+        self._options['unit'] = 'm'
         for key, answer in zip(due, answers, strict=True):
+            self._warn(answer.notes)
             middle = sum(self._span(key)) / 2 / self.frame_rate
             yield from self._label(key, answer, middle)
+
+    def _warn(self, notes: Sequence[str]) -> None:
+        """Log what should be known about the answers, once."""
+        for note in [note for note in notes if note not in self._notes]:
+            self._notes.add(note)
+            logger.warning('stream: %s', note)
 
     def _keys(self) -> list[Key]:
         there = [person for person, track in self._tracks.items() if track.time == self._time and track.grid]
         keys: list[Key] = [(person,) for person in there]
         if self.pair_distance is None or len(there) < 2:
             return keys
-        centers = np.array([self._tracks[person].joints[self.model.skeleton.center] for person in there])
+        centers = np.array([self._tracks[person].joints[self.skeleton.center] for person in there])
         known = np.asarray(centers.any(1))
         apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
-        near = np.triu((apart < self.pair_distance) & known & known[:, None], 1)
+        near = np.triu((apart * self._size < self.pair_distance) & known & known[:, None], 1)
         return keys + [(there[a], there[b]) for a, b in np.argwhere(near)]
 
     def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:

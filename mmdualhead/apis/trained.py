@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,15 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from mmdualhead.apis.answer import name_classes
 from mmdualhead.apis.hub import fetched
 from mmdualhead.datasets.class_names import class_names
-from mmdualhead.datasets.pipelines import step_name, step_skeleton
-from mmdualhead.engine.checkpoints import load_from_local, newest_checkpoint, weights_fault, weights_of
+from mmdualhead.engine.checkpoints import Checkpoint, newest_checkpoint
 from mmdualhead.engine.checks import leaves
+from mmdualhead.errors import UserError
+from mmdualhead.evaluation.answer import name_classes
+from mmdualhead.network_input import CUTTING, NetworkInput, known_skeleton, share_of, step_name
 from mmdualhead.program import PACKAGE, find_config
-from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.registry import registered
 from mmdualhead.utils.text import printable
@@ -50,8 +51,8 @@ PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
 """The model that the package carries: UTD-MHAD, joints."""
 
 
-class ModelError(ValueError):
-    """What was named as a model can't be used as one."""
+ModelError = UserError
+"""What was named as a model can't be used as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +64,38 @@ class TrainedModel:
         network: the recognizer, in evaluation mode.
         config: its config.
         steps: the built steps of its test pipeline.
-        classes: K names.
-        skeleton: the layout it takes.
-        stream: what it looks at: j, b, jm, bm or several joined by ``+``.
-        num_person: persons it takes; None where no step says it.
+        frames: of each step, which frames it leaves, see :func:`~mmdualhead.network_input.share_of`.
+        input: what the network takes; its ``classes`` are K names.
+        skeleton: the layout of the joints it takes.
         meta: what the checkpoint says of itself.
     """
 
     source: Path
     network: nn.Module
     config: ConfigDict
-    steps: Sequence[Any]
-    classes: tuple[str, ...]
+    steps: Sequence[Callable[[dict[str, Any]], dict[str, Any] | None]]
+    frames: Sequence[str | None]
+    input: NetworkInput
     skeleton: Skeleton
-    stream: str
-    num_person: int | None
     meta: Mapping[str, Any]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """K names."""
+        return self.input.classes
+
+    @property
+    def stream(self) -> str:
+        """What it looks at: j, b, jm, bm or several joined by ``+``."""
+        return self.input.stream
+
+    @property
+    def num_person(self) -> int | None:
+        """Persons it takes; None where no step says it."""
+        return self.input.num_person
+
     def describe(self) -> str:
-        """One line to read: file, data set and stream, and what it reaches, as far as they are known."""
+        """One line to read: file, data set and stream, and its accuracy, as far as they are known."""
         known = (
             f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
         )
@@ -112,36 +126,31 @@ def load_trained(
         FileNotFoundError: no such file, folder or config.
         ModelError: there are no weights or no config, they don't fit each other, or the config that is in
             the checkpoint asks for something that no registry knows.
-        UnreadableCheckpointError: the checkpoint is damaged, or asks for code to be run.
+        UserError: the checkpoint is damaged, or asks for code to be run.
     """
     config, path = _locate(fetched(model), fetched(weights))
-    checkpoint = load_from_local(path)
-    meta = checkpoint.get('meta') or {}
+    checkpoint = Checkpoint.read(path)
+    meta = checkpoint.meta
     if config is None:
         config = _config_inside(path, meta)
-        _check_sizes(path, config, weights_of(checkpoint))
-        with _as_large_as(path, weights_of(checkpoint)):
+        _check_sizes(path, config, checkpoint.weights)
+        with _as_large_as(path, checkpoint.weights):
             network = _build_network(path, config, checkpoint)
     else:
         network = _build_network(path, config, checkpoint)
-    steps = _build_steps(path, config)
-    number = (config['model'].get('cls_head') or {}).get('num_classes')
-    if not isinstance(number, int):
-        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
-    skeleton, stream = _skeleton(path, steps, config['model']), _stream(steps)
-    declared = {**meta, **(meta.get('dataset_meta') or {})}
-    _check_declared(path, declared, number, skeleton, stream)
-    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
-    named = declared.get('classes') or class_names(Path(str(dataset.get('ann_file', ''))).stem, number)
+    steps = _steps_of(path, config)
+    network_input = _input_of(path, config, meta)
+    assert network_input.skeleton is not None  # checked there
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        built = [TRANSFORMS.build(step) for step in steps]
     return TrainedModel(
         source=path,
         network=network.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')),
         config=config,
-        steps=steps,
-        classes=name_classes(named, number),
-        skeleton=skeleton,
-        stream=stream,
-        num_person=next((step.num_person for step in steps if hasattr(step, 'num_person')), None),
+        steps=built,
+        frames=[share_of(step).get('frames', '') for step in steps],
+        input=network_input,
+        skeleton=network_input.skeleton,
         meta=meta,
     )
 
@@ -166,7 +175,7 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
             raise FileNotFoundError(f'{model}: neither a file, a work dir nor the name of a config')
         named, config = f'the config {model}', Config.fromfile(file)._cfg_dict
     if weights is None:
-        raise ModelError(f'{named} says how a model is built, not what it learned: give weights, too')
+        raise ModelError(f'{named} only describes an architecture; pass weights as well')
     return config, Path(weights)
 
 
@@ -190,17 +199,17 @@ def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
     except SyntaxError as error:
         raise ModelError(f'{path}: the config in it is no Python text ({error})') from error
     if not config and not meta.get('cfg'):
-        raise ModelError(f'{path} carries no config; name the config that it was trained with, too')
+        raise ModelError(f'{path} carries no config; also name the config that it was trained with')
     if not isinstance(config.get('model'), Mapping):
         raise ModelError(f'{path}: the config in it says no model')
     for part, registry in (('model', MODELS), ('test_pipeline', TRANSFORMS)):
-        _check_names(path, part, config.get(part), registry)
+        _check_names(path, part, config, registry)
     return ConfigDict(config)
 
 
-def _check_names(path: Path, part: str, value: Any, registry: Any) -> None:
+def _check_names(path: Path, part: str, config: Mapping[str, Any], registry: Any) -> None:
     """Refuse what MMEngine would import or fetch: scopes, types that are not registered, URLs."""
-    for place, one in leaves([(part, value)]):
+    for place, one in leaves([(part, config.get(part))]):
         key = place.rpartition('.')[2]
         if key == '_scope_' and one != SCOPE:
             raise ModelError(
@@ -208,11 +217,20 @@ def _check_names(path: Path, part: str, value: Any, registry: Any) -> None:
             )
         if key == 'type' and registered(registry, str(one)) is None:
             raise ModelError(
-                f'{path}: the config in it asks for {one!r}, which is not registered; import the module '
-                'that registers it first, or name the config as a file'
+                f'{path}: the config in it asks for {one!r}, which is not registered; {_advice(config)}'
             )
         if isinstance(one, str) and '://' in one:
             raise ModelError(f'{path}: the config in it names the URL {one!r} ({place})')
+
+
+def _advice(config: Mapping[str, Any]) -> str:
+    """How to register the parts of a user's own that a checkpoint's config needs."""
+    custom = config.get('custom_imports')
+    imports = custom.get('imports') if isinstance(custom, Mapping) else None
+    modules = [imports] if isinstance(imports, str) else imports if isinstance(imports, list) else []
+    own = [one for one in map(str, modules) if one != PACKAGE.name and one.replace('.', '').isidentifier()]
+    options = ' '.join(f'--import {module}' for module in own or ['MODULE'])
+    return f'import the module that registers it first, on the command line by {options}'
 
 
 def _check_sizes(path: Path, config: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
@@ -260,22 +278,21 @@ def _as_large_as(path: Path, weights: Mapping[str, Any]) -> Iterator[None]:
             handle.remove()
 
 
-def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> nn.Module:
+def _build_network(path: Path, config: Mapping[str, Any], checkpoint: Checkpoint) -> nn.Module:
     """The network of a config with the weights of a checkpoint, in evaluation mode."""
     try:
         with DefaultScope.overwrite_default_scope(SCOPE):
             network = MODELS.build(ConfigDict(config['model']))
     except Exception as error:  # whatever a config of somebody else's makes of a constructor
         raise ModelError(f'{path}: its config builds no network: {error}') from error
-    told = (checkpoint.get('meta') or {}).get('sha256')
-    if told is not None and told != digest(checkpoint['state_dict']):
+    stored = checkpoint.meta.get('sha256')
+    if stored is not None and stored != digest(checkpoint.content['state_dict']):
         raise ModelError(f'{path} is damaged: its weights are not those it was packed with')
     weights = {
         name: value.float() if isinstance(value, Tensor) and value.dtype == torch.float16 else value
-        for name, value in weights_of(checkpoint).items()
+        for name, value in checkpoint.weights.items()
     }
-    if fault := weights_fault(network, weights):
-        raise ModelError(f'{path}{fault}')
+    Checkpoint(str(path), weights).check(network)
     network.load_state_dict(weights, strict=False)
     return network.eval()
 
@@ -289,55 +306,46 @@ def digest(weights: Mapping[str, Tensor]) -> str:
     return hashed.hexdigest()
 
 
-def _build_steps(path: Path, config: Mapping[str, Any]) -> list[Any]:
+def _steps_of(path: Path, config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The steps that a test takes, of which those that refuse long clips are replaced by ones that cut."""
     steps = config.get('test_pipeline')
     if not steps:
         raise ModelError(f'{path}: its config has no test_pipeline, which says how to prepare a clip')
-    with DefaultScope.overwrite_default_scope(SCOPE):
-        return [
-            TRANSFORMS.build(
-                dict(type='ReplayPad', length=step['length'])
-                if step_name(step) == 'PadTo' and step.get('mode', 'loop') == 'loop'
-                else step
-            )
-            for step in steps
-        ]
-
-
-def _stream(steps: Sequence[Any]) -> str:
-    """What stream built steps form; joints where no step says it."""
-    for step in steps:
-        if step_name(step) == 'SkeletonStream':
-            return step.stream
-        if step_name(step) == 'GenSkeFeat':
-            return '+'.join(step.feats)
-    return 'j'
-
-
-def _skeleton(path: Path, steps: Sequence[Any], model: Mapping[str, Any]) -> Skeleton:
-    """The layout that the steps take, or else the model's graph."""
-    if skeleton := next(filter(None, map(step_skeleton, steps)), None):
-        return skeleton
-    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
-    if graph.get('layout') is None:
-        raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')
-    return get_skeleton(graph['layout'])
-
-
-def _check_declared(
-    path: Path, declared: Mapping[str, Any], number: int, skeleton: Skeleton, stream: str
-) -> None:
-    """Refuse a checkpoint whose meta and config contradict each other: one of them is another model's."""
-    layout, names = declared.get('layout'), len(declared.get('classes') or ())
-    known = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else skeleton
-    pairs = (
-        ('number of classes', max(names, number), number),  # some may be without a name
-        ('joints of the layout', known.num_joints, skeleton.num_joints),
-        ('stream', declared.get('stream') or stream, stream),
-    )
-    contradictions = [
-        f'{what} {there!r}, but the config in use {here!r}' for what, there, here in pairs if there != here
+    return [
+        dict(type=CUTTING[step_name(step)], length=step['length'])
+        if step_name(step) in CUTTING and step.get('mode', 'loop') == 'loop'
+        else step
+        for step in steps
     ]
+
+
+def _input_of(path: Path, config: Mapping[str, Any], meta: Mapping[str, Any]) -> NetworkInput:
+    """What the network takes: of the test pipeline, completed by what the checkpoint says.
+
+    Raises:
+        ModelError: the checkpoint and the config in use contradict each other, since one of them belongs to
+            another model, or they don't say the layout or the number of classes.
+    """
+    declared = {**meta, **(meta.get('dataset_meta') or {})}
+    try:
+        found = NetworkInput.of_config(config)
+        trained = NetworkInput.of_checkpoint(meta) or found
+    except (UserError, SyntaxError) as error:
+        raise ModelError(f'{path}: {error}') from error
+    if found.skeleton is None:
+        raise ModelError(f'{path}: neither its test_pipeline nor its graph says the layout of the joints')
+    if not isinstance(found.num_classes, int):
+        raise ModelError(f'{path}: its config does not say model.cls_head.num_classes')
+    names = declared.get('classes') or trained.classes
+    trained = replace(trained, stream=declared.get('stream') or trained.stream)
+    layout = known_skeleton(declared.get('layout'))
+    if layout is not None and layout.num_joints != found.skeleton.num_joints:
+        trained = replace(trained, skeleton=layout)
+    contradictions = trained.differences(found, ('it says', 'but the config in use'))
+    if len(names) > found.num_classes:  # some may be without a name
+        contradictions.append(f'classes: it says {len(names)}, but the config in use {found.num_classes}')
     if contradictions:
-        raise ModelError(f'{path}: its meta says {"; ".join(contradictions)}')
+        raise ModelError(f'{path}: its meta contradicts its config: {"; ".join(contradictions)}')
+    dataset = (config.get('test_dataloader') or {}).get('dataset') or {}
+    names = names or class_names(Path(str(dataset.get('ann_file', ''))).stem, found.num_classes)
+    return replace(found, scale=trained.scale, classes=name_classes(names, found.num_classes))

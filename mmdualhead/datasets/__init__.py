@@ -2,12 +2,11 @@
 
 from mmdualhead.utils.pickles import load_annotations
 
-from .annotations import AnnotationError, Store, StoreWriter, open_annotations, open_store, write_store
+from .annotations import Store, StoreWriter, open_annotations, open_store, write_store
 from .skeleton_dataset import SkeletonDataset
 from .transforms import *  # noqa: F403
 
 __all__ = [
-    'AnnotationError',
     'SkeletonDataset',
     'Store',
     'StoreWriter',

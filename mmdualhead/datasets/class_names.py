@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import read_text, split_lines
 
 CLASS_NAMES: dict[str, tuple[str, ...]] = {
@@ -49,5 +50,5 @@ def read_class_names(path: str | Path) -> list[str]:
             fault = f'class {index} is named {name}, another number'
         else:
             continue
-        raise ValueError(f'{path}, line {index + 1}: {fault}')
+        raise UserError(f'{path}, line {index + 1}: {fault}')
     return names

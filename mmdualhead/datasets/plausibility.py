@@ -7,12 +7,12 @@ or an answer silently. M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.errors import Level
+from mmdualhead.errors import Finding, Level
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
 
@@ -29,6 +29,9 @@ MARGIN, MOST_OUTSIDE = 0.25, 0.2
 
 SMALLEST = 0.01
 """A person whose bones are shorter, in pictures, is not measured in this picture's pixels."""
+
+LONGEST = 3.0
+"""Longer bones are not parts of a picture: there they are below 1, in pixels tens."""
 
 MEASURED = 200
 """Clips that the scale of a data set is measured by."""
@@ -116,17 +119,29 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
     return {'y is up': axes.up == '+y', 'left is left': sided, 'lengths are meters': axes.unit == 'm'}
 
 
-def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[str]:
-    """Sentences for the summary: the counts, and a warning for each that most clips fail."""
+def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
+    """Sum up what :func:`judge_posture` says of clips, with warnings of what most of them fail."""
     if not postures:
         return []
     counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
     held = ', '.join(f'{what} in {count}' for what, count in counts.items())
     failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
     return [
-        f'posture: {held} of {len(postures)} clips',
-        *(f'WARNING: in most clips {doubt}' for doubt in failed),
+        Finding(Level.NOTE, 'posture', f'{held} of {len(postures)} clips'),
+        *(Finding(Level.WARNING, 'posture', f'in most clips {doubt}') for doubt in failed),
     ]
+
+
+def describe_pictures(faults: Sequence[str]) -> list[Finding]:
+    """Sum up what :func:`picture_fault` says of clips, with a warning if it is wrong with most of them."""
+    wrong = list(filter(None, faults))
+    if not faults:
+        return []
+    counted = f'joints are in their picture in {len(faults) - len(wrong)} of {len(faults)} clips'
+    found = [Finding(Level.NOTE, 'picture', counted)]
+    if 2 * len(wrong) > len(faults):
+        found.append(Finding(Level.WARNING, 'picture', f'in most clips {wrong[0]}'))
+    return found
 
 
 def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[int, int] | None:
@@ -153,11 +168,16 @@ def bone_length(
     x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
     if img_shape is not None:
         x = x * 2 / np.array(img_shape[::-1], np.float64)
-    children, parents = np.array(skeleton.bones).T
+    children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
     there = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
     length = np.linalg.norm(x[:, :, children] - x[:, :, parents], axis=-1)
     seen = length[there[:, :, children] & there[:, :, parents] & (length > 0)]
     return float(np.median(seen)) if seen.size else None
+
+
+def sample_rows(number: int) -> list[int]:
+    """At most :data:`MEASURED` of so many rows, evenly spread."""
+    return np.unique(np.linspace(0, number - 1, MEASURED).astype(int)).tolist()
 
 
 def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInput) -> float | None:
@@ -173,8 +193,7 @@ def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInpu
     skeleton = network_input.skeleton
     if skeleton is None or not len(clips):
         return None
-    rows = np.unique(np.linspace(0, len(clips) - 1, MEASURED).astype(int))
-    chosen = [clip for clip in (clips[int(row)] for row in rows) if 'keypoint' in clip]
+    chosen = [clip for clip in map(clips.__getitem__, sample_rows(len(clips))) if 'keypoint' in clip]
     lengths = [
         bone_length(np.asarray(clip['keypoint']), skeleton, picture_of(clip, network_input))
         for clip in chosen
@@ -201,12 +220,12 @@ def compare_scales(scale: float | None, trained: float | None) -> tuple[Level, s
     return Level.ERROR, f'{text}. Are they in another unit, or not normalized?'
 
 
-def picture_fault(keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int, int]) -> str:
+def picture_fault(keypoint: np.ndarray, skeleton: Skeleton | None, img_shape: tuple[int, int]) -> str:
     """Why joints can't have been found in a picture of this size; empty if they can.
 
     Args:
         keypoint: (M, T, V, C), pixels first.
-        skeleton: their layout.
+        skeleton: their layout; where it is not known, persons are measured instead of bones.
         img_shape: (height, width).
     """
     height, width = img_shape
@@ -215,13 +234,73 @@ def picture_fault(keypoint: np.ndarray, skeleton: Skeleton, img_shape: tuple[int
     if not len(seen):
         return ''
     picture = f'a picture of height {height} and width {width}'
-    length = bone_length(keypoint, skeleton, img_shape)
-    if length is not None and length < 2 * SMALLEST:
-        return f'the bones are {length / 2:.1g} of {picture} long; are the joints in pixels?'
     size = np.array([width, height], np.float64)
+    length = bone_length(keypoint, skeleton, img_shape) if skeleton else 2 * _extent(x / size)
+    if length is not None and length < 2 * SMALLEST:
+        what = 'bones' if skeleton else 'persons'
+        return f'the {what} are {length / 2:.1g} of {picture} long; are the joints in pixels?'
     outside = ((seen < -MARGIN * size) | (seen > (1 + MARGIN) * size)).any(-1).mean()
     if outside > MOST_OUTSIDE:
         swapped = ((seen < 0) | (seen > size[::-1])).any(-1).mean() < MOST_OUTSIDE
         advice = '; are height and width exchanged?' if swapped else ''
         return f'{100 * outside:.0f} % of the joints lie outside of {picture}{advice}'
     return ''
+
+
+def _extent(x: np.ndarray) -> float:
+    """The median size of a person (M, T, V, 2), the longer side of a box around the joints that are seen."""
+    seen = np.isfinite(x).all(-1, keepdims=True) & x.any(-1, keepdims=True)
+    box = np.where(seen, x, -np.inf).max(2) - np.where(seen, x, np.inf).min(2)
+    return float(np.median(box.max(-1)[seen.any((2, 3))]))
+
+
+def judge(
+    keypoint: np.ndarray, network_input: NetworkInput, img_shape: tuple[int, int] | None, is_known: bool
+) -> Iterator[Finding]:
+    """Whether joints are in the unit, the axes or the picture, and of the size that a network expects.
+
+    Args:
+        keypoint: (M, T, V, C) in the layout of the network.
+        network_input: what the network takes.
+        img_shape: (height, width) of the picture that they are measured in, in pixels; None for joints in
+            space, or as parts of a picture.
+        is_known: the joints are out of a data set, so that of joints in space only the size is judged.
+    """
+    skeleton, trained = network_input.skeleton, network_input.scale
+    if skeleton is None:
+        return
+    length = bone_length(keypoint, skeleton, img_shape)
+    if not skeleton.flat:
+        yield from _judge_unit(keypoint, skeleton, is_known, is_measured=trained is not None)
+    elif img_shape is not None:
+        if fault := picture_fault(keypoint, skeleton, img_shape):
+            yield Finding(Level.ERROR, 'keypoint', fault)
+        if length is not None and not network_input.normalization.startswith('2d'):
+            length = length / 2  # the network takes parts of the picture, which are twice as large
+    elif trained is None and length is not None and length > LONGEST and _takes_parts(network_input):
+        text = f'the bones are {length:.3g} pictures long, expected parts of one'
+        yield Finding(Level.ERROR, 'keypoint', f'{text}; of joints in pixels, say img_shape=(height, width)')
+    if difference := compare_scales(length, trained):
+        level, text = difference
+        yield Finding(level, 'keypoint', f'compared with the clips that the model was trained on, {text}')
+
+
+def _judge_unit(
+    keypoint: np.ndarray, skeleton: Skeleton, is_known: bool, is_measured: bool
+) -> Iterator[Finding]:
+    if is_known:
+        return
+    axes = find_axes(keypoint, skeleton)
+    if axes is not None and axes.unit != 'm':
+        looks = f'as if in {axes.unit}' if axes.unit else 'as in no usual unit'
+        text = f'person {axes.person} measures {axes.trunk:.3g} from hip to head, {looks}'
+        advice = "say unit='cm' or 'mm', or 'm' to take the numbers as they are"
+        yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
+    if axes is None and not is_measured:
+        yield Finding(Level.NOTE, 'unit', 'not checked, no frame has both hip and head')
+    if not (judge_posture(keypoint, skeleton) or {}).get('left is left', True):
+        yield Finding(Level.NOTE, 'axes', DOUBTS['left is left'])
+
+
+def _takes_parts(network_input: NetworkInput) -> bool:
+    return not (network_input.normalization or network_input.other_steps)

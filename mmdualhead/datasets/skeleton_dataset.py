@@ -12,17 +12,19 @@ from mmaction.datasets import PoseDataset
 from mmaction.registry import DATASETS, TRANSFORMS
 from mmengine.logging import print_log
 
-from mmdualhead.datasets.annotations.checks import AnnotationError
+from mmdualhead.datasets.annotations.clips import Clips
 from mmdualhead.datasets.annotations.files import (
     AnnotationFile,
+    check_names,
     check_split,
+    completed_by,
     describe_missing,
     open_annotations,
 )
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
-from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.class_names import class_names
-from mmdualhead.datasets.pipelines import pipeline_expectation, step_name
+from mmdualhead.errors import UserError, report
+from mmdualhead.network_input import DECOMPRESSING, NetworkInput
 from mmdualhead.utils.command import original
 from mmdualhead.utils.pickles import load_annotations
 
@@ -61,18 +63,20 @@ class SkeletonDataset(PoseDataset):
         **kwargs: Any,
     ) -> None:
         steps = [_build_step(step) if isinstance(step, Mapping) else step for step in pipeline]
+        # Of the steps as they are given: built ones can't tell a default from what was stated.
+        self._network_input = NetworkInput.of_steps(pipeline)
         self.check = check
         self.ann_source = ann_source
         # Forked workers share arrays as they are; packing them into one buffer to that end, MMEngine's
         # default, takes ten times as long as reading them and up to three times the memory.
         kwargs.setdefault('serialize_data', False)
         if 'video' in kwargs.get('data_prefix', {}):
-            raise ValueError(
+            raise UserError(
                 'SkeletonDataset reads no videos; use PoseDataset for data_prefix=dict(video=...)'
             )
         super().__init__(str(ann_file), pipeline=steps, split=split, num_classes=num_classes, **kwargs)
 
-    def load_data_list(self) -> Sequence[dict]:
+    def load_data_list(self) -> Clips:
         """The split's annotations, checked; those of a store stay on disk."""
         path = Path(self.ann_file)
         if not path.exists():
@@ -82,10 +86,10 @@ class SkeletonDataset(PoseDataset):
         self._normalized = bool(file.meta.get('normalized'))
         self._metainfo = {**self._known(file), **self.metainfo}
         clips = self._check(file, split) if self.check else file.select(split)
-        if isinstance(clips, StoreClips):
+        if not clips.in_memory:
             self.serialize_data = False
         if not len(clips):
-            raise AnnotationError(f'{path}: split {split!r} holds no clips')
+            raise UserError(f'{path}: split {split!r} holds no clips')
         return clips
 
     def _known(self, file: AnnotationFile) -> dict[str, Any]:
@@ -94,19 +98,16 @@ class SkeletonDataset(PoseDataset):
         names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
         return {'classes': list(names), **known} if names else known
 
-    def _check(self, file: AnnotationFile, split: str) -> Sequence[dict]:
-        """The clips of a split that can be used, after ending on faults and telling the rest."""
+    def _check(self, file: AnnotationFile, split: str) -> Clips:
+        """The clips of a split that can be used, after ending on errors and logging the rest."""
+        expected = completed_by(file, self._network_input, self.num_classes)
+        if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
+            report(check_names(file, split), _warn)  # the keypoints are elsewhere
+            return file.select(split)
         training = not self.test_mode and protocol_and_role(split)[1] != 'test'
-        expected = pipeline_expectation(self.pipeline.transforms, file, self.num_classes)._replace(
-            training=training, multi_class=self.multi_class
-        )
-        apart = 'skeleton' in self.data_prefix or 'DecompressPose' in map(step_name, self.pipeline.transforms)
-        report, clips, _ = check_split(file, split, None if apart else expected)
-        where = f'{file.path}, split {split!r}'
-        report.raise_faults(where)
-        for note in report.notes:
-            print_log(f'{where}: {note}', logger='current', level=logging.WARNING)
-        return clips
+        checked = check_split(file, split, expected, training=training, multi_class=self.multi_class)
+        report(checked.findings, _warn)
+        return checked.clips
 
     def get_data_info(self, idx: int) -> dict:
         """One annotation."""
@@ -131,9 +132,13 @@ class SkeletonDataset(PoseDataset):
         return super()._copy_without_annotation({} if memo is None else memo)
 
     def _get_unserialized_subset(self, indices: int | Sequence[int]) -> Sequence[dict]:
-        if isinstance(self.data_list, StoreClips) and not isinstance(indices, int):
+        if isinstance(self.data_list, Clips) and not isinstance(indices, int):
             return self.data_list[np.asarray(indices, np.int64)]
         return super()._get_unserialized_subset(indices)
+
+
+def _warn(line: str) -> None:
+    print_log(line, logger='current', level=logging.WARNING)
 
 
 def _build_step(config: Mapping[str, Any]) -> Callable:
@@ -141,4 +146,4 @@ def _build_step(config: Mapping[str, Any]) -> Callable:
     try:
         return TRANSFORMS.build(config)
     except (TypeError, ValueError) as error:
-        raise AnnotationError(f'the pipeline has {dict(config)}: {original(error)}') from error
+        raise UserError(f'the pipeline has {dict(config)}: {original(error)}') from error

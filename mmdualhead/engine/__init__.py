@@ -1,4 +1,4 @@
-"""What surrounds a run: runner, hooks, schedules, and checkpoint files."""
+"""Runner, hooks, schedules, loaders and checkpoint files."""
 
 from . import hooks, runner, schedulers
 

@@ -1,20 +1,27 @@
-"""Checkpoint files: reading them safely, writing them whole, and telling whether they fit a model."""
+"""Checkpoints: reading them safely, comparing them with a model, writing them atomically.
+
+Importing this changes nothing: :mod:`mmdualhead.compat` installs :data:`READERS` and :func:`load_in_full`
+in mmengine and MMAction2.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
 import re
 import struct
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import torch
-from mmaction.apis import inference as mmaction_inference
 from mmengine.dist import barrier, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.logging import print_log
@@ -23,41 +30,167 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import Tensor, nn
 
+from mmdualhead.errors import UserError
+from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.files import atomic_write, check_regular
 from mmdualhead.utils.memory import memory_for_file
+from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.text import and_more
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
-"""What a checkpoint needs for training to go on from it."""
+"""The keys that a checkpoint needs to be resumed."""
 
 META = {'epoch': int, 'iter': int, 'seed': int, 'cfg': str, 'time': str, 'dataset_meta': dict}
-"""What a checkpoint's meta may hold and what kind that is; each may be missing."""
+"""The optional entries of a checkpoint's meta and their types."""
 
 DAMAGED = (
-    *(EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError, TypeError),
+    *(EOFError, OSError, RuntimeError, ValueError, LookupError, AttributeError),
     *(BadZipFile, struct.error),
 )
-"""What damaged files make their readers raise."""
+"""The errors that readers raise for damaged files."""
 
-SHOWN = 8
-"""How many names of a kind an error message lists."""
+MOST_WEIGHTS = 8
+"""The number of weights that an error message names of a kind."""
 
+INTERRUPTED = 'interrupted.pth'
+"""The checkpoint that an interrupted run leaves in its work_dir."""
 
-class RunError(ValueError):
-    """A run that can't start, or can't go on; the message says why and what to do."""
-
-
-class UnreadableCheckpointError(RunError):
-    """A checkpoint that is damaged, is none, or asks for code to be run."""
+PERIODIC = re.compile(r'(epoch|iter)_\d+')
+"""The names of periodic checkpoints."""
 
 
-class MissingCheckpointError(RunError, FileNotFoundError):
-    """A checkpoint that is not there."""
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint file.
+
+    Args:
+        source: the file or URL, for messages.
+        content: the result of :func:`torch.load`.
+    """
+
+    source: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str | Path) -> Checkpoint:
+        """Read a file as :func:`load_from_local` does."""
+        return cls(str(path), load_from_local(path))
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Its metadata: epoch, config, training data."""
+        return (self.content.get('meta') or {}) if 'state_dict' in self.content else {}
+
+    @cached_property
+    def weights(self) -> dict[str, Any]:
+        """The weights, named as mmengine names them when it loads them."""
+        weights = self.content.get('state_dict', self.content)
+        return {re.sub(r'^module\.', '', name): value for name, value in weights.items()}
+
+    @property
+    def input(self) -> NetworkInput | None:
+        """The input of the network; see :meth:`NetworkInput.of_checkpoint`."""
+        return NetworkInput.of_checkpoint(self.meta)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The config that it was trained with, as plain values; see :func:`saved_config`."""
+        return saved_config(self.meta)
+
+    @property
+    def lacks(self) -> list[str]:
+        """The keys that it lacks to be resumed."""
+        return [key for key in RESUMABLE if self.content.get(key) is None]
+
+    def fits(self, model: nn.Module) -> Fit:
+        """Compare the weights with those of a model, by name and shape.
+
+        As for mmengine, batch norms may lack ``num_batches_tracked``.
+        """
+        wanted, given = unwrapped(model).state_dict(), self.weights
+        shapes = {name: tuple(getattr(given[name], 'shape', ())) for name in wanted if name in given}
+        misshaped = [name for name, shape in shapes.items() if shape != tuple(wanted[name].shape)]
+        return Fit(
+            matched=[name for name in shapes if name not in misshaped],
+            missing=[n for n in wanted if n not in given and not n.endswith('num_batches_tracked')],
+            unexpected=[name for name in given if name not in wanted],
+            misshaped=[f'{n} {shapes[n]} instead of {tuple(wanted[n].shape)}' for n in misshaped],
+        )
+
+    def check_finite(self) -> None:
+        """Make sure that no weight is NaN or infinite.
+
+        Raises:
+            UserError: some are; the message names the first.
+        """
+        if bad := non_finite(self.weights):
+            raise UserError(f'{self.source}: {len(bad)} weights are not finite, {bad[0]} first')
+
+    def check(self, model: nn.Module) -> None:
+        """Make sure that the weights are exactly those of a model, and finite.
+
+        Raises:
+            UserError: a weight is missing, unexpected, of another shape, or not finite.
+        """
+        fit = self.fits(model)
+        if not fit.is_full:
+            raise UserError(
+                f'{self.source} does not fit the model (another layout or another network?): {fit}'
+            )
+        self.check_finite()
+
+    def save(self, path: str | Path) -> None:
+        """Write the file atomically.
+
+        Raises:
+            OSError: it could not be written; the message names it.
+        """
+        file = io.BytesIO()
+        torch.save(self.content, file)
+        AtomicBackend().put(file.getbuffer(), path)
 
 
-class UnwritableError(RunError, OSError):
-    """A file that can't be written, for example because the disk is full."""
+class Fit(NamedTuple):
+    """How the weights of a checkpoint fit a model, by name."""
+
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    misshaped: list[str]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the weights are exactly those of the model."""
+        return not (self.missing or self.unexpected or self.misshaped)
+
+    def __str__(self) -> str:
+        total = len(self.matched) + len(self.missing) + len(self.misshaped)
+        kinds = (
+            ('missing in the checkpoint', self.missing),
+            ('of another shape', self.misshaped),
+            ('not in the model', self.unexpected),
+        )
+        return '; '.join(
+            [f'{len(self.matched)} of {total} weights fit']
+            + [f'{len(names)} {kind}: {and_more(names, MOST_WEIGHTS)}' for kind, names in kinds if names]
+        )
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside wrappers for distribution and test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def non_finite(values: Mapping[str, Any]) -> list[str]:
+    """The names of the tensors that contain NaN or infinity."""
+    return [
+        name
+        for name, value in values.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
+    ]
 
 
 def load_from_local(
@@ -69,57 +202,48 @@ def load_from_local(
 
     Args:
         filename: the file.
-        map_location: not used, since whoever loads the tensors copies them to its own device.
+        map_location: not used, since callers copy the tensors to their own device.
         mmap: whether to leave the tensors on the disk until they are used.
 
     Returns:
-        The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that as a program.
+        The checkpoint, on the CPU, without ``meta['config']``: mmengine would execute that.
 
     Raises:
-        MissingCheckpointError: the file does not exist.
-        UnreadableCheckpointError: it is damaged, is not a checkpoint, or refers to code.
+        FileNotFoundError: the file does not exist.
+        UserError: it is damaged, is not a checkpoint, or contains code.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise MissingCheckpointError(f'the checkpoint {path} does not exist')
+        raise FileNotFoundError(errno.ENOENT, 'the checkpoint does not exist', str(path))
     try:
         with memory_for_file(path.stat().st_size):
             check_checkpoint_file(path)
             checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mmap)
     except UnpicklingError as error:
-        raise UnreadableCheckpointError(
-            f'the checkpoint {path} is refused: it is damaged, is not a checkpoint, or refers to code '
+        raise UserError(
+            f'the checkpoint {path} is refused: it is damaged, is not a checkpoint, or contains code '
             f'({_reason(error)})'
         ) from None
     except MemoryError:
-        raise UnreadableCheckpointError(
-            f'the checkpoint {path} is refused: it asks for more memory than its size can need'
+        raise UserError(
+            f'the checkpoint {path} is refused: it would need more memory than its size justifies'
         ) from None
     except PermissionError:
         raise
-    except (
-        EOFError,
-        struct.error,
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        BadZipFile,
-    ) as error:
-        raise UnreadableCheckpointError(
+    except DAMAGED as error:
+        raise UserError(
             f'the checkpoint {path} is damaged or is not a checkpoint ({_reason(error)})'
         ) from None
     if fault := _content_fault(checkpoint):
-        raise UnreadableCheckpointError(f'{path}{fault}')
+        raise UserError(f'{path}{fault}')
     drop_code(checkpoint)
     return checkpoint
 
 
 def _content_fault(checkpoint: Any) -> str:
-    """Why this is not a checkpoint: it has no weights by name, or a meta that those who read it could not."""
+    """Why this is not a checkpoint: it has no named weights, or an invalid meta."""
     if not isinstance(checkpoint, dict):
-        return f' holds a {type(checkpoint).__name__}, not a checkpoint'
+        return f' contains a {type(checkpoint).__name__}, not a checkpoint'
     weights = checkpoint.get('state_dict', checkpoint)
     if not isinstance(weights, Mapping):
         return f' is not a checkpoint: its state_dict is a {type(weights).__name__}, not weights by name'
@@ -139,10 +263,10 @@ def _content_fault(checkpoint: Any) -> str:
 def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Download a checkpoint once and read it as :func:`load_from_local` does.
 
-    The copy lies in ``torch.hub.get_dir()`` under a name that tells URLs with equal file names apart.
+    The copy is in ``torch.hub.get_dir()`` under a name that distinguishes URLs with equal file names.
 
     Raises:
-        UnreadableCheckpointError: it could not be downloaded, or is refused.
+        UserError: it could not be downloaded, or is refused.
     """
     name = f'{hashlib.sha256(filename.encode()).hexdigest()[:12]}-{filename.rpartition("/")[2]}'
     path = Path(torch.hub.get_dir(), 'checkpoints', name)
@@ -151,7 +275,7 @@ def load_from_http(filename: str, map_location: Any = None) -> dict[str, Any]:
         try:
             torch.hub.download_url_to_file(filename, str(path), progress=False)
         except OSError as error:
-            raise UnreadableCheckpointError(
+            raise UserError(
                 f'{filename} could not be downloaded ({error}); get it with: curl -fLO {filename}'
             ) from None
     barrier()
@@ -169,7 +293,7 @@ def load_by_name(filename: str, map_location: Any = None) -> dict[str, Any]:
     else:
         urls = mmengine_checkpoint.get_torchvision_models()
     if name not in urls:
-        raise UnreadableCheckpointError(f'{filename}: there is no model of the name {name!r}')
+        raise UserError(f'{filename}: there is no model named {name!r}')
     if not urls[name].startswith(('http://', 'https://')):
         return load_from_local(Path(mmengine_checkpoint._get_mmengine_home(), urls[name]), map_location)
     checkpoint = load_from_http(urls[name], map_location)
@@ -177,76 +301,89 @@ def load_by_name(filename: str, map_location: Any = None) -> dict[str, Any]:
 
 
 def load_from_elsewhere(filename: str, map_location: Any = None) -> dict[str, Any]:  # noqa: ARG001
-    """Refuse what mmengine's other readers would unpickle with its code running.
+    """Refuse what mmengine's other readers would unpickle, which runs code.
 
     Raises:
-        UnreadableCheckpointError: always; the message says how to download the file.
+        UserError: always; the message says how to download the file.
     """
     command = f'aws s3 cp s3://{filename.partition("s3://")[2]} .' if 's3://' in filename else ''
-    raise UnreadableCheckpointError(
+    raise UserError(
         f'{filename} is refused: only files and http(s) are read without running code in them. Download it '
-        f'and name the file{": " if command else ""}{command}'
+        f'and give the file{": " if command else ""}{command}'
     )
+
+
+_reads_as_mmengine = ContextVar('reads as mmengine', default=False)
+_takes_any_weights = ContextVar('takes any weights', default=False)
+
+
+@contextmanager
+def _set(way_out: ContextVar[bool]) -> Iterator[None]:
+    token = way_out.set(True)
+    try:
+        yield
+    finally:
+        way_out.reset(token)
+
+
+def mmengine_readers() -> AbstractContextManager[None]:
+    """Use mmengine's own readers within this context, which may run code in a checkpoint."""
+    return _set(_reads_as_mmengine)
+
+
+def any_weights() -> AbstractContextManager[None]:
+    """Within this context ``init_recognizer`` loads what fits and prints the rest, as it does by default."""
+    return _set(_takes_any_weights)
+
+
+def _or_mmengines(prefix: str, safe: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A reader that is mmengine's own within :func:`mmengine_readers`."""
+    theirs = CheckpointLoader._schemes.get(prefix, safe)
+
+    @wraps(safe)
+    def read(filename: str, map_location: Any = None) -> dict[str, Any]:
+        return (theirs if _reads_as_mmengine.get() else safe)(filename, map_location)
+
+    return read
 
 
 NAMED = ('open-mmlab://', 'openmmlab://', 'modelzoo://', 'torchvision://', 'mmcls://')
 READERS: dict[str, Callable[..., dict[str, Any]]] = {
-    '': load_from_local,
-    **dict.fromkeys(('http://', 'https://'), load_from_http),
-    **dict.fromkeys(NAMED, load_by_name),
-    **dict.fromkeys(('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_elsewhere),
+    prefix: _or_mmengines(prefix, reader)
+    for prefix, reader in {
+        '': load_from_local,
+        **dict.fromkeys(('http://', 'https://'), load_from_http),
+        **dict.fromkeys(NAMED, load_by_name),
+        **dict.fromkeys(('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'), load_from_elsewhere),
+    }.items()
 }
-"""What reads a checkpoint, by how its name begins; all that mmengine knows."""
+"""The readers of checkpoints by prefix; all of mmengine's.
 
-
-_ORIGINAL_READERS = {
-    prefix: reader for prefix, reader in CheckpointLoader._schemes.items() if prefix in READERS
-}
-# For the whole process: init_recognizer, load_from, --resume, mim test and init_cfg=dict(type='Pretrained')
-# all read through mmengine's one table of readers and nothing that a hook could reach, and of its readers
-# those of URLs run code with any version of PyTorch. mmengine_readers is the way out.
-for _prefix, _reader in READERS.items():
-    CheckpointLoader.register_scheme(_prefix, _reader, force=True)
-
-
-@contextmanager
-def mmengine_readers() -> Iterator[None]:
-    """Within this context mmengine's own readers read, which may run code in a checkpoint."""
-    safe = CheckpointLoader._schemes
-    CheckpointLoader._schemes = OrderedDict({**safe, **_ORIGINAL_READERS})
-    try:
-        yield
-    finally:
-        CheckpointLoader._schemes = safe
+``init_recognizer``, ``load_from``, ``--resume``, ``mim test`` and ``init_cfg=dict(type='Pretrained')`` all
+read through mmengine's table of readers, which these replace: its readers of URLs run code with any version
+of PyTorch.
+"""
 
 
 def load_in_full(model: nn.Module, filename: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
-    """What MMAction2's ``init_recognizer`` loads by: as mmengine, but the weights must be the model's.
+    """The loader of MMAction2's ``init_recognizer``: mmengine's, but the weights must be exactly the model's.
 
     Raises:
-        RunError: a weight is missing, left over, of another shape, or not finite.
+        UserError: a weight is missing, unexpected, of another shape, or not finite.
     """
-    checkpoint = CheckpointLoader.load_checkpoint(str(filename), map_location)
-    if fault := weights_fault(model, checkpoint):
-        raise RunError(f'{filename}{fault}. If that is meant: {__name__}.{any_weights.__name__}()')
-    return mmengine_checkpoint._load_checkpoint_to_model(model, checkpoint, **kwargs)
-
-
-@contextmanager
-def any_weights() -> Iterator[None]:
-    """Within this context ``init_recognizer`` goes on with what fits and prints the rest, as by itself."""
-    mmaction_inference.load_checkpoint = mmengine_checkpoint.load_checkpoint
-    try:
-        yield
-    finally:
-        mmaction_inference.load_checkpoint = load_in_full
-
-
-mmaction_inference.load_checkpoint = load_in_full
+    content = CheckpointLoader.load_checkpoint(str(filename), map_location)
+    if not _takes_any_weights.get():
+        try:
+            Checkpoint(str(filename), content).check(model)
+        except UserError as error:
+            raise UserError(
+                f'{error}. If this is intended, use {__name__}.{any_weights.__name__}()'
+            ) from None
+    return mmengine_checkpoint._load_checkpoint_to_model(model, content, **kwargs)
 
 
 def _reason(error: Exception) -> str:
-    """The line of a torch.load error that says what happened."""
+    """The informative line of a torch.load error."""
     text = str(error).replace('WeightsUnpickler error: ', '')
     named = re.search(r'Unsupported global: GLOBAL (\S+)|Trying to load unsupported GLOBAL (\S+)', text)
     if named:
@@ -261,112 +398,33 @@ def drop_code(checkpoint: dict[str, Any]) -> None:
         print_log("the checkpoint's meta['config'] is ignored: mmengine would execute it", 'current', 30)
 
 
-def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights in a checkpoint, named as mmengine names them when it loads it."""
-    weights = checkpoint.get('state_dict', checkpoint)
-    return {re.sub(r'^module\.', '', name): value for name, value in weights.items()}
-
-
-def non_finite(weights: Mapping[str, Any]) -> list[str]:
-    """The names of the tensors that hold a NaN or an infinity."""
-    return [
-        name
-        for name, value in weights.items()
-        if isinstance(value, Tensor) and value.is_floating_point() and not value.isfinite().all()
-    ]
-
-
-class Match(NamedTuple):
-    """How the weights of a checkpoint fit a model, by name."""
-
-    matched: list[str]
-    missing: list[str]
-    unexpected: list[str]
-    misshaped: list[str]
-
-    @property
-    def is_full(self) -> bool:
-        """Whether every weight of the model is there, and nothing else."""
-        return not (self.missing or self.unexpected or self.misshaped)
-
-    def __str__(self) -> str:
-        total = len(self.matched) + len(self.missing) + len(self.misshaped)
-        kinds = (
-            ('missing in the checkpoint', self.missing),
-            ('of another shape', self.misshaped),
-            ('not in the model', self.unexpected),
-        )
-        return '; '.join(
-            [f'{len(self.matched)} of {total} weights fit']
-            + [f'{len(names)} {kind}: {and_more(names, SHOWN)}' for kind, names in kinds if names]
-        )
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network within what distributes it or averages over a clip's augmentations."""
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model
-
-
-def match(model: nn.Module, checkpoint: Mapping[str, Any]) -> Match:
-    """Compare the weights of a checkpoint with those of a model.
-
-    As for mmengine, batch norms may lack ``num_batches_tracked``.
-    """
-    wanted, given = unwrapped(model).state_dict(), weights_of(checkpoint)
-    shapes = {name: tuple(getattr(given[name], 'shape', ())) for name in wanted if name in given}
-    misshaped = [name for name, shape in shapes.items() if shape != tuple(wanted[name].shape)]
-    return Match(
-        matched=[name for name in shapes if name not in misshaped],
-        missing=[n for n in wanted if n not in given and not n.endswith('num_batches_tracked')],
-        unexpected=[name for name in given if name not in wanted],
-        misshaped=[f'{n} {shapes[n]} instead of {tuple(wanted[n].shape)}' for n in misshaped],
-    )
-
-
-def weights_fault(model: nn.Module, checkpoint: Mapping[str, Any]) -> str:
-    """What keeps a model from answering with a checkpoint's weights, to follow its name; empty if nothing."""
-    fit, bad = match(model, checkpoint), non_finite(weights_of(checkpoint))
-    if not fit.is_full:
-        return f' does not fit the model (another layout or another network?): {fit}'
-    return f': {len(bad)} weights are not finite, {bad[0]} first' if bad else ''
-
-
-INTERRUPTED = 'interrupted.pth'
-"""The checkpoint that an interrupted training leaves in its work_dir."""
-
-PERIODIC = re.compile(r'(epoch|iter)_\d+')
-"""What the checkpoints are called that a training writes at intervals."""
-
-
 def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> tuple[Path | None, list[str]]:
-    """The checkpoint that a training has come furthest with, by its own account of epoch and iteration.
+    """The checkpoint that is furthest in training, by the epoch and iteration stored in it.
 
-    A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which leads
-    back to the original of a copied folder: it is followed where the folder has no periodic checkpoints of
-    its own, since a training saves those elsewhere if its checkpoint hook has an ``out_dir``.
+    A folder's own checkpoints come first. ``last_checkpoint`` names a file by its absolute path, which is
+    in the original of a copied folder: it is followed only if the folder has no periodic checkpoints, since a
+    run saves those elsewhere if its checkpoint hook has an ``out_dir``.
 
     Args:
         folder: a work_dir.
-        needed: the keys that the checkpoint has to have; by default what training needs to continue.
+        needed: the keys that the checkpoint must have; by default those that resuming needs.
 
     Returns:
-        The file, or None if there is none, and why files were passed over.
+        The file, or None if there is none, and why files were ignored.
     """
     folder = Path(folder)
-    found, passed_over = _progress(folder, needed)
+    found, ignored = _progress(folder, needed)
     if not any(place.is_periodic for place in found) and (other := _saved_elsewhere(folder)):
         further, faults = _progress(other, needed)
-        found, passed_over = found + further, passed_over + faults
-    # Other files may be of another training; they count where this one has none.
+        found, ignored = found + further, ignored + faults
+    # Other files may belong to another run; they are used only if this one has none.
     own = [place for place in found if place.is_periodic or place.path.name == INTERRUPTED]
     furthest = max(own or found, default=None)
-    return furthest and furthest.path, passed_over
+    return furthest and furthest.path, ignored
 
 
 class _Progress(NamedTuple):
-    """How far a training had come when it wrote a file, in the order of comparison."""
+    """The progress of training stored in a file, in the order of comparison."""
 
     epoch: int
     iteration: int
@@ -376,22 +434,22 @@ class _Progress(NamedTuple):
 
 
 def _progress(folder: Path, needed: Sequence[str]) -> tuple[list[_Progress], list[str]]:
-    """The whole checkpoints of a folder that have all keys, and what is wrong with the other files."""
-    found, passed_over = [], []
+    """The complete checkpoints of a folder that have all keys, and the faults of the other files."""
+    found, ignored = [], []
     for path in sorted(folder.glob('*.pth')):
         try:
             check_regular(path)
             checkpoint = load_from_local(path, 'cpu', mmap=True)
         except FileNotFoundError:
-            passed_over.append(f'{path} is a link to a file that is not there')
+            ignored.append(f'{path} is a link to a file that does not exist')
         except (ValueError, OSError) as error:
-            passed_over.append(str(error))
+            ignored.append(str(error))
         else:
             meta = checkpoint.get('meta') or {}
             if all(checkpoint.get(key) is not None for key in needed):
                 progress = int(meta.get('epoch', 0)), int(meta.get('iter', 0)), path.name == INTERRUPTED
                 found.append(_Progress(*progress, PERIODIC.fullmatch(path.stem) is not None, path))
-    return found, passed_over
+    return found, ignored
 
 
 def _saved_elsewhere(folder: Path) -> Path | None:
@@ -407,23 +465,20 @@ def _saved_elsewhere(folder: Path) -> Path | None:
 
 
 def holds_run(folder: str | Path) -> bool:
-    """Whether a training has left a checkpoint in a folder."""
+    """Whether a folder contains a checkpoint of a run."""
     names = (path.name for path in Path(folder).glob('*.pth'))
     return any(name == INTERRUPTED or PERIODIC.fullmatch(Path(name).stem) for name in names)
 
 
 @register_backend('atomic')
 class AtomicBackend(LocalBackend):
-    """Local files that are whole or absent: written beside the old file, synced, then put in its place."""
+    """Local files that are complete or absent: written next to the old file, synced, then renamed."""
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
-        """Write a file; if that fails, the old one stays and nothing else does.
+        """Write a file; if that fails, the old file is kept and no other is left.
 
         Raises:
-            UnwritableError: it could not be written; the message names the file.
+            OSError: it could not be written; the message names the file.
         """
-        try:
-            with atomic_write(filepath) as file:
-                file.write(obj)
-        except OSError as error:
-            raise UnwritableError(error.strerror or str(error)) from error
+        with atomic_write(filepath) as file:
+            file.write(obj)

@@ -1,6 +1,6 @@
 """Do config, data, network and checkpoint fit each other? What is asked before a run.
 
-The clips themselves are checked where they are read (:mod:`mmdualhead.datasets.annotations.checks`).
+Clips are checked where they are read (:mod:`mmdualhead.datasets.annotations.checks`).
 M persons, T frames, V joints, C channels.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import random
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,21 +21,21 @@ import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
 from mmengine.dataset import BaseDataset
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
-from mmdualhead.datasets.annotations.checks import SHOWN, clip_name
-from mmdualhead.datasets.annotations.files import ClipFacts, clip_facts, open_annotations
+from mmdualhead.datasets.annotations.clips import ClipFacts, ClipList, Clips
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
-from mmdualhead.engine.checkpoints import unwrapped
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
 from mmdualhead.utils.plain_config import plain, saved_config
-from mmdualhead.utils.text import plural
+from mmdualhead.utils.text import SHOWN, plural
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+PHASES = ('train', 'val', 'test')
+LOADERS = tuple(f'{phase}_dataloader' for phase in PHASES)
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),
@@ -67,23 +68,24 @@ class LoaderData:
     Args:
         name: of the loader, e.g. ``'train_dataloader'``.
         dataset: its data set.
-        network_input: what the config says of the loader.
+        config: of the run.
     """
 
-    def __init__(self, name: str, dataset: Any, network_input: NetworkInput) -> None:
+    def __init__(self, name: str, dataset: Any, config: Mapping[str, Any]) -> None:
         self.name = name
         self.dataset = dataset
+        self.config = config
         self.sets = [part for part in innermost(dataset) if isinstance(part, PoseDataset)]
-        self._declared = network_input
 
     @cached_property
     def network_input(self) -> NetworkInput:
-        """With the names of the classes and the scale of the clips."""
+        """What the config says of the loader, with the names of the classes and the scale of the clips."""
+        declared = NetworkInput.of_config(self.config, self.name)
         named = [part.metainfo.get('classes') for part in self.sets]
-        scales = [measure_scale(_clips(part), self._declared) for part in self.sets]
+        scales = [measure_scale(_clips(part), declared) for part in self.sets]
         known = [scale for scale in scales if scale]
         return replace(
-            self._declared,
+            declared,
             classes=tuple(map(str, next(filter(None, named), ()))),
             scale=float(np.median(known)) if known else None,
         )
@@ -91,7 +93,7 @@ class LoaderData:
     @cached_property
     def facts(self) -> ClipFacts | None:
         """Of all clips; None where some hold no keypoints."""
-        found = [clip_facts(_clips(part)) for part in self.sets]
+        found = [_clips(part).facts() for part in self.sets]
         if not found or None in found:
             return None
         return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
@@ -100,7 +102,7 @@ class LoaderData:
         """Of a clip, by its row in :attr:`facts`."""
         for clips in map(_clips, self.sets):
             if row < len(clips):
-                return clip_name(clips[row], row)
+                return str(clips[row].get('frame_dir', f'#{row}'))
             row -= len(clips)
         raise IndexError(row)
 
@@ -126,7 +128,17 @@ class LoaderData:
         return [dict(ann_file=str(part.ann_file), split=getattr(part, 'split', None)) for part in self.sets]
 
 
-class _PackedClips(Sequence):
+def built_data(runner: Runner) -> dict[str, LoaderData]:
+    """The data of the loops that are built by now, by phase."""
+    loops = {phase: getattr(runner, f'_{phase}_loop') for phase in PHASES}
+    return {
+        phase: LoaderData(f'{phase}_dataloader', loop.dataloader.dataset, runner.cfg)
+        for phase, loop in loops.items()
+        if isinstance(loop, BaseLoop)
+    }
+
+
+class _PackedClips(Clips):
     """The clips of a data set that MMEngine has pickled into one buffer, as it does for ``PoseDataset``."""
 
     def __init__(self, dataset: PoseDataset) -> None:
@@ -139,8 +151,10 @@ class _PackedClips(Sequence):
         return BaseDataset.get_data_info(self.dataset, row)
 
 
-def _clips(dataset: PoseDataset) -> Sequence[dict]:
-    return _PackedClips(dataset) if dataset.serialize_data else dataset.data_list
+def _clips(dataset: PoseDataset) -> Clips:
+    if dataset.serialize_data:
+        return _PackedClips(dataset)
+    return dataset.data_list if isinstance(dataset.data_list, Clips) else ClipList(dataset.data_list)
 
 
 @contextmanager
@@ -155,30 +169,58 @@ def undisturbed_random() -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
+def check_run(
+    config: Mapping[str, Any], network: nn.Module, new: Sequence[LoaderData], train: LoaderData | None
+) -> Iterator[Finding]:
+    """Compare config, data and network with each other.
+
+    Args:
+        config: of the run.
+        network: built from it, see :func:`~mmdualhead.engine.checkpoints.unwrapped`.
+        new: the data of the loaders that were built since the last time.
+        train: those of the training, if it has been built.
+    """
+    yield from check_config(config)
+    for data in new:
+        yield from check_network(network, config.get('model') or {}, data)
+        if train not in (None, data):
+            yield from check_evaluation(train, data)
+
+
 def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Look for likely mistakes in a config that would still run.
 
-    Keys that nothing reads; loaders that give the network different input, or have the same clips; parts of
-    MMAction2 that would end the run at its first validation.
+    Keys that nothing reads; a ``--seed`` without effect; loaders that give the network different input, or
+    have the same clips; parts of MMAction2 that would end the run at its first validation.
     """
     yield from _check_parts(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
-    train, clips = NetworkInput.of_config(config, LOADERS[0]), _sources(config, LOADERS[0])
+    yield from _check_seed(config)
+    clips = {loader: _sources(config, loader) for loader in LOADERS}
+    inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
+    train = LOADERS[0]
     for loader in LOADERS[1:]:
-        evaluated = datasets_of(config, loader)
-        if not clips or not evaluated:
+        if train not in inputs or loader not in inputs:
             continue
-        lines = train.differences(
-            NetworkInput.of_config(config, loader), ('train_dataloader has', f'{loader} has')
-        )
-        for line in lines:
+        for line in inputs[train].differences(inputs[loader], (f'{train} has', f'{loader} has')):
             level = Level.WARNING if line.startswith('normalization') else Level.ERROR
             yield Finding(level, loader, f'training and evaluation differ in their {line}')
-        if _sources(config, loader) == clips and clips[0]['split']:
-            yield Finding(
-                Level.WARNING, loader, f'has the clips of the training, split {clips[0]["split"]!r}'
-            )
+        if clips[loader] == clips[train] and clips[train][0]['split']:
+            text = f'has the clips of the training, split {clips[train][0]["split"]!r}'
+            yield Finding(Level.WARNING, loader, text)
+
+
+def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
+    given = sys.argv[sys.argv.index('--seed') + 1 :][:1] if '--seed' in sys.argv else []
+    used = str((config.get('randomness') or {}).get('seed'))
+    if given and given[0] != used:
+        text = (
+            f"has no effect, since the config's randomness.seed={used} wins; give --cfg-options "
+            f'randomness.seed={given[0]} instead'
+        )
+        yield Finding(Level.ERROR, f'--seed {given[0]}', text)
 
 
 def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -261,19 +303,18 @@ def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
 
 
 def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
-    """Compare what a loader gives with what the network takes: classes, layout, persons, joints, channels.
+    """Compare what a loader gives with what the network takes: classes, persons, joints, channels, layout.
 
     Args:
         network: the built network.
         model: its config.
         data: the loader's.
     """
-    network = unwrapped(network)
     if not getattr(network, 'with_cls_head', True):
         yield Finding(Level.ERROR, 'model', 'has no cls_head, which would learn and predict the classes')
     yield from _check_classes(getattr(getattr(network, 'cls_head', None), 'num_classes', None), data)
-    yield from _check_layout(model, data)
     yield from _check_shape(getattr(network, 'backbone', None), data)
+    yield from _check_layout(model, data)
 
 
 def _check_classes(classes: int | None, data: LoaderData) -> Iterator[Finding]:
@@ -292,24 +333,6 @@ def _check_classes(classes: int | None, data: LoaderData) -> Iterator[Finding]:
         named = part.metainfo.get('classes')
         if named and len(named) != classes:
             yield Finding(Level.WARNING, str(part.ann_file), f'names {len(named)} classes, but {model}')
-
-
-def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
-    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
-    if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
-        return
-    wanted = known_skeleton(graph.get('layout', 'nturgb+d'))
-    stored = [known_skeleton(part.metainfo.get('layout')) for part in data.sets]
-    for skeleton in filter(None, [data.network_input.skeleton, *stored]):
-        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
-            continue
-        may_be_meant = isinstance(graph.get('layout'), Mapping) and skeleton.num_joints == wanted.num_joints
-        yield Finding(
-            Level.WARNING if may_be_meant else Level.ERROR,
-            data.name,
-            f'its clips have layout {skeleton.name!r} ({skeleton.num_joints} joints), the graph of the model '
-            f'has layout {wanted.name!r} ({wanted.num_joints} joints)',
-        )
 
 
 def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Finding]:
@@ -339,6 +362,24 @@ def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, in
     if joints and channels and getattr(backbone, 'data_bn_type', '') == 'MVC':
         persons = backbone.data_bn.num_features // (joints * channels)  # type: ignore[union-attr]
     return persons, joints, channels
+
+
+def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
+    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
+    if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
+        return
+    wanted = known_skeleton(graph.get('layout', 'nturgb+d'))
+    stored = [known_skeleton(part.metainfo.get('layout')) for part in data.sets]
+    for skeleton in filter(None, [data.network_input.skeleton, *stored]):
+        if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
+            continue
+        may_be_meant = isinstance(graph.get('layout'), Mapping) and skeleton.num_joints == wanted.num_joints
+        yield Finding(
+            Level.WARNING if may_be_meant else Level.ERROR,
+            data.name,
+            f'its clips have layout {skeleton.name!r} ({skeleton.num_joints} joints), the graph of the model '
+            f'has layout {wanted.name!r} ({wanted.num_joints} joints)',
+        )
 
 
 def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Finding]:
@@ -429,7 +470,7 @@ def _shared_clips(source: Mapping[str, Any], part: PoseDataset) -> int | None:
         trained = open_annotations(path).select(str(source['split']))
     except (OSError, ValueError, KeyError):
         return None
-    facts = [clip_facts(clips) for clips in (trained, _clips(part))]
+    facts = [clips.facts() for clips in (trained, _clips(part))]
     return None if None in facts else int(np.isin(facts[1].keys, facts[0].keys).sum())  # type: ignore[union-attr]
 
 

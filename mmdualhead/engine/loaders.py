@@ -1,24 +1,23 @@
-"""Data loaders whose clips and random numbers depend on the seed, the iteration and the clip alone.
+"""Data loaders whose clips and random numbers depend only on the seed, the iteration and the clip.
 
-So a training that goes on in the middle of an epoch sees what it would have seen without a break, with any
-number of workers.
+A run resumed in the middle of an epoch therefore sees the same data as an uninterrupted one, with any number
+of workers.
 """
 
 from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count, islice, repeat
-from multiprocessing.queues import Queue
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
 from torch import multiprocessing
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
 try:
     import resource
@@ -26,19 +25,19 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 ENOUGH_FILES = 1 << 14
-"""Open files that suffice for the batches of all workers: a tensor takes one, a clip several tensors."""
+"""The number of open files that suffices for the batches of all workers."""
 
-KEPT = (
+LOADER_ARGUMENTS = (
     *('num_workers', 'prefetch_factor', 'persistent_workers', 'multiprocessing_context', 'worker_init_fn'),
     *('collate_fn', 'pin_memory', 'timeout'),
 )
-"""Arguments of a loader that stay as they are."""
+"""Arguments of a loader that are kept."""
 
 
 def allow_many_files() -> None:
-    """Let workers hand over their batches, however few files a process may open.
+    """Let workers deliver their batches even with a low limit of open files.
 
-    Where the system allows too few, tensors are shared by the names of files, which need not stay open.
+    If the system allows too few, tensors are shared by file name, so that files need not stay open.
     """
     if resource is None:
         return
@@ -53,27 +52,18 @@ def allow_many_files() -> None:
     multiprocessing.set_sharing_strategy('file_system')
 
 
-def end_on_lost_batches(worker: int, then: Callable[[int], None] | None = None) -> None:
-    """Let a worker end if it can't hand over a batch, for which the main process would wait forever.
+def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
+    """End a worker that cannot deliver a batch, for which the main process would wait forever.
 
-    Runs in the worker.
-
-    Args:
-        worker: its number.
-        then: how the worker was to be started.
+    :mod:`mmdualhead.compat` lets Python's queues call it. In other processes it does nothing.
     """
-    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    if then is not None:
-        then(worker)
-
-
-def _end(error: Exception, _batch: Any) -> None:
-    os.write(2, f'a data loading worker cannot hand over its batch: {error}\n'.encode())
-    os._exit(1)
+    if get_worker_info() is not None:
+        os.write(2, f'a data loading worker cannot deliver its batch: {error}\n'.encode())
+        os._exit(1)
 
 
 def seed_all(*numbers: int) -> None:
-    """Seed Python's, NumPy's and PyTorch's random numbers by several numbers, 0 or more each."""
+    """Seed Python's, NumPy's and PyTorch's random numbers with several numbers, each at least 0."""
     seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
     random.seed(seed)
     np.random.seed(seed)
@@ -81,7 +71,7 @@ def seed_all(*numbers: int) -> None:
 
 
 class SeededDataset(Dataset):
-    """A data set that is asked for (iteration, index) and seeds all random numbers by them first.
+    """A data set indexed by (iteration, index), which seeds all random numbers with them first.
 
     Args:
         dataset: the data set.
@@ -100,13 +90,13 @@ class SeededDataset(Dataset):
         return self.dataset[place[1]]
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'dataset':  # not there yet while a worker unpickles this
+        if name == 'dataset':  # not set while a worker unpickles this
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
 
 class NumberedBatches:
-    """A batch sampler that says for each clip in which iteration it is seen, and can begin later.
+    """A batch sampler that pairs each clip with its iteration, and can start later.
 
     Args:
         batches: the batch sampler, of indices.
@@ -119,16 +109,16 @@ class NumberedBatches:
 
     @property
     def sampler(self) -> Any:
-        """Of single clips, which mmengine tells the epoch."""
+        """The sampler of single clips, whose epoch mmengine sets."""
         return self.batches.sampler
 
     @property
     def total(self) -> int:
-        """The batches of a whole epoch."""
+        """The number of batches of a full epoch."""
         return len(self.batches)
 
     def begin(self, first: int, skip: int = 0) -> None:
-        """Prepare the next pass: leave out ``skip`` batches; the one after them is of iteration ``first``."""
+        """Prepare the next pass: skip ``skip`` batches; the next one is of iteration ``first``."""
         self.first, self.skip = first, skip
 
     def __len__(self) -> int:
@@ -143,31 +133,31 @@ class NumberedBatches:
 def make_resumable(loader: DataLoader, seed: int) -> DataLoader:
     """The same loader over a :class:`SeededDataset` in :class:`NumberedBatches`.
 
-    Loaders of streams, which have no order that could be begun later, come back as they are.
+    Loaders of streams, which have no order to start in, are returned unchanged.
     """
     if isinstance(loader.dataset, IterableDataset) or loader.batch_sampler is None:
         return loader
     return DataLoader(
         SeededDataset(loader.dataset, seed),
         batch_sampler=NumberedBatches(loader.batch_sampler),
-        **{name: getattr(loader, name) for name in KEPT},
+        **{name: getattr(loader, name) for name in LOADER_ARGUMENTS},
     )
 
 
 def endless_batches(loader: DataLoader, done: int) -> Iterator[Any]:
-    """The batches of an iteration-based training, from a later one on.
+    """The batches of an iteration-based run, from a later one on.
 
     Args:
         loader: of :func:`make_resumable`.
-        done: how many batches were trained on before. As many times, None is given at no cost: mmengine's
-            loop skips batches by asking for them.
+        done: the number of batches trained on before. None is yielded as many times, at no cost, since
+            mmengine's loop skips batches by requesting them.
     """
     yield from repeat(None, done)
     batches: NumberedBatches = loader.batch_sampler
     is_endless = isinstance(batches.sampler, InfiniteSampler)
     first, skip = (0, done) if is_endless else divmod(done, batches.total)
     for epoch in count(first):
-        # Now, and not before, since mmengine's DistSamplerSeedHook sets an epoch as well.
+        # Only now, since mmengine's DistSamplerSeedHook sets an epoch as well.
         if hasattr(batches.sampler, 'set_epoch'):
             batches.sampler.set_epoch(epoch)
         batches.begin(done, skip)

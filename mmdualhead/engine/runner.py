@@ -1,10 +1,9 @@
-"""The runner of the shipped configs: MMEngine's, which reports bad data in words instead of tracebacks."""
+"""The runner of the packaged configs: MMEngine's, which reports faulty data without tracebacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from logging import LogRecord
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ import torch
 from mmaction.registry import RUNNERS
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
-from torch.utils.data import DataLoader
 
 from mmdualhead.datasets.annotations.files import describe_missing
-from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.engine.checks import check_config
-from mmdualhead.engine.loaders import allow_many_files, end_on_lost_batches
-from mmdualhead.errors import report
+from mmdualhead.engine.loaders import allow_many_files
+from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import datasets_of
 from mmdualhead.utils.command import one_line_errors
 from mmdualhead.utils.text import printable_lines
@@ -30,7 +27,7 @@ class DataCheckRunner(Runner):
     """Ends the program with ``error: ...`` and status 1 if annotation files are missing or faulty.
 
     ``runner_type='DataCheckRunner'`` in a config makes MMAction2's tools/train.py and tools/test.py use it.
-    Files that are missing in any case end the program before anything is built.
+    Missing files end the program before anything is built.
     """
 
     @classmethod
@@ -38,13 +35,13 @@ class DataCheckRunner(Runner):
         """Build a runner from a config.
 
         Raises:
-            SystemExit: files are missing, both of those that a training reads and those that a test reads; or
-                the config has a mistake or contradicts itself.
+            SystemExit: files are missing, both for training and for the test; or the config has a mistake or
+                contradicts itself.
         """
         with one_line_errors():
             training = missing_files(cfg, 'train') or missing_files(cfg, 'val')
             if training and missing_files(cfg, 'test'):
-                raise RunError(training)
+                raise UserError(training)
             report((finding for finding in check_config(cfg) if finding.is_error), print)
         allow_many_files()
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
@@ -54,23 +51,16 @@ class DataCheckRunner(Runner):
             return super().from_cfg(cfg)
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build MMEngine's logger, in whose lines names of clips, classes and files stay text."""
+        """Build MMEngine's logger, in whose lines names of clips, classes and files stay printable."""
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_spell_out)
         return logger
-
-    @staticmethod
-    def build_dataloader(*args: Any, **kwargs: Any) -> DataLoader:
-        """Build a loader as MMEngine does, whose workers end if they can't hand over a batch."""
-        loader = Runner.build_dataloader(*args, **kwargs)
-        loader.worker_init_fn = partial(end_on_lost_batches, then=loader.worker_init_fn)
-        return loader
 
     def train(self) -> Any:
         """Train.
 
         Raises:
-            SystemExit: the annotations of the training are missing or faulty.
+            SystemExit: the annotations for training are missing or faulty.
         """
         with _checked(missing_files(self.cfg, 'train')):
             return super().train()
@@ -86,11 +76,11 @@ class DataCheckRunner(Runner):
 
 
 def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
-    """In words, the first annotation file of a data loader that isn't there; nothing if all are.
+    """A message on the first missing annotation file of a data loader; empty if all exist.
 
     Args:
-        cfg: a whole config. ``annotations.ann_source`` says where the file comes from, unless the data set
-            itself does.
+        cfg: a complete config. ``annotations.ann_source`` describes the source of the file, unless the
+            data set does.
         phase: train, val or test.
     """
     source = (cfg.get('annotations') or {}).get('ann_source', '')
@@ -106,10 +96,10 @@ def missing_files(cfg: Mapping[str, Any], phase: str) -> str:
 
 @contextmanager
 def _checked(missing: str) -> Iterator[None]:
-    """:func:`one_line_errors`, which begins with what is known to be missing."""
+    """:func:`one_line_errors`, after a check for missing files."""
     with one_line_errors():
         if missing:
-            raise RunError(missing)
+            raise UserError(missing)
         yield
 
 

@@ -1,7 +1,7 @@
 """Schedules that follow ``max_epochs``, also where the command line changes it.
 
-Left out of a config, ``T_max`` of MMEngine's ``CosineAnnealingLR`` and ``end`` of every scheduler do so. What
-lies within training, such as the end of a warm-up, is a share of it in the schedulers below.
+If a config omits them, ``T_max`` of MMEngine's ``CosineAnnealingLR`` and ``end`` of every scheduler do so.
+Steps within training, such as the end of a warm-up, are shares of it in the schedulers below.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 from mmaction.registry import PARAM_SCHEDULERS
 from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 
+from mmdualhead.errors import UserError
+
 LEAST = {'begin': 0, 'end': 2, 'milestones': 1}
-"""The earliest step of each, so that the shortest training has a schedule: a ramp takes two steps."""
+"""The earliest step of each, so that the shortest run has a schedule: a ramp needs two steps."""
 
 
 class _ShareMixin:
@@ -24,7 +26,7 @@ class _ShareMixin:
     Args:
         *args: the scheduler's.
         shares: the share for each of these names, from 0 to 1; a list of them for ``milestones``.
-        end: the length of training, which the runner says unless the config does.
+        end: the length of training, which the runner sets unless the config does.
         **kwargs: further arguments of the scheduler.
 
     Raises:
@@ -36,7 +38,7 @@ class _ShareMixin:
     ) -> None:
         def step(name: str, share: float) -> int:
             if not 0 <= share <= 1:
-                raise ValueError(
+                raise UserError(
                     f'{type(self).__name__}: {name} is a share of training, 0 to 1, found {share}'
                 )
             return max(LEAST[name], round(share * end))
@@ -60,7 +62,7 @@ class ShareLinearLR(_ShareMixin, LinearLR):
 
 @PARAM_SCHEDULERS.register_module()
 class ShareCosineAnnealingLR(_ShareMixin, CosineAnnealingLR):
-    """MMEngine's ``CosineAnnealingLR`` by shares: ``shares=dict(begin=0.1)`` leaves out the first tenth."""
+    """MMEngine's ``CosineAnnealingLR`` by shares: ``shares=dict(begin=0.1)`` skips the first tenth."""
 
 
 @PARAM_SCHEDULERS.register_module()

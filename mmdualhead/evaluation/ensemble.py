@@ -11,6 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.tables import escape_markdown, markdown_table, percent, text_table
 from mmdualhead.utils.text import clips_named
 
@@ -49,7 +50,7 @@ def ensemble(
     """
     doubled = sorted({file for file in files if list(files).count(file) > 1})
     if doubled:
-        raise ValueError(f'named more than once: {", ".join(doubled)}')
+        raise UserError(f'named more than once: {", ".join(doubled)}')
     numbers = parse_weights(weights, len(files))
     read, scales = zip(*(to_probabilities(read_scores(file, clips)) for file in files), strict=True)
     streams = join(read)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.tables import escape_markdown, markdown_table, percent
 
 from .accuracy import accuracies, class_accuracy, confusion_matrix, ranks_by_head, true_class_ranks
@@ -102,7 +103,7 @@ class ErrorReport:
         self.other: LabeledScores | None = models[1] if models[1:] else None
         self.classes = tuple(map(str, range(count) if classes is None else classes))
         if len(self.classes) != count:
-            raise ValueError(f'{len(self.classes)} class names for the {count} classes of {scores.source}')
+            raise UserError(f'{len(self.classes)} class names for the {count} classes of {scores.source}')
         labels, heads = self.scores.labels, dict(self.scores.heads)
         self._ranks = ranks_by_head(heads, labels)
         if self.other:

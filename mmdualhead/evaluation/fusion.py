@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import softmax
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import clips_named
 
 from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, common_labels
@@ -38,13 +39,13 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     try:
         weights = tuple(map(float, ':'.join(tokens).split(':')))
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f'weights {" ".join(tokens)}: neither numbers nor a ratio such as 2:2:1:1 nor equal'
         ) from None
     if len(weights) != streams:
-        raise ValueError(f'{len(weights)} weights ({" ".join(tokens)}) for {streams} streams')
+        raise UserError(f'{len(weights)} weights ({" ".join(tokens)}) for {streams} streams')
     if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
-        raise ValueError(f'weights {" ".join(tokens)}: none may be negative, and one at least above 0')
+        raise UserError(f'weights {" ".join(tokens)}: none may be negative, and one at least above 0')
     return weights
 
 
@@ -87,15 +88,15 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     for stream in streams:
         doubled = [name for name, count in Counter(stream.names).items() if count > 1]
         if doubled:
-            raise ValueError(f'{stream.source} scores a clip more than once: {clips_named(doubled)}')
+            raise UserError(f'{stream.source} scores a clip more than once: {clips_named(doubled)}')
         if stream.num_classes != first.num_classes:
-            raise ValueError(
+            raise UserError(
                 f'{stream.source} has {stream.num_classes} classes, {first.source} has {first.num_classes}'
             )
         check_same_clips(first, stream)
     labeled = [stream for stream in streams if isinstance(stream, LabeledScores)]
     if not labeled:
-        raise ValueError(
+        raise UserError(
             f'no labels in {", ".join(s.source for s in streams)}; name the annotations (--ann-file, --split)'
         )
     labels = common_labels(labeled)

@@ -15,8 +15,10 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
 
+from mmdualhead.errors import UserError
+
 from .accuracy import TOPK, accuracies, ranks_by_head
-from .scores import FUSED, LabeledScores, ScoreError, head_scores, save_scores
+from .scores import FUSED, LabeledScores, head_scores, save_scores
 
 DUMP_NAME = 'scores.npz'
 
@@ -28,7 +30,7 @@ class ScoreMetric(BaseMetric):
         """Keep a batch's clips.
 
         Raises:
-            ScoreError: a score is NaN or infinite, or a label is not a class; the clip is named.
+            UserError: a score is NaN or infinite, or a label is not a class; the clip is named.
         """
         for sample in data_samples:
             clip = _read_sample(sample, index=len(self.results))
@@ -78,7 +80,7 @@ class DumpScores(ScoreMetric):
         collect_device: where results of several processes meet, ``'cpu'`` or ``'gpu'``.
 
     Raises:
-        ScoreError: ``out_file`` is not an ``.npz`` file, or (on the first batch) samples lack ``frame_dir``.
+        UserError: ``out_file`` is not an ``.npz`` file, or (on the first batch) samples lack ``frame_dir``.
     """
 
     default_prefix = 'dump'
@@ -86,13 +88,13 @@ class DumpScores(ScoreMetric):
     def __init__(self, out_file: str | None = None, collect_device: str = 'cpu') -> None:
         super().__init__(collect_device=collect_device)
         if out_file is not None and not out_file.endswith('.npz'):
-            raise ScoreError(f'DumpScores writes .npz files, so out_file={out_file!r} should end so')
+            raise UserError(f'DumpScores writes .npz files, so out_file={out_file!r} should end so')
         self.out_file = out_file
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Keep name, label and scores of a batch's clips."""
         if any('frame_dir' not in sample for sample in data_samples):
-            raise ScoreError(
+            raise UserError(
                 'DumpScores needs the names of the clips: put PackActionInputs(meta_keys=("frame_dir",)) '
                 'into the test pipeline'
             )
@@ -113,7 +115,7 @@ def _read_sample(sample: Mapping[str, Any], index: int) -> dict[str, Any]:
     name = sample.get('frame_dir', f'number {index} of the test set')
     label = np.asarray(sample['gt_label'].cpu())
     if label.size != 1:
-        raise ScoreError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one per clip')
+        raise UserError(f'clip {name}: {label.size} labels; the metrics of mmdualhead take one per clip')
     heads = {head: score.detach().cpu().float().numpy() for head, score in head_scores(sample).items()}
     return {'name': str(name), 'label': int(label.item()), 'heads': heads}
 

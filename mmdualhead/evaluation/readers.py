@@ -15,6 +15,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
 from mmdualhead.datasets.class_names import read_class_names as read_name_list
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import clips_named
 from mmdualhead.utils.torch_pickles import load_score_pickle
 
@@ -55,13 +56,13 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
         names, labels = content
         return Clips(str(ann_file), tuple(map(_strip_suffix, names)), np.asarray(labels, dtype=np.int64))
     else:
-        raise ValueError(
+        raise UserError(
             f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)'
         )
     _check_split(ann_file, splits, split)
     key = 'filename' if items and 'filename' in items[0] else 'frame_dir'
     if any(key not in item for item in items):
-        raise ValueError(f'{ann_file} holds annotations without {key}')
+        raise UserError(f'{ann_file} holds annotations without {key}')
     # The order of the annotations is that in which they are tested.
     tested = set(splits[split]) if splits else {item[key] for item in items}
     return _to_clips(ann_file, split, [item for item in items if item[key] in tested], key)
@@ -98,7 +99,7 @@ def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplica
         ValueError: as :func:`read_clips`; or duplicates are looked for without a file and its split.
     """
     if without_duplicates and not (ann_file and split):
-        raise ValueError(
+        raise UserError(
             '--without-duplicates needs --ann-file and --split, to compare the clips with the others'
         )
     if ann_file is None:
@@ -111,15 +112,15 @@ def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplica
 
 def _check_split(ann_file: str | Path, splits: Collection[str], split: str | None) -> None:
     if split is not None and split not in splits:
-        raise ValueError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
+        raise UserError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
     if split is None and splits:
-        raise ValueError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
+        raise UserError(f'{ann_file} has the splits {sorted(splits)}; say which was tested with --split')
 
 
 def _to_clips(ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str) -> Clips:
     unlabeled = [str(item[key]) for item in items if item.get('label') is None]
     if unlabeled:
-        raise ValueError(f'{ann_file} gives no label to {clips_named(unlabeled)}')
+        raise UserError(f'{ann_file} gives no label to {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
     labels = np.array([int(item['label']) for item in items], dtype=np.int64)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
@@ -158,7 +159,7 @@ def find_dump(work_dir: Path) -> Path:
     """
     runs = sorted({path.parent for path in work_dir.rglob('last_checkpoint')})
     if len(runs) > 1:
-        raise ValueError(f'{work_dir} holds several runs; name one: {", ".join(map(str, runs))}')
+        raise UserError(f'{work_dir} holds several runs; name one: {", ".join(map(str, runs))}')
     dumps = [path for path in work_dir.rglob('*') if path.suffix in DUMP_SUFFIXES and path.is_file()]
     if not dumps:
         raise FileNotFoundError(
@@ -179,20 +180,20 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
         return tuple(read_name_list(path))
     classes = open_annotations(path).meta.get('classes')
     if not classes:
-        raise ValueError(f'{path} names no classes in its meta; give a text file of names, one per line')
+        raise UserError(f'{path} names no classes in its meta; give a text file of names, one per line')
     return tuple(map(str, classes))
 
 
 def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
     samples = _to_samples(content)
     if not samples:
-        raise ValueError(
+        raise UserError(
             f'{source} is not a dump of scores: neither a list of data samples with pred_score '
             '(DumpResults), nor a list of arrays (pyskl), nor a dict from clip name to array (the authors)'
         )
     keys = set.intersection(*map(set, samples))
     if 'pred_score' not in keys:
-        raise ValueError(f'{source} holds data samples without pred_score, only {sorted(keys)}')
+        raise UserError(f'{source} holds data samples without pred_score, only {sorted(keys)}')
     if 'frame_dir' in keys:
         names = tuple(str(sample['frame_dir']) for sample in samples)
     else:
@@ -228,13 +229,13 @@ def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:
 def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:
     """Names by position, for dumps without names."""
     if clips is None:
-        raise ValueError(
+        raise UserError(
             f'{source} holds no clip names, so its scores can be told apart by position only. Name the '
             'annotation file it was tested on (--ann-file, --split), or dump anew with '
             'PackActionInputs(meta_keys=("frame_dir",)) in the test pipeline'
         )
     if len(content) != len(clips.names):
-        raise ValueError(f'{source} scores {len(content)} clips, {clips.source} has {len(clips.names)}')
+        raise UserError(f'{source} scores {len(content)} clips, {clips.source} has {len(clips.names)}')
     return clips.names
 
 
@@ -251,9 +252,9 @@ def _stack(source: str, rows: Sequence[Any]) -> np.ndarray:
     arrays = [np.asarray(row) for row in rows]
     shapes = sorted({array.shape for array in arrays})
     if len(shapes) > 1 or not shapes[0] or arrays[0].size != shapes[0][-1]:
-        raise ValueError(f'{source}: expected one score per class for each clip, found the shapes {shapes}')
+        raise UserError(f'{source}: expected one score per class for each clip, found the shapes {shapes}')
     if kinds := {str(array.dtype) for array in arrays if array.dtype.kind not in 'fiu'}:
-        raise ValueError(f'{source}: expected scores that are numbers, found {", ".join(sorted(kinds))}')
+        raise UserError(f'{source}: expected scores that are numbers, found {", ".join(sorted(kinds))}')
     return np.stack([array.reshape(-1) for array in arrays]).astype(np.float32)
 
 

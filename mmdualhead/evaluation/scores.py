@@ -12,15 +12,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.text import clips_named
 
 FUSED = 'fused'
-
-
-class ScoreError(ValueError):
-    """Scores or labels that can't be evaluated."""
 
 
 AnyScores = TypeVar('AnyScores', bound='Scores')
@@ -54,7 +51,7 @@ class Scores:
             its own, and that of each head.
 
     Raises:
-        ScoreError: lengths disagree, or a score is NaN or infinite. The clips are named.
+        UserError: lengths disagree, or a score is NaN or infinite. The clips are named.
     """
 
     source: str
@@ -65,16 +62,16 @@ class Scores:
         expected = (len(self.names), *self.fused.shape[1:])
         for head, scores in self.heads.items():
             if scores.dtype.kind not in 'fiu':
-                raise ScoreError(f'{self.source}: {head} scores are {scores.dtype}, expected numbers')
+                raise UserError(f'{self.source}: {head} scores are {scores.dtype}, expected numbers')
             if scores.ndim != 2 or scores.shape != expected or not scores.size:
-                raise ScoreError(
+                raise UserError(
                     f'{self.source}: {head} scores have shape {scores.shape}; expected one row for each of '
                     f'{len(self.names)} clips and one column per class'
                 )
             bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
             if bad.size:
                 listed = clips_named(self.names[i] for i in bad)
-                raise ScoreError(f'{self.source}: NaN or infinite {head} scores for {listed}')
+                raise UserError(f'{self.source}: NaN or infinite {head} scores for {listed}')
 
     @property
     def fused(self) -> np.ndarray:
@@ -106,7 +103,7 @@ class LabeledScores(Scores):
         labels: (N,) true classes.
 
     Raises:
-        ScoreError: also if a label is not a class.
+        UserError: also if a label is not a class.
     """
 
     labels: np.ndarray
@@ -114,11 +111,11 @@ class LabeledScores(Scores):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels.shape != (len(self.names),):
-            raise ScoreError(f'{self.source}: {self.labels.size} labels for {len(self.names)} clips')
+            raise UserError(f'{self.source}: {self.labels.size} labels for {len(self.names)} clips')
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= self.num_classes))
         if bad.size:
             listed = clips_named(f'{self.names[i]} (label {self.labels[i]})' for i in bad)
-            raise ScoreError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
+            raise UserError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
 
 
 def save_scores(scores: LabeledScores, path: str | Path) -> None:
@@ -144,12 +141,12 @@ def load_scores(path: str | Path) -> LabeledScores:
     try:
         arrays = load_arrays(path)
         if not isinstance(arrays, dict):
-            raise ValueError('it holds a single array')
+            raise UserError('it holds a single array')
     except ValueError as error:
-        raise ValueError(f'{path} is not a readable .npz file of scores: {error}') from error
+        raise UserError(f'{path} is not a readable .npz file of scores: {error}') from error
     missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
-        raise ValueError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
+        raise UserError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
     names, labels = tuple(arrays.pop('names').tolist()), arrays.pop('labels')
     return LabeledScores(source=str(path), names=names, labels=labels, heads=arrays)
 
@@ -170,7 +167,7 @@ def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
         there = set(lacks.names)
         missing = [name for name in has.names if name not in there]
         if missing:
-            raise ValueError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
+            raise UserError(f'{lacks.source} lacks what {has.source} has, {clips_named(missing)}')
 
 
 def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
@@ -185,7 +182,5 @@ def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
         pairs = zip(part.names, part.labels.tolist(), strict=True)
         differing = [f'{name} ({labels[name]}, {label})' for name, label in pairs if labels[name] != label]
         if differing:
-            raise ValueError(
-                f'{first.source} and {part.source} give other labels to {clips_named(differing)}'
-            )
+            raise UserError(f'{first.source} and {part.source} give other labels to {clips_named(differing)}')
     return labels

@@ -12,6 +12,7 @@ from math import comb
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import read_text, split_lines
 from mmdualhead.utils.text import clips_named
 
@@ -46,7 +47,7 @@ def hold_out(scores: LabeledScores, part: str, seed: int = 0) -> tuple[np.ndarra
         held = _share_of_each_class(scores, fraction, seed)
     rest = np.setdiff1d(np.arange(len(scores.names)), held)
     if not len(held) or not len(rest):
-        raise ValueError(f'{len(held)} of {len(scores.names)} clips are held out: one part is empty')
+        raise UserError(f'{len(held)} of {len(scores.names)} clips are held out: one part is empty')
     return held, rest
 
 
@@ -54,13 +55,13 @@ def _named(scores: LabeledScores, lines: Sequence[str]) -> np.ndarray:
     names = {line.strip() for line in lines if line.strip()}
     unknown = sorted(names - set(scores.names))
     if unknown:
-        raise ValueError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
+        raise UserError(f'to be held out, but not in {scores.source}, {clips_named(unknown)}')
     return np.flatnonzero([name in names for name in scores.names])
 
 
 def _share_of_each_class(scores: LabeledScores, fraction: float, seed: int) -> np.ndarray:
     if not 0 < fraction < 1:
-        raise ValueError(f'the part held out must be between 0 and 1, not {fraction}')
+        raise UserError(f'the part held out must be between 0 and 1, not {fraction}')
     digests = [sha1(f'{seed} {name}'.encode()).hexdigest() for name in scores.names]
     order = np.argsort(digests)
     by_class = (order[scores.labels[order] == label] for label in np.unique(scores.labels))

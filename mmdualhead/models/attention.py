@@ -1,11 +1,11 @@
 """Attention between heads, eqs. (8) to (11).
 
 N clips times persons, C channels, T frames, V joints. In the paper the fine head, which sees all frames,
-weighs the coarse head's frames, and the coarse head, which sees the whole body, the fine head's joints.
-``x`` are the features that get weighed, ``source`` those of the head that is listened to.
+weights the coarse head's frames, and the coarse head, which sees the whole body, weights the fine head's
+joints. ``x`` are the features to weight, ``source`` those of the source head.
 
-An attention of one's own is a registered module called with ``(x, source)``. Its constructor may name
-``channels`` (of x), ``source_channels`` and ``num_joints``; it gets what it names.
+A custom attention is a registered module that is called with ``(x, source)``. Its constructor receives those
+of ``channels`` (of x), ``source_channels`` and ``num_joints`` that it names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from __future__ import annotations
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
-from .build import NetworkError, require_counts
+from mmdualhead.errors import UserError
+
+from .build import require_counts
 from .ops import stretch
 
 TEMPORAL_KERNEL = 9
@@ -22,22 +24,22 @@ TEMPORAL_KERNEL = 9
 def _conv_to_mask(channels: int, kernel_size: int) -> nn.Conv1d:
     """A convolution to one channel that keeps the length.
 
-    Its padding is a number because MMEngine's counter of operations overlooks convolutions padded by name.
+    Its padding is a number because MMEngine's FLOP counter ignores convolutions padded by name.
     """
     require_counts('attention', kernel_size=kernel_size)
     if kernel_size % 2 == 0:
-        raise NetworkError(f'kernel_size {kernel_size} must be odd, so that a convolution keeps the length')
+        raise UserError(f'kernel_size {kernel_size} must be odd, so that a convolution keeps the length')
     return nn.Conv1d(channels, 1, kernel_size, padding=kernel_size // 2)
 
 
 @MODELS.register_module()
 class TemporalAttention(nn.Module):
-    r"""Weigh frames, eqs. (8), (9).
+    r"""Weight frames, eqs. (8), (9).
 
     .. math:: M_t = \sigma(\mathrm{Conv}_9(\mathrm{mean}_V(source))), \quad x' = x + x \otimes M_t
 
     The convolution starts at zero, so that every frame starts with the weight 1.5. Where the heads differ in
-    length (an ablation of the subsampling), each frame takes the weight of the nearest moment.
+    length (an ablation of the subsampling), each frame gets the weight nearest in time.
 
     Args:
         source_channels: C of source.
@@ -66,7 +68,7 @@ class TemporalAttention(nn.Module):
 
 @MODELS.register_module()
 class SpatialAttention(nn.Module):
-    r"""Weigh joints, eqs. (10), (11).
+    r"""Weight joints, eqs. (10), (11).
 
     .. math:: M_s = \sigma(\mathrm{Conv}(\mathrm{mean}_T(source))), \quad x' = x + x \otimes M_s
 

@@ -1,8 +1,8 @@
 """The authors' checkpoints, renamed and reshaped for this package.
 
-K graph scales, D output and C input channels, W frames in a window, V joints. The authors number their blocks
-(``gcn3d2_fine``) and keep one convolution a branch; here a block is a place in a list, and the branches' 1x1
-convolutions and batch norms are merged.
+K graph scales or subsets, D output and C input channels, R channels of relations, W frames in a window, V
+joints. The authors number their blocks (``gcn3d2_fine``) and have one convolution per branch; here a block is
+an entry of a list, and the branches' 1x1 convolutions and batch norms are merged.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _NORM_FIELDS = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tr
 
 
 class AuthorsKeysError(ValueError):
-    """A checkpoint's keys fit neither of the authors' networks."""
+    """The keys of a checkpoint match none of the authors' networks."""
 
 
 @dataclass
 class _Source:
-    """A state dict of the authors' that remembers what has been read, so that nothing is left behind."""
+    """A state dict that tracks which keys were read, to find unused ones."""
 
     tensors: Mapping[str, Tensor]
     read: set[str] = field(default_factory=set)
@@ -53,20 +53,20 @@ Parts = Iterator[tuple[str, Tensor]]
 
 
 def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring a checkpoint of MMAction2's ``projects/msg3d`` into the form that MS-G3D's authors publish.
+    """Convert a checkpoint of MMAction2's ``projects/msg3d`` to the form that MS-G3D's authors publish.
 
-    That network gathers a joint's neighbors by ``(A + PA)^T``, where A is another graph (the hand tips hang
-    elsewhere) under another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free, MS-G3D
-    computes the same.
+    That network aggregates a joint's neighbors with ``(A + PA)^T``, where A is another graph (the hand tips
+    have other parents) with another normalization. With ``A_res = (A + PA)^T - A_authors``, which is free,
+    MS-G3D computes the same.
 
     Args:
-        state_dict: its state dict; any other one comes back as it is.
+        state_dict: its state dict; any other is returned unchanged.
 
     Returns:
         The state dict under the authors' keys.
 
     Raises:
-        AuthorsKeysError: the joints are of no layout that MMAction2 knows.
+        AuthorsKeysError: MMAction2 has no layout with these joints.
     """
     if 'backbone.sgcn1.0.PA' not in state_dict or 'backbone.A' not in state_dict:
         return dict(state_dict)
@@ -89,21 +89,22 @@ def from_mmaction2(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def convert_authors(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Convert a state dict of the authors', recognized by its keys.
+    """Convert a state dict of the authors, recognized by its keys.
 
     Args:
-        state_dict: of the authors' DualHead-Net or MS-G3D program; keys may begin with ``module.``.
+        state_dict: of the authors' DualHead-Net, MS-G3D or CTR-GCN code; keys may begin with ``module.``.
 
     Returns:
-        The network's name, ``'dualhead'`` or ``'msg3d'``, and its state dict in this package
+        The network's name, ``'dualhead'``, ``'msg3d'`` or ``'ctrgcn'``, and its state dict in this package
         (:class:`DualHeadRecognizer`, or ``RecognizerGCN`` over :class:`STGCBackbone`).
 
     Raises:
         AuthorsKeysError: keys are missing, left over or of the wrong shape; they are named.
     """
     source = _Source({key.removeprefix('module.'): value for key, value in state_dict.items()})
-    name = 'dualhead' if source.has('gcn3d2_fine.') or source.has('sgcn2_fine.') else 'msg3d'
-    parts = {'dualhead': _dualhead, 'msg3d': _msg3d}[name]
+    marks = {'gcn3d2_fine.': 'dualhead', 'sgcn2_fine.': 'dualhead', 'l1.gcn1.': 'ctrgcn'}
+    name = next((network for mark, network in marks.items() if source.has(mark)), 'msg3d')
+    parts = {'dualhead': _dualhead, 'msg3d': _msg3d, 'ctrgcn': _ctrgcn}[name]
     try:
         converted = dict(parts(source))
     except (RuntimeError, ValueError, IndexError) as error:
@@ -114,7 +115,7 @@ def convert_authors(state_dict: Mapping[str, Tensor]) -> tuple[str, dict[str, Te
 
 
 def _refuse(name: str, source: _Source) -> None:
-    """Stop unless every key of the network was there and every key of the file was read."""
+    """Raise unless the file has every key of the network and no others."""
     unknown = [key for key in source.tensors if key not in source.read]
     if not source.missing and not unknown:
         return
@@ -151,6 +152,35 @@ def _msg3d(source: _Source) -> Parts:
     yield from _linear(source, 'fc', 'cls_head.fc')
 
 
+def _ctrgcn(source: _Source) -> Parts:
+    yield from _norm(source, 'data_bn', 'backbone.data_norm')
+    for i, number in enumerate(source.numbers('l')):
+        unit, ours = f'l{number}', f'backbone.blocks.{i}'
+        yield from _refined_conv(source, f'{unit}.gcn1', f'{ours}.spatial')
+        yield from _branches(source, f'{unit}.tcn1', f'{ours}.temporal')
+        yield from _shortcut(source, f'{unit}.residual', 'conv', 'bn', f'{ours}.shortcut')
+    yield from _linear(source, 'fc', 'cls_head.fc')
+
+
+def _refined_conv(source: _Source, key: str, target: str) -> Parts:
+    """The subsets' convolutions (D, C, 1, 1) become (K, D, C), all of psi and phi one linear map."""
+    subsets = [f'{key}.convs.{k}' for k in source.numbers(f'{key}.convs.') or [0]]
+    for part in ('weight', 'bias'):
+        both = [f'{subset}.{conv}' for conv in ('conv1', 'conv2') for subset in subsets]
+        projected = torch.cat([source.take(f'{projection}.{part}') for projection in both])
+        yield (
+            f'{target}.topology.project.{part}',
+            projected.squeeze((2, 3)) if part == 'weight' else projected,
+        )
+        for conv, ours in (('conv3', target), ('conv4', f'{target}.topology')):
+            stacked = torch.stack([source.take(f'{subset}.{conv}.{part}') for subset in subsets])
+            yield f'{ours}.{part}', stacked.squeeze((3, 4)) if part == 'weight' else stacked
+    yield f'{target}.topology.adjacency', source.take(f'{key}.PA')
+    yield f'{target}.topology.alpha', source.take(f'{key}.alpha')
+    yield from _norm(source, f'{key}.bn', f'{target}.norm')
+    yield from _shortcut(source, f'{key}.down', '0', '1', f'{target}.shortcut')
+
+
 def _block(source: _Source, gcn3d: str, sgcn: str, tcn: str, target: str) -> Parts:
     yield from _graph_conv(source, f'{sgcn}.0', f'{target}.factorized.0')
     yield from _temporal(source, f'{sgcn}.1', f'{target}.factorized.1')
@@ -179,6 +209,11 @@ def _graph_conv(source: _Source, key: str, target: str) -> Parts:
 
 
 def _temporal(source: _Source, key: str, target: str) -> Parts:
+    yield from _branches(source, key, target)
+    yield from _shortcut(source, f'{key}.residual', 'conv', 'bn', f'{target}.shortcut')
+
+
+def _branches(source: _Source, key: str, target: str) -> Parts:
     """Merge the branches: their 1x1 convolutions, first batch norms and last batch norms."""
     numbers = source.numbers(f'{key}.branches.') or [0, 1]
     *dilated, pooled, plain = (f'{key}.branches.{i}' for i in numbers)
@@ -191,9 +226,13 @@ def _temporal(source: _Source, key: str, target: str) -> Parts:
     yield from _linear(source, f'{plain}.0', f'{target}.plain')
     last = [*(f'{branch}.3.bn' for branch in dilated), f'{pooled}.4', f'{plain}.1']
     yield from _norms(source, last, f'{target}.norm')
-    if source.has(f'{key}.residual.'):
-        yield from _linear(source, f'{key}.residual.conv', f'{target}.shortcut.0')
-        yield from _norm(source, f'{key}.residual.bn', f'{target}.shortcut.1')
+
+
+def _shortcut(source: _Source, key: str, conv: str, norm: str, target: str) -> Parts:
+    """The projection of a residual connection, if there is one."""
+    if source.has(f'{key}.'):
+        yield from _linear(source, f'{key}.{conv}', f'{target}.0')
+        yield from _norm(source, f'{key}.{norm}', f'{target}.1')
 
 
 def _linear(source: _Source, key: str, target: str) -> Parts:

@@ -13,14 +13,16 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdualhead.errors import UserError
+
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block, require_counts
+from .build import build_block, require_counts
 from .ops import set_budget
 
 
 @MODELS.register_module()
 class STGCBackbone(BaseModule):
-    """One STGC block is DualHead-Net's backbone, three are MS-G3D.
+    """One STGC block is DualHead-Net's backbone, three are MS-G3D; ten CTR-GC blocks are CTR-GCN.
 
     Works under MMAction2's ``RecognizerGCN`` with a ``GCNHead`` as well as under :class:`DualHeadRecognizer`.
 
@@ -33,8 +35,8 @@ class STGCBackbone(BaseModule):
         windows: frames in the window of each G3D pathway.
         dilations: of the MS-TCN branches.
         block: config of the blocks, :class:`~mmdualhead.models.block.STGCBlock` by default.
-        recompute: save memory at the price of time, see :class:`~mmdualhead.models.block.STGCBlock`.
-        window_memory: bytes that the largest intermediate of a windowed product may take on a GPU, in all
+        recompute: save memory at the cost of time, see :class:`~mmdualhead.models.block.STGCBlock`.
+        window_memory: bytes that the largest intermediate of a windowed product may use on a GPU, for all
             networks of the process (:func:`mmdualhead.models.ops.set_budget`); 1 GiB by default.
         init_cfg: see mmengine's ``BaseModule``.
 
@@ -42,7 +44,7 @@ class STGCBackbone(BaseModule):
         (N, M, T, V, C) -> (N, M, channels[-1], T', V).
 
     Raises:
-        NetworkError: channels and strides differ in number, or a number is not one of at least 1.
+        UserError: channels and strides differ in number, or a number is not one of at least 1.
         ValueError: the input does not fit ``graph_cfg``, ``num_person`` and ``in_channels``, or
             ``window_memory`` is not positive.
     """
@@ -65,7 +67,7 @@ class STGCBackbone(BaseModule):
         require_counts('STGCBackbone', in_channels=in_channels, num_person=num_person)
         require_counts('STGCBackbone', channels=channels, strides=strides)
         if len(channels) != len(strides):
-            raise NetworkError(
+            raise UserError(
                 f'STGCBackbone: {len(channels)} channels {channels}, {len(strides)} strides {strides}'
             )
         if window_memory is not None:
@@ -75,20 +77,11 @@ class STGCBackbone(BaseModule):
         self.out_channels = channels[-1]
         self.data_norm = nn.BatchNorm1d(prod(self.input_shape))
         self.blocks = nn.Sequential()
+        shared = dict(graph=graph, windows=windows, dilations=dilations, recompute=recompute)
         for out_channels, stride in zip(channels, strides, strict=True):
-            self.blocks.append(
-                build_block(
-                    block,
-                    in_channels=in_channels,
-                    out_channels=out_channels,
-                    graph=graph,
-                    stride=stride,
-                    windows=windows,
-                    dilations=dilations,
-                    mid_channels=None if self.blocks else out_channels,
-                    recompute=recompute,
-                )
-            )
+            ends = dict(in_channels=in_channels, out_channels=out_channels)
+            place = dict(first=not self.blocks, mid_channels=None if self.blocks else out_channels)
+            self.blocks.append(build_block(block, stride=stride, **ends, **place, **shared))
             in_channels = out_channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -98,10 +91,10 @@ class STGCBackbone(BaseModule):
         """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""
         n, m, t, v, c = x.shape
         if (m, v, c) != self.input_shape:
-            raise ValueError(
+            raise UserError(
                 'STGCBackbone: the input has (persons, joints, channels) = '
                 f'{(m, v, c)}, '
-                f'the config says {self.input_shape} (num_person, joints of the layout, in_channels)'
+                f'the config has {self.input_shape} (num_person, joints of the layout, in_channels)'
             )
         x = self.data_norm(x.transpose(1, 2).reshape(n * t, m * v * c))
         return x.view(n, t, m, v, c).permute(0, 2, 4, 1, 3).flatten(0, 1)

@@ -16,10 +16,11 @@ from mmaction.registry import MODELS
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
-from .build import NetworkError, require_counts
-from .graph import disentangled_adjacency, joint_adjacency, window_adjacency
+from .build import require_counts
+from .graph import directed_adjacency, disentangled_adjacency, joint_adjacency, window_adjacency
 from .layers import MSGCN, MSTCN, msg3d
 
 FINE_WINDOWS = (3, 5)
@@ -32,17 +33,18 @@ STGC_BLOCK = {'type': 'STGCBlock'}
 class SkeletonGraph:
     """The graph that all blocks of a network share: the skeleton's joints, by disentangled hops.
 
-    A graph of another kind is a registered class with the attributes ``num_joints`` and ``spatial`` and the
-    method ``windowed``. Its matrices may be ``nn.Parameter``, which are then learned.
+    A custom graph is a registered class with the attributes ``num_joints`` and ``spatial`` and the method
+    ``windowed``, or only those of the three matrices that its blocks use. They may be ``nn.Parameter``, which
+    are then learned.
 
     Args:
-        layout: the joint layout, by name or as a user's definition
+        layout: the joint layout, by name or as a custom definition
             (:func:`mmdualhead.skeletons.get_skeleton`).
         gcn_scales: K of MS-GCN.
         g3d_scales: K of MS-G3D.
 
     Raises:
-        NetworkError: a number of scales is not at least 1.
+        UserError: a number of scales is not at least 1.
     """
 
     layout: str | Mapping[str, Any] | Skeleton = 'nturgb+d'
@@ -62,6 +64,11 @@ class SkeletonGraph:
         return self.skeleton.num_joints
 
     @property
+    def directed(self) -> np.ndarray:
+        """The subsets of CTR-GC, (3, V, V): a joint itself, inward and outward bones."""
+        return directed_adjacency(self.skeleton)
+
+    @property
     def spatial(self) -> np.ndarray:
         """The adjacency of MS-GCN, (K, V, V)."""
         return disentangled_adjacency(joint_adjacency(self.skeleton), self.gcn_scales)
@@ -74,7 +81,7 @@ class SkeletonGraph:
 
 
 def build_graph(graph_cfg: Mapping[str, Any] | Any) -> Any:
-    """Build a graph, a :class:`SkeletonGraph` unless ``type`` names another; a graph is returned as it is."""
+    """Build a graph, by default a :class:`SkeletonGraph`; a graph is returned unchanged."""
     if not isinstance(graph_cfg, Mapping):
         return graph_cfg
     return MODELS.build({'type': 'SkeletonGraph', **graph_cfg})
@@ -90,18 +97,18 @@ class STGCBlock(nn.Module):
         in_channels, out_channels: C and D.
         graph: the network's graph.
         stride: s.
-        windows: frames in the window of each G3D pathway; () leaves the factorized path alone.
+        windows: frames in the window of each G3D pathway; () leaves only the factorized path.
         dilations: of the MS-TCN branches.
         mid_channels: channels of MS-GCN's output and inside the windows. Defaults to C, as in the paper; a
-            network's first block takes D.
-        recompute: form the activations of the G3D pathways and of the strided MS-TCN, over half of all
-            bytes, again in the backward pass instead of keeping them.
+            network's first block has D.
+        recompute: recompute the activations of the G3D pathways and of the strided MS-TCN, over half of all
+            bytes, in the backward pass instead of storing them.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: a window is even, or the graph's matrices are not those of its joints.
+        UserError: a window is even, or the graph's matrices do not match its joints.
 
     Source: Liu et al., CVPR 2020; Chen et al., ACM MM 2021, figure 3.
     """
@@ -141,18 +148,33 @@ class STGCBlock(nn.Module):
 
 
 def adjacency(graph: Any, window: int | None = None) -> np.ndarray | nn.Parameter:
-    """A graph's matrices of single frames, or of windows of W frames, after a look at their shape.
+    """A graph's matrices of single frames, or of windows of W frames, after checking their shape.
 
     Raises:
-        NetworkError: the window is not odd, or the matrices are not (K, W * V, W * V).
+        UserError: the window is not odd, or the matrices are not (K, W * V, W * V).
     """
-    if window is not None and (window < 1 or window % 2 == 0):
-        raise NetworkError(f'a window of {window} frames has no middle; windows are odd')
-    matrices = graph.spatial if window is None else graph.windowed(window)
-    nodes, found = graph.num_joints * (window or 1), tuple(matrices.shape)
-    what = 'spatial' if window is None else f'windowed({window})'
+    if window is None:
+        return _checked(graph, 'spatial', graph.spatial)
+    if window < 1 or window % 2 == 0:
+        raise UserError(f'window={window}, expected an odd number of at least 1')
+    return _checked(graph, f'windowed({window})', graph.windowed(window), window)
+
+
+def subsets(graph: Any) -> np.ndarray | nn.Parameter:
+    """A graph's matrices by direction, after checking their shape.
+
+    Raises:
+        UserError: it has none, or they are not (K, V, V).
+    """
+    if not hasattr(graph, 'directed'):
+        raise UserError(f"{type(graph).__name__} has no attribute 'directed', which the block needs")
+    return _checked(graph, 'directed', graph.directed)
+
+
+def _checked(graph: Any, what: str, matrices: Any, window: int = 1) -> Any:
+    nodes, found = graph.num_joints * window, tuple(matrices.shape)
     if len(found) != 3 or found[1:] != (nodes, nodes):
-        raise NetworkError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
+        raise UserError(f'{type(graph).__name__}.{what} is {found}; expected (K, {nodes}, {nodes})')
     return matrices
 
 
@@ -162,15 +184,15 @@ def run(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
-    """Call a layer, keeping only its input; the backward pass calls it again for the rest.
+    """Call a layer, storing only its input; the backward pass calls it again.
 
     Args:
-        layer: may hold batch norms; their running statistics see the batch once.
+        layer: may contain batch norms; their running statistics are updated once.
         x: its input.
     """
     if not torch.is_grad_enabled():
         return layer(x)
-    if torch.compiler.is_compiling():  # a compiler updates the statistics in its forward program alone
+    if torch.compiler.is_compiling():  # which updates the statistics only in its forward graph
         return checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)
     contexts = lambda: (nullcontext(), _throw_away_statistics(layer))  # noqa: E731
     return checkpoint(layer, x, use_reentrant=False, context_fn=contexts, preserve_rng_state=False)
@@ -178,7 +200,7 @@ def recomputed(layer: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _throw_away_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norms inside update copies of their running statistics, which are then dropped."""
+    """Let batch norms update copies of their running statistics, which are then discarded."""
     norms = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     kept = [dict(norm._buffers) for norm in norms]
     for norm, buffers in zip(norms, kept, strict=True):

@@ -1,4 +1,4 @@
-"""Building the parts of a network from their configs."""
+"""Build the parts of a network from their configs."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ from typing import Any
 from mmaction.registry import MODELS
 from torch import nn
 
-
-class NetworkError(ValueError):
-    """The config of a network contradicts itself, or a part does not do what its place asks for."""
+from mmdualhead.errors import UserError
 
 
 def build_part(cfg: Mapping[str, Any], **offered: Any) -> Any:
-    """Build a registered part and give it what it asks for.
+    """Build a registered part with the arguments that its constructor names.
 
     Args:
         cfg: its config; ``type`` is a name in mmaction's MODELS, or a class.
-        offered: what the network knows about the place of the part, such as its channels. The part gets those
-            that its constructor names, so that a constructor lists only what it uses; ``cfg`` goes first.
+        offered: arguments known from the part's place, such as its channels. The part gets those that its
+            constructor names, so that a constructor lists only what it uses; ``cfg`` takes precedence.
 
     Returns:
         The part.
 
     Raises:
-        NetworkError: the type is not registered, takes an argument that it is not given, or is given one that
-            it does not take.
+        UserError: the type is not registered, requires an argument that it is not given, or is given one
+            that it does not have.
     """
     part, parameters = _constructor(cfg)
     arguments = {**{name: value for name, value in offered.items() if _takes(cfg, name)}, **cfg}
     unknown = [name for name in cfg if name not in ('type', '_scope_') and not _takes(cfg, name)]
     if unknown:
-        raise NetworkError(f'{part.__name__} has no argument {unknown[0]!r}; it has {", ".join(parameters)}')
+        raise UserError(f'{part.__name__} has no argument {unknown[0]!r}; it has {", ".join(parameters)}')
     missing = [name for name, p in parameters.items() if _is_required(p) and name not in arguments]
     if missing:
-        raise NetworkError(
-            f'{part.__name__} needs {missing[0]!r}, which neither its config nor its place gives '
+        raise UserError(
+            f'{part.__name__} needs {missing[0]!r}, which is given neither by its config nor by its place '
             f'({", ".join(offered)})'
         )
     return MODELS.build(arguments)
@@ -50,31 +48,31 @@ def build_block(cfg: Mapping[str, Any], *, stride: int, **offered: Any) -> Any:
     Args:
         cfg: its config.
         stride: s.
-        offered: what else it gets if its constructor names it.
+        offered: further arguments, for constructors that name them.
 
     Raises:
-        NetworkError: the block knows no stride, but frames are to be left out here.
+        UserError: the block has no stride, but this place needs one.
     """
     if stride != 1 and not _takes(cfg, 'stride'):
         name = _constructor(cfg)[0].__name__
-        raise NetworkError(f'{name} takes no stride, but the stride is {stride} in its place')
+        raise UserError(f'{name} has no stride, but its place needs a stride of {stride}')
     return build_part(cfg, stride=stride, **offered)
 
 
 def require_counts(owner: str, **counts: int | Sequence[int]) -> None:
-    """Check arguments that count something, or list such numbers.
+    """Check arguments that are counts or lists of counts.
 
     Raises:
-        NetworkError: one is not an integer of at least 1.
+        UserError: one is not an integer of at least 1.
     """
     for name, count in counts.items():
         for one in count if isinstance(count, Sequence) else (count,):
             if not isinstance(one, Integral) or one < 1:
-                raise NetworkError(f'{owner}: {name}={count!r}, expected integers of at least 1')
+                raise UserError(f'{owner}: {name}={count!r}, expected integers of at least 1')
 
 
 def _takes(cfg: Mapping[str, Any], name: str) -> bool:
-    """Whether the constructor of a part takes an argument of this name."""
+    """Whether the constructor of a part has an argument of this name."""
     parameters = _constructor(cfg)[1]
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
@@ -85,13 +83,13 @@ def _constructor(cfg: Mapping[str, Any]) -> tuple[Any, Mapping[str, inspect.Para
     part = MODELS.get(kind) if isinstance(kind, str) else kind
     if part is None:
         fault = f'{kind!r} is not registered in the MODELS of mmaction'
-        raise NetworkError(fault if kind else f'a part has no type: {dict(cfg)}')
-    if getattr(part, '__init__', None) is nn.Module.__init__:  # says that it takes all, and takes nothing
+        raise UserError(fault if kind else f'a part has no type: {dict(cfg)}')
+    if getattr(part, '__init__', None) is nn.Module.__init__:  # accepts **kwargs but uses none
         return part, {}
     return part, inspect.signature(part).parameters
 
 
 def _is_required(parameter: inspect.Parameter) -> bool:
-    """Whether a constructor can't do without this argument."""
+    """Whether a constructor requires this argument."""
     rest = (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
     return parameter.default is parameter.empty and parameter.kind not in rest

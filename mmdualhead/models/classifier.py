@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmdualhead.errors import UserError
 
-from .build import NetworkError, build_part, require_counts
+from .build import build_part, require_counts
 
 PAPER_LOSS_WEIGHT = 0.5
 
@@ -60,9 +60,8 @@ class DualHeadClassifier(BaseModule):
             weighted, the first and the last by the heads' names.
 
     Raises:
-        NetworkError: ``fuse`` is unknown, a head has the name of another score, shares or loss weights do not
-            fit the heads, or a number is out of its range.
-        UserError: a loss has the name of a head.
+        UserError: ``fuse`` is unknown, a head has the name of another score, shares or loss weights do not
+            fit the heads, a loss has the name of a head, or a number is out of its range.
     """
 
     def __init__(
@@ -81,16 +80,14 @@ class DualHeadClassifier(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if fuse not in FUSIONS:
-            raise NetworkError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
+            raise UserError(f'DualHeadClassifier: fuse is {fuse!r}, expected one of {sorted(FUSIONS)}')
         for name, share in (('label_smooth_eps', label_smooth_eps), ('dropout', dropout)):
             if not 0 <= share <= 1:
-                raise NetworkError(f'DualHeadClassifier: {name} is {share}, expected 0 to 1')
+                raise UserError(f'DualHeadClassifier: {name} is {share}, expected 0 to 1')
         require_counts('DualHeadClassifier', num_classes=num_classes)
         taken = sorted(set(in_channels) & set(RESERVED))
         if taken:
-            raise NetworkError(
-                f'DualHeadClassifier: a head cannot be called {taken[0]!r}, scores are named so'
-            )
+            raise UserError(f'DualHeadClassifier: a head cannot be called {taken[0]!r}, scores are named so')
         self.num_classes = num_classes
         self.fusion = FUSIONS[fuse]
         self.shares = _read_shares(shares, tuple(in_channels))
@@ -188,7 +185,7 @@ def _read_shares(shares: Mapping[str, float] | None, heads: tuple[str, ...]) -> 
         return (1 / len(heads),) * len(heads)
     values = tuple(shares.get(head, 0.0) for head in heads)
     if set(shares) - set(heads) or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
-        raise NetworkError(
+        raise UserError(
             f'DualHeadClassifier: shares are {dict(shares)}; expected numbers from 0 to 1 that sum to 1, '
             f'by the names of the heads {heads}'
         )
@@ -199,7 +196,7 @@ def _read_loss_weights(weights: Mapping[str, float] | None, heads: tuple[str, ..
     """The weight of each head's loss, in order."""
     weights = weights or {}
     if set(weights) - set(heads) or min(weights.values(), default=0) < 0:
-        raise NetworkError(
+        raise UserError(
             f'DualHeadClassifier: loss_weights are {dict(weights)}; expected numbers from 0 on, '
             f'by the names of the heads {heads}'
         )

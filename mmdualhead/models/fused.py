@@ -7,6 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -20,66 +21,70 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.models.block import STGCBlock
+from mmdualhead.models.ctrgc import CTRGC, CTRGCBlock
 from mmdualhead.models.layers import (
     MSG3D,
     MSTCN,
     GraphConv,
     NarrowGraphConv,
     NarrowMSG3D,
+    TemporalBranches,
     gather_windows,
     subsample,
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
-from mmdualhead.models.ops import add_to_channels, window_product
+from mmdualhead.models.ops import add_to_channels, topology_product, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
 
 MAX_CACHED_LENGTHS = 8
 
 
 def can_fuse(model: nn.Module) -> bool:
-    """Whether :func:`fuse` knows the model."""
+    """Whether :func:`fuse` supports the model."""
     known = isinstance(model, DualHeadRecognizer | RecognizerGCN)
     return known and isinstance(model.backbone, STGCBackbone)
 
 
 @torch.no_grad()
 def fuse(model: nn.Module) -> FusedRecognizer:
-    """Make a fused model of a trained recognizer, which gives the same answers, faster.
+    """Make a fused model of a trained recognizer, which gives the same results faster.
 
     Args:
-        model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It stays as
-            it is. Blocks of other classes than :class:`STGCBlock` are kept as they are.
+        model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It is not
+            modified. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
+            are.
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
-        now: once they change, or when it is asked to train, it raises a RuntimeError instead of giving stale
-        answers.
+        now: once they change, or in training, it raises a RuntimeError instead of returning
+        stale results.
 
     Raises:
         TypeError: the model can't be fused.
     """
     if not can_fuse(model):
         raise TypeError(
-            f'{type(model).__name__} cannot be fused; fuse() takes a DualHeadRecognizer, '
+            f'{type(model).__name__} cannot be fused; fuse() supports a DualHeadRecognizer, '
             'or a RecognizerGCN over STGCBackbone'
         )
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in module.named_children():
-            if isinstance(child, STGCBlock):
-                module.register_module(name, FusedBlock(child))
+            for kind, fused in FUSED_BLOCKS.items():
+                if isinstance(child, kind):
+                    module.register_module(name, fused(child))
     return FusedRecognizer(folded, _Weights(model)).eval()
 
 
 class FusedRecognizer(BaseModel):
-    """A recognizer with folded layers that computes the persons who are there.
+    """A recognizer with folded layers that skips absent persons.
 
-    What comes out for an empty person (zeros in all frames: most NTU clips have one person) depends on its
-    place among the persons and on T alone, so it is computed once and kept.
+    The output for an empty person (zeros in all frames; most NTU clips have one person) depends only on its
+    place among the persons and on T, so it is computed once and cached.
 
-    Under ``torch.compile`` and ``torch.export`` all persons are computed, since a program without branches
-    can't skip some, and nothing notices that the weights have changed.
+    Under ``torch.compile`` and ``torch.export`` all persons are computed, since a graph without branches
+    cannot skip any, and changed weights are not detected.
 
     Args:
         recognizer: in eval mode, its layers folded.
@@ -98,7 +103,7 @@ class FusedRecognizer(BaseModel):
         """See MMAction2's ``BaseRecognizer``; stages are those of the recognizer, and so is the default.
 
         Raises:
-            RuntimeError: it is asked to train, or the model that it was made from has changed since.
+            RuntimeError: it is used for training, or the model that it was made from has changed since.
         """
         if self.training or mode == 'loss':
             raise RuntimeError('a fused model is for inference; train the model that it was made from')
@@ -114,7 +119,7 @@ class FusedRecognizer(BaseModel):
         stage: str | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Any, dict]:
-        """See the recognizer's. By default the features that its classifier takes."""
+        """See the recognizer's. Defaults to the input of its classifier."""
         if not torch.compiler.is_compiling() and self._weights.have_changed():
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
         x = inputs.flatten(0, 1)
@@ -127,15 +132,15 @@ class FusedRecognizer(BaseModel):
 
     def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
         """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
-        there = x.ne(0).flatten(2).any(2)
-        if torch.compiler.is_compiling() or there.all():
+        present = x.ne(0).flatten(2).any(2)
+        if torch.compiler.is_compiling() or present.all():
             return self._all_persons(x)
         empty = self._empty_clip(x)
         maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
-        if there.any():
-            persons = self.recognizer.backbone.normalize(x)[there.flatten()]
+        if present.any():
+            persons = self.recognizer.backbone.normalize(x)[present.flatten()]
             for head, values in self._person_features(persons).items():
-                maps[head][there] = values.to(maps[head].dtype)
+                maps[head][present] = values.to(maps[head].dtype)
         return maps
 
     def _all_persons(self, x: Tensor) -> dict[str, Tensor]:
@@ -210,7 +215,7 @@ class FusedGraphConv(nn.Module):
 
 
 class FusedNarrowGraphConv(nn.Module):
-    """The same where the graph comes first."""
+    """The same with aggregation before mixing."""
 
     def __init__(self, conv: NarrowGraphConv, norm: _BatchNorm) -> None:
         super().__init__()
@@ -239,37 +244,98 @@ class FusedNarrowG3D(nn.Module):
         return self.collapse.after_mixing(self.conv.gather(x), self.conv.mixing, self.conv.bias)
 
 
-class FusedTCN(nn.Module):
-    """MS-TCN: norms folded into convolutions, the plain branch merged with a projected residual.
+class FusedBranches(nn.Module):
+    """The branches of MS-TCN, norms folded into convolutions.
 
-    Where the residual is the identity, the input is overwritten with the sum; a block has no more use for it.
+    Args:
+        branches: the layer.
     """
 
-    def __init__(self, tcn: MSTCN) -> None:
+    def __init__(self, branches: TemporalBranches) -> None:
         super().__init__()
-        self.width, self.stride = tcn.width, tcn.stride
-        self.reduce = fuse_conv_bn_eval(tcn.reduce, tcn.reduce_norm)
-        parts = [part.split(tcn.width) for part in _affine(tcn.norm)]
+        self.width, self.stride = branches.width, branches.stride
+        self.reduce = fuse_conv_bn_eval(branches.reduce, branches.reduce_norm)
+        parts = [part.split(branches.width) for part in _affine(branches.norm)]
         *scales, pool_scale, plain_scale = parts[0]
         *shifts, pool_shift, plain_shift = parts[1]
-        folded = zip(tcn.dilated, scales, shifts, strict=True)
+        folded = zip(branches.dilated, scales, shifts, strict=True)
         self.dilated = nn.ModuleList(_scaled(conv, scale, shift) for conv, scale, shift in folded)
         self.register_buffer('pool_scale', pool_scale[:, None, None])
         self.register_buffer('pool_shift', pool_shift[:, None, None])
-        plain = _scaled(tcn.plain, plain_scale, plain_shift)
-        self.plain = plain if isinstance(tcn.shortcut, nn.Identity) else None
-        self.rest = tcn.shortcut if self.plain else _merged(tcn.shortcut, plain)
+        self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
+
+    def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
+        """The branches; convolutions one by one, so that each can be added while it is still in the cache."""
+        *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
+        plain = [self.plain(strided)] if self.plain else []
+        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
+        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
+        return chain(branches, [pooled], plain)
+
+
+class FusedTCN(FusedBranches):
+    """MS-TCN: the plain branch is merged with a projected residual.
+
+    Where the residual is the identity, the input, no longer needed by the block, is overwritten with the sum.
+    """
+
+    def __init__(self, tcn: MSTCN) -> None:
+        super().__init__(tcn)
+        self.rest = tcn.shortcut
+        if isinstance(tcn.shortcut, nn.Sequential):
+            self.rest = _merged(tcn.shortcut, self.plain)
+            self.plain = None
         self.activation = tcn.activation
 
     def forward(self, x: Tensor) -> Tensor:
-        *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
         strided = subsample(x, self.stride)
-        plain = [self.plain(strided)] if self.plain else []
-        pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
-        # One by one, so that each is added while it is in the cache.
-        branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
-        parts = chain(branches, [pooled], plain)
-        return self.activation(add_to_channels(self.rest(strided), parts, self.width))
+        return self.activation(add_to_channels(self.rest(strided), self.parts(x, strided), self.width))
+
+
+class FusedCTRGC(nn.Module):
+    """CTR-GC: the norm is folded into the mixing and the residual connection."""
+
+    def __init__(self, layer: CTRGC) -> None:
+        super().__init__()
+        scale, shift = _affine(layer.norm)
+        self.topology = layer.topology
+        self.register_buffer('weight', layer.weight * scale[:, None])
+        self.register_buffer('bias', layer.bias * scale)
+        self.shortcut = _fuse_shortcut(layer.shortcut)
+        if isinstance(self.shortcut, nn.Conv2d):
+            self.shortcut.bias += shift
+            shift = None
+        self.register_buffer('shift', None if shift is None else shift[:, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = topology_product(x, self.weight, self.bias, *self.topology(x))
+        z += self.shortcut(x)
+        return (z if self.shift is None else z.add_(self.shift)).relu_()
+
+
+class FusedCTRGCBlock(nn.Module):
+    """A block of CTR-GCN in eval mode (:class:`~mmdualhead.models.ctrgc.CTRGCBlock`)."""
+
+    def __init__(self, block: CTRGCBlock) -> None:
+        super().__init__()
+        self.stride = block.stride
+        self.spatial = FusedCTRGC(block.spatial)
+        self.temporal = FusedBranches(block.temporal)
+        self.shortcut = None if block.shortcut is None else _fuse_shortcut(block.shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.spatial(x)
+        y = torch.cat([*self.temporal.parts(y, subsample(y, self.stride))], 1)
+        if self.shortcut is not None:
+            y += self.shortcut(subsample(x, self.stride))
+        return y.relu_()
+
+
+FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
+
+
+def _fuse_shortcut(shortcut: nn.Module) -> nn.Module:
+    return fuse_conv_bn_eval(*shortcut) if isinstance(shortcut, nn.Sequential) else shortcut
 
 
 def _merged(shortcut: nn.Sequential, plain: nn.Conv2d) -> nn.Conv2d:

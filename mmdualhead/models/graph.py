@@ -10,8 +10,9 @@ import numpy as np
 
 from mmdualhead.skeletons import Skeleton
 
-# Published networks hold their adjacency in single precision, and the power that formed it is one unit in the
-# last place off at these degrees. Rounding alike makes parity exact instead of good to seven digits.
+# Published networks hold their adjacency in single precision, and the power that computed it is off by one
+# unit in the last place at these degrees. Rounding in the same way makes parity exact instead of accurate to
+# seven digits.
 _OFF_BY_ONE_UNIT = {6: 0.0, 7: 1.0}
 
 
@@ -21,6 +22,19 @@ def joint_adjacency(skeleton: Skeleton) -> np.ndarray:
     for child, parent in skeleton.edges:
         a[child, parent] = a[parent, child] = 1
     return a
+
+
+def directed_adjacency(skeleton: Skeleton) -> np.ndarray:
+    """Every joint itself, its children and its parent, each column divided by its sum: (3, V, V).
+
+    Row v has the weights with which joint v aggregates: from itself, inward along the bones from its
+    children, and outward from its parent.
+    """
+    inward = np.zeros((skeleton.num_joints,) * 2)
+    for child, parent in skeleton.edges:
+        inward[parent, child] = 1
+    subsets = np.stack([np.eye(skeleton.num_joints), inward, inward.T])
+    return (subsets / subsets.sum(1, keepdims=True).clip(1)).astype(np.float32)
 
 
 def window_adjacency(a: np.ndarray, window: int) -> np.ndarray:

@@ -13,8 +13,10 @@ from mmaction.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdualhead.errors import UserError
+
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
-from .build import NetworkError, build_block, require_counts
+from .build import build_block, require_counts
 from .layers import subsample
 
 HEAD_CHANNELS = (192, 384)
@@ -39,7 +41,7 @@ class Subsample(nn.Module):
 
 
 class Head(BaseModule):
-    """A stem and a row of blocks; a head of one's own subclasses this.
+    """A stem and a row of blocks; a custom head subclasses this.
 
     ``entry_channels`` and ``out_channels`` list the channels at the entry and at the end of each block.
 
@@ -50,10 +52,10 @@ class Head(BaseModule):
         graph_cfg: the graph, or the arguments of :class:`~mmdualhead.models.block.SkeletonGraph`.
         block: config of the blocks.
         init_cfg: see mmengine's ``BaseModule``.
-        offered: what a block gets if its constructor names it (:func:`~mmdualhead.models.build.build_part`).
+        offered: arguments of blocks that name them (:func:`~mmdualhead.models.build.build_part`).
 
     Raises:
-        NetworkError: channels and strides differ in number, or one is not an integer of at least 1.
+        UserError: channels and strides differ in number, or one is not an integer of at least 1.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Head(BaseModule):
         self.out_channels = tuple(channels[1:])
         graph = build_graph(graph_cfg)
         if len(strides) != len(self.out_channels):
-            raise NetworkError(
+            raise UserError(
                 f'{type(self).__name__}: {len(self.out_channels)} channels {self.out_channels}, '
                 f'{len(strides)} strides {tuple(strides)}'
             )
@@ -84,7 +86,7 @@ class Head(BaseModule):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """The head on its own, without attention."""
+        """The head alone, without attention."""
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
@@ -93,7 +95,7 @@ class Head(BaseModule):
 
 @MODELS.register_module()
 class CoarseHead(Head):
-    """Few frames, many channels: what the whole body does, eqs. (4), (5).
+    """Few frames, many channels: the motion of the whole body, eqs. (4), (5).
 
     Args:
         in_channels: C, the backbone's.
@@ -155,7 +157,7 @@ class FineHead(Head):
         (N, C, T, V) -> (N, channels[-1] / reduction, T', V).
 
     Raises:
-        NetworkError: the reduction does not divide the channels.
+        UserError: the reduction does not divide the channels.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class FineHead(Head):
         require_counts('FineHead', reduction=reduction)
         widths = (in_channels, *channels)
         if any(width % reduction for width in widths):
-            raise NetworkError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
+            raise UserError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
         reduced = tuple(width // reduction for width in widths)
         super().__init__(
             nn.Conv2d(in_channels, reduced[0], 1),

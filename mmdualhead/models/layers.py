@@ -15,7 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .build import NetworkError, require_counts
+from mmdualhead.errors import UserError
+
+from .build import require_counts
 from .norm import normalized_mixing
 from .ops import mix_and_collapse, window_product
 
@@ -29,7 +31,7 @@ class GraphConv(nn.Module):
         H[t, (v, i)] = b + \sum_{k, j, u} (\tilde A + A_{res})^{(k)}_{(i,v),(j,u)}
             \, W^{(k)} x[s t + j - p, u]
 
-    Channels are mixed first, and what they are mixed to passes the graph.
+    Channels are mixed first; the result is then aggregated over the graph.
 
     Args:
         in_channels: C.
@@ -64,7 +66,7 @@ class GraphConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def matrix(self) -> Tensor:
-        """A + A_res as the matrix that the product takes: rows (v, i), columns (j, u, k)."""
+        """A + A_res as the matrix of the product: rows (v, i), columns (j, u, k)."""
         return self._nodes().permute(2, 1, 3, 4, 0).flatten(2).flatten(0, 1)
 
     def _nodes(self) -> Tensor:
@@ -77,8 +79,8 @@ class GraphConv(nn.Module):
 
 
 class NarrowGraphConv(GraphConv):
-    """The graph convolution where C < D, as in a network's first block: the few coordinates pass the graph
-    first, and are mixed to the many features afterwards.
+    """The graph convolution where C < D, as in a network's first block: the few coordinates are aggregated
+    over the graph first and mixed to the many features afterwards.
     """
 
     def matrix(self) -> Tensor:
@@ -90,7 +92,7 @@ class NarrowGraphConv(GraphConv):
         return self.weight.permute(1, 2, 0).flatten(1)[:, :, None, None]
 
     def gather(self, x: Tensor) -> Tensor:
-        """What the graph gives to be mixed: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
+        """The aggregated features before mixing: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
         return gather_windows(x, self.matrix(), self.window, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ class NarrowGraphConv(GraphConv):
 def graph_conv(
     in_channels: int, out_channels: int, adjacency: np.ndarray, window: int = 1, stride: int = 1
 ) -> GraphConv:
-    """The graph convolution that lets the narrower of C and D pass the graph; see :class:`GraphConv`."""
+    """The graph convolution that aggregates the narrower of C and D; see :class:`GraphConv`."""
     order = NarrowGraphConv if in_channels < out_channels else GraphConv
     return order(in_channels, out_channels, adjacency, window, stride)
 
@@ -118,7 +120,7 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
     """
     num_joints, pad = x.shape[3], (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
-    # Copied, the windows are one matrix; as an overlapping view, each frame would be a product of its own.
+    # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
     gathered = F.linear(windows, matrix).unflatten(3, (num_joints * window, -1))
     return gathered.permute(0, 1, 3, 2, 4).flatten(3).permute(0, 3, 1, 2)
@@ -179,7 +181,7 @@ class MSG3D(nn.Module):
 class NarrowMSG3D(MSG3D):
     """The pathway where C < D, as in a network's first block: batch norm comes from the moments of the few
     channels that the graph gathers, and the many features of windows, the network's largest tensors, are
-    collapsed without being formed as a whole.
+    collapsed without being materialized.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -191,15 +193,15 @@ class NarrowMSG3D(MSG3D):
 def msg3d(
     in_channels: int, mid_channels: int, out_channels: int, adjacency: np.ndarray, window: int, stride: int
 ) -> MSG3D:
-    """The pathway that suits C and the channels inside the windows; see :class:`MSG3D`."""
+    """The pathway for C and the channels inside the windows; see :class:`MSG3D`."""
     pathway = NarrowMSG3D if in_channels < mid_channels else MSG3D
     return pathway(in_channels, mid_channels, out_channels, adjacency, window, stride)
 
 
 class WindowCollapse(nn.Conv2d):
-    """The frames of a window to one: a (1, W) convolution with stride (1, W).
+    """Collapse the frames of a window to one: a (1, W) convolution with stride (1, W).
 
-    A window's frames stand side by side in memory, so it is computed as a 1x1 convolution of C * W channels,
+    A window's frames are adjacent in memory, so it is computed as a 1x1 convolution of C * W channels,
     which is faster, most of all in the backward pass.
 
     Args:
@@ -218,7 +220,7 @@ class WindowCollapse(nn.Conv2d):
         return F.conv2d(windows.permute(0, 3, 1, 2), self._frame_by_frame()[:, :, None, None], self.bias)
 
     def after_mixing(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """The collapse of ReLU(W x + b), whose many features are never formed as a whole.
+        """The collapse of ReLU(W x + b), whose many features are never materialized.
 
         Args:
             x: (N, E, T, V * W).
@@ -237,24 +239,80 @@ class WindowCollapse(nn.Conv2d):
         return self.weight.transpose(1, 3).flatten(1)
 
 
-class MSTCN(nn.Module):
-    """Multi-scale temporal convolution, eq. (2), with a residual connection and, at the end, ReLU.
+class TemporalBranches(nn.Module):
+    """Multi-scale temporal convolution, eq. (2): branches of equal width, side by side, and batch norm.
 
-    Branches of equal width: a dilated convolution for each dilation, a max pool and a plain 1x1 convolution.
-    What their 1x1 convolutions and batch norms do, one convolution and one batch norm do for all branches at
-    once.
+    A dilated convolution for each dilation, a max pool and a plain 1x1 convolution. Their 1x1
+    convolutions and batch norms are merged into one convolution and one batch norm for all branches.
 
     Args:
         in_channels, out_channels: C and D; D must be divisible by the number of branches.
         stride: s.
         dilations: of the convolution branches.
-        activate: whether ReLU ends the layer.
+        kernel_size: frames that a dilated convolution sees.
 
     Shape:
         (N, C, T, V) -> (N, D, ceil(T / s), V).
 
     Raises:
-        NetworkError: D is not divisible by the number of branches.
+        UserError: D is not divisible by the number of branches.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        dilations: Sequence[int],
+        kernel_size: int = TEMPORAL_KERNEL,
+    ) -> None:
+        super().__init__()
+        require_counts('MS-TCN', stride=stride, dilations=dilations)
+        width, rest = divmod(out_channels, len(dilations) + 2)
+        if rest:
+            raise UserError(
+                f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
+                f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
+            )
+        self.stride = stride
+        self.width = width
+        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
+        self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
+        self.dilated = nn.ModuleList(_dilated_conv(width, stride, each, kernel_size) for each in dilations)
+        self.plain = nn.Conv2d(in_channels, width, 1)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.branches(x, subsample(x, self.stride))
+
+    def branches(self, x: Tensor, strided: Tensor) -> Tensor:
+        """The layer, also given the frames that remain after the stride."""
+        *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
+        branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
+        branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
+        return self.norm(torch.cat(branches, 1))
+
+    def reset_parameters(self) -> None:
+        """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d):
+                branch = min(module.out_channels, self.width) * module.kernel_size[0]
+                fan_out = module.out_channels if name.startswith('shortcut') else branch
+                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.normal_(module.weight, 1, 0.02)
+
+
+class MSTCN(TemporalBranches):
+    """:class:`TemporalBranches` with a residual connection and, at the end, ReLU.
+
+    Args:
+        in_channels, out_channels, stride, dilations: see :class:`TemporalBranches`.
+        activate: whether ReLU ends the layer.
+
+    Shape:
+        (N, C, T, V) -> (N, D, ceil(T / s), V).
     """
 
     def __init__(
@@ -265,70 +323,37 @@ class MSTCN(nn.Module):
         dilations: Sequence[int],
         activate: bool = True,
     ) -> None:
-        super().__init__()
-        require_counts('MS-TCN', stride=stride, dilations=dilations)
-        width, rest = divmod(out_channels, len(dilations) + 2)
-        if rest:
-            raise NetworkError(
-                f'MS-TCN: {out_channels} channels do not divide into {len(dilations) + 2} branches '
-                f'({len(dilations)} dilations, a max pool and a 1x1 convolution)'
-            )
-        self.stride = stride
-        self.width = width
-        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
-        self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
-        self.dilated = nn.ModuleList(_dilated_conv(width, stride, dilation) for dilation in dilations)
-        self.plain = nn.Conv2d(in_channels, width, 1)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.shortcut = _shortcut(in_channels, out_channels, stride)
+        super().__init__(in_channels, out_channels, stride, dilations)
+        self.shortcut = shortcut(in_channels, out_channels, stride)
         self.activation = nn.ReLU(inplace=True) if activate else nn.Identity()
-        self._init_weights()
+        self.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
-        *convolved, pooled = self.reduce_norm(self.reduce(x)).relu_().split(self.width, 1)
         strided = subsample(x, self.stride)
-        branches = [conv(part) for conv, part in zip(self.dilated, convolved, strict=True)]
-        branches += [temporal_max_pool(pooled, self.stride), self.plain(strided)]
-        return self.activation(self.norm(torch.cat(branches, 1)) + self.shortcut(strided))
-
-    def _init_weights(self) -> None:
-        """The authors' initialization; the merged 1x1 convolution gets the fan-out of one branch."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                is_projection = module is self._projection
-                branch = min(module.out_channels, self.width) * module.kernel_size[0]
-                fan_out = module.out_channels if is_projection else branch
-                nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.normal_(module.weight, 1, 0.02)
-
-    @property
-    def _projection(self) -> nn.Module | None:
-        return self.shortcut[0] if isinstance(self.shortcut, nn.Sequential) else None
+        return self.activation(self.branches(x, strided) + self.shortcut(strided))
 
 
 def subsample(x: Tensor, rate: int) -> Tensor:
     """Every ``rate``-th frame, eq. (4): (N, C, T, V) -> (N, C, ceil(T / rate), V)."""
     if not torch.compiler.is_dynamo_compiling() or rate == 1:
         return x[:, :, ::rate]
-    # A compiler makes two programs of it, for even T and for odd T, since only one view is channels_last.
+    # torch.compile generates two graphs for even and odd T, since only one view is channels_last.
     frames = x.permute(0, 2, 3, 1)
     return frames.flatten(2)[:, ::rate].contiguous().unflatten(2, frames.shape[2:]).permute(0, 3, 1, 2)
 
 
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
     """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
-    return F.max_pool2d(x, (TEMPORAL_KERNEL, 1), (stride, 1), (TEMPORAL_KERNEL // 2, 0))
+    return F.max_pool2d(x, (3, 1), (stride, 1), (1, 0))
 
 
-def _dilated_conv(width: int, stride: int, dilation: int) -> nn.Conv2d:
-    pad = dilation * (TEMPORAL_KERNEL // 2)
-    return nn.Conv2d(width, width, (TEMPORAL_KERNEL, 1), (stride, 1), (pad, 0), (dilation, 1))
-
-
-def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """The identity where the shapes allow it, else a projection of the frames that remain."""
+def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
+    """The identity if the shapes allow it, else a projection of the frames that remain."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+
+
+def _dilated_conv(width: int, stride: int, dilation: int, kernel_size: int) -> nn.Conv2d:
+    pad = dilation * (kernel_size // 2)
+    return nn.Conv2d(width, width, (kernel_size, 1), (stride, 1), (pad, 0), (dilation, 1))

@@ -1,4 +1,4 @@
-"""Batch norm by moments: what a batch norm applies to a linear map, without forming the map's output.
+"""Batch norm by moments: the effect of a batch norm on a linear map, without materializing the map's output.
 
 N clips times persons, C channels, T frames, V joints.
 """
@@ -17,7 +17,7 @@ def normalized_mixing(
     r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
 
     With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
-    diag(W S W'), so that nothing has to be formed to be normalized:
+    diag(W S W'), so the output need not be materialized to be normalized:
 
     .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
 
@@ -53,7 +53,7 @@ def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Ten
 
 
 def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean and variances of W x + b over the batch, each (D,), and the number of values behind them."""
+    """Mean and variances of W x + b over the batch, each (D,), and the number of values."""
     exact = torch.promote_types(weight.dtype, torch.float32)
     rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
     count = _over_workers(rows.new_tensor(len(rows)), norm)
@@ -65,7 +65,7 @@ def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[
 
 
 def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
-    """The sum over the processes whose batch a norm sees."""
+    """The sum over the processes that a norm synchronizes."""
     if not (isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized()):
         return total
     from torch.distributed.nn.functional import all_reduce  # missing where torch was built without it
@@ -74,7 +74,7 @@ def _over_workers(total: Tensor, norm: nn.Module) -> Tensor:
 
 
 def _track(norm: nn.BatchNorm2d | nn.SyncBatchNorm, mean: Tensor, variance: Tensor) -> None:
-    """Update a norm's running statistics by those of a batch."""
+    """Update a norm's running statistics with those of a batch."""
     norm.num_batches_tracked.add_(1)
     rate = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
     norm.running_mean.add_(rate * (mean - norm.running_mean))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmdualhead.errors import UserError
 
 from .block import build_graph
-from .build import NetworkError, build_part
+from .build import build_part
 
 Config = Mapping[str, Any]
 
@@ -61,9 +61,9 @@ class DualHeadRecognizer(BaseRecognizer):
         train_cfg, test_cfg, data_preprocessor: see MMAction2's ``BaseRecognizer``.
 
     Raises:
-        NetworkError: the heads differ in their number of blocks; an attention names no head or, in use,
-            changes the shape of what it weighs; or heads wait for each other's blocks in a circle.
-        UserError: there is no head or no classifier.
+        UserError: there is no head or no classifier; the heads differ in their number of blocks; an attention
+            names no head or, in use, changes the shape of what it weighs; or heads wait for each other's
+            blocks in a circle.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class DualHeadRecognizer(BaseRecognizer):
             ValueError: the stage is unknown.
         """
         if stage not in STAGES:
-            raise ValueError(f'stage is {stage!r}, expected one of {STAGES}')
+            raise UserError(f'stage is {stage!r}, expected one of {STAGES}')
         x = inputs.flatten(0, 1)
         if stage == 'backbone':
             return self.backbone(x), {}
@@ -181,7 +181,7 @@ def computing_order(heads: Sequence[str], links: Iterable[Link]) -> tuple[str, .
     """The order in which the blocks of one level run: a head whose input is weighed waits for its source.
 
     Raises:
-        NetworkError: heads wait for each other in a circle.
+        UserError: heads wait for each other in a circle.
     """
     waits: dict[str, set[str]] = {name: set() for name in heads}
     for link in links:
@@ -191,7 +191,7 @@ def computing_order(heads: Sequence[str], links: Iterable[Link]) -> tuple[str, .
         return tuple(TopologicalSorter(waits).static_order())
     except CycleError as error:
         circle = ' for '.join(reversed(error.args[1]))
-        raise NetworkError(
+        raise UserError(
             f'DualHeadRecognizer: the heads wait for each other in a circle: {circle}. '
             "One of these attentions has to weigh an 'output'"
         ) from None
@@ -200,7 +200,7 @@ def computing_order(heads: Sequence[str], links: Iterable[Link]) -> tuple[str, .
 def _require_shape(link: Link, weighed: Tensor, x: Tensor) -> None:
     """Refuse an attention that would turn features into others, which the next block might take."""
     if weighed.shape != x.shape:
-        raise NetworkError(
+        raise UserError(
             f'DualHeadRecognizer: attention {link.name!r} makes {tuple(weighed.shape)} of {tuple(x.shape)}; '
             'it has to keep the shape of what it weighs'
         )
@@ -215,16 +215,16 @@ def _take_link(name: str, cfg: dict[str, Any], heads: tuple[str, ...]) -> Link:
     """Move the keys of a link out of an attention's config."""
     missing = [key for key in Link._fields[1:] if key not in cfg]
     if missing:
-        raise NetworkError(f'DualHeadRecognizer: attention {name!r} lacks {", ".join(missing)}')
+        raise UserError(f'DualHeadRecognizer: attention {name!r} lacks {", ".join(missing)}')
     link = Link(name, *(cfg.pop(key) for key in Link._fields[1:]))
     for key in ('source', 'target'):
         if getattr(link, key) not in heads:
-            raise NetworkError(
+            raise UserError(
                 f'DualHeadRecognizer: attention {name!r} has {key}={getattr(link, key)!r}, '
                 f'the heads are {heads}'
             )
     if link.weighs not in ('input', 'output'):
-        raise NetworkError(
+        raise UserError(
             f"DualHeadRecognizer: attention {name!r} has weighs={link.weighs!r}, expected 'input' or 'output'"
         )
     return link
@@ -237,5 +237,5 @@ def _common_depth(heads: Mapping[str, nn.Module]) -> int:
     depths = {name: len(head.blocks) for name, head in heads.items()}
     if len(set(depths.values())) != 1:
         listed = ', '.join(f'{name} has {depth}' for name, depth in depths.items())
-        raise NetworkError(f'DualHeadRecognizer: the heads need equally many blocks; {listed}')
+        raise UserError(f'DualHeadRecognizer: the heads need equally many blocks; {listed}')
     return next(iter(depths.values()))

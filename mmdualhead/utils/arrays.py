@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.memory import BASE, FACTOR, memory_for_file
 from mmdualhead.utils.reading import read_bytes
 
@@ -31,9 +32,9 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
         with memory_for_file(len(content)):
             return _load_archive(content) if content.startswith(ARCHIVE) else _load_array(content)
     except MemoryError:
-        raise ValueError(f'asks for more memory than a file of {len(content):,} bytes can need') from None
+        raise UserError(f'asks for more memory than a file of {len(content):,} bytes can need') from None
     except Exception as error:  # NumPy raises a dozen kinds on broken files
-        raise ValueError(f'not a readable NumPy file of plain numbers ({error})') from error
+        raise UserError(f'not a readable NumPy file of plain numbers ({error})') from error
 
 
 def _load_array(content: bytes) -> np.ndarray:
@@ -41,7 +42,7 @@ def _load_array(content: bytes) -> np.ndarray:
     file = io.BytesIO(content)
     array = np.lib.format.read_array(file, allow_pickle=False)
     if rest := len(content) - file.tell():
-        raise ValueError(f'{rest:,} bytes after an array of shape {array.shape}')
+        raise UserError(f'{rest:,} bytes after an array of shape {array.shape}')
     return array
 
 
@@ -50,10 +51,10 @@ def _load_archive(content: bytes) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > BASE + FACTOR * len(content):
-            raise ValueError(
+            raise UserError(
                 f'{len(content):,} bytes that unpack to {unpacked:,}, which no clips or scores do'
             )
         names = archive.namelist()
         if len(set(names)) < len(names):
-            raise ValueError('an array stands twice in the archive')
+            raise UserError('an array stands twice in the archive')
         return {name.removesuffix('.npy'): _load_array(archive.read(name)) for name in names}

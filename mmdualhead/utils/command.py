@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 import shlex
 import sys
@@ -10,10 +11,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import printable, printable_lines
 
-PACKAGE = __name__.partition('.')[0]
+PACKAGE = Path(__file__).parents[1]
 
 CLOSED_PIPE = 141
 """The exit status where whoever read the output has closed it, as shells give it for other programs."""
@@ -38,10 +41,30 @@ def make_parser(docstring: str | None) -> argparse.ArgumentParser:
 def as_typed(docstring: str | None) -> str:
     """A docstring whose examples start the program as it was started: by its path, or by ``mmdualhead``."""
     text = docstring or ''
-    if not sys.argv[0].startswith(f'{PACKAGE} '):
+    if not sys.argv[0].startswith('mmdualhead '):
         return text
-    text = re.sub(r'python tools/data/(\w+)\.py', rf'{PACKAGE} data \1', text)
-    return re.sub(r'python tools/(\w+)\.py', rf'{PACKAGE} \1', text)
+    text = re.sub(r'python tools/data/(\w+)\.py', r'mmdualhead data \1', text)
+    return re.sub(r'python tools/(\w+)\.py', r'mmdualhead \1', text)
+
+
+class _Import(argparse.Action):
+    """Imports a module as soon as it is named, so that its parts are registered before a model is built."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ARG002
+        if str(Path.cwd()) not in sys.path:
+            sys.path.insert(0, str(Path.cwd()))
+        importlib.import_module(values)
+
+
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--import MODULE`` to a program that loads models, for parts of a user's own."""
+    parser.add_argument(
+        '--import',
+        action=_Import,
+        metavar='MODULE',
+        default=argparse.SUPPRESS,
+        help="a module that registers parts of your own, in Python's path or this folder; may be repeated",
+    )
 
 
 def run_main(main: Callable[[], None]) -> None:
@@ -55,7 +78,7 @@ def run_main(main: Callable[[], None]) -> None:
 def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     """End the program with ``error: ...`` and status 1 where input, output or the machine is at fault.
 
-    That is: the ValueErrors that are classes of this package, OSErrors, what PyTorch says of its machine.
+    That is: UserErrors, OSErrors, what PyTorch says of its machine.
     A message that names no file is followed by what the program was called with. Other errors are those of
     programs and pass, with their traceback.
 
@@ -78,7 +101,7 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 def _is_no_bug(error: Exception) -> bool:
     if isinstance(error, ValueError):
-        return type(error).__module__.partition('.')[0] == PACKAGE
+        return isinstance(error, UserError)
     if isinstance(error, TypeError | KeyError):
         return _is_of_config(error)
     if isinstance(error, RuntimeError | AssertionError):
@@ -95,7 +118,7 @@ def _is_of_config(error: BaseException) -> bool:
 def describe(error: BaseException) -> str:
     """What an error says, for a terminal: in one line, unless this package breaks it into several."""
     cause = original(error)
-    is_ours = type(cause).__module__.partition('.')[0] == PACKAGE
+    is_ours = isinstance(cause, UserError) or _is_raised_here(cause)
     text = str(cause) or type(cause).__name__
     # PyTorch gives the traceback of a worker as text, the message at its end.
     if 'Original Traceback' in text:
@@ -107,6 +130,14 @@ def describe(error: BaseException) -> str:
     if names_file or not called:
         return reason
     return f'{reason} (in: {Path(sys.argv[0]).stem} {printable(called)})'
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Whether a line of this package raised an error, which then names what it is about."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        bool(frames) and PACKAGE in Path(frames[-1].filename).parents and 'raise' in (frames[-1].line or '')
+    )
 
 
 def original(error: BaseException) -> BaseException:

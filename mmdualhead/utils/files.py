@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from mmdualhead.errors import UserError
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -18,10 +20,6 @@ except ImportError:  # Windows
 
 PARTIAL = '.{name}.{pid}.partial'
 """What a file is called while it is written."""
-
-
-class InUseError(RuntimeError):
-    """Another process is working in a folder."""
 
 
 @contextmanager
@@ -128,7 +126,7 @@ def check_regular(path: str | Path) -> None:
         ValueError: it is not a regular file.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError(f'{path} is not a regular file')
+        raise UserError(f'{path} is not a regular file')
 
 
 class FolderLock:
@@ -148,11 +146,14 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            InUseError: another process holds it; the message names that process.
+            BlockingIOError: another process holds it; the message names that process.
+            ValueError: what is there is not a regular file.
         """
         if fcntl is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.exists():
+            check_regular(self.path)
         file = self.path.open('a+')
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,7 +161,7 @@ class FolderLock:
             file.seek(0)
             holder = file.read().strip() or 'another process'
             file.close()
-            raise InUseError(f'{self.path.parent} is in use by {holder}') from None
+            raise BlockingIOError(f'{self.path.parent} is in use by {holder}') from None
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}')
         file.flush()

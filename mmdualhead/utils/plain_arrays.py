@@ -14,10 +14,13 @@ from typing import Any, cast
 
 import numpy as np
 
-DTYPE = re.compile(r'[<>=|]?([biufc?]\d{0,2}|[SU]\d{1,9})')
+from mmdualhead.utils.reading import shown
+
+DTYPE = re.compile(r'[<>=|]?([biufc?]\d{0,2}|[SU][1-9]\d{0,8})')
 """Bool, integers, floats, complex numbers and strings of fixed width."""
 
 MOST_AXES = 32
+MOST_ELEMENTS = 1 << 60
 
 
 class PlainDtype:
@@ -33,10 +36,10 @@ class PlainDtype:
     def __init__(self, name: Any, *_: Any) -> None:
         if isinstance(name, bytes):
             name = name.decode('latin1')
-        if not isinstance(name, str) or not DTYPE.fullmatch(name):
-            kind = 'object' if name == 'O8' else name
+        if type(name) is not str or not DTYPE.fullmatch(name):
+            kind = 'object' if name == 'O8' else shown(name) if type(name) is str else type(name).__name__
             raise UnpicklingError(
-                f'it holds an array of type {kind!r}; only numeric and string arrays are read'
+                f'it holds an array of type {kind}; only numeric and string arrays are read'
             )
         self.dtype = np.dtype(name)
 
@@ -48,19 +51,24 @@ class PlainDtype:
         self.dtype = self.dtype.newbyteorder(cast(Any, order)) if order in '<>' else self.dtype
 
 
-def plain_array(data: Any, dtype: Any, shape: Any, order: Any = 'C', *_: Any) -> np.ndarray:
+def plain_array(data: Any, dtype: Any, shape: Any, order: Any = 'C', axes: Any = None) -> np.ndarray:
     """An array over bytes, which are not copied.
 
     Args:
         data: as many bytes as the shape needs.
         dtype: a :class:`PlainDtype`.
         shape: its sizes.
-        order: ``'C'`` or ``'F'``.
+        order: ``'C'`` or ``'F'``, or ``'K'`` (NumPy >= 2.3) for that of ``axes``.
+        axes: where each axis of the array is in ``shape``, which are the sizes in memory then.
 
     Raises:
         UnpicklingError: the parts are of other kinds, or contradict each other.
     """
     _check_parts(data, dtype, shape)
+    if order not in ('C', 'F', 'K') or (order == 'K') != (type(axes) is tuple):
+        raise UnpicklingError('it builds an array of an unknown order')
+    if order == 'K':
+        return np.ndarray(shape, dtype.dtype, data).transpose(axes)
     return np.ndarray(shape, dtype.dtype, data, order=order)
 
 
@@ -102,7 +110,7 @@ def reconstruct(array_type: Any, shape: Any, *_: Any) -> np.ndarray:
         UnpicklingError: it is of another type, or not empty.
     """
     if array_type is not PickledArray or shape != (0,):
-        raise UnpicklingError(f'it builds an array in an unusual way ({shape!r:.80})')
+        raise UnpicklingError('it builds an array in an unusual way')
     return np.empty(0, np.int8).view(PickledArray)
 
 
@@ -118,8 +126,18 @@ def plain_scalar(dtype: Any, data: Any) -> Any:
 def _check_parts(data: Any, dtype: Any, shape: Any) -> None:
     if type(dtype) is not PlainDtype or type(data) not in (bytes, bytearray):
         raise UnpicklingError(f'it builds an array of a {type(dtype).__name__} and a {type(data).__name__}')
-    known = type(shape) is tuple and len(shape) <= MOST_AXES
-    if not known or not all(type(size) is int and size >= 0 for size in shape):
-        raise UnpicklingError('it builds an array whose shape is not a tuple of sizes')
+    check_counts(shape, MOST_AXES)
     if prod(shape) * dtype.dtype.itemsize != len(data):
         raise UnpicklingError(f'it builds an array {shape} of {dtype.dtype} from {len(data):,} bytes')
+
+
+def check_counts(counts: Any, most: int) -> None:
+    """Refuse what is not a tuple of sizes, of which products are quickly made.
+
+    Raises:
+        UnpicklingError: it is not, or has more than ``most`` or too large ones.
+    """
+    if type(counts) is not tuple or len(counts) > most or not {int}.issuperset(map(type, counts)):
+        raise UnpicklingError('it has a shape that is not a tuple of sizes')
+    if counts and not 0 <= min(counts) <= max(counts) < MOST_ELEMENTS:
+        raise UnpicklingError('it has a shape of negative or of too large sizes')

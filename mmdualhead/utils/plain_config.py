@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-KEPT = (
+SAVED_KEYS = (
     *('model', 'test_pipeline', 'train_cfg', 'default_scope', 'custom_imports', 'optim_wrapper'),
     *('param_scheduler', 'train_dataloader', 'test_dataloader'),
 )
@@ -26,8 +26,8 @@ def plain(value: Any) -> Any:
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The :data:`KEPT` keys of a config as plain values."""
-    return {key: plain(config[key]) for key in KEPT if key in config}
+    """The :data:`SAVED_KEYS` keys of a config as plain values."""
+    return {key: plain(config[key]) for key in SAVED_KEYS if key in config}
 
 
 def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
     Nothing in the text is executed; of its keys those count whose values are literals, or dicts of such.
 
     Returns:
-        The keys of :data:`KEPT`, or more; none if the checkpoint has no config.
+        The keys of :data:`SAVED_KEYS`, or more; none if the checkpoint has no config.
 
     Raises:
         SyntaxError: the text is not Python, or not of the size and depth of a config.

@@ -17,6 +17,8 @@ from typing import IO, Any, NoReturn
 
 import numpy as np
 
+from mmdualhead.errors import UserError
+
 MOST_DEPTH = 32
 """JSON of recordings, labels and layouts is nested five levels deep at most."""
 
@@ -41,7 +43,7 @@ def open_regular(path: str | Path) -> IO[bytes]:
     descriptor = os.open(path, os.O_RDONLY | sum(flags))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise ValueError(f'{path} is not a regular file')
+        raise UserError(f'{path} is not a regular file')
     return os.fdopen(descriptor, 'rb')
 
 
@@ -62,9 +64,9 @@ def decode_text(content: bytes) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = 1 + content.count(b'\n', 0, error.start)
-        raise ValueError(f'line {line}: not text in UTF-8 ({error.reason})') from None
+        raise UserError(f'line {line}: not text in UTF-8 ({error.reason})') from None
     if '\0' in text:
-        raise ValueError(f'line {1 + text.count(chr(10), 0, text.index(chr(0)))}: it holds NUL bytes')
+        raise UserError(f'line {1 + text.count(chr(10), 0, text.index(chr(0)))}: it holds NUL bytes')
     return text
 
 
@@ -84,7 +86,7 @@ def read_text(path: str | Path) -> str:
     try:
         return decode_text(content)
     except ValueError as error:
-        raise ValueError(f'{path}: {error}') from None
+        raise UserError(f'{path}: {error}') from None
 
 
 def parse_json(content: bytes | str) -> Any:
@@ -98,11 +100,11 @@ def parse_json(content: bytes | str) -> Any:
     """
     text = content if isinstance(content, str) else decode_text(content)
     if _depth(text) > MOST_DEPTH:
-        raise ValueError(f'nested more than {MOST_DEPTH} levels deep')
+        raise UserError(f'nested more than {MOST_DEPTH} levels deep')
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError(f'nested more than {MOST_DEPTH} levels deep') from None
+        raise UserError(f'nested more than {MOST_DEPTH} levels deep') from None
 
 
 def read_json(path: str | Path) -> Any:
@@ -116,7 +118,7 @@ def read_json(path: str | Path) -> Any:
     try:
         return parse_json(content)
     except ValueError as error:
-        raise ValueError(f'{path}: not JSON ({error})') from None
+        raise UserError(f'{path}: not JSON ({error})') from None
 
 
 def _depth(text: str) -> int:
@@ -130,12 +132,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f'the key {shown(twice)} stands twice in an object')
+        raise UserError(f'the key {shown(twice)} stands twice in an object')
     return found
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f'{name} is not a number in JSON')
+    raise UserError(f'{name} is not a number in JSON')
 
 
 def json_numbers(value: Any, ndim: int) -> np.ndarray:
@@ -156,7 +158,7 @@ def json_numbers(value: Any, ndim: int) -> np.ndarray:
         if len(set(lengths)) > 1:
             odd = next(i for i, length in enumerate(lengths) if length != lengths[0])
             where = _place(odd, shape)
-            raise ValueError(f'{where}: {lengths[odd]} entries, while the first has {lengths[0]}')
+            raise UserError(f'{where}: {lengths[odd]} entries, while the first has {lengths[0]}')
         shape.append(lengths[0] if lengths else 0)
         level = list(chain.from_iterable(level))
     _check_kinds(level, {int, float}, 'a number', shape)
@@ -164,14 +166,14 @@ def json_numbers(value: Any, ndim: int) -> np.ndarray:
         return np.array(level, np.float64).reshape(shape)
     except OverflowError:
         odd = next(i for i, number in enumerate(level) if abs(number) > 1e308)
-        raise ValueError(f'{_place(odd, shape)}: the number is too large') from None
+        raise UserError(f'{_place(odd, shape)}: the number is too large') from None
 
 
 def _check_kinds(level: list[Any], allowed: set[type], what: str, shape: list[int]) -> None:
     if set(map(type, level)) <= allowed:
         return
     odd = next(i for i, one in enumerate(level) if type(one) not in allowed)
-    raise ValueError(f'{_place(odd, shape)}: {shown(level[odd])} is not {what}'.removeprefix(': '))
+    raise UserError(f'{_place(odd, shape)}: {shown(level[odd])} is not {what}'.removeprefix(': '))
 
 
 def _place(index: int, shape: list[int]) -> str:
@@ -203,7 +205,7 @@ def parse_numbers(tokens: Iterable[bytes]) -> list[float]:
         except ValueError:
             pass
     wrong = next(token for token in tokens if not is_number(token))
-    raise ValueError(f'{shown(wrong.decode("ascii", "replace"))} is not a number')
+    raise UserError(f'{shown(wrong.decode("ascii", "replace"))} is not a number')
 
 
 def shown(value: Any) -> str:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 SHOWN = 5
+"""How many names a message lists."""
 
 
 def printable(text: object) -> str:

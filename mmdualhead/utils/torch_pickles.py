@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import cache
+from math import prod
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.pickles import ALLOWED, Named, PlainUnpickler, load_pickle
+from mmdualhead.utils.plain_arrays import MOST_AXES, MOST_ELEMENTS, check_counts
 from mmdualhead.utils.reading import open_regular
 
 LEGACY_PICKLES = 5
@@ -28,8 +31,8 @@ def load_score_pickle(path: str | Path) -> Any:
 class ScoreUnpickler(PlainUnpickler):
     """Knows, beyond plain data, what mmengine's ``DumpResults`` writes of a tensor."""
 
-    def find(self, module: str, name: str) -> Named:
-        return _tensor_builders().get((module, name)) or super().find(module, name)
+    def find_class(self, module: str, name: str) -> Named:
+        return _tensor_builders().get((module, name)) or super().find_class(module, name)
 
 
 @cache
@@ -56,7 +59,7 @@ def _tensor_builders() -> dict[tuple[str, str], Named]:
         return torch._utils._rebuild_tensor(storage, offset, size, stride)
 
     functions: dict[tuple[str, str], Callable[..., Any]] = {
-        ('torch', 'Size'): lambda _, sizes=(): tuple(sizes),
+        ('torch', 'Size'): _size,
         ('torch._utils', '_rebuild_tensor_v2'): build_tensor,
         ('torch.storage', '_load_from_bytes'): load_storage,
     }
@@ -75,15 +78,21 @@ def check_extent(available: int, offset: Any, size: Any, stride: Any) -> None:
     Raises:
         UnpicklingError: it does, or something is not a count.
     """
-    is_sound = type(size) is tuple and type(stride) is tuple and len(size) == len(stride) <= 32
-    if not is_sound or any(type(count) is not int or count < 0 for count in (offset, *size, *stride)):
-        raise UnpicklingError('it describes a tensor by something else than counts')
-    elements = 1
-    for count in size:
-        elements *= count
+    for counts in (size, stride, (offset,)):
+        check_counts(counts, MOST_AXES)
+    if len(size) != len(stride):
+        raise UnpicklingError('it describes a tensor by a size and a stride of different axes')
+    elements = prod(size)
     last = offset + sum((count - 1) * step for count, step in zip(size, stride, strict=True))
     if elements > available or (elements and last >= available):
         raise UnpicklingError(f'it has a tensor {size} that reaches beyond its {available:,} elements')
+
+
+def _size(_: PlainUnpickler, sizes: Any = ()) -> tuple[int, ...]:
+    """``torch.Size``."""
+    counts = tuple(sizes) if type(sizes) is list else sizes
+    check_counts(counts, MOST_AXES)
+    return counts
 
 
 def check_checkpoint(file: Any) -> None:
@@ -121,12 +130,12 @@ def _check_archive(file: Any) -> None:
     with ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != ZIP_STORED for member in members):
-            raise ValueError('its contents are compressed')
+            raise UserError('its contents are compressed')
         if wrong := archive.testzip():
-            raise ValueError(f'the checksum of {wrong} in it is wrong')
+            raise UserError(f'the checksum of {wrong} in it is wrong')
         sizes = {member.filename.partition('/')[2]: member.file_size for member in members}
         if len(sizes) < len(members):
-            raise ValueError('two of its members have one name')
+            raise UserError('two of its members have one name')
         contents = [member for member in members if member.filename.partition('/')[2] == 'data.pkl']
         if contents:
             Outline(archive.read(contents[0]), sizes).load()
@@ -158,7 +167,7 @@ class Outline(PlainUnpickler):
         super().__init__(content, start)
         self.sizes = sizes
 
-    def find(self, module: str, name: str) -> Named:
+    def find_class(self, module: str, name: str) -> Named:
         if (module, name) in ALLOWED:
             return ALLOWED[module, name]
         full = f'{module}.{name}'
@@ -166,31 +175,29 @@ class Outline(PlainUnpickler):
             return Named(full, _check_tensor)
         functions: dict[str, Callable[..., Any]] = {
             'torch._tensor._rebuild_from_type_v2': _check_other_tensor,
-            'torch.Size': lambda _, sizes=(): tuple(sizes),
-            'collections.Counter': lambda _, counts=(): (
-                Counter(counts) if type(counts) is dict else Counter()
-            ),
+            'torch.Size': _size,
         }
         return Named(full, functions.get(full, _stub))
 
-    def persistent(self, name: Any) -> Any:
-        if type(name) is not tuple or len(name) < 5 or type(name[1]) is not Named:
-            raise UnpicklingError(f'it refers to an object outside the file ({name!r:.80})')
-        _, kind, key, _, elements = name[:5]
+    def persistent_load(self, pid: Any) -> Any:
+        if type(pid) is not tuple or len(pid) < 5 or type(pid[1]) is not Named:
+            return super().persistent_load(pid)
+        _, kind, key, _, elements = pid[:5]
         item = _item_size(kind.name)
-        if type(elements) is not int or elements < 0:
+        if type(elements) is not int or not 0 <= elements < MOST_ELEMENTS or type(key) is not str:
             raise UnpicklingError('it has a storage whose size is not a number')
         if self.sizes is not None and self.sizes.get(f'data/{key}') != elements * item:
             raise UnpicklingError(f'it has a storage of {elements * item:,} bytes, data/{key} has others')
         return _Storage(elements, item)
 
-    def new(self, kind: Any, arguments: Any) -> Any:  # noqa: ARG002
-        if type(kind) is not Named:
-            raise UnpicklingError(f'it makes an object of a {type(kind).__name__}')
-        return _Stub()
+    def new(self, kind: Any) -> Any:
+        return _Stub() if type(kind) is Named else super().new(kind)
 
-    def fill(self, value: Any, state: Any) -> Any:
-        return value if type(value) in (_Stub, OrderedDict) else super().fill(value, state)
+    def fill(self, value: Any, state: Any) -> None:
+        if type(value) in (_Stub, OrderedDict):
+            self.weigh(state)
+        else:
+            super().fill(value, state)
 
 
 @cache
@@ -205,7 +212,8 @@ def _item_size(kind: str) -> int:
     return of[kind].itemsize
 
 
-def _stub(*_: Any) -> _Stub:
+def _stub(machine: PlainUnpickler, *arguments: Any) -> _Stub:
+    machine.weigh(arguments)
     return _Stub()
 
 

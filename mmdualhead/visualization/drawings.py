@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.utils.files import atomic_write
 
 from .figures import BLUE, GREY, RED, new_figure, save_figure
 from .pages import FRAME_RATE, is_flat, upright
-
-if TYPE_CHECKING:
-    from mmdualhead.apis.answer import Answer
 
 YAW, PITCH = np.radians(20), np.radians(8)
 """From where joints in 3D are looked at."""

@@ -10,16 +10,14 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.files import write_text
-
-if TYPE_CHECKING:
-    from mmdualhead.apis.answer import Answer
 
 ASSETS = Path(__file__).parent / 'assets'
 SCRIPT = 'plotly.min.js'

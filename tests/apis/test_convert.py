@@ -12,7 +12,7 @@ from mmengine.runner.checkpoint import load_checkpoint
 from benchmarking.parity import NETWORKS, fixture_network
 from benchmarking.reference import Reference, authors_shapes, fill, fixture_input
 from mmdualhead.apis.convert import convert_checkpoint
-from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.errors import UserError
 from mmdualhead.models.authors import AuthorsKeysError
 from tests.conftest import file_size_limit
 
@@ -97,7 +97,7 @@ def test_a_wrong_shape_is_named(weights, tmp_path):
 
 def test_a_file_that_is_no_checkpoint(tmp_path):
     (tmp_path / 'theirs.pt').write_bytes(b'no checkpoint')
-    assert_refused(tmp_path, UnreadableCheckpointError, 'theirs.pt')
+    assert_refused(tmp_path, UserError, 'theirs.pt')
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_file_that_is_no_checkpoint(tmp_path):
     [
         ({'lr': 0.1}, AuthorsKeysError, 'not weights: lr'),
         ({'model_state_dict': None}, AuthorsKeysError, 'not weights: a NoneType'),
-        ({'state_dict': [1]}, UnreadableCheckpointError, 'its state_dict is a list'),
-        ({'state_dict': {3: torch.ones(1)}}, UnreadableCheckpointError, 'has the key 3'),
+        ({'state_dict': [1]}, UserError, 'its state_dict is a list'),
+        ({'state_dict': {3: torch.ones(1)}}, UserError, 'has the key 3'),
         (
             {'state_dict': {'a': torch.tensor(torch.nan)}},
             AuthorsKeysError,

@@ -212,6 +212,27 @@ def test_msg3d_of_two_persons(tmp_path):
     assert largest_difference(network, open_exported(content)) < 1e-5
 
 
+@pytest.mark.usefixtures('needed')
+def test_ctrgcn_on_2d_joints(tmp_path):
+    import torch
+    from mmengine.config import Config
+
+    config = Config.fromfile(CONFIGS / 'ctrgcn_ntu60_xsub_2d_bm.py')
+    small = dict(backbone=dict(channels=(16, 24, 24), strides=(1, 2, 1)), cls_head=dict(in_channels=24))
+    config.merge_from_dict(dict(model=small))
+    config.test_pipeline[2].update(num_clips=2, clip_len=12)
+    path = save_trained(tmp_path / 'model.pth', config)
+    checkpoint = torch.load(path)
+    for name, value in checkpoint['state_dict'].items():
+        if name.endswith('alpha'):
+            value.fill_(0.5)
+    torch.save(checkpoint, path)
+    network = ExportedNetwork(load_trained(path, device='cpu')).eval()
+    content, nodes = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
+    assert nodes < 300
+
+
 def test_other_suffixes_are_refused(tmp_path, checkpoint):
     assert run_tool(checkpoint, tmp_path / 'model.pt2').endswith("model.pt2 ends with '.pt2', expected .onnx")
 
@@ -296,7 +317,7 @@ def test_the_packaged_model_and_genuine_clips(tmp_path, example):
 
 @pytest.mark.heavy
 @pytest.mark.usefixtures('needed')
-@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'msg3d_ntu60_xsub_j'])
+@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'msg3d_ntu60_xsub_j', 'ctrgcn_ntu60_xsub_j'])
 def test_networks_of_the_papers_size(tmp_path, name):
     from mmengine.config import Config
 

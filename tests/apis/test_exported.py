@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets.transforms import PreNormalize3D
+from mmengine.config import Config
 
 from mmdualhead.apis.export import largest_difference
 from mmdualhead.apis.exported import ExportedNetwork, Normalize, PreNormalize
@@ -16,7 +17,7 @@ from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.datasets.transforms.normalize import normalize_clip
 from mmdualhead.datasets.transforms.streams import STREAMS, register_stream
 from mmdualhead.skeletons import get_skeleton
-from tests.apis.trained import save_trained, shortened
+from tests.apis.trained import CONFIGS, save_trained, shortened
 
 
 def difference(path, config) -> tuple[ExportedNetwork, float]:
@@ -37,8 +38,9 @@ def difference(path, config) -> tuple[ExportedNetwork, float]:
 )
 def test_it_is_the_model_behind_its_pipeline(tmp_path, name, normalizes, samples_first):
     network, worst = difference(tmp_path / 'model.pth', shortened(name))
-    assert network.plan.raw
-    assert (network.plan.normalizes, network.plan.samples_first) == (normalizes, samples_first)
+    assert network.takes_joints
+    found = (isinstance(network.normalize, Normalize), network.model.input.sampling.before_stream)
+    assert found == (normalizes, samples_first)
     assert worst < 1e-5
 
 
@@ -46,13 +48,28 @@ def test_mmaction2s_normalization(tmp_path):
     config = shortened('dualhead_ntu60_xsub_u100_jm')
     assert config.test_pipeline[0]['type'] == 'PreNormalize3D'
     network, worst = difference(tmp_path / 'model.pth', config)
-    assert network.plan.drops == 'without main person'
+    assert isinstance(network.normalize, PreNormalize)
+    assert worst < 1e-5
+
+
+def test_ctrgcn(tmp_path):
+    config = Config.fromfile(CONFIGS / 'ctrgcn_utd_mhad_b.py')
+    config.merge_from_dict(
+        {
+            'model.backbone': dict(channels=(16, 24, 24), strides=(1, 2, 1)),
+            'model.cls_head.in_channels': 24,
+            'test_pipeline.2': dict(num_clips=2, clip_len=16),
+        }
+    )
+    network, worst = difference(tmp_path / 'model.pth', config)
+    assert network.outputs == ('fused_score',)
     assert worst < 1e-5
 
 
 def test_several_streams_at_once(tmp_path):
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'j+bm')
+    config.pop('train_dataloader')
     config.model.backbone.in_channels = 6
     network, worst = difference(tmp_path / 'model.pth', config)
     assert network.input_joints == (20, 3)
@@ -65,8 +82,9 @@ def test_a_stream_of_ones_own_is_formed_outside(tmp_path, monkeypatch):
     register_stream('twice', 'twice the joints')(lambda keypoint, skeleton, scored: 2 * keypoint)  # noqa: ARG005
     config = shortened()
     *_, config.test_pipeline = with_stream(config, 'twice')
+    config.pop('train_dataloader')
     network, worst = difference(tmp_path / 'model.pth', config)
-    assert not network.plan.raw
+    assert not network.takes_joints
     assert worst < 1e-5
 
 
@@ -128,5 +146,5 @@ def test_a_frame_that_a_recording_lacks_is_an_error(checkpoint, frame):
 def test_other_networks_are_refused(tmp_path, checkpoint):
     model = load_trained(checkpoint, device='cpu')
     other = replace(model, network=torch.nn.Linear(2, 2), source=tmp_path / 'other.pth')
-    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net and MS-G3D'):
+    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net, MS-G3D and CTR-GCN'):
         ExportedNetwork(other)

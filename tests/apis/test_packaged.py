@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import resource
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
@@ -40,6 +42,23 @@ def test_the_first_lines_of_the_readme_work(recording, tmp_path, monkeypatch, ca
     assert len([line for line in program.splitlines() if line.strip()]) == 3
     exec(program, {})
     assert 'Guess(label=' in capsys.readouterr().out
+
+
+def test_the_example_is_answered(packaged, capsys, monkeypatch):
+    (answer,) = packaged(packaged.example())['predictions']
+    assert answer.class_name == 'sit to stand'
+    assert answer.confidence > 0.9
+    assert answer.notes == ()
+    monkeypatch.setattr(sys, 'argv', ['predict', '--example'])
+    runpy.run_path(str(ROOT / 'tools' / 'predict.py'), run_name='__main__')
+    assert f'stand_up   sit to stand {100 * answer.confidence:.1f}, ' in capsys.readouterr().out
+
+
+def test_the_example_is_what_its_lines_make(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(PACKAGED.with_name('README.md').read_text().split('```python\n')[1].split('```')[0], {})
+    made, shipped = np.load('stand_up.npy'), np.load(SkeletonInferencer.example())
+    np.testing.assert_allclose(made, shipped, rtol=0, atol=1.5e-4)  # a digit may be rounded otherwise
 
 
 @pytest.mark.skipif(not RECORDINGS.is_dir(), reason='the recordings are not at hand')

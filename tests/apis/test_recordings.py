@@ -155,7 +155,7 @@ class TestBadFiles:
         [
             ('x.skeleton', b'3\n1\n', 'the file ends within a body of frame 0'),
             ('x.skeleton', b'', 'the file ends where the number of frames should be'),
-            ('x.skeleton', b'2\n0\n0\n', 'nobody in any of 2 frames'),
+            ('x.skeleton', b'2\n0\n0\n', '(nobody|no person) in any of 2 frames'),
             ('x.mat', b'MATLAB', 'not a Matlab 5 file'),
             ('x.json', b'{"skeletons": [', 'not JSON'),
             ('x.json', b'{"a": 1}', "expected 'skeletons'"),
@@ -168,7 +168,7 @@ class TestBadFiles:
     def test_are_told_when_they_are_read(self, tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
         (item,) = find_recordings(tmp_path / name)
-        assert item.name == str(tmp_path / name)
+        assert item.where == str(tmp_path / name)
         with pytest.raises(ValueError, match=message):
             item.read()
 

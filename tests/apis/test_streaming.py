@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.answer import Answer
 from mmdualhead.apis.streaming import Segment, StreamRecognizer, calibrate, frame_labels
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
+from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import KINECT_V1
+from tests.apis.test_fit import body, pixels
+from tests.apis.trained import save_trained, small_config
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,14 +24,15 @@ class Stand:
 
     num_person = 2
     skeleton = KINECT_V1
+    input = NetworkInput(skeleton=KINECT_V1, num_person=2)
 
     def __init__(self, confidence=0.9):
         self.models = [self]
         self.confidence = confidence
         self.seen = []
 
-    def iterate(self, windows, batch_size, unit):  # noqa: ARG002
-        for window in windows:
+    def iterate(self, recordings, batch_size, **options):  # noqa: ARG002
+        for window in [recording.keypoint for recording in recordings]:
             self.seen.append(window)
             scores = np.full(2, 1 - self.confidence)
             scores[int(window[0, -1, 0, 0] >= 1)] = self.confidence
@@ -84,12 +88,12 @@ def test_persons_come_and_go_and_nothing_of_them_stays():
 def test_an_hour_of_frames_costs_no_more_at_its_end():
     stand = Stand()
     recognizer = StreamRecognizer(stand, window=0.5, hop=1.0, frame_rate=30)
-    body, counts, spent = joints(0.5), [], []
+    person, counts, spent = joints(0.5), [], []
     for i in range(1, 108_001):
         # Ids never come back: a new person every ten seconds.
         if i % 18_000 == 1:
             spent.append(process_time())
-        recognizer.push({i // 300: body}, i / 30)
+        recognizer.push({i // 300: person}, i / 30)
         if i % 1000 == 0:
             kept = [len(track.grid) for track in recognizer._tracks.values()]
             counts.append((len(recognizer._tracks), len(recognizer._groups), max(kept)))
@@ -140,11 +144,11 @@ def test_bad_frames_are_named_and_not_taken(frame, time, message):
 
 def test_a_window_is_answered_as_a_recording():
     inferencer = SkeletonInferencer(device='cpu')
-    recognizer = StreamRecognizer(inferencer, window=1, hop=1, smoothing=1)
-    body = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    recognizer = StreamRecognizer(inferencer, window=1, hop=1, smoothing=1, unit='m')
+    person = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     segments = []
     for i in range(31):
-        segments += recognizer.push({5: body * (1 + 0.01 * i)}, i / 30)
+        segments += recognizer.push({5: person * (1 + 0.01 * i)}, i / 30)
     window = recognizer.window((5,))
     (answer,) = inferencer(window, unit='m')['predictions']
     assert segments[-1].label == answer.label
@@ -170,8 +174,8 @@ def test_labels_by_frame():
 
 @pytest.mark.heavy
 def test_the_example_reads_lines_and_names_a_bad_one():
-    body = np.random.default_rng(0).normal(size=(20, 3)).tolist()
-    lines = [json.dumps(dict(time=i / 30, persons={'7': body})) for i in range(70)]
+    person = body()[0, 0].tolist()
+    lines = [json.dumps(dict(time=i / 30, persons={'7': person})) for i in range(70)]
     command = [sys.executable, ROOT / 'docs' / 'examples' / 'stream.py', '--threshold', '0']
     done = subprocess.run(command, input='\n'.join(lines), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -229,7 +233,37 @@ def test_persons_whose_center_is_missing_are_near_nobody():
 
 
 def test_coordinates_that_no_person_has_are_named():
-    body = joints(1)
-    body[3, 1] = 1e30
+    person = joints(1)
+    person[3, 1] = 1e30
     with pytest.raises(ValueError, match=r"'a': joint 3 \(head\) is at 1e\+30"):
-        StreamRecognizer(Stand()).push({'a': body}, 1.0)
+        StreamRecognizer(Stand()).push({'a': person}, 1.0)
+
+
+def push_all(recognizer, person, number=25):
+    return [recognizer.push({1: person}, i / 10) for i in range(number)]
+
+
+@pytest.mark.fault('a stream in millimeters', 'labels', 'refused as in prediction, unless the unit is said')
+def test_a_stream_goes_through_the_gate(inferencer):
+    options = dict(window=1, hop=0.5, frame_rate=10)
+    millimeters = 1000 * body()[0, 0]
+    with pytest.raises(ValueError, match=r'stream, person 1: .* as if in mm'):
+        push_all(StreamRecognizer(inferencer, **options), millimeters)
+    recognizer = StreamRecognizer(inferencer, **options, unit='mm')
+    assert any(push_all(recognizer, millimeters))
+    np.testing.assert_allclose(recognizer.window((1,))[0, -1], body()[0, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="unit is 'inch'"):
+        StreamRecognizer(inferencer, unit='inch')
+
+
+@pytest.mark.parametrize('channels', [2, 3])
+def test_a_stream_in_pixels(tmp_path, channels):
+    inferencer = SkeletonInferencer(
+        save_trained(tmp_path / 'x.pth', small_config('dualhead_ntu60_xsub_2d_j'), passes=2), device='cpu'
+    )
+    person, options = pixels(17, channels)[0, 0], dict(window=1, hop=0.5, frame_rate=10)
+    with pytest.raises(ValueError, match='say the height and width of the picture'):
+        push_all(StreamRecognizer(inferencer, **options), person, 1)
+    with pytest.raises(ValueError, match=r'stream, person 1: .* outside of a picture'):
+        push_all(StreamRecognizer(inferencer, **options, img_shape=(48, 64)), person)
+    assert any(push_all(StreamRecognizer(inferencer, **options, img_shape=(480, 640)), person))

@@ -11,7 +11,6 @@ from mmengine.runner import Runner
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.occlusion import occlude
-from mmdualhead.datasets.pipelines import step_skeleton
 from mmdualhead.evaluation.scores import Scores, load_scores
 from tests.apis.trained import CONFIGS, save_trained, shortened
 from tests.test_inference import make_clips
@@ -55,8 +54,7 @@ def family(request, tmp_path):
         for seed, (stream, config) in enumerate(zip(STREAMS, configs, strict=True))
     ]
     model = SkeletonInferencer(paths[0], device='cpu').models[0]
-    skeleton = next(filter(None, map(step_skeleton, model.steps)))
-    clips = make_clips(skeleton, model.num_person)
+    clips = make_clips(model.skeleton, model.num_person)
     for clip, frames in zip(clips, (9, 23, 38), strict=True):
         cut = {key: clip[key][:, :frames] for key in ('keypoint', 'keypoint_score') if key in clip}
         clip |= cut | dict(total_frames=frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.packing import pack
 from mmdualhead.apis.trained import ModelError, digest, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
-from mmdualhead.engine.checkpoints import UnreadableCheckpointError
+from mmdualhead.errors import UserError
+from mmdualhead.utils.command import add_import_option, make_parser
 from mmdualhead.utils.plain_config import plain_config
 from tests.apis.trained import CONFIGS, save_trained, small_config
 
@@ -106,7 +108,7 @@ class TestRefused:
 
     def test_another_layout(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "layout='kinect_v1'", "layout='nturgb+d'")
-        with pytest.raises(ModelError, match=r'does not fit the model .*another layout'):
+        with pytest.raises(UserError, match=r'does not fit the model .*another layout'):
             load_trained(path)
 
     def test_weights_that_are_not_finite(self, checkpoint, tmp_path):
@@ -114,31 +116,34 @@ class TestRefused:
         content['state_dict']['cls_head.linear.fine.bias'][0] = torch.nan
         torch.save(content, tmp_path / 'x.pth')
         with pytest.raises(
-            ModelError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
+            UserError, match=r'x\.pth: 1 weights are not finite, cls_head\.linear\.fine\.bias'
         ):
             load_trained(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize(
         ('meta', 'complaint'),
         [
-            ({'classes': ['a'] * 28}, 'number of classes 28, but the config in use 27'),
-            ({'dataset_meta': {'layout': 'nturgb+d'}}, 'joints of the layout 25, but the config in use 20'),
-            ({'stream': 'b'}, "stream 'b', but the config in use 'j'"),
+            ({'classes': ['a'] * 28}, 'classes: it says 28, but the config in use 27'),
+            (
+                {'dataset_meta': {'layout': 'nturgb+d'}},
+                r"skeleton: it says layout 'nturgb\+d' \(25 joints\), but the config in use .*kinect_v1",
+            ),
+            ({'stream': 'b'}, "stream: it says 'b', but the config in use 'j'"),
         ],
     )
     @pytest.mark.fault('meta of a checkpoint contradicts its config', '-', 'refused by what answers with it')
     def test_meta_that_contradicts_the_config(self, checkpoint, tmp_path, meta, complaint):
-        with pytest.raises(ModelError, match=rf'x\.pth: its meta says {complaint}'):
+        with pytest.raises(ModelError, match=rf'x\.pth: its meta contradicts its config: {complaint}'):
             load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta))
 
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
-        with pytest.raises(UnreadableCheckpointError, match='refers to code'):
+        with pytest.raises(UserError, match='contains code'):
             load_trained(tmp_path / 'x.pth')
 
     def test_a_truncated_file(self, checkpoint, tmp_path):
         (tmp_path / 'x.pth').write_bytes(checkpoint.read_bytes()[:1000])
-        with pytest.raises(UnreadableCheckpointError, match='damaged'):
+        with pytest.raises(UserError, match='damaged'):
             load_trained(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize(
@@ -213,3 +218,53 @@ def test_clips_of_a_class_may_be_many(tmp_path):
     config.model.cls_head.update(label_smooth_eps=0.0, loss_cls=loss)
     model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
     assert model.network.cls_head.loss_cls.samples_per_cls == counts
+
+
+OWN_PART = """
+from mmaction.registry import TRANSFORMS
+
+@TRANSFORMS.register_module()
+class MyStep:
+    network_input = {}
+
+    def __call__(self, results):
+        return results
+"""
+
+
+def test_parts_of_ones_own_are_named_and_imported(checkpoint, tmp_path, monkeypatch):
+    (tmp_path / 'my_own_step.py').write_text(OWN_PART)
+    config = small_config()
+    config.custom_imports = dict(imports=['mmdualhead', 'my_own_step'], allow_failed_imports=False)
+    config.test_pipeline.insert(0, dict(type='MyStep'))
+    path = rewrite(checkpoint, tmp_path / 'x.pth', plain_config=plain_config(config))
+    with pytest.raises(ModelError, match=r"'MyStep', which is not registered; .* by --import my_own_step$"):
+        load_trained(path)
+    monkeypatch.chdir(tmp_path)
+    parser = make_parser('A program.')
+    add_import_option(parser)
+    parser.parse_args(['--import', 'my_own_step'])
+    assert load_trained(path, device='cpu').classes == CLASSES
+    pack(path, tmp_path / 'small.pth')
+    assert 'my_own_step' in torch.load(tmp_path / 'small.pth', weights_only=True)['meta']['cfg']
+
+
+def test_a_config_of_classes(checkpoint, tmp_path):
+    """Whose types a checkpoint has as dotted names, as those of a new-style config."""
+    config = small_config()
+    config.model.attentions.temporal.type = 'mmdualhead.models.TemporalAttention'
+    config.test_pipeline[0].type = 'mmdualhead.datasets.transforms.normalize.NormalizeSkeleton3D'
+    path = rewrite(checkpoint, tmp_path / 'x.pth', plain_config=plain_config(config))
+    assert load_trained(path, device='cpu').input.normalization == '3d'
+
+
+def test_the_scale_of_the_training_clips_travels(checkpoint, tmp_path, recording):
+    trained = replace(load_trained(checkpoint, device='cpu').input, scale=0.3)
+    path = rewrite(checkpoint, tmp_path / 'x.pth', network_input=trained.to_meta())
+    pack(path, tmp_path / 'small.pth')
+    for one in (path, tmp_path / 'small.pth'):
+        inferencer = SkeletonInferencer(one, device='cpu')
+        assert inferencer.models[0].input.scale == 0.3
+        clip = dict(keypoint=1000 * recording()[None], label=0)
+        result = inferencer([clip, recording()], on_error='skip')
+        assert 'compared with the clips' in result['left_out']['input 0']

@@ -1,18 +1,9 @@
-from types import SimpleNamespace
-
 import pytest
-from mmaction.datasets.transforms import GenSkeFeat, PreNormalize3D
 
-from mmdualhead.datasets import FormatSkeletonInput, NormalizeSkeleton3D, SkeletonStream
-from mmdualhead.datasets.pipelines import pipeline_expectation, step_name, with_stream
+from mmdualhead.datasets import SkeletonStream
+from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.datasets.transforms.streams import STREAMS
 from tests.datasets.clips import PIPELINE
-
-TWO_JOINTS = dict(joints=2, bones=[(1, 0)])
-
-
-def file(**meta):
-    return SimpleNamespace(path='f.pkl', meta=meta)
 
 
 def config(pipeline, **dataset):
@@ -66,39 +57,3 @@ def test_a_stream_unknown_to_mmaction_is_formed_by_our_step(monkeypatch):
 def test_unknown_stream():
     with pytest.raises(ValueError, match="unknown stream 'x'"):
         with_stream(config(PIPELINE), 'x')
-
-
-def test_expectation_of_the_steps():
-    steps = [
-        NormalizeSkeleton3D('kinect_v1'),
-        SkeletonStream('kinect_v1', stream='j'),
-        FormatSkeletonInput(3),
-    ]
-    expected = pipeline_expectation(steps, file(layout='kinect_v1'))
-    assert (expected.num_joints, expected.layout) == (20, 'kinect_v1')
-    assert (expected.num_coordinates, expected.num_person) == (3, 3)
-    theirs = pipeline_expectation([PreNormalize3D(), GenSkeFeat(dataset='nturgb+d')], file())
-    assert (theirs.num_joints, theirs.num_coordinates) == (25, 3)
-    assert pipeline_expectation([], file()).num_joints is None
-    assert pipeline_expectation([], file(layout='coco')).num_joints == 17
-
-
-@pytest.mark.parametrize(
-    ('steps', 'meta'),
-    [
-        ([SkeletonStream('coco', stream='j')], dict(layout='nturgb+d')),
-        ([GenSkeFeat(dataset='coco')], dict(layout='nturgb+d')),
-        ([NormalizeSkeleton3D('nturgb+d'), SkeletonStream('kinect_v1', stream='j')], {}),
-        ([SkeletonStream(TWO_JOINTS, stream='j')], dict(layout=dict(joints=2, bones=[(0, 1)]))),
-    ],
-)
-def test_layouts_that_disagree(steps, meta):
-    with pytest.raises(ValueError, match='different skeleton layouts'):
-        pipeline_expectation(steps, file(**meta))
-
-
-def test_step_name():
-    names = [
-        step_name(step) for step in (dict(type='a.B'), dict(type=SkeletonStream), SkeletonStream(stream='j'))
-    ]
-    assert names == ['B', 'SkeletonStream', 'SkeletonStream']

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.plausibility import DOUBTS, describe_postures, find_axes, judge_posture
+from mmdualhead.datasets.plausibility import (
+    DOUBTS,
+    describe_pictures,
+    describe_postures,
+    find_axes,
+    judge_posture,
+    picture_fault,
+)
+from mmdualhead.errors import Level
 from mmdualhead.skeletons import COCO, KINECT_V1, NTU, Skeleton
 from tests.datasets.converters.raw_files import standing
 
@@ -62,8 +70,9 @@ def test_layouts_without_depth_are_not_judged() -> None:
 def test_warns_of_what_most_clips_fail() -> None:
     postures = [posture(True, False, True)] * 3 + [posture(False, True, True)]
     counts, warning = describe_postures(postures)
-    assert counts == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
-    assert warning.startswith('WARNING: in most clips left and right look exchanged')
+    assert str(counts) == 'posture: y is up in 3, left is left in 1, lengths are meters in 4 of 4 clips'
+    assert warning.level is Level.WARNING
+    assert warning.text.startswith('in most clips left and right look exchanged')
 
 
 class TestAxes:
@@ -90,3 +99,21 @@ class TestAxes:
     def test_not_to_be_told(self, upright):
         assert find_axes(0 * upright, KINECT_V1) is None
         assert find_axes(np.ones((1, 2, 17, 2)), COCO) is None
+
+
+@pytest.mark.parametrize('skeleton', [COCO, None])
+def test_joints_in_their_picture(skeleton: Skeleton | None) -> None:
+    pixels = np.random.default_rng(0).uniform(20, (100, 200), (1, 4, 17, 2))
+    pixels[0, 1, 3] = 0  # missing
+    assert picture_fault(pixels, skeleton, (200, 100)) == ''
+    assert 'are height and width exchanged?' in picture_fault(pixels, skeleton, (100, 200))
+    assert 'are the joints in pixels?' in picture_fault(pixels / 200, skeleton, (200, 100))
+    assert picture_fault(0 * pixels, skeleton, (200, 100)) == ''
+
+
+def test_pictures_in_a_summary() -> None:
+    assert describe_pictures([]) == []
+    (counts,) = describe_pictures(['', 'x', ''])
+    assert str(counts) == 'picture: joints are in their picture in 2 of 3 clips'
+    _, warning = describe_pictures(['', 'x', 'x'])
+    assert (warning.level, warning.text) == (Level.WARNING, 'in most clips x')

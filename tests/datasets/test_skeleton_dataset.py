@@ -9,10 +9,11 @@ from mmaction.utils import register_all_modules
 from mmengine.dataset import BaseDataset, ClassBalancedDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
-from mmdualhead.datasets import AnnotationError, SkeletonDataset, skeleton_dataset, write_store
+from mmdualhead.datasets import SkeletonDataset, skeleton_dataset, write_store
 from mmdualhead.datasets.transforms import normalize
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
-from tests.datasets.clips import PIPELINE, make_data, save
+from tests.datasets.clips import PIPELINE, make_annotations, make_data, save
 
 MMACTION = [
     dict(type='PreNormalize3D'),
@@ -140,7 +141,7 @@ def test_missing_file_says_where_it_comes_from(tmp_path):
 
 def test_missing_pickle_beside_a_store(tmp_path):
     write_store(tmp_path / 'data.store', make_data())
-    with pytest.raises(FileNotFoundError, match=r'data\.pkl is missing\. .*data\.store is there'):
+    with pytest.raises(FileNotFoundError, match=r'data\.pkl is missing\. .*data\.store is present'):
         SkeletonDataset(str(tmp_path / 'data.pkl'), PIPELINE, split='train')
 
 
@@ -149,15 +150,15 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
     data['annotations'][0]['label'] = 60
     data['annotations'][2]['keypoint'][0, 4, 3, 1] = np.nan
     path = save(tmp_path, data)
-    with pytest.raises(AnnotationError) as caught:
+    with pytest.raises(UserError) as caught:
         SkeletonDataset(path, PIPELINE, split='train', num_classes=4)
     assert str(caught.value) == (
-        f"{path}, split 'train': 2 kinds of fault\n"
-        '* label: expected 0..3 (num_classes=4), found otherwise in 1 clip:\n'
+        '2 errors:\n'
+        f"  {path}, split 'train', label: expected 0..3 (num_classes=4); 1 clip differs:\n"
         '    S000: 60\n'
-        '* keypoint: expected finite numbers, found otherwise in 1 clip:\n'
+        f"  {path}, split 'train', keypoint: expected finite numbers; 1 clip differs:\n"
         '    S002: nan at person 0, frame 4, joint 3, channel 1; 1 in all\n'
-        '  With check=False, NormalizeSkeleton3D takes such joints as missing.'
+        '  With check=False, 3-D normalization takes such joints as missing.'
     )
     assert len(SkeletonDataset(path, PIPELINE, split='val', num_classes=4)) == 6
     assert len(SkeletonDataset(path, PIPELINE, split='train', num_classes=4, check=False)) == 6
@@ -165,8 +166,21 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
 
 def test_clips_too_long_for_padding_end_the_building(tmp_path):
     pipeline = [dict(type='PadTo', length=45), *PIPELINE[1:]]
-    with pytest.raises(AnnotationError, match=r'up to 45 frames.* 1 clip:\n    S010: 50\n.*ReplayPad'):
+    with pytest.raises(UserError, match=r'up to 45 frames; 1 clip differs:\n    S010: 50\n.*ReplayPad'):
         SkeletonDataset(save(tmp_path, make_data()), pipeline, split='train')
+
+
+@pytest.mark.parametrize('size', [(1080, 1920), (480, 640)])
+def test_a_picture_size_that_the_pipeline_states_is_enough(tmp_path, size):
+    data = make_data(make_annotations(joints=17))
+    for clip in data['annotations']:
+        clip['keypoint'] = clip['keypoint'][..., :2] * 30 + np.array(size[::-1]) / 2
+    path, last = save(tmp_path, data), MMACTION[2:]
+    stream = dict(type='GenSkeFeat', dataset='coco', feats=['j'])
+    with pytest.raises(UserError, match=r'img_shape: expected (.|\n)*S000: missing'):
+        SkeletonDataset(path, [dict(type='PreNormalize2D'), stream, *last], split='train')
+    pipeline = [dict(type='PreNormalize2D', img_shape=size), stream, *last]
+    assert SkeletonDataset(path, pipeline, split='train')[0]['inputs'].abs().max() < 1
 
 
 @pytest.mark.parametrize(('test_mode', 'length'), [(False, 5), (True, 6)])
@@ -176,7 +190,7 @@ def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_
     dataset = SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', test_mode=test_mode)
     assert len(dataset) == length
     (warning,) = warnings
-    assert 'S004: nobody, or all zero' in warning
+    assert 'S004: no person (all zeros)' in warning
 
 
 @pytest.mark.parametrize(
@@ -224,14 +238,14 @@ def test_annotations_without_splits_are_read_as_mmaction_reads_them(tmp_path, al
         assert [ours.get_data_info(i)['frame_dir'] for i in range(len(ours))] == [
             theirs.get_data_info(i)['frame_dir'] for i in range(len(theirs))
         ]
-    with pytest.raises(AnnotationError, match="no split 'train'"):
+    with pytest.raises(UserError, match="no split 'train'"):
         SkeletonDataset(path, PIPELINE, split='train')
 
 
 def test_annotations_without_splits_are_checked(tmp_path):
     clips = make_data()['annotations']
     clips[1]['keypoint'] = clips[1]['keypoint'][..., :2]
-    with pytest.raises(AnnotationError, match='keypoint'):
+    with pytest.raises(UserError, match='keypoint'):
         SkeletonDataset(save(tmp_path, clips), PIPELINE, split=None)
 
 

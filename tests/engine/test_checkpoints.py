@@ -20,15 +20,15 @@ from mmdualhead.engine.checkpoints import (
     READERS,
     RESUMABLE,
     AtomicBackend,
-    RunError,
-    UnreadableCheckpointError,
+    Checkpoint,
     any_weights,
     load_from_local,
-    match,
     mmengine_readers,
     newest_checkpoint,
     non_finite,
 )
+from mmdualhead.errors import UserError
+from mmdualhead.network_input import NetworkInput
 
 
 class Calls:
@@ -75,7 +75,7 @@ class TestLoadFromLocal:
     def test_refuses_code(self, save, monkeypatch, tmp_path, code):
         monkeypatch.chdir(tmp_path)
         path = save(meta=code)
-        with pytest.raises(UnreadableCheckpointError, match=f'{path} is refused'):
+        with pytest.raises(UserError, match=f'{path} is refused'):
             load_from_local(path)
         assert not Path('pwned').exists()
 
@@ -87,7 +87,7 @@ class TestLoadFromLocal:
     def test_damage_is_reported_with_the_path(self, save, keep):
         path = save(weight=torch.randn(1000))
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(UnreadableCheckpointError, match=str(path)):
+        with pytest.raises(UserError, match=str(path)):
             load_from_local(path)
 
     def test_other_files_are_reported_with_the_path(self, tmp_path):
@@ -95,16 +95,15 @@ class TestLoadFromLocal:
         torch.save(torch.ones(1), tmp_path / 'tensor.pth')
         for name, complaint in (
             ('notes', 'is damaged'),
-            ('tensor', 'holds a Tensor'),
-            ('x', 'does not exist'),
+            ('tensor', 'contains a Tensor'),
         ):
-            with pytest.raises(
-                (UnreadableCheckpointError, FileNotFoundError), match=f'{name}.pth {complaint}'
-            ):
+            with pytest.raises(UserError, match=f'{name}.pth {complaint}'):
                 load_from_local(tmp_path / f'{name}.pth')
+        with pytest.raises(FileNotFoundError, match=r'does not exist: .*x\.pth'):
+            load_from_local(tmp_path / 'x.pth')
 
     def test_mmengine_reads_through_it(self, save):
-        with pytest.raises(UnreadableCheckpointError):
+        with pytest.raises(UserError):
             load_checkpoint(nn.Linear(1, 1), str(save(meta=Calls(os.getcwd))))
 
     @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ class TestLoadFromLocal:
     )
     def test_what_has_no_weights_by_name_is_refused(self, tmp_path, content, complaint):
         torch.save(content, tmp_path / 'x.pth')
-        with pytest.raises(UnreadableCheckpointError, match=f'x.pth is not a checkpoint: .*{complaint}'):
+        with pytest.raises(UserError, match=f'x.pth is not a checkpoint: .*{complaint}'):
             load_from_local(tmp_path / 'x.pth')
 
     @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ class TestLoadFromLocal:
     @pytest.mark.fault('meta of a checkpoint of a wrong kind', '-', 'refused, with path, key and kind')
     def test_meta_of_a_wrong_kind_is_refused(self, save, meta, complaint):
         path = save(meta=meta)
-        with pytest.raises(UnreadableCheckpointError, match=f'{path}: {complaint}'):
+        with pytest.raises(UserError, match=f'{path}: {complaint}'):
             load_from_local(path)
         assert newest_checkpoint(path.parent)[0] is None
 
@@ -149,19 +148,19 @@ class TestLoadFromLocal:
         content = bytearray(path.read_bytes())
         content[content.index(torch.tensor([500.0, 501.0]).numpy().tobytes())] ^= 1
         path.write_bytes(content)
-        with pytest.raises(UnreadableCheckpointError, match=f'{path} is damaged .*checksum of'):
+        with pytest.raises(UserError, match=f'{path} is damaged .*checksum of'):
             load_from_local(path)
 
     @pytest.mark.fault('checkpoint of 2 kB that asks for 8 GiB', '-', 'refused')
     def test_asking_for_gigabytes_is_refused(self, save):
-        with pytest.raises(UnreadableCheckpointError, match='makes bytearray of a int'):
+        with pytest.raises(UserError, match='makes bytearray of a int'):
             load_from_local(save(meta=Calls(bytearray, 8 << 30)))
 
     def test_a_packed_bomb_is_refused(self, save, tmp_path):
         with zipfile.ZipFile(save()) as whole, zipfile.ZipFile(tmp_path / 'b.pth', 'w', 8) as packed:
             for member in whole.infolist():
                 packed.writestr(member.filename, whole.read(member))
-        with pytest.raises(UnreadableCheckpointError, match='its contents are compressed'):
+        with pytest.raises(UserError, match='its contents are compressed'):
             load_from_local(tmp_path / 'b.pth')
 
 
@@ -198,7 +197,7 @@ class TestReaders:
         prefix, suffix = (url, '.pth') if scheme == 'http' else (f'{scheme}:/', '')
         weights = CheckpointLoader.load_checkpoint(f'{prefix}/good{suffix}')['state_dict']
         assert list(weights) == ['w' if scheme == 'mmcls' else 'backbone.w']
-        with pytest.raises(UnreadableCheckpointError, match='is refused'):
+        with pytest.raises(UserError, match='is refused'):
             CheckpointLoader.load_checkpoint(f'{prefix}/evil{suffix}')
         assert not (tmp_path / 'pwned').exists()
 
@@ -211,7 +210,7 @@ class TestReaders:
             assert loaded['meta']['from'] == folder
 
     def test_failed_download_names_the_command(self, url):
-        with pytest.raises(UnreadableCheckpointError, match=f'curl -fLO {url}/absent.pth'):
+        with pytest.raises(UserError, match=f'curl -fLO {url}/absent.pth'):
             CheckpointLoader.load_checkpoint(f'{url}/absent.pth')
 
     @pytest.mark.parametrize(
@@ -221,7 +220,7 @@ class TestReaders:
             ('openmmlab:s3://bucket/x.pth', 'aws s3 cp s3://bucket/x.pth'),
             ('petrel://x.pth', 'Download it'),
             ('pavi://x.pth', 'Download it'),
-            ('openmmlab://nothing', "no model of the name 'nothing'"),
+            ('openmmlab://nothing', "no model named 'nothing'"),
         ],
     )
     @pytest.mark.fault(
@@ -230,7 +229,7 @@ class TestReaders:
         'refused, with the command that downloads it',
     )
     def test_others_are_refused_with_what_to_do(self, name, said):
-        with pytest.raises(UnreadableCheckpointError, match=said):
+        with pytest.raises(UserError, match=said):
             CheckpointLoader.load_checkpoint(name)
 
     def test_the_way_out(self, save):
@@ -239,24 +238,39 @@ class TestReaders:
             assert CheckpointLoader.load_checkpoint(str(path))['meta'] == {'config': 'a = 1'}
         assert CheckpointLoader.load_checkpoint(str(path))['meta'] == {}
 
+    def test_the_way_out_is_not_one_for_other_threads(self, save):
+        path = save(meta={'config': 'a = 1'})
+        found = []
+        with mmengine_readers():
+            thread = threading.Thread(
+                target=lambda: found.append(CheckpointLoader.load_checkpoint(str(path))['meta'])
+            )
+            thread.start()
+            thread.join()
+        assert found == [{}]
 
-class TestMatch:
+
+class TestFits:
     def test_full(self):
         model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
         weights = model.state_dict()
-        assert match(model, {'state_dict': weights}).is_full
-        assert match(model, weights).is_full
+        assert Checkpoint('x.pth', {'state_dict': weights}).fits(model).is_full
+        assert Checkpoint('x.pth', weights).fits(model).is_full
         weights.pop('1.num_batches_tracked')
-        assert match(model, {'state_dict': {f'module.{k}': v for k, v in weights.items()}}).is_full
+        assert (
+            Checkpoint('x.pth', {'state_dict': {f'module.{k}': v for k, v in weights.items()}})
+            .fits(model)
+            .is_full
+        )
 
     def test_looks_into_wrappers(self):
         wrapped = MMDistributedDataParallel.__new__(MMDistributedDataParallel)
         nn.Module.__init__(wrapped)
         wrapped.module = nn.Linear(2, 2)
-        assert match(wrapped, {'state_dict': wrapped.module.state_dict()}).is_full
+        assert Checkpoint('x.pth', {'state_dict': wrapped.module.state_dict()}).fits(wrapped).is_full
 
     def test_lists_a_few_names(self):
-        fit = match(nn.Linear(2, 2), {'state_dict': {f'w{i}': torch.ones(1) for i in range(20)}})
+        fit = Checkpoint('x.pth', {f'w{i}': torch.ones(1) for i in range(20)}).fits(nn.Linear(2, 2))
         assert not fit.is_full
         assert '20 not in the model: w0, w1, w2, w3, w4, w5, w6, w7 and 12 more' in str(fit)
 
@@ -293,7 +307,7 @@ class TestInitRecognizer:
         weights = init_recognizer(config, device='cpu').state_dict()
         path = str(tmp_path / 'x.pth')
         torch.save({'state_dict': spoil(weights)}, path)
-        with pytest.raises(RunError, match=f'{path}.*{complaint}.*If that is meant: .*any_weights'):
+        with pytest.raises(UserError, match=f'{path}.*{complaint}.*If this is intended, use .*any_weights'):
             init_recognizer(config, path, device='cpu')
         with any_weights():
             init_recognizer(config, path, device='cpu')
@@ -421,6 +435,33 @@ class TestNewestCheckpoint:
         torch.save({'state_dict': {}, 'meta': {}}, tmp_path / 'best.pth')
         assert newest_checkpoint(tmp_path) == (None, [])
         assert newest_checkpoint(tmp_path, needed=())[0] == tmp_path / 'best.pth'
+
+
+class TestCheckpoint:
+    def test_reads_what_it_saves(self, tmp_path):
+        content = {'meta': {'epoch': 3, 'cfg': 'a = 1'}, 'state_dict': {'module.w': torch.ones(2)}}
+        Checkpoint('new', content).save(tmp_path / 'a' / 'x.pth')
+        checkpoint = Checkpoint.read(tmp_path / 'a' / 'x.pth')
+        assert checkpoint.meta['epoch'] == 3
+        assert checkpoint.config == {'a': 1}
+        assert checkpoint.lacks == ['message_hub', 'optimizer']
+        torch.testing.assert_close(checkpoint.weights, {'w': torch.ones(2)})
+
+    def test_says_what_its_network_takes(self, tmp_path):
+        taken = NetworkInput(stream='b', num_person=1)
+        Checkpoint('new', {'meta': {'network_input': taken.to_meta()}, 'state_dict': {}}).save(
+            tmp_path / 'x.pth'
+        )
+        assert Checkpoint.read(tmp_path / 'x.pth').input == taken
+
+    def test_check_names_the_file_and_the_weight(self):
+        model = nn.Linear(2, 2)
+        Checkpoint('x.pth', model.state_dict()).check(model)
+        weights = {**model.state_dict(), 'bias': torch.tensor([0, torch.nan])}
+        with pytest.raises(UserError, match=r'^x\.pth: 1 weights are not finite, bias first$'):
+            Checkpoint('x.pth', weights).check(model)
+        with pytest.raises(UserError, match=r'^x\.pth does not fit the model .*: 0 of 2 weights fit'):
+            Checkpoint('x.pth', {}).check(model)
 
 
 class TestAtomicBackend:

@@ -30,7 +30,6 @@ from mmdualhead.engine.checks import (
     undisturbed_random,
 )
 from mmdualhead.errors import Level
-from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.plain_config import plain_config
 from tests.datasets.clips import make_clip, make_data, save
 
@@ -414,7 +413,7 @@ def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
     clips[17]['label'] = 9  # not among the 16 that go through the pipeline
     path = save(tmp_path, dict(annotations=clips, split=dict(train=[clip['frame_dir'] for clip in clips])))
     packed, plain = (
-        LoaderData('train_dataloader', of(path, [], split='train'), NetworkInput())
+        LoaderData('train_dataloader', of(path, [], split='train'), {})
         for of in (PoseDataset, SkeletonDataset)
     )
     assert not packed.sets[0].data_list
@@ -442,7 +441,7 @@ def test_what_earlier_and_foreign_checkpoints_hold_under_that_name():
 
 
 def test_a_check_that_could_not_be_made_says_so():
-    data = LoaderData('test_dataloader', None, NetworkInput())
+    data = LoaderData('test_dataloader', None, {})
     (found,) = check_checkpoint(None, (), data)
     assert (found.level, found.text) == (
         Level.NOTE,

@@ -8,9 +8,9 @@ import torch
 from mmengine.evaluator import DumpResults
 
 from mmdualhead.datasets.annotations.store import write_store
+from mmdualhead.errors import UserError
 from mmdualhead.evaluation.readers import chosen_clips, find_dump, read_class_names, read_clips, read_scores
 from mmdualhead.evaluation.scores import LabeledScores, save_scores
-from mmdualhead.utils.pickles import UnsafePickleError
 
 
 def dump(content, path):
@@ -223,7 +223,7 @@ class Evil:
 def test_pickles_run_no_code(tmp_path):
     victim = tmp_path / 'victim'
     path = dump({'clip': Evil(victim)}, tmp_path / 'evil.pkl')
-    with pytest.raises(UnsafePickleError, match=r'evil\.pkl'):
+    with pytest.raises(UserError, match=r'evil\.pkl'):
         read_scores(path)
     assert not victim.exists()
 
@@ -236,7 +236,7 @@ def test_code_inside_a_tensor_storage_is_not_run(tmp_path):
             return torch.storage._load_from_bytes, (pickle.dumps(Evil(victim), protocol=2),)
 
     path = dump({'clip': Storage()}, tmp_path / 'evil.pkl')
-    with pytest.raises(UnsafePickleError, match=r'evil\.pkl'):
+    with pytest.raises(UserError, match=r'evil\.pkl'):
         read_scores(path)
     assert not victim.exists()
 

@@ -3,7 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from mmdualhead.evaluation.scores import LabeledScores, ScoreError, Scores, load_scores, save_scores
+from mmdualhead.errors import UserError
+from mmdualhead.evaluation.scores import LabeledScores, Scores, load_scores, save_scores
 
 
 @pytest.mark.parametrize('dual', [False, True])
@@ -77,5 +78,5 @@ def test_loading_refuses_what_is_no_score_file(tmp_path):
 
 @pytest.mark.parametrize('kind', [str, bool])
 def test_scores_are_numbers(kind):
-    with pytest.raises(ScoreError, match=r'fused scores are .*, expected numbers'):
+    with pytest.raises(UserError, match=r'fused scores are .*, expected numbers'):
         Scores(source='x.npz', names=('a', 'b'), heads={'fused': np.ones((2, 3)).astype(kind)})

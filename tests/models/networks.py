@@ -41,6 +41,33 @@ def msg3d_config(
     )
 
 
+def ctrgcn_config(num_classes: int = 60) -> dict:
+    return dict(
+        type='RecognizerGCN',
+        backbone=dict(
+            type='STGCBackbone',
+            graph_cfg=dict(layout='nturgb+d'),
+            block=dict(type='CTRGCBlock'),
+            channels=(64,) * 4 + (128,) * 3 + (256,) * 3,
+            strides=(1, 1, 1, 1, 2, 1, 1, 2, 1, 1),
+            dilations=(1, 2),
+        ),
+        cls_head=dict(type='GCNHead', num_classes=num_classes, in_channels=256),
+    )
+
+
+def small_ctrgcn_config() -> dict:
+    """Blocks of every kind, on a skeleton of five joints: a first, a projected and a plain one."""
+    config = ctrgcn_config(num_classes=7)
+    config['backbone'] |= dict(
+        graph_cfg=dict(layout=dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)])),
+        channels=(16, 24, 24),
+        strides=(1, 2, 1),
+    )
+    config['cls_head'] |= dict(in_channels=24)
+    return config
+
+
 def small_dualhead_config(**overrides: Any) -> dict:
     """A whole DualHead-Net of few channels on a skeleton of five joints."""
     layout = dict(joints=5, bones=[(1, 0), (2, 1), (3, 1), (4, 0)], pairs=[(2, 3)])

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdualhead.errors import UserError
-from mmdualhead.models.build import NetworkError, build_part
+from mmdualhead.models.build import build_part
 from mmdualhead.models.heads import CoarseHead, FineHead
 from tests.models.networks import build, small_dualhead_config
 
@@ -59,14 +59,14 @@ def graph(**sizes: int) -> dict:
 
 
 FAULTS = {
-    'PlainBlock takes no stride, but the stride is 2': dict(
+    'PlainBlock has no stride, but its place needs a stride of 2': dict(
         heads=dict(fine=dict(block=dict(type=PlainBlock)))
     ),
     r"Needy needs 'widths', .*\(channels, source_channels": dict(attentions=dict(spatial=dict(type=Needy))),
     "TemporalAttention has no argument 'kernel'": dict(attentions=dict(temporal=dict(kernel=3))),
     "'NoBlock' is not registered": dict(backbone=dict(block=dict(type='NoBlock'))),
     'a part has no type': dict(heads=dict(middle=dict(channels=(24, 48)))),
-    'a window of 4 frames has no middle': dict(backbone=dict(windows=(4,))),
+    'window=4, expected an odd number of at least 1': dict(backbone=dict(windows=(4,))),
     r'Ring.spatial is \(1, 4, 4\); expected \(K, 5, 5\)': graph(spatial=4),
     r'Ring.windowed\(3\) is \(1, 3, 3\); expected \(K, 15, 15\)': graph(windowed=1),
     'SkeletonGraph: gcn_scales=0, expected integers of at least 1': dict(graph_cfg=dict(gcn_scales=0)),
@@ -97,7 +97,7 @@ NOTHING = {
 )
 @pytest.mark.parametrize('message', FAULTS)
 def test_what_does_not_fit_is_refused_when_it_is_built(message):
-    with pytest.raises(NetworkError, match=message):
+    with pytest.raises(UserError, match=message):
         build(small_dualhead_config(**FAULTS[message]))
 
 
@@ -117,7 +117,7 @@ def test_no_heads_at_all(parts):
 @pytest.mark.fault('attention that changes the shape of what it weighs', '-', 'refused at the first batch')
 def test_an_attention_keeps_the_shape():
     model = build(small_dualhead_config(attentions=dict(spatial=dict(type=MeanInTime))))
-    with pytest.raises(NetworkError, match=r"'spatial' makes \(1, 12, 1, 5\) of \(1, 12, 7, 5\)"):
+    with pytest.raises(UserError, match=r"'spatial' makes \(1, 12, 1, 5\) of \(1, 12, 7, 5\)"):
         model.interleave(torch.randn(1, 12, 13, 5))
 
 

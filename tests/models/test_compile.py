@@ -17,7 +17,7 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.converters import write_pickle
 from mmdualhead.models.fused import fuse
-from tests.models.networks import build, small_dualhead_config
+from tests.models.networks import build, small_ctrgcn_config, small_dualhead_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 HEADS = ('coarse', 'fine')
@@ -59,6 +59,25 @@ def results(network: nn.Module, x: Tensor) -> list[Tensor]:
     parameters = list(network.parameters())
     grads = torch.autograd.grad(sum(head.sin().sum() for head in logits), parameters, allow_unused=True)
     return [*logits, *(grad for grad in grads if grad is not None)]
+
+
+class Logits(nn.Module):
+    """MMAction2's recognizer with the answer of DualHead-Net's."""
+
+    def __init__(self, recognizer: nn.Module) -> None:
+        super().__init__()
+        self.recognizer = recognizer
+
+    def forward(self, x: Tensor, mode: str) -> tuple[tuple[Tensor], dict]:
+        return (self.recognizer(x, mode=mode, stage='head'),), {}
+
+
+def test_ctrgcn():
+    model = build(small_ctrgcn_config())
+    assert_one_program(Logits(model.train()))
+    with torch.no_grad():
+        torch._dynamo.reset()
+        assert_one_program(Logits(fuse(model.eval())))
 
 
 def test_training():

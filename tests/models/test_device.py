@@ -11,12 +11,13 @@ from torch import nn
 from benchmarking.candidates import Logits
 from benchmarking.reference import ReferenceNetwork
 from mmdualhead.models.fused import FusedRecognizer, fuse
-from tests.models.networks import build, dualhead_config, msg3d_config
+from tests.models.networks import build, ctrgcn_config, dualhead_config, msg3d_config
 
 NETWORKS = {
     'DualHead-Net': lambda: Logits(build(dualhead_config())),
     'recompute': lambda: Logits(build(dualhead_config() | dict(recompute=True))),
     'MS-G3D': lambda: Logits(build(msg3d_config())),
+    'CTR-GCN': lambda: Logits(build(ctrgcn_config())),
     'plain equations': ReferenceNetwork,
 }
 
@@ -40,7 +41,7 @@ def test_trains_where_it_is(name):
     assert all(logits.is_meta for logits in network.eval()(clips()))
 
 
-@pytest.mark.parametrize('config', [dualhead_config, msg3d_config])
+@pytest.mark.parametrize('config', [dualhead_config, msg3d_config, ctrgcn_config])
 def test_a_fused_network(config, monkeypatch):
     monkeypatch.setattr(
         FusedRecognizer, '_clip_features', FusedRecognizer._all_persons

@@ -11,7 +11,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mmdualhead.models.fused import can_fuse, fuse
-from tests.models.networks import build, msg3d_config, small_dualhead_config
+from tests.models.networks import build, msg3d_config, small_ctrgcn_config, small_dualhead_config
 
 RELATIVE = 1e-5
 
@@ -23,7 +23,7 @@ def trained(config: dict) -> nn.Module:
         for name, tensor in model.state_dict().items():
             if name.endswith('running_var'):
                 tensor.uniform_(0.5, 2)
-            elif ('norm' in name and tensor.is_floating_point()) or name.endswith('residual'):
+            elif ('norm' in name and tensor.is_floating_point()) or name.endswith(('residual', 'alpha')):
                 tensor.add_(0.1 * torch.randn_like(tensor))
                 tensor[..., 0] *= -1  # a max pool does not commute with a negative scale
     return model.eval()
@@ -36,7 +36,10 @@ def small_msg3d_config() -> dict:
     return config
 
 
-@pytest.fixture(params=[small_dualhead_config, small_msg3d_config], ids=['dualhead', 'msg3d'])
+@pytest.fixture(
+    params=[small_dualhead_config, small_msg3d_config, small_ctrgcn_config],
+    ids=['dualhead', 'msg3d', 'ctrgcn'],
+)
 def model(request):
     return trained(request.param())
 

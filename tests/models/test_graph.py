@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarking.reference import k_hop
-from mmdualhead.models.graph import disentangled_adjacency, hop_distances, joint_adjacency, window_adjacency
+from mmdualhead.models.graph import (
+    directed_adjacency,
+    disentangled_adjacency,
+    hop_distances,
+    joint_adjacency,
+    window_adjacency,
+)
 from mmdualhead.skeletons import SKELETONS, Skeleton
 
 CHAIN = Skeleton(name='chain', joints=('a', 'b', 'c'), bones=((1, 0), (2, 1)))
@@ -29,6 +35,15 @@ def test_a_joint_sees_itself_and_its_neighbors_in_all_frames_of_a_window():
     later = 2 * CHAIN.num_joints
     assert hops[0, later + 0] == hops[0, later + 1] == 1
     assert hops[0, later + 2] == 2
+
+
+def test_directions_are_self_inward_and_outward():
+    """A fork: joint 1 has two children, which share what they pass outward."""
+    fork = Skeleton(name='fork', joints=('a', 'b', 'c', 'd'), bones=((1, 0), (2, 1), (3, 1)))
+    itself, inward, outward = directed_adjacency(fork)
+    np.testing.assert_array_equal(itself, np.eye(4))
+    np.testing.assert_array_equal(inward, [[0, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(outward, [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0.5, 0, 0], [0, 0.5, 0, 0]])
 
 
 @pytest.mark.parametrize('skeleton', SKELETONS.values(), ids=SKELETONS)

@@ -15,11 +15,12 @@ from mmdualhead.models.ops import (
     set_budget,
     standard_operations,
     stretch,
+    topology_product,
     window_product,
 )
 from tests.models.kernels import Kernels
 
-N, T, V, K, C, D, F = 3, 7, 4, 2, 3, 5, 6
+N, T, V, K, C, D, E, F = 3, 7, 4, 2, 3, 5, 2, 6
 WINDOWS = [(1, 1), (1, 2), (3, 1), (3, 2), (3, 4), (5, 1), (5, 2), (5, 3)]
 DEVICES = [cpu, batched]
 EXACT = dict(rtol=1e-9, atol=1e-9)
@@ -40,6 +41,16 @@ def product_arguments(window: int, frames: int = T) -> list[Tensor]:
 
 def collapse_arguments(window: int) -> list[Tensor]:
     return tensors((N, T * window, C), (F, C), (F,), (D, window * F), (D,))
+
+
+def topology_arguments() -> list[Tensor]:
+    return tensors((N, C, T, V), (K, D, C), (K, D), (N, K, E, V, V), (K, D, E))
+
+
+def plain_topologies(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    mixed = torch.einsum('kdc,nctu->nkdtu', weight, x) + bias[:, :, None, None]
+    topologies = torch.einsum('kde,nkevu->nkdvu', coefficients, bases)
+    return torch.einsum('nkdvu,nkdtu->ndtv', topologies, mixed)
 
 
 def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -83,10 +94,24 @@ class TestKernels:
         with Kernels(device):
             assert_equal(mix_and_collapse(*arguments), plain_collapse(*arguments), arguments)
 
+    def test_topology_product(self, device):
+        arguments = topology_arguments()
+        with Kernels(device):
+            assert_equal(topology_product(*arguments), plain_topologies(*arguments), arguments)
+
+    def test_nothing_is_kept_without_gradients(self, device):
+        arguments = topology_arguments()
+        with torch.no_grad(), Kernels(device):
+            torch.testing.assert_close(topology_product(*arguments), plain_topologies(*arguments), **EXACT)
+            kept = torch.ops.mmdualhead.topology_product(*arguments, False)[1]
+        assert kept.numel() == 0
+
     def test_no_persons(self, device):
         x, *others = product_arguments(3)
         y, *rest = collapse_arguments(3)
+        z, weight, bias, bases, coefficients = topology_arguments()
         with Kernels(device):
+            assert topology_product(z[:0], weight, bias, bases[:0], coefficients).shape == (0, D, T, V)
             assert window_product(x[:0], *others, 2).shape == (0, D, 4, V * 3)
             assert mix_and_collapse(y[:0], *rest).shape == (0, T, D)
 
@@ -122,6 +147,31 @@ class TestKernels:
         assert [grad.unique().item() for grad in grads] == list(expected)
 
 
+@pytest.mark.parametrize('device', DEVICES)
+@pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
+def test_autocast_keeps_the_topologies_sums_in_single_precision(half, device):
+    """A gradient that sums 84,000 ones is exact; half precision would end at 256 or 65,504."""
+    x, weight, bias, bases, coefficients = [
+        torch.ones_like(a, dtype=torch.float32) for a in topology_arguments()
+    ]
+    x, bases = x[:1].expand(3000, -1, -1, -1), (bases / (V * K * E))[:1].expand(3000, -1, -1, -1, -1)
+    parameters = [a.requires_grad_() for a in (weight, bias, coefficients)]
+    with torch.autocast('cpu', half), Kernels(device):
+        out = topology_product(x, weight, bias, bases, coefficients)
+    assert out.dtype is half
+    with Kernels(device):
+        grads = torch.autograd.grad(out.sum(), parameters)
+    assert [grad.dtype for grad in grads] == 3 * [torch.float32]
+    exact = torch.autograd.grad(plain_topologies(x, weight, bias, bases, coefficients).sum(), parameters)
+    torch.testing.assert_close(grads, exact, rtol=0.02, atol=0)
+
+
+def test_standard_operations_of_topologies():
+    arguments = topology_arguments()
+    with standard_operations():
+        assert_equal(topology_product(*arguments), plain_topologies(*arguments), arguments)
+
+
 @pytest.mark.parametrize(('window', 'stride'), WINDOWS)
 def test_standard_operations(window, stride):
     arguments = product_arguments(window)
@@ -150,9 +200,10 @@ class TestBatched:
         whole = self.kernels(4)
         set_budget(budget)
         assert self.kernels(4) > whole
-        arguments = product_arguments(5)
+        arguments, others = product_arguments(5), topology_arguments()
         with Kernels(batched):
             assert_equal(window_product(*arguments, 2), plain_product(*arguments, 2), arguments)
+            assert_equal(topology_product(*others), plain_topologies(*others), others)
 
     def test_a_budget_is_positive(self):
         with pytest.raises(ValueError, match='0 bytes'):
@@ -176,7 +227,11 @@ def test_operations_are_well_formed(stride):
     for name, arguments in (
         ('window_product', (*product_arguments(3), stride)),
         ('mix_and_collapse', tuple(collapse_arguments(3))),
+        ('topology_product', (*topology_arguments(), True)),
+        ('topology_product', (*(argument.detach() for argument in topology_arguments()), False)),
     ):
+        if stride == 2 and name != 'window_product':
+            continue
         torch.library.opcheck(getattr(torch.ops.mmdualhead, name).default, arguments)
 
 
@@ -185,6 +240,7 @@ def test_flops_of_an_operation_are_those_of_its_kernel(window):
     for call in (
         lambda: window_product(*product_arguments(window), 1).sum().backward(),
         lambda: mix_and_collapse(*collapse_arguments(window)).sum().backward(),
+        lambda: topology_product(*topology_arguments()).sum().backward(),
     ):
         with FlopCounterMode(display=False) as whole:
             call()

@@ -65,7 +65,7 @@ def test_any_number_of_persons_and_channels(persons, channels):
 
 
 def test_input_that_does_not_fit_the_config_is_refused():
-    with pytest.raises(ValueError, match=r'\(3, 5, 3\), the config says \(2, 5, 3\)'):
+    with pytest.raises(ValueError, match=r'\(3, 5, 3\), the config has \(2, 5, 3\)'):
         build(small_dualhead_config())(inputs(persons=3), mode='tensor')
 
 

@@ -66,7 +66,7 @@ def test_a_scheduler_ends_torchrun(folder):
 
     resumed, log = start(folder, 'cut', '--resume')
     assert resumed.wait(300) == 0, log.read_text()
-    assert 'epoch 1 goes on after batch' in log.read_text()
+    assert 'epoch 1 continues after batch' in log.read_text()
     weights = (torch.load(folder / name / 'epoch_1.pth')['state_dict'] for name in ('whole', 'cut'))
     torch.testing.assert_close(*weights, rtol=0, atol=0)
     assert not (folder / 'cut' / 'interrupted.pth').exists()

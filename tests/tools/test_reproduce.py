@@ -228,6 +228,14 @@ def test_embedded_data_go_by_their_own_names(make, configs):
     ]
 
 
+def test_the_baselines_are_trained_on_the_embedded_data(make):
+    reproduction = make('1', benchmark='quickstart', configs=CONFIGS)
+    names = {run.work_dir.parts[-2] for run in reproduction.runs()}
+    prefixes = ('quickstart', 'msg3d_quickstart', 'stgcn_quickstart')
+    assert names >= {f'{prefix}_{stream}' for prefix in prefixes for stream in ('j', 'b', 'jm', 'bm')}
+    assert {'4s ST-GCN', '4s MS-G3D', '4s DualHead-Net'} <= {row.label for row in reproduction.rows}
+
+
 def test_every_table_of_the_paper_is_there():
     assert {NUMBERS[str(number)] for number in range(1, 9)} == set(TABLES)
     assert get_table('4') is get_table('incremental')

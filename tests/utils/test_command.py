@@ -3,7 +3,7 @@ import sys
 import pytest
 import torch
 
-from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.errors import UserError
 from mmdualhead.utils.command import one_line_errors, original, run_main
 
 
@@ -39,7 +39,7 @@ def test_a_value_error_of_others_is_a_bug_outside_our_programs():
     with pytest.raises(ValueError, match='broadcast'), one_line_errors():
         raise ValueError('could not be broadcast')
     with pytest.raises(SystemExit, match=r'^error: a$'), one_line_errors():
-        raise RunError('a')
+        raise UserError('a')
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_error_of_a_worker_is_its_last_line():
 
 def test_escapes_in_names_do_not_reach_the_terminal():
     with pytest.raises(SystemExit, match=r'^error: a\\x1b\[2Jb\nc$'), one_line_errors():
-        raise RunError('a\x1b[2Jb\nc')
+        raise UserError('a\x1b[2Jb\nc')
 
 
 def test_the_original_of_an_error_is_not_what_was_meant_to_be_hidden():

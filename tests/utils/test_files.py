@@ -7,7 +7,6 @@ import pytest
 
 from mmdualhead.utils.files import (
     FolderLock,
-    InUseError,
     atomic_write,
     check_regular,
     check_writable,
@@ -97,9 +96,15 @@ def test_a_folder_is_one_process_s_until_it_ends(tmp_path):
         os._exit(9)
     os.read(ready[0], 1)
     lock = FolderLock(tmp_path / 'lock')
-    with pytest.raises(InUseError, match=f'{tmp_path} is in use by process {child} on '):
+    with pytest.raises(BlockingIOError, match=f'{tmp_path} is in use by process {child} on '):
         lock.acquire()
     os.write(go[1], b'x')
     os.waitpid(child, 0)
     lock.acquire()
     lock.release()
+
+
+def test_a_pipe_is_no_lock(tmp_path):
+    os.mkfifo(tmp_path / 'lock')
+    with pytest.raises(ValueError, match='lock is not a regular file'):
+        FolderLock(tmp_path / 'lock').acquire()

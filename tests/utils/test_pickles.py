@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mmdualhead.datasets import load_annotations
-from mmdualhead.utils.pickles import UnsafePickleError
+from mmdualhead.errors import UserError
+from mmdualhead.utils.plain_arrays import PlainDtype, plain_array
 from tests.datasets.clips import make_data
 from tests.utils import hostile
 
@@ -97,7 +98,7 @@ def test_anything_else_is_refused_by_name_and_does_not_run(write, tmp_path, thin
 
 
 def test_the_refusal_can_be_told_apart(write):
-    with pytest.raises(UnsafePickleError):
+    with pytest.raises(UserError):
         load_annotations(write(pickle.dumps(print)))
 
 
@@ -165,7 +166,7 @@ def test_an_array_keeps_its_memory(write):
 @pytest.mark.parametrize(
     ('content', 'complaint'),
     [
-        (b'}' + hostile.nested() + b'Ns', 'more work than its size can need'),
+        (b'}' + hostile.nested() + b'Ns', 'tuple as a key'),
         (b'}' + hostile.nested(1) + b'Ns', 'tuple as a key'),
         (b'\x8f(' + hostile.nested(1) + b'\x90', 'tuple as a key'),
         (hostile.name('builtins', 'frozenset') + b'](' + hostile.nested(1) + b'e\x85R', 'tuple as a key'),
@@ -175,17 +176,19 @@ def test_an_array_keeps_its_memory(write):
         (b')' + b'2\x86' * 100, 'more work than its size can need'),
         (b'(' * 1000 + b')' + b'\x85' * 1000, 'more than 64 levels'),
         (b']' * 1000 + b'a' * 999, 'more than 64 levels'),
-        (b']q\0h\0a', 'finished'),
-        (hostile.growing_lists(), 'finished|more work'),
-        (hostile.data(b'x' * 10**5) + b'q\0' + b'0h\0' * 10**5, 'more work than its size can need'),
+        (b']q\0h\0a', 'more than 64 levels'),
+        (b']q\0(h\0h\0e', 'more work than its size can need'),
+        (hostile.growing_lists(), 'more work than its size can need'),
+        (
+            hostile.data(b'x' * 10**5) + b'q\0000](' + b'h\0' * 10**5 + b'e',
+            'more work than its size can need',
+        ),
+        (hostile.name('_codecs', 'encode') + hostile.text('a') + hostile.nested() + b'\x86R', 'latin1'),
+        (hostile.name('numpy', 'dtype') + hostile.nested() + b'\x85R', 'array of type tuple'),
+        (hostile.name('numpy', 'dtype') + hostile.text('U0') + b'\x85R', 'array of type .U0'),
+        (hostile.nested() + b'Q', 'outside the file'),
         (b'}' + hostile.text('k' * 10**5) + b'Ns', 'more than 65,536 characters'),
         (hostile.name('numpy', 'dtype') + hostile.text('f4') + b'\x85R)\x81', 'makes an object'),
-        (
-            hostile.name('numpy.core.multiarray', '_reconstruct')
-            + hostile.name('numpy', 'ndarray')
-            + (b'K\0\x85C\x01b\x87R'),
-            'leaves arrays empty',
-        ),
     ],
 )
 @pytest.mark.fault(
@@ -193,7 +196,7 @@ def test_an_array_keeps_its_memory(write):
 )
 def test_work_is_in_proportion_to_the_size(write, content, complaint):
     path = write(hostile.plain(content))
-    with pytest.raises(UnsafePickleError, match=f'{path}.*({complaint})'):
+    with pytest.raises(UserError, match=f'{path}.*({complaint})'):
         load_annotations(path)
 
 
@@ -203,6 +206,35 @@ def test_shared_values_of_usual_files_are_read(write):
     found = load_annotations(write(pickle.dumps(clips)))
     assert found[-1]['img_shape'] == shape
     assert found[0]['keypoint_score'] is found[-1]['keypoint_score']
+
+
+def test_a_pickle_ends_where_its_file_ends(write):
+    path = write(pickle.dumps([1]) + pickle.dumps([2]))
+    with pytest.raises(UserError, match=f'{path}.*bytes follow its end'):
+        load_annotations(path)
+
+
+@pytest.mark.parametrize('kind', [complex, np.complex128])
+def test_keys_whose_hashes_can_be_made_equal_are_refused(write, kind):
+    with pytest.raises(UserError, match=f'{kind.__name__} as a key'):
+        load_annotations(write(pickle.dumps({kind(1, 2): 3})))
+
+
+@pytest.mark.fault(
+    'annotation pickle of protocol 5 with arrays whose axes were exchanged (NumPy >= 2.3)',
+    '-',
+    'read as they are',
+)
+@pytest.mark.parametrize('protocol', [2, 5])
+def test_exchanged_axes(write, protocol):
+    array = np.arange(24.0).reshape(2, 3, 4).transpose(0, 2, 1)
+    np.testing.assert_array_equal(load_annotations(write(pickle.dumps(array, protocol))), array)
+
+
+@pytest.mark.parametrize('shape', [(10**40,) * 32, (1 << 61, 0), (-1, -1), ([],), [2]])
+def test_shapes_are_sizes(shape):
+    with pytest.raises(pickle.UnpicklingError, match='shape'):
+        plain_array(b'', PlainDtype('f4'), shape)
 
 
 def test_optimized_pickles_are_read(write):

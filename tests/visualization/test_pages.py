@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from mmdualhead.apis.answer import Answer
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.skeletons import COCO, NTU
 from mmdualhead.visualization.pages import clip_data, upright, write_page, write_pages
 
@@ -38,7 +38,7 @@ def make_answers():
         make_answer('one', persons=2),
         make_answer(EVIL, label=1, true_label=1),
         make_answer('flat', label=2, true_label=0, skeleton=COCO, channels=2),
-        make_answer('unknown', true_label=None),
+        make_answer('S001C001P001R001A001', true_label=None),
     ]
 
 
@@ -103,6 +103,10 @@ def test_a_browser_plays_scrubs_turns_and_filters(tmp_path, width, dark):
 
         driver.get(index.as_uri())
         assert run('return document.querySelectorAll("#rows tr").length') == 4
+        assert run(
+            'return [...document.querySelectorAll("#rows a")].filter((a) => !a.textContent.includes(" "))'
+            '.every((a) => a.getClientRects().length === 1)'
+        )
         run('document.getElementById("wrong").click()')
         assert run('return document.querySelector("#rows").innerText').split()[0] == 'flat'
         assert run('return document.querySelectorAll("#rows tr").length') == 1

@@ -29,6 +29,7 @@ JOINTS = '8xb16-joint-u100-80e_ntu60-xsub-keypoint-3d.py'
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {
     'DualHead-Net': ('dualhead_ntu60_xsub_j.py', {}),
     'MS-G3D': ('msg3d_ntu60_xsub_j.py', {}),
+    'CTR-GCN': ('ctrgcn_ntu60_xsub_j.py', {}),
     'STGCN': (f'{ZOO}/stgcn/stgcn_{JOINTS}', {}),
     'STGCN++': (f'{ZOO}/stgcnpp/stgcnpp_{JOINTS}', {}),
     'AAGCN': (f'{ZOO}/2s-agcn/2s-agcn_{JOINTS}', {'model.backbone.gcn_attention': True}),

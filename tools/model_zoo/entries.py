@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from benchmarking.candidates import NUM_COORDINATES, make_network
 from benchmarking.counts import count_macs, count_parameters
-from mmdualhead.datasets.pipelines import STREAM_STEPS, step_name
+from mmdualhead.network_input import STREAM_ARGUMENTS, step_name
 from mmdualhead.program import config_files
 from mmdualhead.skeletons import get_skeleton
 
@@ -29,6 +29,11 @@ ARCHITECTURES = {
         'MS-G3D',
         'Disentangling and Unifying Graph Convolutions for Skeleton-Based Action Recognition',
         'https://arxiv.org/abs/2003.14111',
+    ),
+    'ctrgcn': (
+        'CTR-GCN',
+        'Channel-wise Topology Refinement Graph Convolution for Skeleton-Based Action Recognition',
+        'https://arxiv.org/abs/2107.12213',
     ),
     'stgcn': (
         'ST-GCN',
@@ -145,7 +150,7 @@ def frames_of(config: Config) -> int:
 
 def count(path: Path, config: Config) -> dict[str, str]:
     """``FLOPs``, that is multiply-accumulates, of a config's network for one sample, and ``Parameters``."""
-    (step,) = (step for step in config.test_pipeline if step_name(step) in STREAM_STEPS)
+    (step,) = (step for step in config.test_pipeline if step_name(step) in STREAM_ARGUMENTS)
     joints = get_skeleton(step.get('layout', step.get('dataset', 'nturgb+d'))).num_joints
     backbone = config.model.backbone
     persons, channels = backbone.get('num_person', 2), backbone.get('in_channels', NUM_COORDINATES)

@@ -141,6 +141,7 @@ TABLES = {
         (
             *_stream_rows('stgcn', 'ST-GCN', {'Js': _on_all(81.5, 88.3, 70.7, 73.2, 30.7)}),
             *_stream_rows('stgcnpp', 'ST-GCN++', {}),
+            *_stream_rows('ctrgcn', 'CTR-GCN', {}),
             *_stream_rows(
                 'msg3d', 'MS-G3D', {'Js': {ABLATED_ON: 89.4}, '2s': _on_all(91.5, 96.2, 86.9, 88.4, 38.0)}
             ),

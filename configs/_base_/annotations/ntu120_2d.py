@@ -3,5 +3,5 @@ annotations = dict(
     ann_file='data/skeleton/ntu120_2d.pkl',
     num_classes=120,
     ann_source='Download https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu120_2d.pkl '
-    'or make it from videos as docs/data.md says',
+    'or make it from videos as described in docs/data.md',
 )

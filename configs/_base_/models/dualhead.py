@@ -7,7 +7,7 @@ model = dict(
         coarse=dict(type='CoarseHead', channels=(192, 384), subsample=2, windows=(3,), dilations=(1, 2)),
         fine=dict(type='FineHead', channels=(192, 384), reduction=2, windows=(3, 5), dilations=(1, 2, 3, 4)),
     ),
-    # The fine head tells the coarse one which frames matter, the coarse head tells the fine one which joints.
+    # The fine head weights the coarse head's frames, the coarse head the fine head's joints.
     attentions=dict(
         temporal=dict(type='TemporalAttention', source='fine', target='coarse', weighs='input'),
         spatial=dict(type='SpatialAttention', source='coarse', target='fine', weighs='output'),

@@ -1,4 +1,4 @@
-# An eighth of the paper's channels, a shallower graph and one window in place of two: every part of the
+# An eighth of the paper's channels, a shallower graph and one window instead of two: every part of the
 # network, trained in a minute or two on a CPU.
 _base_ = 'dualhead.py'
 

@@ -1,4 +1,4 @@
-# ST-GCN as MMAction2 has it.
+# ST-GCN of MMAction2.
 model = dict(
     type='RecognizerGCN',
     backbone=dict(type='STGCN', graph_cfg=dict(layout='nturgb+d', mode='stgcn_spatial')),

@@ -1,7 +1,7 @@
 # ST-GCN with half its channels, as dualhead_small.py.
 _base_ = 'stgcn.py'
 
-# The bones of mmdualhead.skeletons.KINECT_V1 in the words of MMAction2's Graph; a test compares them.
+# The bones of mmdualhead.skeletons.KINECT_V1 in the form of MMAction2's Graph; a test compares them.
 kinect_v1 = dict(
     num_node=20,
     inward=[

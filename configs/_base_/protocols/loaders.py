@@ -15,7 +15,7 @@ val_dataloader = test_dataloader = dict(
     dataset=dict(type='SkeletonDataset', test_mode=True),
 )
 
-# How pipelines end for two persons; a protocol may end its own way. Hooks and metrics need the clips' names.
+# How pipelines end for two persons; a protocol may end differently. Hooks and metrics need the clips' names.
 format_steps = [
     dict(type='FormatGCNInput', num_person=2),
     dict(type='PackActionInputs', meta_keys=('frame_dir',)),

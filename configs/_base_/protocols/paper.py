@@ -1,10 +1,10 @@
-# The paper's protocol on NTU RGB+D. Clips have 300 frames; shorter ones are played again from the start,
+# The paper's protocol on NTU RGB+D. Clips have 300 frames; shorter ones are repeated from the start,
 # before bones and motion are formed.
 _base_ = 'loaders.py'
 
-# All steps but the first are MMAction2's. NormalizeSkeleton3D gives what PreNormalize3D gives, bit for bit
-# where that is defined, in a twelfth of the time, which would be most of the pipeline's; and it takes missing
-# joints (NaN) and more than two persons.
+# All steps but the first are MMAction2's. NormalizeSkeleton3D equals PreNormalize3D bit for bit where that is
+# defined, in a twelfth of its time, which would be most of the pipeline's; and it supports missing joints
+# (NaN) and more than two persons.
 test_pipeline = [
     dict(type='NormalizeSkeleton3D'),
     dict(type='PadTo', length=300),
@@ -18,8 +18,8 @@ val_dataloader = test_dataloader = dict(batch_size=64, dataset=dict(pipeline=tes
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
-# The epochs are our reading: they are not legible in the paper's text at hand. The authors' program starts at
-# 0.05 and divides at 40, 60 and 80.
+# The epochs are our reading: they are not legible in our copy of the paper. The authors' code starts at 0.05
+# and divides at 40, 60 and 80.
 param_scheduler = [dict(type='ShareMultiStepLR', shares=dict(milestones=[40 / 80, 60 / 80]), gamma=0.1)]
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(enable=False, base_batch_size=64)

@@ -13,7 +13,7 @@ val_dataloader = test_dataloader = dict(batch_size=128, dataset=dict(pipeline=te
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4, nesterov=True),
 )
-# The milestones are our reading; the paper says 80 epochs.
+# The milestones are our reading; the paper states 80 epochs.
 param_scheduler = [dict(type='ShareMultiStepLR', shares=dict(milestones=[50 / 80, 70 / 80]), gamma=0.1)]
 train_cfg = dict(max_epochs=80)
 auto_scale_lr = dict(enable=False, base_batch_size=128)

@@ -20,7 +20,7 @@ val_dataloader = test_dataloader = dict(batch_size=48, dataset=dict(pipeline=tes
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
-# T_max is max_epochs when it is left out.
+# T_max defaults to max_epochs.
 param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]

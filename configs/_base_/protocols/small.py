@@ -1,9 +1,9 @@
 # For data sets of hundreds of clips and one person, joints of the first Kinect: 48 frames sampled uniformly,
-# augmentation, warm-up and cosine schedule, 10 clips a test.
+# augmentation, warm-up and cosine schedule, 10 clips per test.
 _base_ = 'loaders.py'
 
 
-# MMAction2's steps don't know this layout, nor how to choose among several persons. UniformSampleClips: see
+# MMAction2's steps do not support this layout or the choice among several persons. UniformSampleClips: see
 # uniform100_fast.py.
 def pipeline(augment=(), **sampling):
     return [

@@ -1,5 +1,5 @@
-# small.py for clips of a second, seen from a camera that doesn't train: a random part of a clip is played at
-# its own pace and turned farther, above all about the vertical; the test sees the whole clip once.
+# small.py for clips of a second from a camera without training clips: a random part of a clip is sampled at a
+# random pace and rotated more, mostly about the vertical; the test samples the complete clip once.
 _base_ = 'small.py'
 
 
@@ -15,5 +15,5 @@ train_dataloader = dict(dataset=dict(pipeline=pipeline(*augment, ratio=(0.5, 1.0
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(batch_size=32, dataset=dict(pipeline=test_pipeline))
 
-# Ahead of small.py's SGD at every epoch that was looked at (docs/results.md).
+# Ahead of small.py's SGD at every evaluated epoch (docs/results.md).
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05))

@@ -1,9 +1,9 @@
-# What the field has found since the paper: rotation and scale augmentation and a longer schedule, beside
-# uniform sampling and 10-clip tests (uniform100.py). Fuse its streams 2:2:1:1. Not yet measured on NTU RGB+D.
+# Improvements found since the paper: rotation and scale augmentation and a longer schedule, beside uniform
+# sampling and 10-clip tests (uniform100.py). Fuse its streams 2:2:1:1. Not yet measured on NTU RGB+D.
 _base_ = 'uniform100_fast.py'
 
 
-# Joints are turned and stretched before streams are formed from them.
+# Joints are rotated and scaled before streams are formed from them.
 def augmented(normalize, *others):
     return [
         normalize,

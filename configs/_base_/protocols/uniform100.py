@@ -1,8 +1,8 @@
-# MMAction2's protocol of its own skeleton configs, with its data set and steps alone: 100 frames sampled
-# uniformly, cosine schedule, 10 samples per clip in tests. Its numbers, too, but for three: one device takes
-# batches of 128, as eight of 16 there; 80 epochs stand for 16 that repeat the data five times; tests take
-# batches of 16. uniform100_fast.py makes the same batches in a fifth of the time; unlike PoseDataset, its
-# SkeletonDataset checks the clips and runs no code out of a pickle.
+# MMAction2's protocol for its own skeleton configs, with only its data set and steps: 100 frames sampled
+# uniformly, cosine schedule, 10 samples per clip in tests. Its numbers as well, with three exceptions: one
+# device has batches of 128 instead of eight with 16; 80 epochs replace 16 that repeat the data five times;
+# tests have batches of 16. uniform100_fast.py makes the same batches in a fifth of the time; unlike
+# PoseDataset, its SkeletonDataset checks the clips and runs no code from a pickle.
 _base_ = '../default_runtime.py'
 
 
@@ -44,7 +44,7 @@ test_dataloader = dict(
 optim_wrapper = dict(
     optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True),
 )
-# T_max is max_epochs when it is left out.
+# T_max defaults to max_epochs.
 param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]

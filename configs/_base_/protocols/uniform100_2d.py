@@ -1,5 +1,5 @@
-# uniform100.py for joints in pictures, with their scores as the third channel: MMAction2's steps alone. Its
-# PoseDataset as SkeletonDataset, which checks the clips before training starts.
+# uniform100.py for joints in image coordinates, with their scores as the third channel: only MMAction2's
+# steps, but SkeletonDataset, which checks the clips before training starts, instead of PoseDataset.
 _base_ = 'uniform100.py'
 
 

@@ -1,7 +1,7 @@
-# uniform100.py with the same batches in a fifth of the time, by two steps of ours. NormalizeSkeleton3D does
-# what PreNormalize3D does, which took most of the time (but keeps frames in which only the second person is
-# seen); UniformSampleClips what UniformSampleFrames and PoseDecode do, without seeding numpy's global
-# generator in every test. SkeletonDataset checks the clips before training starts.
+# uniform100.py with the same batches in a fifth of the time, with two steps of this package.
+# NormalizeSkeleton3D replaces PreNormalize3D, which took most of the time (but keeps frames with only the
+# second person); UniformSampleClips replaces UniformSampleFrames and PoseDecode, without seeding numpy's
+# global generator in every test. SkeletonDataset checks the clips before training starts.
 _base_ = 'uniform100.py'
 
 

@@ -1,39 +1,34 @@
-"""One interface to annotation files of either kind, a pickle in memory or a store on disk."""
+"""Annotation files: a pickle in memory and a store on disk, both a list of clips with splits.
+
+N clips, M persons, T frames, V joints, C channels.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
-from itertools import compress
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import (
-    SHOWN,
-    AnnotationError,
-    ClipTable,
-    Expectation,
-    Finding,
-    Report,
-    check_meta,
-    check_table,
-    clip_name,
-    is_integer,
-    tabulate,
-)
+from mmdualhead.datasets.annotations.checks import check_clips, check_meta
+from mmdualhead.datasets.annotations.clips import ClipList, Clips, ClipTable, describe_clips
 from mmdualhead.datasets.annotations.splits import (
     WHOLE,
+    check_leaks,
     counterparts,
-    describe_duplicates,
     find_duplicates,
+    in_both,
     protocol_and_role,
-    shared_subjects,
 )
-from mmdualhead.datasets.annotations.store import Store, StoreClips
+from mmdualhead.datasets.annotations.store import Store
+from mmdualhead.errors import Finding, Level, UserError, report
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.pickles import load_annotations
+from mmdualhead.utils.text import SHOWN
 
 FORMAT = (
     'dict(split={name: [frame_dir, ...]}, annotations=[dict(frame_dir, label, total_frames, keypoint), ...])'
@@ -49,6 +44,7 @@ class PickledAnnotations:
         path: the file.
 
     Attributes:
+        kind: what users call it.
         path: where it is.
         meta: what the converter recorded about it.
         splits: names of its splits.
@@ -58,18 +54,20 @@ class PickledAnnotations:
         ValueError: it is not a pickle of plain data, or not in the format.
     """
 
+    kind = 'pickle'
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         data = _with_splits(load_annotations(self.path))
         if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
             kind = type(data).__name__
             has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
-            raise AnnotationError(f'{self.path}: expected {FORMAT}, found {has}')
+            raise UserError(f'{self.path}: expected {FORMAT}, found {has}')
         self.annotations, self._names = data['annotations'], data['split']
         try:
             self.meta = check_meta(data.get('meta'))
-        except AnnotationError as error:
-            raise AnnotationError(f'{self.path}: {error}') from None
+        except UserError as error:
+            raise UserError(f'{self.path}: {error}') from None
         self._check_containers()
         first = self.annotations[0] if self.annotations else None
         # MMAction2, too, goes by the first annotation.
@@ -83,7 +81,7 @@ class PickledAnnotations:
         def require(what: str, value: Any, *kinds: type) -> None:
             if not isinstance(value, kinds):
                 found = f'{what} is a {type(value).__name__}'
-                raise AnnotationError(f'{self.path}: expected {FORMAT}; {found}')
+                raise UserError(f'{self.path}: expected {FORMAT}; {found}')
 
         require('annotations', self.annotations, list)
         require('split', self._names, Mapping)
@@ -92,41 +90,58 @@ class PickledAnnotations:
             for name in (name for name in names if not isinstance(name, str)):
                 require(f'{name!r} in split {split!r}', name, str)
 
-    def select(self, split: str) -> list[dict]:
-        """The annotations of a split, and those that can't be told to belong to any, for :meth:`table`."""
+    def select(self, split: str) -> ClipList:
+        """The annotations of a split, and those that can't be told to belong to any, which checks find."""
         names = set(self._names[split])
         named = zip(self.annotations, self._clip_names, strict=True)
-        return [clip for clip, name in named if name is None or name in names]
+        return ClipList(clip for clip, name in named if name is None or name in names)
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """Names without annotation, names with two, and names that ``others`` hold, too."""
+        """Names without annotation, names with two, and names that are also in ``others``."""
         names = set(self._names[split])
-        there = Counter(name for name in self._clip_names if name is not None and name in names)
-        absent = sorted(names - set(there))
-        twice = [name for name, count in there.items() if count > 1]
+        present = Counter(name for name in self._clip_names if name is not None and name in names)
+        absent = sorted(names - set(present))
+        twice = [name for name, count in present.items() if count > 1]
         every = f'an annotation for every name in {split!r}'
-        found = [
-            Finding.of('split', every, absent, lambda name: (name, 'no annotation')),
-            Finding.of('frame_dir', 'one annotation per name', twice, self._namesakes),
-        ]
+        found = describe_clips(Level.ERROR, 'split', every, absent, lambda name: (name, 'no annotation'))
+        found += describe_clips(Level.ERROR, 'frame_dir', 'one annotation per name', twice, self._same_name)
         for other in others:
-            both = sorted(names & set(self._names[other]))
-            expected = f'no clip in both {split!r} and {other!r}'
-            found.append(Finding.of('split', expected, both, lambda name: (name, 'in both')))
-        return [finding for finding in found if finding.count]
+            found += in_both(sorted(names & set(self._names[other])), str, split, other)
+        return found
 
-    def _namesakes(self, name: str) -> tuple[str, str]:
+    def _same_name(self, name: str) -> tuple[str, str]:
         named = zip(self.annotations, self._clip_names, strict=True)
         labels = [str(clip.get('label')) for clip, of in named if of == name]
         return name, f'{len(labels)} annotations, labels {labels}'
 
-    def table(self, clips: Sequence[dict], multi_class: bool) -> tuple[ClipTable, list[Finding]]:
-        """The table of selected annotations, and the faults of those that have no place in it."""
-        return tabulate(clips, multi_class)
+    def verify(self) -> list[Finding]:
+        """Nothing: a pickle has no checksums."""
+        return []
 
 
-AnnotationFile = PickledAnnotations | Store
-"""Either kind: ``path``, ``meta`` and ``splits`` of a file, and the methods that both have."""
+class AnnotationFile(Protocol):
+    """Clips with splits, be they in a pickle or a store.
+
+    Attributes:
+        kind: what users call it.
+        path: where it is.
+        meta: what is known of all clips.
+        splits: names of its splits.
+    """
+
+    kind: str
+    path: Path
+    meta: dict[str, Any]
+    splits: list[str]
+
+    def select(self, split: str) -> Clips:
+        """The annotations of a split."""
+
+    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
+        """What is wrong with the names in a split, or in it and others that must share no clip with it."""
+
+    def verify(self) -> list[Finding]:
+        """What has changed since the file was written, by its checksums."""
 
 
 def open_annotations(path: str | Path) -> AnnotationFile:
@@ -140,126 +155,117 @@ def open_annotations(path: str | Path) -> AnnotationFile:
 
 
 def describe_missing(path: Path, source: str) -> str:
-    """What to tell the user of an annotation file that isn't there.
+    """What to tell the user of an annotation file that is missing.
 
     Args:
         path: the file.
         source: sentences that say where it comes from.
     """
     store = path.with_suffix('.store')
-    found = f'{store} is there, which ann_file could name. ' if store.exists() else ''
+    found = f'{store} is present, which ann_file could name. ' if store.exists() else ''
     return f'annotation file {path} is missing. {found}{source}'.strip()
+
+
+def completed_by(
+    file: AnnotationFile, network_input: NetworkInput, num_classes: int | None = None
+) -> NetworkInput:
+    """What a network takes, with what the file says of its clips: layout and classes.
+
+    Args:
+        file: the annotations.
+        network_input: what the pipeline, and perhaps the model, say.
+        num_classes: of the data set; the file may name fewer classes.
+
+    Raises:
+        UserError: pipeline and file are of different layouts.
+    """
+    layout, names = file.meta.get('layout'), file.meta.get('classes') or ()
+    stored = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else None
+    wanted = network_input.skeleton or stored
+    if wanted and stored and (wanted.num_joints, wanted.parents) != (stored.num_joints, stored.parents):
+        raise UserError(
+            f'{file.path}: the pipeline and the data are of different skeleton layouts (pipeline: '
+            f'{wanted.name!r}, meta of the file: {stored.name!r})'
+        )
+    counts = [count for count in (network_input.num_classes, num_classes, len(names)) if count]
+    return replace(
+        network_input,
+        skeleton=wanted,
+        num_classes=min(counts, default=None),
+        classes=network_input.classes or tuple(names),
+    )
 
 
 class CheckedSplit(NamedTuple):
     """What :func:`check_split` returns.
 
-    Attributes:
-        report: faults and notes.
+    Args:
+        findings: what is wrong.
         clips: the annotations to use.
-        table: a row for every clip of the split; None where some are malformed or none were looked at.
+        table: a row for every clip of the split.
     """
 
-    report: Report
-    clips: Sequence[dict]
-    table: ClipTable | None = None
+    findings: list[Finding]
+    clips: Clips
+    table: ClipTable
 
 
-def check_split(file: AnnotationFile, split: str, expected: Expectation | None) -> CheckedSplit:
+def check_split(
+    file: AnnotationFile,
+    split: str,
+    network_input: NetworkInput,
+    *,
+    training: bool = True,
+    multi_class: bool = False,
+) -> CheckedSplit:
     """Check the clips of a split, and that its counterpart splits share none.
 
     Args:
         file: the annotations.
         split: name of the split.
-        expected: what the run expects of its clips; None leaves the clips themselves unchecked.
+        network_input: what the network takes.
+        training: whether the clips are trained on; those without a person are then left out.
+        multi_class: labels are lists.
     """
-    faults = file.split_faults(split, counterparts(split, file.splits))
+    findings = check_names(file, split)
     clips = file.select(split)
-    if expected is None or not len(clips):
-        return CheckedSplit(Report(faults), clips)
-    table, malformed = file.table(clips, expected.multi_class)
-    if malformed:
-        return CheckedSplit(Report(faults + malformed), clips)
-    report, usable = check_table(table, expected, clips.__getitem__)
-    report.faults = faults + report.faults
-    if not report.faults and protocol_and_role(split)[1] == 'test':
-        for other in counterparts(split, file.splits):
-            others = file.select(other)
-            duplicates = _duplicates(file, clips, table, others, expected.multi_class)
-            notes = (
-                describe_duplicates(duplicates, other, len(clips)),
-                shared_subjects(clip_infos(clips), clip_infos(others), split, other),
-            )
-            report.notes += [note for note in notes if note.count]
-    if not usable.all():
-        clips = clips[usable] if isinstance(clips, StoreClips) else list(compress(clips, usable))
-    return CheckedSplit(report, clips, table)
+    table, malformed = clips.table(multi_class)
+    checks = dict(training=training, multi_class=multi_class)
+    found = malformed or check_clips(clips, table, network_input, **checks)
+    is_sound = not any(finding.is_error for finding in [*findings, *found])
+    if is_sound and protocol_and_role(split)[1] == 'test':
+        others = {other: file.select(other) for other in counterparts(split, file.splits)}
+        found += check_leaks(clips, table, others, split, multi_class)
+    findings += located(found, file, split)
+    empty = table.power == 0
+    if training and not malformed and empty.any():
+        clips = clips[~empty]
+    return CheckedSplit(findings, clips, table)
 
 
-def clip_infos(clips: Any) -> Iterable[Mapping[str, Any]]:
-    """Selected annotations, of a store without what is not in their JSON."""
-    return clips.infos() if isinstance(clips, StoreClips) else clips
+def check_names(file: AnnotationFile, split: str) -> list[Finding]:
+    """Check what a split says of its clips, without the clips themselves."""
+    return located(file.split_faults(split, counterparts(split, file.splits)), file, split)
 
 
-class ClipFacts(NamedTuple):
-    """What is known of n clips without their keypoints, small enough to be kept.
-
-    Attributes:
-        labels: (n,) classes; 0 where a clip has several.
-        persons: (n,) M of the keypoints.
-        keys: (n,) hashes of name, class and number of frames, by which clips are known in other files.
-    """
-
-    labels: np.ndarray
-    persons: np.ndarray
-    keys: np.ndarray
-
-
-def clip_facts(clips: Sequence[Any]) -> ClipFacts | None:
-    """The facts of annotations in memory or in a store; None if there are none or one has no keypoints."""
-    names: Iterable[str]
-    labels: Any
-    shape: Any
-    if isinstance(clips, StoreClips):
-        names = [info['frame_dir'] for info in clips.infos()]
-        labels, shape = clips.records['label'], clips.records['shape'][:, :2]
-    else:
-        known = []
-        for row, clip in enumerate(clips):
-            if not isinstance(clip, Mapping) or 'keypoint' not in clip:
-                return None
-            known.append((clip_name(clip, row), clip.get('label'), np.shape(clip['keypoint'])[:2]))
-        if not known:
-            return None
-        names, labels, shape = zip(*known, strict=True)
-    persons, frames = np.array(shape).T
-    lines = map('{}|{}|{}'.format, names, labels, frames)
-    hashes = b''.join(blake2b(line.encode(), digest_size=8).digest() for line in lines)
-    single = np.array([int(label) if is_integer(label) else 0 for label in labels])
-    return ClipFacts(single, persons, np.frombuffer(hashes, '<u8'))
+def located(findings: list[Finding], file: AnnotationFile, split: str) -> list[Finding]:
+    """The findings with the file and the split before the field."""
+    return [replace(one, where=f'{file.path}, split {split!r}, {one.where}') for one in findings]
 
 
 def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     """The clips of a split that are the same recording as a clip of its counterparts, under another name.
 
     Raises:
-        AnnotationError: the file has no such split, or clips that are malformed.
+        UserError: the file has no such split, or clips that are malformed.
     """
     if split not in file.splits:
-        raise AnnotationError(f'{file.path} has no split {split!r}; it has {sorted(file.splits)}')
+        raise UserError(f'{file.path} has no split {split!r}; it has {sorted(file.splits)}')
     clips = file.select(split)
-    table, malformed = file.table(clips, False)
-    Report(malformed).raise_faults(f'{file.path}, split {split!r}')
+    table, malformed = clips.table()
+    report(located(malformed, file, split), print)
     others = map(file.select, counterparts(split, file.splits))
-    return {name for other in others for name in _duplicates(file, clips, table, other, False)}
-
-
-def _duplicates(
-    file: AnnotationFile, clips: Any, table: ClipTable, others: Any, multi_class: bool
-) -> dict[str, str]:
-    """:func:`find_duplicates` among the clips of another split; none at all if those are malformed."""
-    other_table, malformed = file.table(others, multi_class)
-    return {} if malformed else find_duplicates(clips, table, others, other_table)
+    return {name for other in others for name in find_duplicates(clips, table, other)}
 
 
 def _with_splits(data: Any) -> Any:

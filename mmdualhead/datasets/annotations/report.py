@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from mmaction.registry import TRANSFORMS
 from mmengine.config import Config
 
-from mmdualhead.datasets.annotations.checks import SHOWN, AnnotationError, ClipTable, Expectation
-from mmdualhead.datasets.annotations.files import AnnotationFile, check_split, open_annotations
+from mmdualhead.datasets import transforms  # noqa: F401 (registers our steps)
+from mmdualhead.datasets.annotations.clips import ClipTable
+from mmdualhead.datasets.annotations.files import (
+    AnnotationFile,
+    check_split,
+    completed_by,
+    open_annotations,
+)
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
-from mmdualhead.datasets.annotations.store import Store
-from mmdualhead.datasets.pipelines import pipeline_expectation
-from mmdualhead.utils.text import plural
+from mmdualhead.errors import Finding
+from mmdualhead.network_input import NetworkInput, datasets_of
+from mmdualhead.utils.text import SHOWN, plural
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+UNSOUND = 'There are errors: training on this file would not start.'
 BINS = 8
 BAR = 40  # characters of the longest bar
+
+
+class Use(NamedTuple):
+    """What a split is checked for.
+
+    Args:
+        network_input: what a network takes.
+        training: whether it is trained on.
+    """
+
+    network_input: NetworkInput
+    training: bool
 
 
 def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str, bool]:
@@ -26,72 +46,75 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 
     Args:
         path: a pickle or a store.
-        config: a config whose data loaders say which splits to check and what their models expect. Without
-            one every split is checked against what the file says of itself.
+        config: a config whose data loaders say which splits to check and what their models take. Without one
+            every split is checked against what the file says of itself.
 
     Returns:
-        The page, and whether there are no faults.
+        The page, and whether there are no errors.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it can't be read, or does not go with the config.
     """
     file = open_annotations(path)
-    plans = expectations_of_file(file) if config is None else expectations_of_config(config, file)
-    damage, note = _damage(file)
-    sections, sound = ['\n'.join([_heading(file), *note, *(f'FAULT {line}' for line in damage)])], not damage
-    for split, expected in plans.items():
-        checked = check_split(file, split, expected)
+    found = file.verify()
+    sections = ['\n'.join([_heading(file), *map(_line, found)])]
+    if any(finding.is_error for finding in found):
+        return '\n\n'.join([*sections, UNSOUND]), False
+    uses = uses_of_file(file) if config is None else uses_of_config(config, file)
+    for split, use in uses.items():
+        checked = check_split(file, split, use.network_input, training=use.training)
         lines = [f'{split}: {plural(len(checked.clips), "clip")}']
-        if checked.table is not None and len(checked.table.label):
+        if len(checked.table.label):
             lines += [f'  {line}' for line in _describe(checked.table, file.meta.get('classes'))]
-        lines += [f'FAULT {fault}' for fault in checked.report.faults]
-        lines += [f'note {note}' for note in checked.report.notes]
-        sound = sound and not checked.report.faults
-        sections.append('\n'.join(lines))
-    sections.append('No faults.' if sound else 'There are faults: training on this file would not start.')
+        sections.append('\n'.join([*lines, *map(_line, checked.findings)]))
+        found += checked.findings
+    sound = not any(finding.is_error for finding in found)
+    sections.append('No errors.' if sound else UNSOUND)
     return '\n\n'.join(sections), sound
 
 
-def _damage(file: AnnotationFile) -> tuple[list[str], list[str]]:
-    """What the checksums of a store say, and what to know of them."""
-    if not isinstance(file, Store):
-        return [], []
-    try:
-        damage = file.damage()
-    except AnnotationError as error:
-        return [], [f'note {error}']
-    more = len(damage) - SHOWN
-    return damage[:SHOWN] + ([f'and {more} more'] if more > 0 else []), ['  checksums: compared']
+def uses_of_file(file: AnnotationFile) -> dict[str, Use]:
+    """What a file says of its clips, for every split."""
+    return {
+        split: Use(completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
+        for split in file.splits
+    }
 
 
-def expectations_of_file(file: AnnotationFile) -> dict[str, Expectation]:
-    """What a file's meta promises, for every split."""
-    expected = pipeline_expectation([], file)
-    return {split: expected._replace(training=protocol_and_role(split)[1] != 'test') for split in file.splits}
+def _likely_input(file: AnnotationFile, split: str) -> NetworkInput:
+    """What a split is made for: clips of two coordinates with a picture's size are in its pixels."""
+    first = next(iter(file.select(split)), None)
+    if not isinstance(first, Mapping) or first.get('img_shape') is None:
+        return NetworkInput()
+    in_pixels = np.shape(first.get('keypoint', ()))[-1:] == (2,)
+    return NetworkInput(normalization='2d' if in_pixels else '')
 
 
-def expectations_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Expectation]:
-    """What the data loaders of a config expect, by split."""
+def uses_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Use]:
+    """What the data loaders of a config take, by split."""
     config = Config.fromfile(path)
-    expectations = {}
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        dataset = (config.get(loader) or {}).get('dataset') or {}
-        while 'dataset' in dataset:  # RepeatDataset and the like
-            dataset = dataset['dataset']
-        if not dataset:
-            continue
-        split = choose_split(dataset.get('split'), file.splits, file.path)
-        steps = [TRANSFORMS.build(step) for step in dataset['pipeline']]
-        expected = pipeline_expectation(steps, file, dataset.get('num_classes'))
-        expectations[split] = expected._replace(training=not dataset.get('test_mode', False))
-    return expectations
+    uses = {}
+    for loader in LOADERS:
+        for dataset in datasets_of(config, loader):
+            split = choose_split(dataset.get('split'), file.splits, file.path)
+            network_input = completed_by(
+                file, NetworkInput.of_config(config, loader), dataset.get('num_classes')
+            )
+            uses[split] = Use(network_input, not dataset.get('test_mode', False))
+    return uses
+
+
+def _line(finding: Finding) -> str:
+    """A finding without the file and the split, which stand above."""
+    field = finding.where.rpartition(', ')[2] if ', ' in finding.where else ''
+    return f'{finding.level.value}: {replace(finding, where=field)}'
 
 
 def _heading(file: AnnotationFile) -> str:
-    kind, files = ('store', file.path.iterdir()) if file.path.is_dir() else ('pickle', [file.path])
-    size = sum(part.stat().st_size for part in files)
-    lines = [f'{file.path}: {kind}, {size / 1e6:,.1f} MB, {plural(len(file.splits), "split")}']
+    files = [file.path, *file.path.rglob('*')]
+    size = sum(part.stat().st_size for part in files if part.is_file())
+    lines = [f'{file.path}: {file.kind}, {size / 1e6:,.1f} MB, {plural(len(file.splits), "split")}']
     lines += [f'  {key}: {_brief(value)}' for key, value in file.meta.items()]
     return '\n'.join(lines)
 

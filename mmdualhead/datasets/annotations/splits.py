@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import AnnotationError, ClipTable, Finding, clip_name
+from mmdualhead.datasets.annotations.clips import Clips, ClipTable, clip_name, describe_clips
+from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.utils.text import plural
 
 ROLES = dict.fromkeys(('train', 'trainval'), 'train') | dict.fromkeys(
@@ -28,7 +29,7 @@ SHARE_SUBJECTS = re.compile('view|set|camera')
 def protocol_and_role(split: str) -> tuple[str, str | None]:
     """Take ``xsub_train`` apart into ``('xsub', 'train')``, ``test1`` into ``('1', 'test')``.
 
-    The role is ``train``, ``test`` (val and the like, too) or, where no part of the name says, None.
+    The role is ``train``, ``test`` (also of val and the like) or, where no part of the name says, None.
     """
     parts = re.findall(r'[a-z]+|\d+|[^a-z\d_\-]+', split.lower())
     roles = [ROLES[part] for part in parts if part in ROLES]
@@ -49,22 +50,48 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
     """The split, after checking that the file has it.
 
     Raises:
-        ValueError: no split was asked for, or one that the file lacks.
+        UserError: no split was asked for, or one that the file lacks.
     """
     known = list(known)
     if split is None and known == [WHOLE]:
         return WHOLE
     if split is None:
-        raise AnnotationError(f'{path}: say which split to use; the file has {known}')
+        raise UserError(f'{path}: say which split to use; the file has {known}')
     if split not in known:
         close = difflib.get_close_matches(split, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
-        raise AnnotationError(f'{path}: no split {split!r}; the file has {known}{hint}')
+        raise UserError(f'{path}: no split {split!r}; the file has {known}{hint}')
     return split
 
 
+def in_both(clips: Collection[Any], name_of: Callable[[Any], str], split: str, other: str) -> list[Finding]:
+    """The error of clips that stand in a split and in its counterpart."""
+    expected = f'no clip in both {split!r} and {other!r}'
+    return describe_clips(Level.ERROR, 'split', expected, clips, lambda clip: (name_of(clip), 'in both'))
+
+
+def check_leaks(
+    clips: Clips, table: ClipTable, others: Mapping[str, Clips], split: str, multi_class: bool = False
+) -> list[Finding]:
+    """The warnings of recordings and subjects of a test split that are also trained on.
+
+    Args:
+        clips: those of the test split.
+        table: of these clips.
+        others: the clips of its counterparts, by name.
+        split: its name.
+        multi_class: labels are lists.
+    """
+    found: list[Finding] = []
+    for other, trained in others.items():
+        duplicates = find_duplicates(clips, table, trained, multi_class)
+        found += describe_duplicates(duplicates, other, len(clips))
+        found += shared_subjects(clips.infos(), trained.infos(), split, other)
+    return found
+
+
 def subject_of(clip: Mapping[str, Any]) -> str | None:
-    """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither tells."""
+    """Who performs a clip, by its field ``subject`` or a name like NTU RGB+D's; None if neither says it."""
     if clip.get('subject') is not None:
         return str(clip['subject'])
     named = NTU_NAME.match(str(clip.get('frame_dir')))
@@ -73,28 +100,28 @@ def subject_of(clip: Mapping[str, Any]) -> str | None:
 
 def shared_subjects(
     clips: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]], split: str, other: str
-) -> Finding:
-    """The note on clips of a split whose subjects are also in ``others``, of the other split.
+) -> list[Finding]:
+    """The warning of clips of a split whose subjects are also in ``others``, of the other split.
 
-    It is of no clips if nothing tells subjects, or if the protocol shares them.
+    There is none if the subjects are not known, or if the protocol shares them.
     """
-    shared: list[tuple[str, str]] = []
     clips = iter(clips)
     first = next(clips, {})
-    if subject_of(first) is not None and not SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
-        there = {subject_of(clip) for clip in others} - {None}
-        shared = [
-            (str(clip.get('frame_dir')), f'subject {who}')
-            for clip in chain([first], clips)
-            if (who := subject_of(clip)) in there
-        ]
+    if subject_of(first) is None or SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
+        return []
+    there = {subject_of(clip) for clip in others} - {None}
+    shared = [
+        (str(clip.get('frame_dir')), f'subject {who}')
+        for clip in chain([first], clips)
+        if (who := subject_of(clip)) in there
+    ]
     number = plural(len({who for _, who in shared}), 'subject')
     advice = f'{number} in both. An accuracy on this split is not one on new subjects.'
-    return Finding.of('subject', f'no subject of {other!r}', shared, tuple, advice)
+    return describe_clips(Level.WARNING, 'subject', f'no subject of {other!r}', shared, tuple, advice)
 
 
 def find_duplicates(
-    clips: Sequence[Any], table: ClipTable, others: Sequence[Any], other_table: ClipTable
+    clips: Clips, table: ClipTable, others: Clips, multi_class: bool = False
 ) -> dict[str, str]:
     """Look for clips that are the same recording as one of ``others``: their keypoints are equal.
 
@@ -104,11 +131,14 @@ def find_duplicates(
         clips: those of a split.
         table: of these clips.
         others: those of another split.
-        other_table: of those.
+        multi_class: labels are lists.
 
     Returns:
-        The duplicate of each clip that has one, by name.
+        The duplicate of each clip that has one, by name; none at all if others are malformed.
     """
+    other_table, malformed = others.table(multi_class)
+    if malformed:
+        return {}
     candidates = defaultdict(list)
     for row, key in enumerate(_keys(other_table)):
         candidates[key].append(row)
@@ -129,13 +159,14 @@ def _are_equal(clip: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return clip['keypoint'].any() and np.array_equal(clip['keypoint'], other['keypoint'])
 
 
-def describe_duplicates(duplicates: Mapping[str, str], split: str, clips: int) -> Finding:
-    """The note on the duplicates of a split's clips in another, ``split``; ``clips`` were looked at."""
-    return Finding.of(
+def describe_duplicates(duplicates: Mapping[str, str], split: str, clips: int) -> list[Finding]:
+    """The warning of duplicates of a split's clips in another, ``split``; ``clips`` were looked at."""
+    return describe_clips(
+        Level.WARNING,
         'keypoint',
         f'no clip with the keypoints of one in {split!r}',
         duplicates.items(),
         lambda pair: (pair[0], f'equals {pair[1]}'),
-        'An accuracy on this split counts them; report it without them, too, on the other '
+        'An accuracy on this split counts them; report it also without them, on the other '
         f'{clips - len(duplicates)} clips: --without-duplicates of tools/ensemble.py and tools/analyze.py.',
     )

@@ -8,7 +8,9 @@ come back as lists.
 
 The index is mapped. The clips are read by position, which leaves them in the operating system's page cache,
 where all workers share them, while the pages of a mapping would count as resident memory of every process
-that touched them. M persons, T frames, V joints, C channels.
+that touched them. A process compares each clip with its checksum when it first reads it.
+
+M persons, T frames, V joints, C channels.
 """
 
 from __future__ import annotations
@@ -16,46 +18,42 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from math import prod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import (
-    SHOWN,
-    AnnotationError,
+from mmdualhead.datasets.annotations.checks import check_meta
+from mmdualhead.datasets.annotations.clip_files import (
+    BINARIES,
+    CRC_SIZE,
+    FORMAT,
+    INDEX,
+    NO_SCORE,
+    VERSION,
+    ClipFiles,
+    checksum_of,
+    header_checksum,
+    part_sizes,
+)
+from mmdualhead.datasets.annotations.clips import (
+    ClipFacts,
+    Clips,
     ClipTable,
-    Finding,
-    check_meta,
     entry_faults,
     is_integer,
-    mean_square,
     unscored_clips,
 )
+from mmdualhead.datasets.annotations.splits import in_both
+from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.utils.files import name_in_errors
 from mmdualhead.utils.reading import read_json
-from mmdualhead.utils.text import plural
+from mmdualhead.utils.text import SHOWN, plural
 
-FORMAT = 'mmdualhead-store'
-VERSION = 1
 HUGE = 2**56  # more elements than a file can have
-NO_SCORE = -1
-CRC_SIZE = 4
 READ_ONLY = os.O_RDONLY | getattr(os, 'O_BINARY', 0)
-# Where a clip's keypoints, scores and other fields start in their files, and what is known of it.
-INDEX = np.dtype(
-    [
-        *(('keypoint', '<i8'), ('score', '<i8'), ('info', '<i8')),
-        *(('info_size', '<i4'), ('label', '<i4'), ('shape', '<i4', 4), ('power', '<f8')),
-    ]
-)
-BINARIES = ('clips', 'keypoint', 'score', 'info', 'crc')
-INDEXED = {'label', 'total_frames', 'keypoint', 'keypoint_score'}
-"""The fields of annotations that are not in ``info.bin``."""
 
 
 class StoreWriter:
@@ -74,12 +72,10 @@ class StoreWriter:
     ) -> None:
         self.path = Path(path)
         self.meta = dict(meta or {})
-        self._dtype = np.dtype(dtype)
         self._positions: dict[str, int] = {}
-        self._folder = self.path.with_name(f'{self.path.name}.tmp-{os.getpid()}')
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
-        self._files = {name: open(self._folder / f'{name}.bin', 'wb') for name in BINARIES}  # noqa: SIM115
+        folder = self.path.with_name(f'{self.path.name}.tmp-{os.getpid()}')
+        shutil.rmtree(folder, ignore_errors=True)
+        self._clips = ClipFiles(folder, dtype)
 
     def add(self, annotation: Mapping[str, Any]) -> None:
         """Append one clip.
@@ -93,23 +89,10 @@ class StoreWriter:
         """
         name = annotation.get('frame_dir')
         for what, expected, found in entry_faults(annotation):
-            raise ValueError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
+            raise UserError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
         if name in self._positions:
-            raise ValueError(f'{self.path}: a second clip named {name!r}')
-        keypoint = np.ascontiguousarray(annotation['keypoint'], self._dtype)
-        scored = annotation.get('keypoint_score') is not None
-        score = np.ascontiguousarray(annotation['keypoint_score'], self._dtype) if scored else b''
-        fields = {key: value for key, value in annotation.items() if key not in INDEXED}
-        info = json.dumps(fields, default=_plain).encode()
-        starts = {name: self._files[name].tell() for name in ('keypoint', 'score', 'info')}
-        if not scored:
-            starts['score'] = NO_SCORE
-        known = (len(info), annotation['label'], keypoint.shape, mean_square(keypoint))
-        record = np.array((*starts.values(), *known), INDEX)
-        parts: tuple[Any, ...] = (keypoint, score, info)
-        checksum = np.array(crc32(b''.join(parts)), '<u4')
-        for file, data in zip(self._files.values(), (record, *parts, checksum), strict=True):
-            file.write(data)
+            raise UserError(f'{self.path}: a second clip named {name!r}')
+        self._clips.append(annotation)
         self._positions[str(name)] = len(self._positions)
 
     def close(self, split: Mapping[str, Iterable[str]]) -> None:
@@ -121,38 +104,23 @@ class StoreWriter:
         Raises:
             ValueError: a split names clips that were not added.
         """
-        for index, (name, names) in enumerate(split.items()):
+        positions = {}
+        for name, names in split.items():
             names = set(names)
             unknown = [clip for clip in names if clip not in self._positions]
             if unknown:
-                raise ValueError(
+                raise UserError(
                     f'{self.path}: split {name!r} names {plural(len(unknown), "clip")} that were not added: '
                     f'{sorted(unknown)[:SHOWN]}'
                 )
-            positions = sorted(self._positions[clip] for clip in names)
-            np.save(self._folder / f'split-{index}.npy', np.array(positions, np.int64))
-        sizes = {f'{name}.bin': file.tell() for name, file in self._files.items()}
-        for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-        header = dict(format=FORMAT, version=VERSION, dtype=self._dtype.name)
-        header |= dict(clips=len(self._positions), splits=list(split), sizes=sizes, meta=self.meta)
-        header['checksums'] = {
-            path.name: crc32(path.read_bytes())
-            for path in sorted(self._folder.iterdir())
-            if path.suffix == '.npy' or path.stem in ('clips', 'crc')
-        }
-        header = json.loads(json.dumps(header, default=_plain))
-        (self._folder / 'meta.json').write_text(json.dumps(header | _own_checksum(header), indent=1))
-        _replace(self._folder, self.path)
+            positions[name] = [self._positions[clip] for clip in names]
+        self._clips.finish(positions, self.meta)
+        replace_folder(self._clips.folder, self.path)
 
     def abort(self) -> None:
         """Throw away what was written."""
-        for file in self._files.values():
-            with suppress(OSError):  # what is left to write finds no place on a full disk
-                file.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._clips.close()
+        shutil.rmtree(self._clips.folder, ignore_errors=True)
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -176,6 +144,7 @@ class Store(Sequence):
         path: the directory.
 
     Attributes:
+        kind: what users call it.
         path: the directory.
         meta: what the writer was told of all clips.
         splits: names of the splits.
@@ -185,6 +154,8 @@ class Store(Sequence):
         ValueError: it is not a store, of another version, or files of it are missing, of the wrong size, or
             contradict each other.
     """
+
+    kind = 'store'
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -199,18 +170,19 @@ class Store(Sequence):
             self.meta, sizes = check_meta(header['meta']), dict(header['sizes'])
             version = (header['format'], header['version'])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise AnnotationError(
+            raise UserError(
                 f'{self.path} is not a store: meta.json: {type(error).__name__}: {error}'
             ) from None
         if version != (FORMAT, VERSION):
-            raise AnnotationError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
+            raise UserError(f'{self.path}: expected {FORMAT} version {VERSION}, found {version}')
         for name in self._files():
             path = self.path / name
             found = path.stat().st_size if path.is_file() else 'no such file'
             if found != sizes.get(name, found) or not path.is_file():
                 expected = f'{sizes[name]} bytes' if name in sizes else 'the positions of clips'
-                raise AnnotationError(f'{self.path}: {name} should have {expected}, found {found}')
+                raise UserError(f'{self.path}: {name} should have {expected}, found {found}')
         self._check_index(sizes)
+        self._sound = bytearray(self._clips)
 
     def _files(self) -> list[str]:
         """The files beside the header that are read; those of earlier versions have no checksums of clips."""
@@ -223,27 +195,18 @@ class Store(Sequence):
         outside = (index['shape'] < 0).any(1)
         # Products of damaged sizes leave the range of integers.
         outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
-        for name, size in self._sizes(index).items():
+        for name, size in part_sizes(index, self._dtype).items():
             there = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
             outside |= (start < 0) | (size < 0) | (start > there - size)
             if not outside.any():  # many clips at one place would take more to read than the file has
                 outside |= size.cumsum(dtype=np.float64) > there
         if len(index) != self._clips or outside.any():
-            raise AnnotationError(
+            raise UserError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
                 f'{plural(int(outside.sum()), "record")} of clips outside of the files, of clip '
                 f'#{outside.argmax()} first. Copy or convert it again'
             )
-
-    def _sizes(self, records: np.ndarray) -> dict[str, Any]:
-        """How many bytes the parts of clips have, by their records."""
-        joints, item = records['shape'][..., :3].prod(-1, np.int64), self._dtype.itemsize
-        return {
-            'keypoint': joints * records['shape'][..., 3] * item,
-            'score': joints * item * (records['score'] != NO_SCORE),
-            'info': records['info_size'],
-        }
 
     @property
     def records(self) -> np.ndarray:
@@ -256,31 +219,30 @@ class Store(Sequence):
 
     def __getitem__(self, position: Any) -> Any:
         position = range(self._clips)[position]
-        (record,) = np.frombuffer(self._read('clips', INDEX.itemsize, position * INDEX.itemsize), INDEX)
-        keypoint, score, info, info_size, label, sizes, _ = record.item()
+        record = self._read('clips', np.empty(1, INDEX), position * INDEX.itemsize)
+        keypoint, score, info, info_size, label, sizes, _ = record[0].item()
         shape = sizes.tolist()
-        scored = score != NO_SCORE
-        item = self._dtype.itemsize
-        joints = self._read('keypoint', prod(shape) * item, keypoint)
-        scores = self._read('score', prod(shape[:3]) * item, score) if scored else b''
-        fields = self._read('info', info_size, info)
-        if not self._is_sound(position, joints, scores, fields):
-            raise AnnotationError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
-        annotation = self._info(fields)
-        annotation |= dict(label=label, total_frames=shape[1])
-        annotation['keypoint'] = np.frombuffer(joints, self._dtype).reshape(shape).copy()
-        if scored:
-            annotation['keypoint_score'] = np.frombuffer(scores, self._dtype).reshape(shape[:3]).copy()
+        joints = self._read('keypoint', np.empty(shape, self._dtype), keypoint)
+        scores = None
+        if score != NO_SCORE:
+            scores = self._read('score', np.empty(shape[:3], self._dtype), score)
+        fields = self._read('info', np.empty(info_size, np.uint8), info)
+        if not self._sound[position]:  # compared when it is first read
+            if not self._is_sound(position, joints, scores, fields):
+                raise UserError(f'{self.path}: clip #{position} has changed. Copy or convert it again')
+            self._sound[position] = True
+        annotation = self._info(fields.tobytes())
+        annotation |= dict(label=label, total_frames=shape[1], keypoint=joints)
+        if score != NO_SCORE:
+            annotation['keypoint_score'] = scores
         return annotation
 
-    def _is_sound(self, position: int, *parts: bytes) -> bool:
+    def _is_sound(self, position: int, *parts: Any) -> bool:
         """Whether the bytes of a clip have their checksum, if there is one."""
         if 'checksums' not in self._header:
             return True
-        checksum = 0
-        for part in parts:
-            checksum = crc32(part, checksum)
-        return checksum == int.from_bytes(self._read('crc', CRC_SIZE, position * CRC_SIZE), 'little')
+        checksum = self._read('crc', np.empty(CRC_SIZE, np.uint8), position * CRC_SIZE)
+        return checksum_of(*parts) == checksum.tobytes()
 
     def _info(self, content: bytes) -> dict[str, Any]:
         """The fields of a clip that are not in the index."""
@@ -289,23 +251,34 @@ class Store(Sequence):
         except (ValueError, RecursionError):
             info = None
         if not isinstance(info, dict):
-            raise AnnotationError(f'{self.path}: info.bin is damaged. Copy or convert it again')
+            raise UserError(f'{self.path}: info.bin is damaged. Copy or convert it again')
         return info
 
-    def _read(self, name: str, size: int, start: int) -> bytes:
+    def _read(self, name: str, array: np.ndarray, start: int) -> np.ndarray:
+        """Fill an array with the bytes at a place in one of the files."""
         if name not in self._descriptors:
             self._descriptors[name] = os.open(self.path / f'{name}.bin', READ_ONLY)
-        data = _read_at(self._descriptors[name], size, start)
-        if len(data) < size:
-            raise ValueError(f'{self.path}: {name}.bin ends before byte {start + size}')
-        return data
+        if array.nbytes and _read_at(self._descriptors[name], array, start) < array.nbytes:
+            raise UserError(f'{self.path}: {name}.bin ends before byte {start + array.nbytes}')
+        return array
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         for descriptor in getattr(self, '_descriptors', {}).values():
-            os.close(descriptor)
+            close(descriptor)  # which is no longer to be found in its module when Python ends
 
     def __reduce__(self) -> tuple:
         return Store, (self.path,)
+
+    def verify(self) -> list[Finding]:
+        """What :meth:`damage` finds, or that it can't look for any."""
+        try:
+            damage = self.damage()
+        except UserError as error:
+            return [Finding(Level.NOTE, '', str(error))]
+        more = [f'... and {len(damage) - SHOWN:,} more'] if len(damage) > SHOWN else []
+        return [Finding(Level.ERROR, str(self.path), line) for line in [*damage[:SHOWN], *more]] or [
+            Finding(Level.NOTE, str(self.path), 'checksums compared')
+        ]
 
     def damage(self) -> list[str]:
         """Read everything and compare it with the checksums.
@@ -317,7 +290,7 @@ class Store(Sequence):
             ValueError: the store has no checksums, since an earlier version wrote it.
         """
         if 'checksums' not in self._header:
-            raise AnnotationError(f'{self.path}: no checksums; write it again to have some')
+            raise UserError(f'{self.path}: no checksums; write it again to have some')
         return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
@@ -325,7 +298,7 @@ class Store(Sequence):
         checksums = self._header.get('checksums', {})
         wrong = (
             ['meta.json']
-            if checksums and not _own_checksum(self._header).items() <= self._header.items()
+            if checksums and not header_checksum(self._header).items() <= self._header.items()
             else []
         )
         for name in self._files():
@@ -335,12 +308,14 @@ class Store(Sequence):
 
     def _changed_clips(self) -> Iterator[str]:
         for position, record in enumerate(self.records):
-            sizes = self._sizes(record).items()
-            parts = [self._read(name, int(size), int(record[name])) if size else b'' for name, size in sizes]
+            parts = [
+                self._read(name, np.empty(size, np.uint8), int(record[name]))
+                for name, size in part_sizes(record, self._dtype).items()
+            ]
             if self._is_sound(position, *parts):
                 continue
             try:
-                yield f'clip {self._info(parts[-1])["frame_dir"]!r} has changed'
+                yield f'clip {self._info(parts[-1].tobytes())["frame_dir"]!r} has changed'
             except (ValueError, KeyError):
                 yield f'clip #{position} has changed, its name, too'
 
@@ -355,13 +330,13 @@ class Store(Sequence):
             positions = np.load(path, mmap_mode='r')
             is_sound = positions.dtype.kind in 'iu' and positions.ndim == 1
         except Exception as error:  # NumPy raises a dozen kinds on broken files
-            raise AnnotationError(f'{path} (split {split!r}) is damaged: {error}') from None
+            raise UserError(f'{path} (split {split!r}) is damaged: {error}') from None
         if not is_sound or (positions < 0).any() or (positions >= self._clips).any():
-            raise AnnotationError(
+            raise UserError(
                 f'{path} (split {split!r}) is damaged: expected positions of clips, 0..{self._clips - 1}'
             )
         if not self._compared and (changed := self._changed_files()):
-            raise AnnotationError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
+            raise UserError(f'{self.path}: {changed[0]} has changed. Copy or convert it again')
         self._compared = True
         return positions
 
@@ -370,37 +345,26 @@ class Store(Sequence):
         return StoreClips(self, self.positions(split))
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """Clips that ``others`` hold, too; the writer let no other fault through."""
-        faults = []
+        """Clips that are also in ``others``; the writer let no other fault through."""
+        found: list[Finding] = []
         for other in others:
             both = np.intersect1d(self.positions(split), self.positions(other))
-            expected = f'no clip in both {split!r} and {other!r}'
-            faults.append(
-                Finding.of('split', expected, both.tolist(), lambda i: (self[i]['frame_dir'], 'in both'))
-            )
-        return [fault for fault in faults if fault.count]
-
-    def table(self, clips: Any, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
-        """The table of selected clips, out of the index."""
-        if multi_class:
-            raise AnnotationError(
-                f'{self.path}: a store holds one class per clip, multi_class=True needs a pickle'
-            )
-        index = clips.records
-        unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: clips[row]['frame_dir'])
-        return ClipTable(index['label'], index['shape'], index['power']), unscored
+            found += in_both(both.tolist(), lambda i: self[i]['frame_dir'], split, other)
+        return found
 
 
 open_store = Store
 
 
-class StoreClips(Sequence):
+class StoreClips(Clips):
     """Some clips of a store.
 
     Args:
         store: the store.
         positions: (n,) which clips, in which order.
     """
+
+    in_memory = False
 
     def __init__(self, store: Store, positions: np.ndarray) -> None:
         self.store = store
@@ -426,34 +390,39 @@ class StoreClips(Sequence):
         for start, size in self.records[['info', 'info_size']].tolist():
             yield self.store._info(info[start : start + size])
 
+    def table(self, multi_class: bool = False) -> tuple[ClipTable, list[Finding]]:
+        """The table of the clips, out of the index."""
+        if multi_class:
+            raise UserError(
+                f'{self.store.path}: a store holds one class per clip, multi_class=True needs a pickle'
+            )
+        index = self.records
+        unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: self[row]['frame_dir'])
+        return ClipTable(index['label'], index['shape'], index['power']), unscored
+
+    def facts(self) -> ClipFacts | None:
+        """What is known of the clips, out of the index."""
+        records, names = self.records, [info['frame_dir'] for info in self.infos()]
+        return ClipFacts.of(names, records['label'], records['shape'][:, :2]) if names else None
+
     def __deepcopy__(self, _: dict) -> StoreClips:
         """Nothing in here changes, so copies of a data set share it."""
         return self
 
 
-def _read_at(descriptor: int, size: int, start: int) -> bytes:
-    if hasattr(os, 'pread'):
-        return os.pread(descriptor, size, start)
-    # Windows has no pread, and no fork after which processes would share the place in a file.
+def _read_at(descriptor: int, array: np.ndarray, start: int) -> int:
+    """How many bytes of an array could be filled from a place in a file."""
+    if hasattr(os, 'preadv'):
+        return os.preadv(descriptor, [array.data], start)
+    # Windows has no preadv, and no fork after which processes would share the place in a file.
     os.lseek(descriptor, start, os.SEEK_SET)
-    return os.read(descriptor, size)
+    content = os.read(descriptor, array.nbytes)
+    array.view(np.uint8).reshape(-1)[: len(content)] = np.frombuffer(content, np.uint8)
+    return len(content)
 
 
-def _own_checksum(header: Mapping[str, Any]) -> dict[str, int]:
-    """That of all else in a header."""
-    rest = {key: value for key, value in header.items() if key != 'checksum'}
-    return {'checksum': crc32(json.dumps(rest, sort_keys=True).encode())}
-
-
-def _plain(value: Any) -> Any:
-    """Arrays and numpy's numbers as JSON can hold them."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(f"a store can't hold a {type(value).__name__}: {value!r}")
-
-
-def _replace(source: Path, target: Path) -> None:
-    """Move a directory where another may be, which goes last."""
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a folder where another may be, which goes last."""
     old = target.with_name(f'{target.name}.old-{os.getpid()}')
     if target.exists():
         target.rename(old)

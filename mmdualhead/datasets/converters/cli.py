@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.store import write_store
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.command import as_typed, one_line_errors
 
-from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
-from .runner import Normalize, Write, convert
-from .writers import write_pickle
-
-STORE_SUFFIX = '.store'
+from .raw_clip import Normalize
+from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
+from .runner import convert
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:
@@ -64,7 +62,7 @@ def _count(text: str) -> int:
 def run(
     parser: argparse.ArgumentParser, scan: Callable[..., RawDataset], argv: Sequence[str] | None = None
 ) -> None:
-    """Convert and print the summary; what is wrong with the raw files ends in one sentence and status 1.
+    """Convert and print the summary; faults of the raw files end the program with one sentence and status 1.
 
     Args:
         parser: :func:`make_parser`'s.
@@ -77,35 +75,30 @@ def run(
     src, out, store, normalize, workers, on_error = (options.pop(name) for name in shared)
     try:
         with one_line_errors():
-            write = _choose_writer(Path(out), store)
+            _check_target(Path(out), store)
             dataset = scan(src, **options)
             normalizer = make_normalizer(dataset.meta['layout']) if normalize else None
             skip = on_error == 'skip'
-            print(
-                convert(dataset, out, write=write, normalize=normalizer, workers=workers, skip_malformed=skip)
-            )
+            print(convert(dataset, out, normalize=normalizer, workers=workers, skip_malformed=skip))
     except KeyboardInterrupt:
-        sys.exit(f'stopped; the same command goes on from {out}{SHARDS_SUFFIX}')
+        sys.exit(f'stopped; the same command continues from {out}{UNFINISHED_SUFFIX}')
 
 
-def _choose_writer(out: Path, store: bool) -> Write:
-    """What writes OUT, which may replace an older result, and nothing else."""
+def _check_target(out: Path, store: bool) -> None:
+    """Refuse a wrong suffix, and to replace anything but an older result."""
     if store != (out.suffix == STORE_SUFFIX):
-        raise ConversionError(
+        raise UserError(
             f'{out}: a store is called NAME{STORE_SUFFIX} and made with --store; a pickle is called otherwise'
         )
     if out.exists() and not ((out / 'meta.json').is_file() if store else out.is_file()):
-        raise ConversionError(
-            f'{out} exists and is not {"a store" if store else "a file"}, so it is not replaced'
-        )
-    return write_store if store else write_pickle
+        raise UserError(f'{out} exists and is not {"a store" if store else "a file"}, so it is not replaced')
 
 
 def make_normalizer(layout: Any) -> Normalize:
     """What ``--normalize`` applies to each clip of a layout, which needs depth."""
     skeleton = get_skeleton(layout)
     if skeleton.up is None:
-        raise ConversionError(
+        raise UserError(
             f'--normalize turns skeletons upright, and layout {skeleton.name!r} does not say what is up'
         )
     return partial(_normalize, skeleton=skeleton)

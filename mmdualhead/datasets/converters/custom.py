@@ -17,15 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
-from mmdualhead.skeletons import SKELETONS, get_skeleton
+from mmdualhead.errors import UserError
+from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
 from .files import list_files, read_text
-from .recording import Clip, ConversionError, RawDataset, Recording, as_float32
+from .recording import Clip, RawDataset, Recording, as_float32
 from .table import joint_columns, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
+PICTURE = ('height', 'width')
+OPTIONAL = ('subject', *PICTURE)
 SPLIT = r'([\w.-]+_)?(train|val|test)'
 INDEX = '[0-9]{1,6}'
 """A label of more digits is a name."""
@@ -41,6 +44,7 @@ class LabeledClip(NamedTuple):
     label: str
     splits: tuple[str, ...]
     subject: str | None
+    img_shape: tuple[int, int] | None
 
 
 def scan(
@@ -49,13 +53,14 @@ def scan(
     layout: str,
     name: str = 'custom',
     classes: str | Path | None = None,
+    img_shape: Sequence[int] | None = None,
 ) -> RawDataset:
     """Find the clips that a label table lists.
 
-    The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``: the clip's file
-    (relative to ``src``), its class as an index from 0 or as a name, and its split, ``train``, ``val`` or
-    ``test``; for several protocols in one table several of them, separated by spaces
-    (``xsub_train xview_val``).
+    The table is CSV with a heading line ``clip,label,split`` and optionally ``subject``, ``height`` and
+    ``width``: the clip's file (relative to ``src``), its class as an index from 0 or as a name, and its
+    split, ``train``, ``val`` or ``test``; for several protocols in one table several of them, separated by
+    spaces (``xsub_train xview_val``); who performs; the size of its picture.
 
     Args:
         src: directory of the clips.
@@ -64,21 +69,24 @@ def scan(
         name: what to call the data set.
         classes: a file with a name in each line, in the order of the class indices. Without it, names in the
             table are sorted and numbered; a table of indices needs none.
+        img_shape: (height, width) of the pictures that 2-D joints were found in, of all clips for which
+            neither table nor file says it.
 
     Returns:
         The recordings, and the files in the directory that the table does not list.
 
     Raises:
         FileNotFoundError: the directory, the table, the layout or the classes are absent.
-        ConversionError: one of them breaks its format; names the line.
+        UserError: one of them breaks its format; names the line.
     """
     labels = Path(labels)
     files = list_files(src)
     definition = _read_layout(layout)
+    pictures = None if img_shape is None else _picture(img_shape)
     rows = read_table(labels)
     indices, names = _number_classes(labels, rows, None if classes is None else _read_classes(classes))
     recordings = [
-        Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits)
+        Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits, row.img_shape)
         for row, index in zip(rows, indices, strict=True)
     ]
     own = {recording.path for recording in recordings} | {labels}
@@ -86,7 +94,7 @@ def scan(
     return RawDataset(
         meta=dict(dataset=name, layout=definition, classes=names),
         recordings=recordings,
-        read=partial(read_recording, num_joints=get_skeleton(definition).num_joints),
+        read=partial(read_recording, skeleton=get_skeleton(definition), img_shape=pictures),
         left_out={_clip_name(str(path.relative_to(src))): 'not in the label table' for path in unlisted},
     )
 
@@ -101,7 +109,7 @@ def _read_layout(layout: str) -> str | dict[str, Any]:
         definition = read_json(layout)
         get_skeleton(definition)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConversionError(f'layout {layout}: {error}') from error
+        raise UserError(f'layout {layout}: {error}') from error
     return definition
 
 
@@ -109,7 +117,7 @@ def _read_classes(path: str | Path) -> list[str]:
     try:
         return read_class_names(path)
     except ValueError as error:
-        raise ConversionError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def read_table(path: Path) -> list[LabeledClip]:
@@ -117,52 +125,66 @@ def read_table(path: Path) -> list[LabeledClip]:
 
     Raises:
         FileNotFoundError: the table does not exist.
-        ConversionError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
+        UserError: columns or fields are missing or doubled, a clip is listed twice or lies elsewhere, a
             split has another name, or the table is empty.
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
-        raise ConversionError(f'{path}: not a CSV table ({error})') from error
+        raise UserError(f'{path}: not a CSV table ({error})') from error
     columns = list(reader.fieldnames or ())
     if missing := [column for column in COLUMNS if column not in columns]:
-        raise ConversionError(
-            f'{path}: the heading line lacks {", ".join(missing)}; expected clip,label,split and optionally '
-            f'subject, found {",".join(columns)}'
+        raise UserError(
+            f'{path}: the heading line lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
+            f'optionally {",".join(OPTIONAL)}, found {",".join(columns)}'
         )
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
-        raise ConversionError(f'{path}: the heading line has {", ".join(doubled)} twice')
+        raise UserError(f'{path}: the heading line has {", ".join(doubled)} twice')
     if not lines:
-        raise ConversionError(f'{path}: no line below the heading')
+        raise UserError(f'{path}: no line below the heading')
     rows: dict[str, LabeledClip] = {}
     for number, line in lines:
         try:
             row = _parse_line(number, line)
             first = rows.setdefault(_clip_name(row.clip), row)
             if first is not row:
-                raise ValueError(f'clip {row.clip} stands in line {first.line}, too')
+                raise UserError(f'clip {row.clip} stands in line {first.line}, too')
         except ValueError as error:
-            raise ConversionError(f'{path}, line {number}: {error}') from error
+            raise UserError(f'{path}, line {number}: {error}') from error
     return list(rows.values())
 
 
 def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
     comma = 'a comma within a field needs quotation marks around the field'
     if None in line:
-        raise ValueError(f'more fields than the heading line has; {comma}')
-    fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, 'subject')}
+        raise UserError(f'more fields than the heading line has; {comma}')
+    fields = {column: (line.get(column) or '').strip() for column in (*COLUMNS, *OPTIONAL)}
     if empty := [column for column in COLUMNS if not fields[column]]:
-        raise ValueError(f'no {", ".join(empty)}')
+        raise UserError(f'no {", ".join(empty)}')
     splits = tuple(dict.fromkeys(fields['split'].split()))
     if wrong := [split for split in splits if not re.fullmatch(SPLIT, split)]:
-        raise ValueError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
+        raise UserError(f'split {wrong[0]!r}, expected train, val or test, or such as xsub_train; {comma}')
     clip = Path(fields['clip'])
     if clip.is_absolute() or '..' in clip.parts or not fields['clip'].isprintable():
-        raise ValueError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
+        raise UserError(f'clip {fields["clip"]!r} is not a path below the directory of the recordings')
     if unprintable := [value for value in fields.values() if not value.isprintable()]:
-        raise ValueError(f'{unprintable[0]!r} holds control characters')
-    return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None)
+        raise UserError(f'{unprintable[0]!r} holds control characters')
+    stated = [fields[column] for column in PICTURE]
+    picture = _picture(stated) if any(stated) else None
+    return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None, picture)
+
+
+def _picture(sizes: Sequence[Any]) -> tuple[int, int]:
+    """The (height, width) of a picture.
+
+    Raises:
+        UserError: it is something else.
+    """
+    numbers = [int(size) for size in map(str, sizes) if re.fullmatch(INDEX, size)]
+    if len(numbers) != 2 or len(sizes) != 2 or not all(numbers):
+        raise UserError(f'expected the height and width of the picture in pixels, found {sizes}')
+    return numbers[0], numbers[1]
 
 
 def _clip_name(path: str) -> str:
@@ -179,70 +201,103 @@ def _number_classes(
             return [int(row.label) for row in rows], None
         if any(numeric):
             row = rows[numeric.index(True)]
-            raise ConversionError(f'{path}, line {row.line}: label {row.label}, while others are names')
+            raise UserError(f'{path}, line {row.line}: label {row.label}, while others are names')
         classes = sorted({row.label for row in rows})
     index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
     for row in rows:
         if row.label not in index_of:
-            raise ConversionError(
+            raise UserError(
                 f'{path}, line {row.line}: label {row.label!r} is none of the {len(classes)} classes'
             )
     return [index_of[row.label] for row in rows], list(classes)
 
 
-def read_recording(recording: Recording, num_joints: int) -> Clip:
+def read_recording(
+    recording: Recording, skeleton: Skeleton, img_shape: tuple[int, int] | None = None
+) -> Clip:
     """Read one clip.
 
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
-    * ``.npz``: the same under the key ``keypoint``;
+    * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
+      ``img_shape`` (height, width);
     * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a heading line may
       come first. One person.
 
-    C is 2 or 3. Joints and persons that are absent are all zero.
+    C is 2 or 3; the third of a flat layout is a score. Joints and persons that are absent are all zero.
 
     Args:
         recording: one of :func:`scan`'s.
-        num_joints: V of the layout.
+        skeleton: the layout.
+        img_shape: (height, width) of the picture, where neither the recording nor the file says it.
 
     Returns:
-        The clip, (M, T, V, C). Confidences that stand in a table are left out, and counted.
+        The clip, (M, T, V, C). Scores beside three coordinates are left out, and counted.
 
     Raises:
-        ValueError: the file is of another kind or damaged, or its contents are of another shape.
+        ValueError: the file is of another kind or damaged, its contents are of another shape, or the label
+            table says another size of the picture.
     """
     path = recording.path
     if path.suffix not in SUFFIXES:
-        raise ValueError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
-    if path.suffix != '.csv':
-        return Clip(read_array(path), recording.label)
+        raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
+    clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
+    if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
+        raise UserError(f'img_shape is {clip.img_shape}, but the label table says {recording.img_shape}')
+    picture = clip.img_shape or recording.img_shape or img_shape
+    return _with_scores_apart(clip._replace(label=recording.label, img_shape=picture), skeleton)
+
+
+def _read_csv(path: Path, num_joints: int) -> Clip:
     table = read_table_of_joints(path)
     if not table.is_grouped:
         table = group_columns(table, num_joints)
+    score = None if table.score is None else as_float32(table.score)
     counts = {'missing joints set to zero': table.missing}
-    if table.score is not None:
-        counts['confidences of joints left out'] = table.score.size
-    return Clip(as_float32(table.keypoint), recording.label, counts)
+    return Clip(as_float32(table.keypoint), counts=counts, keypoint_score=score)
 
 
-def read_array(path: Path) -> np.ndarray:
-    """(M, T, V, C) float32 from a NumPy file.
+def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
+    """A clip of a flat layout as (x, y) and scores; one of three coordinates without scores."""
+    keypoint, score = clip.keypoint, clip.keypoint_score
+    if keypoint.shape[-1] == 2:
+        return clip
+    if not skeleton.flat:
+        left_out = {} if score is None else {'confidences of joints left out': score.size}
+        return clip._replace(keypoint_score=None, counts={**clip.counts, **left_out})
+    if score is not None:
+        raise UserError(f'layout {skeleton.name!r} is flat; expected x, y and score, found also z')
+    return clip._replace(keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
+
+
+def read_numpy(path: Path) -> Clip:
+    """A clip without label from a NumPy file.
 
     Raises:
         OSError, ValueError: as :func:`read_recording`.
     """
-    numbers = load_arrays(path)
-    if isinstance(numbers, dict):
-        if 'keypoint' not in numbers:
-            raise ValueError(f"expected the key 'keypoint' in a .npz file, found {sorted(numbers)}")
-        numbers = numbers['keypoint']
-    if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (3, 4):
-        raise ValueError(
-            f'expected numbers of shape (T, V, C) or (M, T, V, C), found {numbers.dtype} {numbers.shape}'
-        )
-    keypoint = as_float32(numbers if numbers.ndim == 4 else numbers[None])
+    content = load_arrays(path)
+    arrays = content if isinstance(content, dict) else {'keypoint': content}
+    if 'keypoint' not in arrays:
+        raise UserError(f"expected the key 'keypoint' in a .npz file, found {sorted(arrays)}")
+    keypoint = _with_persons('keypoint', arrays['keypoint'], '(T, V, C) or (M, T, V, C)', 4)
     if keypoint.shape[3] not in CHANNELS:
-        raise ValueError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
-    return keypoint
+        raise UserError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
+    score, shape = arrays.get('keypoint_score'), arrays.get('img_shape')
+    if score is not None:
+        score = _with_persons('keypoint_score', score, '(T, V) or (M, T, V)', 3)
+        if score.shape != keypoint.shape[:3]:
+            raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
+    picture = None if shape is None else _picture(shape.tolist() if shape.ndim == 1 else [shape])
+    return Clip(keypoint, keypoint_score=score, img_shape=picture)
+
+
+def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> np.ndarray:
+    """An array as float32, with the axis of persons that it may lack."""
+    if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (axes - 1, axes):
+        raise UserError(
+            f'{name}: expected numbers of shape {expected}, found {numbers.dtype} {numbers.shape}'
+        )
+    return as_float32(numbers if numbers.ndim == axes else numbers[None])
 
 
 class JointTable(NamedTuple):
@@ -295,7 +350,7 @@ def group_columns(table: JointTable, num_joints: int) -> JointTable:
     num_frames, width = table.keypoint.shape[1:3]
     allowed = [channels * num_joints for channels in CHANNELS]
     if num_frames and width not in allowed:
-        raise ValueError(
+        raise UserError(
             f'{width} columns, expected {allowed[0]} or {allowed[1]} ({num_joints} joints of 2 or 3 '
             'coordinates), or a heading line that names them x, y(, z)(, score) of each joint'
         )
@@ -312,7 +367,7 @@ def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
     partly = np.argwhere(lacking.any(-1) & ~absent)
     if len(partly):
         _, frame, joint = partly[0]
-        raise ValueError(
+        raise UserError(
             f'frame {frame}, joint {joint}: some of its numbers are missing; of a joint that is absent leave '
             'all fields empty'
         )

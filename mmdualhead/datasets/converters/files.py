@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import decode_text, parse_json, read_bytes
 from mmdualhead.utils.text import and_more, plural
 
-from .recording import SHARDS_SUFFIX, ConversionError, MalformedRecording
+from .recording import UNFINISHED_SUFFIX
 
 
 def check_folder(src: str | Path) -> Path:
@@ -21,7 +22,7 @@ def check_folder(src: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: the directory does not exist.
-        ConversionError: it is a file; of an archive it says how to unpack it.
+        UserError: it is a file; of an archive it says how to unpack it.
     """
     src = Path(src)
     if src.is_dir():
@@ -34,19 +35,19 @@ def check_folder(src: str | Path) -> Path:
     elif src.is_file() and tarfile.is_tarfile(src):
         kind, unpack = 'tar', f'mkdir {folder} && tar -xf {src} -C {folder}'
     else:
-        raise ConversionError(f'{src} is not a directory; name the one of the raw files')
-    raise ConversionError(f'{src} is a {kind} archive: {unpack}, and name {folder} instead')
+        raise UserError(f'{src} is not a directory; name the one of the raw files')
+    raise UserError(f'{src} is a {kind} archive: {unpack}, and name {folder} instead')
 
 
 def list_files(src: str | Path) -> list[Path]:
     """All files below a directory, links included, sorted by name; those of unfinished conversions left out.
 
     Raises:
-        FileNotFoundError, ConversionError: as :func:`check_folder`.
+        FileNotFoundError, UserError: as :func:`check_folder`.
     """
     src = check_folder(src)
     files = (path for path in src.rglob('*') if path.is_symlink() or not path.is_dir())
-    raw = (f for f in files if not any(p.suffix == SHARDS_SUFFIX for p in f.relative_to(src).parents))
+    raw = (f for f in files if not any(p.suffix == UNFINISHED_SUFFIX for p in f.relative_to(src).parents))
     return sorted(raw, key=lambda path: path.name)
 
 
@@ -66,7 +67,7 @@ def find_files(
 
     Raises:
         FileNotFoundError: there is no such directory, or no such file in it.
-        ConversionError: two files have the same name, a number in a name is not in the data set, or SRC is an
+        UserError: two files have the same name, a number in a name is not in the data set, or SRC is an
             archive or another file.
     """
     found, passed = [], defaultdict(list)
@@ -93,7 +94,7 @@ def find_files(
         for (what, allowed), number in zip(numbers.items(), named, strict=True):
             if int(number) not in allowed:
                 expected = f'1..{max(allowed)}' if isinstance(allowed, range) else f'one of {tuple(allowed)}'
-                raise ConversionError(f'{path}: the name says {what} {int(number)}, expected {expected}')
+                raise UserError(f'{path}: the name says {what} {int(number)}, expected {expected}')
     return found, notes
 
 
@@ -101,12 +102,12 @@ def check_unique(paths: Sequence[Path]) -> None:
     """Refuse two raw files for one clip.
 
     Raises:
-        ConversionError: some file name occurs in two places.
+        UserError: some file name occurs in two places.
     """
     twice = [name for name, count in Counter(path.name for path in paths).items() if count > 1]
     if twice:
         first, second, *_ = sorted(path for path in paths if path.name == twice[0])
-        raise ConversionError(f'{len(twice)} file names occur twice, the first: {first} and {second}')
+        raise UserError(f'{len(twice)} file names occur twice, the first: {first} and {second}')
 
 
 def compare_total(what: str, found: int, published: int) -> list[str]:
@@ -118,21 +119,21 @@ def read_text(path: Path) -> str:
     """The text in a raw file.
 
     Raises:
-        MalformedRecording: it is not text, or not a regular file.
+        UserError: it is not text, or not a regular file.
     """
     try:
         return decode_text(read_bytes(path))
     except ValueError as error:
-        raise MalformedRecording(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def read_json(path: Path) -> Any:
     """The contents of a JSON file.
 
     Raises:
-        MalformedRecording: it is not JSON.
+        UserError: it is not JSON.
     """
     try:
         return parse_json(read_bytes(path))
     except ValueError as error:
-        raise MalformedRecording(f'not JSON ({error})') from error
+        raise UserError(f'not JSON ({error})') from error

@@ -12,24 +12,20 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import shown
 
 from .files import check_folder, check_unique, compare_total, read_json
-from .recording import (
-    Clip,
-    ConversionError,
-    EmptyRecording,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    as_float32,
-)
+from .recording import Clip, EmptyRecording, RawDataset, Recording, as_float32
 
 CLASSES = CLASS_NAMES['kinetics']
 
 NAME = r'[\w-]+'
 NUM_JOINTS = 18
 MAX_FRAMES = 300
+
+# Joints are found in the picture, whose width and height are 1.
+MAX_COORDINATE = 2
 
 # No frame of a video of seconds has a larger number.
 MAX_INDEX = 1 << 31
@@ -53,7 +49,7 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: no label file, or a label file without its directory.
-        ConversionError: a label file breaks its format, or a clip is in both.
+        UserError: a label file breaks its format, or a clip is in both.
     """
     src = check_folder(src)
     tables = {split: path for split in PUBLISHED if (path := src / f'kinetics_{split}_label.json').exists()}
@@ -70,7 +66,7 @@ def scan(src: str | Path) -> RawDataset:
         entries = _read_labels(path)
         for clip, (label, name, has_skeleton) in sorted(entries.items()):
             if names.setdefault(label, name) != name:
-                raise ConversionError(f'{path}, clip {clip}: class {label} is {names[label]!r} and {name!r}')
+                raise UserError(f'{path}, clip {clip}: class {label} is {names[label]!r} and {name!r}')
             if has_skeleton:
                 recordings.append(Recording(clip, folder / f'{clip}.json', label, splits=(split,)))
             else:
@@ -94,13 +90,13 @@ def _read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
     """Label, class name and whether there is a skeleton, by clip."""
     try:
         entries = read_json(path)
-    except MalformedRecording as error:
-        raise ConversionError(f'{path}: {error}') from error
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from error
     if not isinstance(entries, dict) or not entries:
-        raise ConversionError(f'{path}: expected {{"ID": {{"has_skeleton", "label", "label_index"}}, ...}}')
+        raise UserError(f'{path}: expected {{"ID": {{"has_skeleton", "label", "label_index"}}, ...}}')
     for clip in entries:
         if not re.fullmatch(NAME, clip):  # which becomes the name of a file
-            raise ConversionError(f'{path}: {clip!r} is not the name of a clip')
+            raise UserError(f'{path}: {clip!r} is not the name of a clip')
     return {clip: _read_label(f'{path}, clip {clip}', entry) for clip, entry in entries.items()}
 
 
@@ -109,11 +105,9 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
     entry = entry if isinstance(entry, dict) else {}
     for field, kind in fields.items():
         if type(entry.get(field)) is not kind:
-            raise ConversionError(f'{where}: {field} is {shown(entry.get(field))}, expected {kind.__name__}')
+            raise UserError(f'{where}: {field} is {shown(entry.get(field))}, expected {kind.__name__}')
     if not 0 <= entry['label_index'] < len(CLASSES):
-        raise ConversionError(
-            f'{where}: label_index is {entry["label_index"]}, expected 0..{len(CLASSES) - 1}'
-        )
+        raise UserError(f'{where}: label_index is {entry["label_index"]}, expected 0..{len(CLASSES) - 1}')
     return tuple(entry[field] for field in fields)
 
 
@@ -122,7 +116,7 @@ def read_recording(recording: Recording) -> Clip:
 
     x and y are moved so that the picture's center is the origin; joints of score 0 become zero. Of the first
     five persons in a frame the best two are kept, the sum of their scores deciding, frame by frame. Frame 0
-    is the first in the file; there are up to 300, and frames without anybody stay as zeros, since the video
+    is the first in the file; there are up to 300, and frames without a person stay as zeros, since the video
     goes on meanwhile.
 
     Args:
@@ -132,18 +126,18 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 18, 3).
 
     Raises:
-        MalformedRecording: the file is not JSON of this form, or of another class than the label file says.
-        EmptyRecording: there is nobody in any frame.
+        UserError: the file is not JSON of this form, or of another class than the label file says.
+        EmptyRecording: there is no person in any frame.
     """
     content = read_json(recording.path)
     if not isinstance(content, dict) or not isinstance(content.get('data'), list):
-        raise MalformedRecording("expected an object with the list 'data'")
+        raise UserError("expected an object with the list 'data'")
     label = content.get('label_index')
     if type(label) not in (int, str, type(None)) or label not in ('', None, recording.label):
-        raise MalformedRecording(f'label_index {shown(label)}, but the label file says {recording.label}')
+        raise UserError(f'label_index {shown(label)}, but the label file says {recording.label}')
     frames, persons = parse_persons(content['data'])
     if not len(persons):
-        raise EmptyRecording(f'nobody in any of {len(content["data"])} frames')
+        raise EmptyRecording(f'no person in any of {len(content["data"])} frames')
     return Clip(_arrange(frames, persons), recording.label)
 
 
@@ -157,11 +151,11 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
         (P,) the frame of each of P persons, numbered from the first in the file, and (P, V, 3) x, y, score.
 
     Raises:
-        MalformedRecording: names the frame and what is wrong with it.
+        UserError: names the frame and what is wrong with it.
     """
     indices = [_frame_index(frame, position) for position, frame in enumerate(data)]
     if len(set(indices)) < len(indices):
-        raise MalformedRecording('a frame_index occurs twice')
+        raise UserError('a frame_index occurs twice')
     frames, numbers = [], []
     for index, frame in zip(indices, data, strict=True):
         for person in frame['skeleton'][:MAX_PERSONS]:
@@ -170,14 +164,21 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     # All at once, since most of the time would go into single arrays of 18 numbers.
     if not set(map(type, numbers)) <= {int, float}:
         wrong = next(i for i, number in enumerate(numbers) if type(number) not in (int, float))
-        raise MalformedRecording(
+        raise UserError(
             f'frame_index {frames[wrong // (3 * NUM_JOINTS)]}: {shown(numbers[wrong])} is not a number'
         )
     try:
         persons = np.array(numbers, dtype=np.float64).reshape(-1, 3 * NUM_JOINTS)
     except OverflowError as error:
-        raise MalformedRecording(f'a number is too large ({error})') from error
+        raise UserError(f'a number is too large ({error})') from error
     pose, score = persons[:, : 2 * NUM_JOINTS], persons[:, 2 * NUM_JOINTS :]
+    outside = np.argwhere(np.abs(pose) > MAX_COORDINATE)
+    if len(outside):
+        person, column = outside[0]
+        raise UserError(
+            f'frame_index {frames[person]}: coordinate {pose[person, column]:g}, expected 0..1, shares of '
+            "the picture's width and height; divide pixels by these"
+        )
     return np.array(frames, int) - min(indices, default=0), np.dstack([pose[:, ::2], pose[:, 1::2], score])
 
 
@@ -185,14 +186,14 @@ def _frame_index(frame: Any, position: int) -> int:
     match frame:
         case {'frame_index': index, 'skeleton': list()} if type(index) is int and 0 <= index < MAX_INDEX:
             return index
-    raise MalformedRecording(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
+    raise UserError(f"data[{position}]: expected a 'frame_index' and a list 'skeleton'")
 
 
 def _person_numbers(person: Any, index: int) -> list[Any]:
     match person:
         case {'pose': list(pose), 'score': list(score)} if len(pose) == 2 * len(score) == 2 * NUM_JOINTS:
             return pose + score
-    raise MalformedRecording(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
+    raise UserError(f"frame_index {index}: expected a 'pose' of 36 and a 'score' of 18 numbers")
 
 
 def _arrange(frames: np.ndarray, persons: np.ndarray) -> np.ndarray:

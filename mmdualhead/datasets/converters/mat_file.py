@@ -12,7 +12,7 @@ import zlib
 
 import numpy as np
 
-from .recording import MalformedRecording
+from mmdualhead.errors import UserError
 
 HEADER_SIZE = 128
 BYTE_ORDERS = {b'IM': '<', b'MI': '>'}
@@ -52,7 +52,7 @@ def read_array(content: bytes, name: str) -> np.ndarray:
         The array, of the shape that it has in Matlab.
 
     Raises:
-        MalformedRecording: not a Matlab 5 file, damaged, or without a numeric array of that name.
+        UserError: not a Matlab 5 file, damaged, or without a numeric array of that name.
     """
     order = _byte_order(content[:HEADER_SIZE], name)
     variables: dict[str, list[tuple[int, bytes]]] = {}
@@ -62,13 +62,13 @@ def read_array(content: bytes, name: str) -> np.ndarray:
             _check_variable(parts, order)
             found = parts[2][1].decode('ascii', 'replace')
             if found in variables:
-                raise MalformedRecording(f'damaged Matlab file: two variables named {found!r}')
+                raise UserError(f'damaged Matlab file: two variables named {found!r}')
             variables[found] = parts
         if name in variables:
             return _array(name, variables[name], order)
     except (struct.error, zlib.error) as error:
-        raise MalformedRecording(f'damaged Matlab file ({error})') from error
-    raise MalformedRecording(f'no variable {name!r}, found {list(variables)}')
+        raise UserError(f'damaged Matlab file ({error})') from error
+    raise UserError(f'no variable {name!r}, found {list(variables)}')
 
 
 def _byte_order(header: bytes, name: str) -> str:
@@ -77,12 +77,12 @@ def _byte_order(header: bytes, name: str) -> str:
     order = BYTE_ORDERS.get(header[-2:]) if is_whole else None
     version = struct.unpack(f'{order}H', header[-4:-2])[0] if order else None
     if version == VERSION_73:
-        raise MalformedRecording(
+        raise UserError(
             f'a file of MATLAB v7.3 (HDF5), which is not read; save it in MATLAB with save(FILE, {name!r}, '
             "'-v7')"
         )
     if order is None or version != VERSION_5:
-        raise MalformedRecording('not a Matlab 5 file')
+        raise UserError('not a Matlab 5 file')
     return order
 
 
@@ -93,12 +93,12 @@ def _matrix(kind: int, data: bytes, order: str) -> bytes:
         unpacked = unpacker.decompress(data, UNPACKED_BASE + UNPACKED_FACTOR * len(data))
         # The checksum is compared where the compressed data end.
         if not unpacker.eof or unpacker.unused_data:
-            raise MalformedRecording('damaged Matlab file: compressed data without an end, or more after it')
+            raise UserError('damaged Matlab file: compressed data without an end, or more after it')
         (kind, data), *others = _elements(unpacked, order) or [(0, b'')]
         if others:
-            raise MalformedRecording('damaged Matlab file: more than one variable compressed as one')
+            raise UserError('damaged Matlab file: more than one variable compressed as one')
     if kind != MATRIX:
-        raise MalformedRecording(f'damaged Matlab file: an element of type {kind} where a variable should be')
+        raise UserError(f'damaged Matlab file: an element of type {kind} where a variable should be')
     return data
 
 
@@ -108,17 +108,17 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
     start = 0
     while start < len(data):
         if len(data) - start < TAG_SIZE:
-            raise MalformedRecording(f'damaged Matlab file: {len(data) - start} bytes after the last element')
+            raise UserError(f'damaged Matlab file: {len(data) - start} bytes after the last element')
         kind, size = struct.unpack_from(f'{order}II', data, start)
         begin = start + TAG_SIZE
         if kind >> 16:
             kind, size, begin = kind & 0xFFFF, kind >> 16, start + 4
             if size > SMALL:
-                raise MalformedRecording(f'damaged Matlab file: a small element of {size} bytes')
+                raise UserError(f'damaged Matlab file: a small element of {size} bytes')
         end = begin + size
         start = end if kind == COMPRESSED else start + -(-(end - start) // 8) * 8
         if start > len(data):
-            raise MalformedRecording(f'damaged Matlab file: it ends within an element of {size} bytes')
+            raise UserError(f'damaged Matlab file: it ends within an element of {size} bytes')
         found.append((kind, data[begin:end]))
     return found
 
@@ -126,22 +126,22 @@ def _elements(data: bytes, order: str) -> list[tuple[int, bytes]]:
 def _check_variable(parts: list[tuple[int, bytes]], order: str) -> None:
     """Refuse a matrix element that does not begin with flags, dimensions and a name."""
     if len(parts) < 3 or (parts[0][0], len(parts[0][1])) != (FLAGS, FLAGS_SIZE):
-        raise MalformedRecording('damaged Matlab file: a variable without flags')
+        raise UserError('damaged Matlab file: a variable without flags')
     if struct.unpack_from(f'{order}I', parts[0][1])[0] & 0xFF == OBJECT_CLASS:
         return
     (kind, dims), (name_kind, _) = parts[1:3]
     if (kind, name_kind) != (DIMENSIONS, NAME) or len(dims) % 4:
-        raise MalformedRecording('damaged Matlab file: a variable without dimensions or a name')
+        raise UserError('damaged Matlab file: a variable without dimensions or a name')
 
 
 def _array(name: str, parts: list[tuple[int, bytes]], order: str) -> np.ndarray:
     """The array out of a matrix element's parts: flags, dimensions, name, numbers."""
     (flags,) = struct.unpack_from(f'{order}I', parts[0][1])
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX_FLAG or len(parts) != 4:
-        raise MalformedRecording(f'{name!r} is not an array of real numbers')
+        raise UserError(f'{name!r} is not an array of real numbers')
     dims = struct.unpack(f'{order}{len(parts[1][1]) // 4}i', parts[1][1])
     kind, data = parts[3]
     dtype = np.dtype(order + NUMBERS.get(kind, 'V1'))
     if kind not in NUMBERS or min(dims, default=-1) < 0 or len(data) != math.prod(dims) * dtype.itemsize:
-        raise MalformedRecording(f'damaged Matlab file: {len(data)} bytes for {name!r} of shape {dims}')
+        raise UserError(f'damaged Matlab file: {len(data)} bytes for {name!r} of shape {dims}')
     return np.frombuffer(data, dtype).reshape(dims, order='F')

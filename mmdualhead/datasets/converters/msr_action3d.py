@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import is_number, parse_numbers, split_lines
 
 from .files import compare_total, find_files, read_text
-from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
+from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['msr_action3d']
 NUMBERS = dict(action=range(1, 21), subject=range(1, 11), trial=range(1, 4))
@@ -54,7 +55,7 @@ def scan(src: str | Path, leave_out: frozenset[str] = NOISY) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or a number in it is not in the data set.
+        UserError: a name is given twice, or a number in it is not in the data set.
     """
     found, notes = find_files(src, r'(a(\d\d)_s(\d\d)_e(\d\d))_skeleton3D\.txt', NUMBERS)
     recordings = [
@@ -86,15 +87,15 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero, in which the person was lost, are dropped.
 
     Raises:
-        MalformedRecording: there are no rows, a row is not four numbers, or the last frame has not 20 rows.
+        UserError: there are no rows, a row is not four numbers, or the last frame has not 20 rows.
     """
     lines = split_lines(read_text(recording.path))
     rows = [row for line in lines if (row := line.encode().split())]
     if not rows:
-        raise MalformedRecording('the file is empty')
+        raise UserError('the file is empty')
     numbers = as_float32(_parse_rows(rows))
     if len(rows) % NUM_JOINTS:
-        raise MalformedRecording(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
+        raise UserError(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
     keypoint, counts = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, ROW_FIELDS)[:, :, ROWS, :3])
     return Clip(keypoint, recording.label, counts)
 
@@ -103,9 +104,9 @@ def _parse_rows(rows: list[list[bytes]]) -> np.ndarray:
     widths = list(map(len, rows))
     if set(widths) != {ROW_FIELDS}:
         odd = next(i for i, width in enumerate(widths) if width != ROW_FIELDS)
-        raise MalformedRecording(f'row {odd}: {widths[odd]} numbers, expected {ROW_FIELDS}')
+        raise UserError(f'row {odd}: {widths[odd]} numbers, expected {ROW_FIELDS}')
     try:
         return np.array(parse_numbers(chain.from_iterable(rows)))
     except ValueError as error:
         odd = next(i for i, row in enumerate(rows) if not all(map(is_number, row)))
-        raise MalformedRecording(f'frame {odd // NUM_JOINTS}, row {odd}: {error}') from error
+        raise UserError(f'frame {odd // NUM_JOINTS}, row {odd}: {error}') from error

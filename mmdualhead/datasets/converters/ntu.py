@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.errors import UserError
 from mmdualhead.utils import reading
 from mmdualhead.utils.reading import shown, split_lines
 
 from .files import compare_total, find_files, read_text
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
-from .recording import LOST_FRAMES, Clip, ConversionError, EmptyRecording, RawDataset, Recording
+from .recording import LOST_FRAMES, Clip, EmptyRecording, RawDataset, Recording
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
 NUMBERS = {
@@ -71,7 +72,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 
     Raises:
         FileNotFoundError: there are no such files, or no such list.
-        ConversionError: a name is given twice, a number in it is not in NTU RGB+D 120, or the list names no
+        UserError: a name is given twice, a number in it is not in NTU RGB+D 120, or the list names no
             clips.
     """
     protocol = PROTOCOLS[dataset]
@@ -109,9 +110,9 @@ def _read_missing(path: str | Path) -> frozenset[str]:
         if re.fullmatch(NAME, name, re.ASCII):
             names.add(name)
         elif name and names:
-            raise ConversionError(f'{path}, line {number}: {shown(name)} is not the name of a clip')
+            raise UserError(f'{path}, line {number}: {shown(name)} is not the name of a clip')
     if not names:
-        raise ConversionError(f'{path}: no clip names (such as S001C002P005R002A008) in this list')
+        raise UserError(f'{path}: no clip names (such as S001C002P005R002A008) in this list')
     return frozenset(names)
 
 
@@ -125,12 +126,12 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1 or 2, T, 25, 3), meters; frames without a performer are dropped.
 
     Raises:
-        MalformedRecording: the file breaks the format.
-        EmptyRecording: nobody was tracked.
+        UserError: the file breaks the format.
+        EmptyRecording: no person was tracked.
     """
     num_frames, tracks = parse_skeleton(read_text(recording.path).encode())
     if not any(track.joints.any() for track in tracks):
-        raise EmptyRecording(f'nobody in any of {num_frames} frames')
+        raise EmptyRecording(f'no person in any of {num_frames} frames')
     joined = join_tracks(tracks)
     keypoint = select_persons(joined)
     used = {frame for track in tracks for frame in track.frames[track.joints.any(axis=(1, 2))]}

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import parse_numbers
 
-from .recording import MalformedRecording, as_float32
+from .recording import as_float32
 
 NUM_JOINTS = 25
 
@@ -53,7 +54,7 @@ def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
         The number of frames, empty ones included, and the tracks in the order in which they begin.
 
     Raises:
-        MalformedRecording: the file is truncated, too long, or breaks the format; says in which frame.
+        UserError: the file is truncated, too long, or breaks the format; says in which frame.
     """
     tokens = content.split()
     num_frames = _parse_count(tokens, 0, 'the number of frames')
@@ -66,37 +67,37 @@ def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
             axes = _parse_joints(tokens, cursor + BODY_FIELDS, frame)
             seen = bodies.setdefault(tokens[cursor], {})
             if frame in seen:
-                raise MalformedRecording(f'frame {frame}: body {_show(tokens[cursor])} occurs twice')
+                raise UserError(f'frame {frame}: body {_show(tokens[cursor])} occurs twice')
             seen[frame] = axes
             cursor += BODY_FIELDS + JOINTS_SIZE
     if cursor < len(tokens):
-        raise MalformedRecording(f'{len(tokens) - cursor} fields after the last of {num_frames} frames')
+        raise UserError(f'{len(tokens) - cursor} fields after the last of {num_frames} frames')
     return num_frames, [_make_track(seen) for seen in bodies.values()]
 
 
 def _parse_count(tokens: list[bytes], position: int, what: str) -> int:
     if position >= len(tokens):
-        raise MalformedRecording(f'the file ends where {what} should be')
+        raise UserError(f'the file ends where {what} should be')
     if not tokens[position].isdigit() or len(tokens[position]) > MOST_DIGITS:
-        raise MalformedRecording(f'{what} is {_show(tokens[position])}, expected a whole number')
+        raise UserError(f'{what} is {_show(tokens[position])}, expected a whole number')
     return int(tokens[position])
 
 
 def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[float]:
     """All x, all y, all z of one body's joints, after checking that the fields are where they should be."""
     if start + JOINTS_SIZE > len(tokens):
-        raise MalformedRecording(f'the file ends within a body of frame {frame}')
+        raise UserError(f'the file ends within a body of frame {frame}')
     if tokens[start - 1] != b'25':
-        raise MalformedRecording(f'frame {frame}: {_show(tokens[start - 1])} joints, expected {NUM_JOINTS}')
+        raise UserError(f'frame {frame}: {_show(tokens[start - 1])} joints, expected {NUM_JOINTS}')
     fields = tokens[start : start + JOINTS_SIZE]
     if odd := set(fields[JOINT_FIELDS - 1 :: JOINT_FIELDS]) - JOINT_STATES:
-        raise MalformedRecording(
+        raise UserError(
             f'frame {frame}: a joint ends with {_show(min(odd))}, expected its tracking state 0 to 2'
         )
     try:
         return parse_numbers(chain.from_iterable(fields[axis::JOINT_FIELDS] for axis in range(3)))
     except ValueError as error:
-        raise MalformedRecording(f'frame {frame}: {error}') from error
+        raise UserError(f'frame {frame}: {error}') from error
 
 
 def _make_track(seen: dict[int, list[float]]) -> Track:
@@ -104,7 +105,7 @@ def _make_track(seen: dict[int, list[float]]) -> Track:
     joints = as_float32(np.array(list(seen.values()))).reshape(-1, 3, NUM_JOINTS).transpose(0, 2, 1)
     lost = ~np.isfinite(joints).all(axis=(1, 2))
     if lost.any():
-        raise MalformedRecording(f'frame {frames[lost.argmax()]}: a coordinate is not a finite number')
+        raise UserError(f'frame {frames[lost.argmax()]}: a coordinate is not a finite number')
     return Track(frames, joints)
 
 

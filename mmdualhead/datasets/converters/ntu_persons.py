@@ -20,7 +20,7 @@ SPREAD_FRAMES = 0.69754
 
 # A track goes on as another one that begins so many frames after its end or sooner, ...
 JOIN_FRAMES = 5
-# ... and not farther away (meters), for each frame, than somebody runs.
+# ... and not farther away (meters), for each frame, than a person runs.
 JOIN_STEP = 0.15
 
 
@@ -76,7 +76,7 @@ def select_persons(tracks: list[Track]) -> np.ndarray:
         (M, T, V, 3) float32 with M of 1 or 2; persons are zero where they are not tracked, and frames
         without any of them are left out.
     """
-    # Without the frames in which nobody is, tracks before and after them touch.
+    # Without the frames that hold no person, tracks before and after them touch.
     used = np.unique(np.concatenate([track.frames for track in tracks]))
     tracks = [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
     if len(tracks) > 1:

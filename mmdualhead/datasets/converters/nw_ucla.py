@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import json_numbers, shown
 
 from .files import compare_total, find_files, read_json
-from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32, drop_lost_frames
+from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['nw_ucla']
 # The label, 0-based, of each action number in the names of the files; the numbers have gaps.
@@ -38,7 +39,7 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or a number in it is not in the data set.
+        UserError: a name is given twice, or a number in it is not in the data set.
     """
     found, notes = find_files(src, rf'{NAME}\.json', NUMBERS)
     recordings = [
@@ -65,20 +66,18 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3); frames that are all zero are dropped.
 
     Raises:
-        MalformedRecording: the file is not JSON of this form, or says that it is another clip.
+        UserError: the file is not JSON of this form, or says that it is another clip.
     """
     content = read_json(recording.path)
     content = content if isinstance(content, dict) else {}
     if content.get('file_name') != recording.name:
-        raise MalformedRecording(
-            f'file_name is {shown(content.get("file_name"))}, expected {recording.name!r}'
-        )
+        raise UserError(f'file_name is {shown(content.get("file_name"))}, expected {recording.name!r}')
     label = content.get('label')
     if type(label) is not int or not 1 <= label <= len(CLASSES):
-        raise MalformedRecording(f'label is {shown(label)}, expected 1..{len(CLASSES)}')
+        raise UserError(f'label is {shown(label)}, expected 1..{len(CLASSES)}')
     named = re.fullmatch(NAME, recording.name)
     if named and LABELS.get(int(named[2])) != label - 1:
-        raise MalformedRecording(f'label is {label}, but the name says action {named[2]}, which has another')
+        raise UserError(f'label is {label}, but the name says action {named[2]}, which has another')
     keypoint, counts = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
     return Clip(keypoint, label - 1, counts)
 
@@ -87,7 +86,7 @@ def _parse_joints(skeletons: Any) -> np.ndarray:
     try:
         joints = json_numbers(skeletons, 3)
     except ValueError as error:
-        raise MalformedRecording(f'skeletons: {error}') from error
+        raise UserError(f'skeletons: {error}') from error
     if joints.shape[1:] != (NUM_JOINTS, 3):
-        raise MalformedRecording(f'skeletons: expected numbers (T, {NUM_JOINTS}, 3), found {joints.shape}')
+        raise UserError(f'skeletons: expected numbers (T, {NUM_JOINTS}, 3), found {joints.shape}')
     return joints

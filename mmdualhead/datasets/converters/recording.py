@@ -1,4 +1,4 @@
-"""What every converter speaks: raw recordings, the clips read from them, and the two ways to fail.
+"""What converters consist of: raw recordings, and the clips read from them.
 
 M persons, T frames, V joints, C channels.
 """
@@ -12,22 +12,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SHARDS_SUFFIX = '.shards'
+from mmdualhead.errors import UserError
+
+UNFINISHED_SUFFIX = '.unfinished'
 """What is appended to the name of a result for the folder of what was read so far."""
 
-LOST_FRAMES = 'frames without anybody dropped'
+STORE_SUFFIX = '.store'
+
+LOST_FRAMES = 'frames without a person dropped'
 
 
-class ConversionError(ValueError):
-    """The raw files as a whole can't be converted; no result is written."""
-
-
-class MalformedRecording(ValueError):  # noqa: N818 (it names the recording's state)
-    """A raw file breaks its format. The message says where; the runner adds the file's name."""
-
-
-class EmptyRecording(MalformedRecording):
-    """A raw file is well-formed and holds nobody."""
+class EmptyRecording(UserError):  # noqa: N818 (it names the state of the recording)
+    """A raw file is well-formed and holds no person. The message lacks the file's name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,8 @@ class Recording:
         label: class index, 0-based; None where only the file itself tells it.
         subject: who performs, where the data set tells; for the summary.
         splits: the splits that the clip belongs to.
+        img_shape: (height, width) of the picture that its joints were found in, where something else than
+            the file says it.
     """
 
     name: str
@@ -47,6 +45,7 @@ class Recording:
     label: int | None = None
     subject: str | None = None
     splits: tuple[str, ...] = ()
+    img_shape: tuple[int, int] | None = None
 
 
 class Clip(NamedTuple):
@@ -54,13 +53,17 @@ class Clip(NamedTuple):
 
     Args:
         keypoint: (M, T, V, C) float32.
-        label: class index, 0-based; None where nobody has told.
+        label: class index, 0-based; None where nothing says it.
         counts: what the reader did and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
+        keypoint_score: (M, T, V) float32 confidences, where there are any beside the coordinates.
+        img_shape: (height, width) of the picture in whose pixels the joints are.
     """
 
     keypoint: np.ndarray
-    label: int | None
+    label: int | None = None
     counts: Mapping[str, int] = {}
+    keypoint_score: np.ndarray | None = None
+    img_shape: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,38 +6,50 @@ M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import glob
+import json
 import multiprocessing
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from mmengine.utils import ProgressBar
 
-from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.errors import Finding, UserError
+from mmdualhead.skeletons import get_skeleton
+from mmdualhead.utils.files import FolderLock, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
-from .recording import SHARDS_SUFFIX, ConversionError, RawDataset
-from .shards import Normalize, Shard, convert_shard, plan_shards
+from .raw_clip import Normalize, Outcome, read_clip
+from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset, Recording
 from .summary import Summary
+from .unfinished import Unfinished, describe_step, state_of
 from .writers import write_pickle
 
 Write = Callable[[Path, Mapping[str, Any]], None]
+Read = Callable[[Recording], tuple[Outcome, dict[str, Any] | None]]
+
+CHUNK = 8
+"""Raw files that a process is given at a time."""
+
+AHEAD = 3
+"""Chunks for each process that may be under way; a bound of memory, since clips are kept in order."""
 
 
 def convert(
     dataset: RawDataset,
     out: str | Path,
     *,
-    write: Write = write_pickle,
+    write: Write | None = None,
     normalize: Normalize | None = None,
     workers: int | None = None,
     skip_malformed: bool = False,
@@ -45,13 +57,14 @@ def convert(
     """Convert a whole data set.
 
     Every raw file is read before malformed ones are reported, so that one run names them all. What was
-    read is kept in ``OUT.shards`` until the result is written: an interrupted or failed conversion goes on
-    where it stopped, and raw files that changed meanwhile are read anew.
+    read is kept in ``OUT.unfinished`` until the result is written: an interrupted or failed conversion
+    continues after the last whole clip, and raw files that changed meanwhile are read anew.
 
     Args:
         dataset: what to convert.
         out: the result; it replaces an older one, once it is whole.
-        write: writes path and ``dict(split=..., annotations=..., meta=...)``: a pickle, or a store.
+        write: writes path and ``dict(split=..., annotations=..., meta=...)``; by default a store where
+            ``out`` is called ``NAME.store``, otherwise a pickle.
         normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
         workers: processes; None takes all processors that this process may use, 0 works in this one.
         skip_malformed: leave malformed files out, and say so in the summary, rather than fail.
@@ -60,76 +73,125 @@ def convert(
         What was converted and what was left out.
 
     Raises:
-        ConversionError: malformed files without ``skip_malformed``, nothing left to write, a worker process
-            was killed, or another conversion to ``out`` is running.
+        UserError: malformed files without ``skip_malformed``, nothing left to write, two clips of one name, a
+            worker process was killed, or another conversion to ``out`` is running.
         OSError: something could not be written.
     """
     out = Path(out)
-    shards_dir = out.with_name(out.name + SHARDS_SUFFIX)
-    lock = FolderLock(shards_dir / 'lock')
+    folder = out.with_name(out.name + UNFINISHED_SUFFIX)
+    _check_names(dataset.recordings)
+    lock = FolderLock(folder / 'lock')
     try:
         lock.acquire()
-    except InUseError as error:
-        raise ConversionError(f'a conversion to {out} is running already: {error}') from error
+    except BlockingIOError as error:
+        raise UserError(f'a conversion to {out} is running already: {error}') from error
     try:
-        _remove_unfinished(out, shards_dir)
-        shards = plan_shards(shards_dir, dataset.recordings, [dataset.read, normalize])
-        task = partial(convert_shard, read=dataset.read, normalize=normalize, layout=dataset.meta['layout'])
-        _run([shard for shard in shards if not shard.is_done], task, len(dataset.recordings), workers)
-
-        indices = [shard.load_index() for shard in shards]
-        clips, faults = ([item for index in indices for item in index[key]] for key in ('clips', 'faults'))
-        summary = Summary(out, dataset, clips, faults)
-        malformed = [fault for fault in faults if not fault['empty']]
-        if malformed and not skip_malformed:
-            raise ConversionError(_describe_faults(malformed))
-        if not clips:
-            raise ConversionError(f'no clip is left to write to {out}\n{summary}')
-        meta = {'normalized': normalize is not None, **dataset.meta, 'left_out': summary.left_out}
-        annotations = chain.from_iterable(shard.annotations() for shard in shards)
-        write(out, dict(split=summary.split, annotations=annotations, meta=meta))
-        shutil.rmtree(shards_dir)
+        _remove_unfinished(out)
+        layout = dataset.meta['layout']
+        how = [describe_step(dataset.read), describe_step(normalize), json.dumps(layout)]
+        read = partial(read_clip, read=dataset.read, normalize=normalize, skeleton=get_skeleton(layout))
+        with closing(Unfinished(folder, how)) as unfinished:
+            _read_missing(dataset.recordings, read, unfinished, workers)
+            summary = _write_result(dataset, out, unfinished, write, normalize is not None, skip_malformed)
+        shutil.rmtree(folder)
         return summary
     finally:
         lock.release()
 
 
-def _remove_unfinished(out: Path, shards_dir: Path) -> None:
-    """Remove what killed conversions to the same result left half written."""
-    remove_partial_files(shards_dir)
+def _check_names(recordings: Sequence[Recording]) -> None:
+    """Refuse two clips of one name, of which annotation files could hold only one."""
+    for name, count in Counter(recording.name for recording in recordings).most_common(1):
+        if count > 1:
+            raise UserError(f'{count} recordings are called {name!r}; each clip needs a name of its own')
+
+
+def _remove_unfinished(out: Path) -> None:
+    """Remove what killed conversions to the same result left half written, and parts of earlier versions."""
     target = Path(os.path.realpath(out))
     remove_partial_files(target.parent, glob.escape(target.name))
-    for suffix in ('tmp', 'old'):  # of a store
-        for folder in out.parent.glob(f'{glob.escape(out.name)}.{suffix}-*'):
+    for suffix in ('tmp-*', 'old-*', 'shards'):
+        for folder in out.parent.glob(f'{glob.escape(out.name)}.{suffix}'):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(shards: Sequence[Shard], task: Callable[[Shard], int], total: int, workers: int | None) -> None:
-    """Do the task for each shard, in several processes; ``total`` raw files are in all shards."""
-    if not shards:
+def _read_missing(
+    recordings: Sequence[Recording], read: Read, unfinished: Unfinished, workers: int | None
+) -> None:
+    """Read the raw files that were not read before, or have changed, and keep what comes of them in order."""
+    states = [(recording, state_of(recording)) for recording in recordings]
+    missing = [(recording, state) for recording, state in states if not unfinished.has(state)]
+    if not missing:
         return
-    remaining = sum(len(shard.recordings) for shard in shards)
-    if remaining < total:
-        sys.stderr.write(f'going on: {total - remaining} of {total} raw files were read before\n')
-    workers = min(len(shards), _available_processors() if workers is None else workers)
-    bar = ProgressBar(remaining, file=sys.stderr)
-    pool = ProcessPoolExecutor(workers, initializer=_follow_parent) if workers else None
+    before = len(recordings) - len(missing)
+    if before:
+        sys.stderr.write(f'continuing: {before} of {len(recordings)} raw files were read before\n')
+    bar = ProgressBar(len(missing), file=sys.stderr)
+    chunks = [missing[start : start + CHUNK] for start in range(0, len(missing), CHUNK)]
+    files = [[recording for recording, _ in chunk] for chunk in chunks]
+    workers = min(len(chunks), _available_processors() if workers is None else workers)
     try:
-        counts: Iterable[int] = map(task, shards)
-        if pool:
-            counts = (done.result() for done in as_completed([pool.submit(task, shard) for shard in shards]))
-        for count in counts:
-            bar.update(count)
+        with closing(_read_chunks(files, read, workers)) as results:
+            for chunk, result in zip(chunks, results, strict=True):
+                for (_, state), (outcome, annotation) in zip(chunk, result, strict=True):
+                    unfinished.add(state, outcome, annotation)
+                bar.update(len(chunk))
     except BrokenProcessPool as error:
-        raise ConversionError(
+        raise UserError(
             'a worker process was killed, perhaps for lack of memory; the same command, perhaps with fewer '
-            '--workers, goes on from there'
+            '--workers, continues from there'
         ) from error
     finally:
-        # After an interrupt, shards that are being read are finished; the rest waits for the next run.
-        if pool:
-            pool.shutdown(cancel_futures=True)
         sys.stderr.write('\n')
+
+
+def _read_chunks(
+    chunks: Sequence[Sequence[Recording]], read: Read, workers: int
+) -> Generator[Iterable[Any], None, None]:
+    """What comes of the raw files of each chunk, in order; read in other processes, if there are any."""
+    if not workers:
+        yield from (map(read, chunk) for chunk in chunks)
+        return
+    pool = ProcessPoolExecutor(workers, initializer=_follow_parent)
+    pending: deque[Future] = deque()
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(_read_all, chunk, read))
+            if len(pending) >= AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_all(chunk: Sequence[Recording], read: Read) -> list[Any]:
+    return list(map(read, chunk))
+
+
+def _write_result(
+    dataset: RawDataset,
+    out: Path,
+    unfinished: Unfinished,
+    write: Write | None,
+    normalized: bool,
+    skip_malformed: bool,
+) -> Summary:
+    """Write what was read, unless malformed files are in the way."""
+    summary = Summary(out, dataset, {r.name: unfinished.outcomes[r.name] for r in dataset.recordings})
+    malformed = [finding for finding in summary.missing.values() if finding.is_error]
+    if malformed and not skip_malformed:
+        raise UserError(_describe_malformed(malformed))
+    names = list(summary.clips)
+    if not names:
+        raise UserError(f'no clip is left to write to {out}\n{summary}')
+    meta = {'normalized': normalized, **dataset.meta, 'left_out': summary.left_out}
+    data = dict(split=summary.split, annotations=unfinished.annotations(names), meta=meta)
+    if write is None and out.suffix == STORE_SUFFIX:
+        unfinished.write_store(out, data, names)
+    else:
+        (write or write_pickle)(out, data)
+    return summary
 
 
 def _follow_parent() -> None:
@@ -148,9 +210,9 @@ def _available_processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _describe_faults(malformed: Sequence[Mapping[str, Any]]) -> str:
+def _describe_malformed(malformed: Sequence[Finding]) -> str:
     more = len(malformed) - SHOWN
     lines = [f'{plural(len(malformed), "malformed raw file")} (--on-error skip leaves them out):']
-    lines += [f'{fault["path"]}: {fault["reason"]}' for fault in malformed[:SHOWN]]
+    lines += map(str, malformed[:SHOWN])
     lines += [f'... and {more} more'] * (more > 0)
     return '\n  '.join(lines)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import DIGITS, is_number, shown, split_lines
 
 DELIMITERS = '\t;,'
@@ -79,7 +80,7 @@ def parse_table(text: str) -> Table:
     if names is None or names[0]:
         return Table(names, values)
     if not np.array_equal(values[:, 0], np.arange(len(values))):
-        raise ValueError('column 1 has no name, and does not count the lines 0, 1, 2, ...')
+        raise UserError('column 1 has no name, and does not count the lines 0, 1, 2, ...')
     return Table(names[1:], values[:, 1:])
 
 
@@ -96,9 +97,9 @@ def _split(lines: Sequence[str], delimiter: str | None) -> list[list[str]]:
     try:
         rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise ValueError(f'not a table ({error})') from None
+        raise UserError(f'not a table ({error})') from None
     if len(rows) < len(lines):
-        raise ValueError('not a table (a field with a quotation mark goes on in the next line)')
+        raise UserError('not a table (a field with a quotation mark goes on in the next line)')
     return rows
 
 
@@ -107,7 +108,7 @@ def _check_widths(numbers: Sequence[int], rows: Sequence[Sequence[str]]) -> None
     if len(set(widths)) > 1:
         ((usual, _),) = Counter(widths).most_common(1)
         odd = next(i for i, width in enumerate(widths) if width != usual)
-        raise ValueError(f'line {numbers[odd]}: {widths[odd]} columns, while other lines have {usual}')
+        raise UserError(f'line {numbers[odd]}: {widths[odd]} columns, while other lines have {usual}')
 
 
 def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, width: int) -> None:
@@ -115,7 +116,7 @@ def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, 
     for number, comment in comments:
         fields = comment.split(delimiter)
         if len(fields) == width and any(is_number(field.strip()) for field in fields):
-            raise ValueError(f'line {number}: a comment that holds numbers like the lines below it')
+            raise UserError(f'line {number}: a comment that holds numbers like the lines below it')
 
 
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
@@ -140,7 +141,7 @@ def _find_heading(row: Sequence[str], line: int) -> list[str] | None:
         if first == 1 and len(named) <= FEW_COLUMNS:
             return None
         if first == 1:
-            raise ValueError(
+            raise UserError(
                 f'line {line}: it counts 1, 2, ..., which may be a heading or a frame; name the columns, or '
                 'delete it'
             )
@@ -160,7 +161,7 @@ def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarr
     for index, field in enumerate(fields):
         if not MISSING.fullmatch(field) and not is_number(field.strip()):
             row, column = divmod(index, len(rows[0]))
-            raise ValueError(f'line {lines[row]}, column {column + 1}: {shown(field)} is not a number')
+            raise UserError(f'line {lines[row]}, column {column + 1}: {shown(field)} is not a number')
     return np.array([float(field.strip() or 'nan') for field in fields])
 
 
@@ -181,7 +182,7 @@ def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
             return pattern
     width = next((i for i in range(1, len(axes)) if axes[i] == axes[0]), len(axes))
     odd = next((i for i, axis in enumerate(axes) if axis != AXES[i % width % 4]), 0)
-    raise ValueError(
+    raise UserError(
         f'column {odd + 1} is {names[odd]!r}: expected x, y(, z)(, score) of each joint, joint after joint'
     )
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import read_bytes
 
 from .files import compare_total, find_files
 from .mat_file import read_array
-from .recording import Clip, MalformedRecording, RawDataset, Recording, as_float32
+from .recording import Clip, RawDataset, Recording, as_float32
 
 CLASSES = CLASS_NAMES['utd_mhad']
 NUMBERS = dict(action=range(1, 28), subject=range(1, 9), trial=range(1, 5))
@@ -33,7 +34,7 @@ def scan(src: str | Path) -> RawDataset:
 
     Raises:
         FileNotFoundError: there are none.
-        ConversionError: a name is given twice, or a number in it is not in the data set.
+        UserError: a name is given twice, or a number in it is not in the data set.
     """
     found, notes = find_files(src, r'(a(\d+)_s(\d+)_t(\d+))_skeleton\.mat', NUMBERS)
     recordings = [
@@ -58,9 +59,9 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3).
 
     Raises:
-        MalformedRecording: not a Matlab file, or ``d_skel`` is missing or of another shape.
+        UserError: not a Matlab file, or ``d_skel`` is missing or of another shape.
     """
     rows = read_array(read_bytes(recording.path), 'd_skel')
     if rows.ndim != 3 or rows.shape[:2] != (20, 3):
-        raise MalformedRecording(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
+        raise UserError(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
     return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)

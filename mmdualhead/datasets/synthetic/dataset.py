@@ -18,6 +18,7 @@ import numpy as np
 
 from mmdualhead.datasets.synthetic.actions import ACTIONS, Action
 from mmdualhead.datasets.synthetic.kinematics import forward_kinematics, plant_feet, rest_offsets, rotations
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
 
 CLASSES: tuple[str, ...] = tuple(action.name for action in ACTIONS)
@@ -160,7 +161,7 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
         ValueError: fewer than two subjects, which leaves a split empty, or no repetition.
     """
     if subjects < 2 or repetitions < 1:
-        raise ValueError(f'need subjects >= 2 and repetitions >= 1, got {subjects} and {repetitions}')
+        raise UserError(f'need subjects >= 2 and repetitions >= 1, got {subjects} and {repetitions}')
     cast = [Subject.draw(np.random.RandomState([seed, index])) for index in range(subjects)]
     split: dict[str, list[str]] = {'xsub_train': [], 'xsub_val': [], 'xview_train': [], 'xview_val': []}
     annotations = []

@@ -17,6 +17,7 @@ from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.normalize import rotation_about
 from mmdualhead.datasets.transforms.step import Step, clip_error, take
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
 from mmdualhead.skeletons import get_skeleton
 
@@ -68,7 +69,7 @@ class RandomRotate3D(_LinearMap):
     def matrix(self, size: int) -> np.ndarray:
         """See :class:`RandomRotate3D`."""
         if size != 3:
-            raise ValueError(f'RandomRotate3D needs 3 coordinates, found {size}')
+            raise UserError(f'RandomRotate3D needs 3 coordinates, found {size}')
         x, y, z = (rotation_about(axis, angle) for axis, angle in zip(AXES, self._draw(3), strict=True))
         return z @ y @ x
 

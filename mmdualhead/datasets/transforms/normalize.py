@@ -12,6 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
@@ -81,7 +82,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
         ValueError: ``keypoint`` is not (M, T, V, 3) with the layout's V.
     """
     if keypoint.ndim != 4 or keypoint.shape[2:] != (skeleton.num_joints, 3):
-        raise ValueError(
+        raise UserError(
             f'keypoint has shape {keypoint.shape}; normalizing layout {skeleton.name!r} needs '
             f'(M, T, {skeleton.num_joints}, 3)'
         )

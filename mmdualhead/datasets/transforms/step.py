@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from mmcv.transforms import BaseTransform
 
+from mmdualhead.errors import UserError
+
 
 class Step(BaseTransform):
     """A step that keeps its arguments as attributes of their names; a ``layout`` as ``skeleton``."""
@@ -19,7 +21,7 @@ class Step(BaseTransform):
             ValueError: it is not right.
         """
         if not is_right:
-            raise ValueError(f'{type(self).__name__}: expected {expected}, found {found!r}')
+            raise UserError(f'{type(self).__name__}: expected {expected}, found {found!r}')
 
     def require_counts(self, **counts: Any) -> None:
         """Check arguments that count something: integers from 1 on."""
@@ -39,7 +41,7 @@ class Step(BaseTransform):
 
 def clip_error(results: dict, fault: str) -> ValueError:
     """What a step raises over a clip."""
-    return ValueError(f'clip {results.get("frame_dir")!r}: {fault}')
+    return UserError(f'clip {results.get("frame_dir")!r}: {fault}')
 
 
 def take(results: dict, indices: Any, axis: int, dtype: type | None = None) -> None:

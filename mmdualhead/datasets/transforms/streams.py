@@ -12,6 +12,7 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
@@ -45,7 +46,7 @@ def register_stream(name: str, title: str) -> Callable[[Form], Form]:
         ValueError: the name is taken, or has a ``+``, which joins streams.
     """
     if name in STREAMS or '+' in name:
-        raise ValueError(f'stream {name!r}: the name is taken or has a +; taken are {sorted(STREAMS)}')
+        raise UserError(f'stream {name!r}: the name is taken or has a +; taken are {sorted(STREAMS)}')
 
     def register(form: Form) -> Form:
         STREAMS[name] = Stream(title, form)
@@ -63,7 +64,7 @@ def parse_stream(stream: str) -> tuple[str, ...]:
     parts = tuple(stream.split('+')) if isinstance(stream, str) else ()
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(STREAMS):
         known = ', '.join(f'{key!r} ({name})' for key, (name, _) in STREAMS.items())
-        raise ValueError(f"unknown stream {stream!r}; known: {known}, or several joined, e.g. 'j+b'")
+        raise UserError(f"unknown stream {stream!r}; known: {known}, or several joined, e.g. 'j+b'")
     return parts
 
 

@@ -7,7 +7,6 @@ from .fuse import FuseHook
 from .interrupt import InterruptHook
 from .load_check import LoadCheckHook
 from .resume import ResumeHook
-from .show import ShowValidationHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -17,5 +16,4 @@ __all__ = [
     'InterruptHook',
     'LoadCheckHook',
     'ResumeHook',
-    'ShowValidationHook',
 ]

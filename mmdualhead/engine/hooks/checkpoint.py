@@ -1,4 +1,4 @@
-"""Saving checkpoints so that there is a whole one at every moment."""
+"""Save checkpoints atomically, so that there is always a complete one."""
 
 from __future__ import annotations
 
@@ -10,32 +10,61 @@ from typing import Any
 
 from mmaction.registry import HOOKS
 from mmengine.dist import is_main_process
+from mmengine.fileio import BaseStorageBackend
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
-from mmdualhead.engine.checkpoints import RunError
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.plain_config import plain_config
 
 OUTDATED = 'outdated_ckpts'
-"""Where the message hub, and so a checkpoint, holds the names of the files that go once it is whole."""
+"""The key in the message hub, and so in a checkpoint, of the files to remove once it is complete."""
 
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """End the run without a traceback if the disk is full, or can't be written for another reason."""
+    """End the run without a traceback if the disk is full or cannot be written for another reason."""
     try:
         yield
     except OSError as error:
-        raise RunError(
-            f'{error}. The checkpoints before it are whole; --resume goes on from the newest'
+        raise UserError(
+            f'{error.strerror or error}. Earlier checkpoints are complete; --resume continues from the newest'
         ) from error
+
+
+class _RemovesLater:
+    """A file backend that records the files to remove in a message hub.
+
+    mmengine's hook removes old files before it writes the new one.
+    """
+
+    def __init__(self, backend: BaseStorageBackend, hub: MessageHub) -> None:
+        self.backend = backend
+        self.hub = hub
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def remove(self, path: str) -> None:
+        """Record the file's name."""
+        self.hub.update_info(OUTDATED, [*self.hub.runtime_info.get(OUTDATED, ()), Path(path).name])
+
+    def remove_noted(self, folder: str) -> None:
+        """Remove the recorded files from a folder, except for the best one."""
+        known = self.hub.runtime_info
+        best = {Path(value).name for key, value in known.items() if key.startswith('best_ckpt') and value}
+        for name in known.pop(OUTDATED, ()):
+            path = self.backend.join_path(folder, Path(name).name)
+            exists = name.endswith('.pth') and self.backend.isfile(path)
+            if is_main_process() and exists and name not in best:
+                self.backend.remove(path)
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, but files are whole or absent, and old ones go once the new one is there.
+    """mmengine's CheckpointHook, but files are written atomically, and old ones are removed only afterwards.
 
     Args:
         backend_args: where to write; local disk by default.
@@ -45,26 +74,22 @@ class AtomicCheckpointHook(CheckpointHook):
         UserError: an argument is unknown.
     """
 
+    file_backend: Any
+
     def __init__(self, *args: Any, backend_args: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, backend_args=backend_args or {'backend': 'atomic'}, **kwargs)
-        # What mmengine's hook does not know, it hands to this function, once an epoch is over.
+        # mmengine's hook passes unknown arguments on to this function only after an epoch.
         if unknown := self.args.keys() - inspect.signature(Runner.save_checkpoint).parameters:
             raise UserError(f'AtomicCheckpointHook got an unexpected keyword argument {min(unknown)!r}')
 
     def before_train(self, runner: Runner) -> None:
-        """Remove what a process that was killed between writing and removing has left."""
+        """Remove the outdated files of a process that was killed between writing and removing."""
         super().before_train(runner)
-        hub = runner.message_hub
-
-        def remove_later(path: str) -> None:
-            hub.update_info(OUTDATED, [*hub.runtime_info.get(OUTDATED, ()), Path(path).name])
-
-        # mmengine removes old files before it writes the new one.
-        self._remove, self.file_backend.remove = self.file_backend.remove, remove_later
-        self._remove_outdated(runner)
+        self.file_backend = _RemovesLater(self.file_backend, runner.message_hub)
+        self.file_backend.remove_noted(self.out_dir)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Write what the network takes into its meta, unless ConfigCheckHook did, which knows the data."""
+        """Store the network's input in its meta, unless ConfigCheckHook did, which has the data."""
         network_input = NetworkInput.of_config(runner.cfg, 'train_dataloader')
         checkpoint['meta'].setdefault('network_input', network_input.to_meta())
         checkpoint['meta'].setdefault('plain_config', plain_config(runner.cfg))
@@ -72,18 +97,9 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_checkpoint(self, runner: Runner) -> None:
         with _in_words():
             super()._save_checkpoint(runner)
-        self._remove_outdated(runner)
+        self.file_backend.remove_noted(self.out_dir)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Mapping[str, Any]) -> None:
         with _in_words():
             super()._save_best_checkpoint(runner, metrics)
-        self._remove_outdated(runner)
-
-    def _remove_outdated(self, runner: Runner) -> None:
-        known = runner.message_hub.runtime_info
-        best = {Path(value).name for key, value in known.items() if key.startswith('best_ckpt') and value}
-        for name in known.pop(OUTDATED, ()):
-            path = self.file_backend.join_path(self.out_dir, Path(name).name)
-            is_there = name.endswith('.pth') and self.file_backend.isfile(path)
-            if is_main_process() and is_there and name not in best:
-                self._remove(path)
+        self.file_backend.remove_noted(self.out_dir)

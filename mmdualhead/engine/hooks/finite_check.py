@@ -1,4 +1,4 @@
-"""Stopping at the first number that is none."""
+"""Stop at the first NaN or infinity."""
 
 from __future__ import annotations
 
@@ -11,18 +11,15 @@ from mmaction.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmdualhead.engine.checkpoints import RunError, non_finite, weights_of
+from mmdualhead.engine.checkpoints import Checkpoint, non_finite
+from mmdualhead.errors import UserError
 from mmdualhead.utils.text import and_more
 
-SHOWN = 16
-"""How many clips an error message lists."""
+MOST_CLIPS = 16
+"""The number of clips that an error message names."""
 
 HUGE = 1e12
-"""Inputs from which on a network overflows."""
-
-
-class NonFiniteError(RunError):
-    """A NaN or an infinity where only numbers make sense."""
+"""The input from which a network may overflow."""
 
 
 @HOOKS.register_module()
@@ -30,7 +27,7 @@ class FiniteCheckHook(Hook):
     """Stops at the first loss, score or weight that is NaN or infinite.
 
     Raises:
-        NonFiniteError: after the iteration whose loss or score is not finite, with the clips of its batch;
+        UserError: after the iteration whose loss or score is not finite, with the clips of its batch;
             before a checkpoint with such weights would be written, and after one was read.
     """
 
@@ -43,7 +40,7 @@ class FiniteCheckHook(Hook):
         losses = outputs or {}
         if bad := [f'{name} is {losses[name]:g}' for name in non_finite(losses)]:
             rate = next(iter(runner.optim_wrapper.get_lr().values()))[0]
-            raise NonFiniteError(
+            raise UserError(
                 f'{", ".join(bad)} in epoch {runner.epoch + 1}, iteration {batch_idx + 1}, with learning '
                 f'rate {rate:g}. {_describe(data_batch)}'
             )
@@ -54,30 +51,23 @@ class FiniteCheckHook(Hook):
         """Check the scores of the clips."""
         scored = zip(_clips(data_batch), outputs or (), strict=False)
         if bad := [clip for clip, sample in scored if non_finite(sample)]:
-            raise NonFiniteError(
-                f'the scores of {and_more(bad, SHOWN)} are not finite. {_describe(data_batch)}'
+            raise UserError(
+                f'the scores of {and_more(bad, MOST_CLIPS)} are not finite. {_describe(data_batch)}'
             )
 
     after_test_iter = after_val_iter
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights."""
-        if bad := non_finite(checkpoint['state_dict']):
-            raise NonFiniteError(
-                f'{len(bad)} weights are not finite after iteration {runner.iter}, {bad[0]} first; they '
-                f'are not saved'
-            )
+        Checkpoint(f'after iteration {runner.iter}, nothing is saved', checkpoint).check_finite()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Check the weights."""
-        if bad := non_finite(weights_of(checkpoint)):
-            raise NonFiniteError(
-                f'{len(bad)} weights of the checkpoint {runner._load_from} are not finite, {bad[0]} first'
-            )
+        Checkpoint(str(runner._load_from), checkpoint).check_finite()
 
 
 def _clips(data_batch: Any) -> list[str]:
-    """The names of the clips of a batch; ``clip i of the batch`` where its data samples carry none."""
+    """The names of the clips of a batch; ``clip i of the batch`` if its data samples have none."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
     metas = [getattr(sample, 'metainfo', {}) for sample in samples or ()]
     return [str(meta.get('frame_dir', f'clip {i} of the batch')) for i, meta in enumerate(metas)]
@@ -91,7 +81,7 @@ def _describe(data_batch: Any) -> str:
         clip: float(torch.as_tensor(x).abs().max()) for clip, x in zip(clips, inputs, strict=False) if len(x)
     }
     if bad := [clip for clip, size in largest.items() if not math.isfinite(size)]:
-        return f'The input of {and_more(bad, SHOWN)} is not finite.'
+        return f'The input of {and_more(bad, MOST_CLIPS)} is not finite.'
     if bad := [f'{clip} ({size:.3g})' for clip, size in largest.items() if size > HUGE]:
-        return f'The input is finite, but huge, of {and_more(bad, SHOWN)}.'
-    return f'The inputs are finite. Clips of the batch: {and_more(clips, SHOWN)}.'
+        return f'The input is finite, but huge, of {and_more(bad, MOST_CLIPS)}.'
+    return f'The inputs are finite. Clips of the batch: {and_more(clips, MOST_CLIPS)}.'

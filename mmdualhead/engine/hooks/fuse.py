@@ -1,4 +1,4 @@
-"""Testing with the fused model."""
+"""Test with the fused model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mmdualhead.models.fused import can_fuse, fuse
 class FuseHook(Hook):
     """Tests with :func:`mmdualhead.models.fuse`, which gives the same scores faster.
 
-    Models that it does not know are tested as they are.
+    Models that cannot be fused are tested unchanged.
 
     Args:
         enabled: ``--cfg-options default_hooks.fuse.enabled=False`` tests the model as it was trained.
@@ -31,13 +31,13 @@ class FuseHook(Hook):
         self._model: nn.Module | None = None
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Put the fused model in the model's place."""
+        """Replace the model with the fused one."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if self.enabled and can_fuse(model):
             self._model, runner.model = runner.model, fuse(model)
             runner.logger.info('testing with the fused model (FuseHook)')
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Put the model back."""
+        """Restore the model."""
         if self._model is not None:
             runner.model, self._model = self._model, None

@@ -1,4 +1,4 @@
-"""Stopping a training by Ctrl-C, or a scheduler's or terminal's signal, without losing an iteration of it."""
+"""Stop a run on Ctrl-C or a signal without losing an iteration."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ SIGNALS = tuple(
 """Ctrl-C; a scheduler's end; a closed terminal; Slurm's ``--signal=USR1``. Windows has the first two."""
 
 ECHO = 5.0
-"""Seconds within which all but Ctrl-C counts once: schedulers and shells signal all processes of a training,
-and launchers theirs again."""
+"""Seconds within which all signals but Ctrl-C count once: schedulers and shells signal all processes of a
+run, and launchers signal theirs again."""
 
 
 def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
-    """Let a data loading worker survive the signals that are meant for the training.
+    """Let a data loading worker survive signals to the run.
 
-    Schedulers and terminals signal all processes of a training. Workers go on, since the main process needs
-    their batches to finish its step; only the main process itself ends them. Runs in the worker.
+    Schedulers and terminals signal all processes of a run. Workers continue, since the main process
+    needs their batches to finish its step; only the main process itself ends them. Runs in the worker.
 
     Args:
         worker: its number.
-        then: how the worker was to be started.
+        then: the loader's own ``worker_init_fn``.
     """
     for number in SIGNALS:
         if number != signal.SIGTERM:
@@ -63,12 +63,12 @@ def _end_by_parent(parent: int) -> None:
 class InterruptHook(Hook):
     """Saves a checkpoint on any of :data:`SIGNALS`; ``--resume`` then continues with the next iteration.
 
-    The iteration, or the validation, in progress is finished first. A second Ctrl-C stops at once; another
-    second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal stops nothing. Signals to all
-    processes of the training, workers too, are as good as one to the main process.
+    The iteration, or the validation, in progress is finished first. A second Ctrl-C stops immediately; any
+    other second signal only after :data:`ECHO`. Under ``nohup`` a closed terminal has no effect. Signals to
+    all processes, including workers, have the same effect as one to the main process.
 
-    ``mim train`` gets in the way: Ctrl-C makes it kill the training a quarter of a second later, and SIGTERM
-    ends it alone. ``mmdualhead train`` runs the training in its own process.
+    ``mim train`` interferes: Ctrl-C makes it kill the run a quarter of a second later, and SIGTERM ends only
+    mim itself. ``mmdualhead train`` trains in its own process.
 
     Raises:
         SystemExit: after saving, with status 128 + the number of the signal: 130 on SIGINT, 143 on SIGTERM.
@@ -83,7 +83,7 @@ class InterruptHook(Hook):
         self._pid = os.getpid()
 
     def before_train(self, runner: Runner) -> None:
-        """Listen to the signals, and keep them from the workers."""
+        """Handle the signals, and shield the workers from them."""
         for loop in (runner.train_loop, runner.val_loop):
             if loop is not None:
                 loop.dataloader.worker_init_fn = partial(start_worker, then=loop.dataloader.worker_init_fn)
@@ -91,29 +91,29 @@ class InterruptHook(Hook):
             for number in SIGNALS:
                 if number == getattr(signal, 'SIGHUP', None) and signal.getsignal(number) == signal.SIG_IGN:
                     continue  # nohup
-                # None is a handler that was not installed by Python, and can't be put back by it.
+                # None denotes a handler that Python did not install and cannot restore.
                 self._handlers[number] = signal.signal(number, self._receive) or signal.SIG_DFL
 
     def after_train_iter(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came."""
-        self._stop_if_told(runner, {'epoch': runner.epoch, 'iter': runner.iter + 1})
+        self._stop_if_signaled(runner, {'epoch': runner.epoch, 'iter': runner.iter + 1})
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Remove a checkpoint that has been overtaken."""
+        """Remove an outdated checkpoint of an interruption."""
         pointer = Path(runner.work_dir, 'last_checkpoint')
         if is_main_process() and pointer.is_file() and Path(pointer.read_text()).name != INTERRUPTED:
             Path(runner.work_dir, INTERRUPTED).unlink(missing_ok=True)
 
     def after_val_epoch(self, runner: Runner, **_: Any) -> None:
         """Save and stop if a signal came during the validation."""
-        self._stop_if_told(runner, {'epoch': runner.epoch, 'iter': runner.iter})
+        self._stop_if_signaled(runner, {'epoch': runner.epoch, 'iter': runner.iter})
 
     def after_train(self, _runner: Runner) -> None:
-        """Leave the signals to others again."""
+        """Restore the previous signal handlers."""
         self._restore()
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        """The handler. Forked processes inherit it but are not to save."""
+        """The handler. Forked processes inherit it but must not save."""
         if os.getpid() != self._pid:
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
@@ -122,7 +122,7 @@ class InterruptHook(Hook):
         if self._received is None:
             self._received, self._since = number, time.monotonic()
             name = signal.Signals(number).name
-            text = f'\n{name}: saving as soon as the current step is done; once more stops at once\n'
+            text = f'\n{name}: saving after the current step; press or send again to stop immediately\n'
             with suppress(OSError):  # the terminal may be closed
                 os.write(2, text.encode())
         elif number == signal.SIGINT or time.monotonic() > self._since + ECHO:
@@ -142,7 +142,7 @@ class InterruptHook(Hook):
         all_reduce(shared, 'max')
         return int(shared)
 
-    def _stop_if_told(self, runner: Runner, meta: dict[str, Any]) -> None:
+    def _stop_if_signaled(self, runner: Runner, meta: dict[str, Any]) -> None:
         number = self._agree()
         if not number:
             return
@@ -155,7 +155,7 @@ class InterruptHook(Hook):
         self._restore()
         self._received = None
         runner.logger.warning(
-            'stopped by %s in epoch %d; saved as %s. The same command with --resume goes on.',
+            'stopped by %s in epoch %d; saved as %s. Continue with the same command and --resume.',
             *(signal.Signals(number).name, meta['epoch'] + 1, path),
         )
         raise SystemExit(128 + number)

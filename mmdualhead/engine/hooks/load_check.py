@@ -1,4 +1,4 @@
-"""What a run starts from: its work_dir and its checkpoint."""
+"""Check the work_dir and the checkpoint that a run starts from."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
-from mmdualhead.engine.checkpoints import RESUMABLE, RunError, drop_code, holds_run, match, newest_checkpoint
-from mmdualhead.utils.files import FolderLock, InUseError, remove_partial_files
+from mmdualhead.engine.checkpoints import Checkpoint, drop_code, holds_run, newest_checkpoint
+from mmdualhead.errors import UserError
+from mmdualhead.utils.files import FolderLock, remove_partial_files
 
 
 @HOOKS.register_module()
 class LoadCheckHook(Hook):
-    """Checks what a run starts from.
+    """Checks the work_dir and the checkpoint that a run starts from.
 
-    * A checkpoint has to fit the model in full, by name and shape.
-    * ``--resume`` goes on from the newest whole checkpoint and says so loudly if there is none.
-    * A training that isn't resumed needs a work_dir without another one's checkpoints.
-    * One training at a time works in a work_dir; what killed ones left half written there is removed.
+    * A checkpoint must match the model completely, by name and shape.
+    * ``--resume`` continues from the newest complete checkpoint and warns if there is none.
+    * A run that is not resumed needs a work_dir without checkpoints of another run.
+    * Only one run at a time can use a work_dir; partial files of killed runs are removed.
 
     Args:
-        strict: False lets *training* start (``load_from``) from a checkpoint that fits in part, for
+        strict: False lets *training* start (``load_from``) from a checkpoint that matches partially, for
             fine-tuning. Testing and resuming always demand a full match.
 
     Raises:
-        RunError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
-            the work_dir is in use, or holds another run.
+        UserError: the checkpoint doesn't fit; the message names what is missing, unexpected or misshaped. Or
+            the work_dir is in use, or contains another run.
     """
 
     priority = 'VERY_HIGH'
@@ -40,54 +41,54 @@ class LoadCheckHook(Hook):
         self._has_begun = False
 
     def before_run(self, runner: Runner) -> None:
-        """Take the work_dir and choose the checkpoint to resume from; a test may follow the training."""
+        """Lock the work_dir and choose the checkpoint to resume from; a test may follow the training."""
         if self._has_begun or not isinstance(runner._train_loop, BaseLoop):  # built when training starts
             return
         self._has_begun = True
         if is_main_process():
-            self._take(runner)
+            self._lock_work_dir(runner)
         if not runner._resume or runner._load_from is not None:
             return
-        path, passed_over = newest_checkpoint(runner.work_dir)
-        for reason in passed_over:
-            runner.logger.warning('passed over: %s', reason)
+        path, ignored = newest_checkpoint(runner.work_dir)
+        for reason in ignored:
+            runner.logger.warning('ignored: %s', reason)
         if path is not None:
             runner._load_from = str(path)
             return
         runner._resume = False  # or mmengine would say that it resumes from None
         runner.logger.warning(
-            '\n%s\nNOTHING TO RESUME: %s holds no whole checkpoint. Training starts from scratch.\n%s',
+            '\n%s\nNOTHING TO RESUME: %s contains no complete checkpoint. Training starts from scratch.\n%s',
             *('*' * 80, runner.work_dir, '*' * 80),
         )
 
-    def _take(self, runner: Runner) -> None:
+    def _lock_work_dir(self, runner: Runner) -> None:
         self._lock = FolderLock(Path(runner.work_dir, 'training.lock'))
         try:
             self._lock.acquire()
-        except InUseError as error:
-            raise RunError(f'{error}, which trains there; choose another --work-dir') from None
+        except BlockingIOError as error:
+            raise UserError(f'{error}, which is training there; choose another --work-dir') from None
         if not runner._resume and holds_run(runner.work_dir):
-            raise RunError(
-                f'{runner.work_dir} holds the checkpoints of a run. Go on with it: --resume. Start another: '
-                f'choose another --work-dir, or remove them'
+            raise UserError(
+                f'{runner.work_dir} contains the checkpoints of a run. Continue it with --resume, or start a '
+                f'new one in another --work-dir'
             )
         remove_partial_files(runner.work_dir)
 
     def after_run(self, _runner: Runner) -> None:
-        """Leave the work_dir to others."""
+        """Unlock the work_dir."""
         if self._lock is not None:
             self._lock.release()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Compare the checkpoint with the model."""
         drop_code(checkpoint)
-        missing = [key for key in RESUMABLE if key not in checkpoint]
-        if runner._resume and missing:
-            raise RunError(
-                f'{runner._load_from} is not a training to go on with, it lacks {", ".join(missing)}. To '
-                f'start one from its weights: --cfg-options load_from={runner._load_from}, without --resume'
+        loaded = Checkpoint(str(runner._load_from), checkpoint)
+        if runner._resume and loaded.lacks:
+            raise UserError(
+                f'{loaded.source} cannot be resumed: it lacks {", ".join(loaded.lacks)}. To start a run from '
+                f'its weights: --cfg-options load_from={loaded.source}, without --resume'
             )
-        fit = match(runner.model, checkpoint)
+        fit = loaded.fits(runner.model)
         if fit.is_full:
             return
         # The train loop is built, from its config, when training starts.
@@ -98,5 +99,5 @@ class LoadCheckHook(Hook):
         keys = '' if 'state_dict' in checkpoint else f' It has no state_dict, but {list(checkpoint)[:8]}.'
         advice = ''
         if is_training and not runner._resume:
-            advice = ' To fine-tune from it all the same: --cfg-options default_hooks.load_check.strict=False'
-        raise RunError(f'{runner._load_from} does not fit the model: {fit}.{keys}{advice}')
+            advice = ' To fine-tune from it anyway: --cfg-options default_hooks.load_check.strict=False'
+        raise UserError(f'{loaded.source} does not fit the model: {fit}.{keys}{advice}')

@@ -1,4 +1,4 @@
-"""Going on with a training so that it ends as if it had never stopped."""
+"""Resume a run so that it ends as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mmdualhead.utils.plain_config import saved_config
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Lets ``--resume`` go on with the next batch, with the random numbers of an uninterrupted training.
+    """Makes ``--resume`` continue with the next batch and the random numbers of an uninterrupted run.
 
-    Whatever stopped the training, and wherever in an epoch its checkpoint was written: on the CPU, the
-    resumed one equals an uninterrupted one bit for bit. To that end random numbers are no longer what is left
-    of a stream, but drawn anew from (seed, iteration, clip) for each clip that is loaded, and from
-    (seed, iteration, process) for each step of the network.
+    Whatever stopped the run, and wherever in an epoch its checkpoint was written: on the CPU, the resumed run
+    equals an uninterrupted one bit for bit. To this end, random numbers do not continue one stream; they are
+    seeded with (seed, iteration, clip) for each clip that is loaded, and with (seed, iteration, process) for
+    each step of the network.
     """
 
     priority = 'VERY_HIGH'
@@ -32,18 +32,18 @@ class ResumeHook(Hook):
         self._done = 0
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep what tells where in its epoch a checkpoint was written, and the order of the clips."""
+        """Store the position in the epoch and the order of the clips."""
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, NumberedBatches):
             checkpoint['meta']['batches_per_epoch'] = batches.total
             checkpoint['meta']['sampler_seed'] = getattr(batches.sampler, 'seed', None)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Remember the same of the checkpoint that training goes on from."""
+        """Read the same from the checkpoint that is resumed."""
         self._meta = dict(checkpoint.get('meta') or {}) if runner._resume else None
 
     def before_train(self, runner: Runner) -> None:
-        """Put our loader in the place of mmengine's, and find out what the running epoch has seen."""
+        """Replace mmengine's loader with ours, and find which batches of the epoch are done."""
         loop = runner.train_loop
         loop.dataloader = make_resumable(loop.dataloader, runner.seed)
         batches = loop.dataloader.batch_sampler
@@ -64,15 +64,15 @@ class ResumeHook(Hook):
         done = loop.iter - loop.epoch * before
         if done and before != total:
             loop._iter = loop.epoch * total
-            runner.logger.warning('the number of batches has changed: epoch %d starts anew', loop.epoch + 1)
+            runner.logger.warning('the number of batches has changed: epoch %d starts again', loop.epoch + 1)
             return 0
         if not 0 < done <= total:
             return 0
-        runner.logger.info('epoch %d goes on after batch %d of %d', loop.epoch + 1, done, total)
+        runner.logger.info('epoch %d continues after batch %d of %d', loop.epoch + 1, done, total)
         return done
 
     def _compare_length(self, runner: Runner) -> None:
-        """Say that the schedule of the learning rate does not follow a new length."""
+        """Warn that the learning rate schedule does not follow a new length."""
         try:
             before = saved_config(self._meta or {}).get('train_cfg') or {}
         except SyntaxError:
@@ -81,14 +81,14 @@ class ResumeHook(Hook):
         key = 'max_epochs' if isinstance(runner.train_loop, EpochBasedTrainLoop) else 'max_iters'
         if runner.param_schedulers and before.get(key) and before[key] != now[key]:
             runner.logger.warning(
-                'THE CHECKPOINT IS OF A TRAINING WITH %s=%s, this one has %s. The learning rate goes '
-                'on as planned then, and ends at its last value. For a new schedule start from the weights '
-                'alone: --cfg-options load_from=CHECKPOINT, with another --work-dir and without --resume.',
+                'THE CHECKPOINT IS FROM A RUN WITH %s=%s, this one has %s. The learning rate continues as '
+                'planned there and then stays at its last value. For a new schedule, start from the weights '
+                'only: --cfg-options load_from=CHECKPOINT, with another --work-dir and without --resume.',
                 *(key, before[key], now[key]),
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Leave out the batches that the running epoch has seen."""
+        """Skip the batches of the running epoch that are done."""
         loop, done = runner.train_loop, self._done
         self._done = 0
         batches = loop.dataloader.batch_sampler
@@ -101,12 +101,12 @@ class ResumeHook(Hook):
             batches.begin(loop.iter, done)
 
     def before_train_iter(self, runner: Runner, **_: Any) -> None:
-        """Seed the network's random numbers, drop-out's for example."""
+        """Seed the network's random numbers, such as dropout's."""
         seed_all(runner.seed, runner.iter, get_rank())
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
-    """The buffers that checkpoints hold, on the CPU: running statistics, mostly."""
+    """The buffers that checkpoints contain, on the CPU: mostly running statistics."""
     model = unwrapped(model)
     saved = model.state_dict()
     return {name: saved[name].cpu() for name, _ in model.named_buffers() if name in saved}

@@ -1,13 +1,13 @@
-"""The network's two most expensive operations, each with a backward and a kernel for each kind of device.
+"""The networks' most expensive operations, each with a backward pass and kernels for CPUs and other devices.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels,
-F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that consecutive
-frames are one matrix.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
+consecutive frames are one matrix.
 
-A CPU takes one person at a time (:mod:`.cpu`), which keeps a person in its cache. Every other device takes
-as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of kernels does not
-grow with the batch. Tracers see the standard operations of :mod:`.plain`. Which one runs is decided here and
-nowhere else.
+On a CPU, kernels process one person at a time (:mod:`.cpu`), which then stays in the cache. On other devices
+they process as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of
+launches does not grow with the batch. Tracers see the standard operations of :mod:`.plain`. Only this module
+chooses among them.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ __all__ = [
     'set_budget',
     'standard_operations',
     'stretch',
+    'topology_product',
     'window_product',
 ]
 
@@ -50,9 +51,10 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         H[t, (v, i)] = b + \sum_{k, j, u} A_k[(i, v), (j, u)] \, (W_k x)[s t + j - p, u],
         \quad p = (W - 1) / 2
 
-    A frame stands in W windows, so mixing it once, before the windows are formed, saves W-fold work; with
+    A frame belongs to W windows, so mixing it once, before the windows are formed, saves W-fold work; with
     (j, u, k) in one row the sum is a plain matrix product, and windows are overlapping views of the mixed
-    frames, never copied. The backward forms the mixed frames again instead of keeping K * D channels a joint.
+    frames, never copied. The backward pass recomputes the mixed frames instead of storing K * D channels per
+    joint.
 
     Args:
         x: (N, C, T, V). Under autocast it is cast, products run in its type, and the sums that make up the
@@ -74,8 +76,8 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
 
     .. math:: y[l] = c + \sum_i C_i \, \max(0, W x[l, i] + b)
 
-    The F channels inside the windows, a network's largest tensor, are never formed as a whole; the backward
-    forms them again.
+    The F channels inside the windows, a network's largest tensor, are never materialized; the backward
+    pass recomputes them.
 
     Args:
         x: (N, L * W, C), window by window; cast under autocast as in :func:`window_product`.
@@ -87,6 +89,31 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x), weight, bias, collapse, shift)
+
+
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    r"""Mix the channels of every frame, then aggregate each channel over its own topology.
+
+    .. math::
+        y_d[t, v] = \sum_{k, u} Q_{kd}[v, u] \, (W_k x + b_k)_d[t, u],
+        \quad Q_{kd} = \sum_e c_{kde} B_{ke}
+
+    The mixed frames, (N, K, D, T, V), are stored for the backward pass; the topologies, (N, K, D, V, V), are
+    computed for a few persons at a time, and recomputed in the backward pass.
+
+    Args:
+        x: (N, C, T, V); cast under autocast as in :func:`window_product`.
+        weight, bias: W, (K, D, C), and b, (K, D), the mixing of each subset.
+        bases: B, (N, K, E, V, V), the matrices that a person's topologies are combined from.
+        coefficients: c, (K, D, E).
+
+    Returns:
+        (N, D, T, V).
+    """
+    if _traced():
+        return plain.topology_product(_cast(x), weight, bias, bases, coefficients)
+    keep = torch.is_grad_enabled()
+    return _topology_product(_cast(x), weight, bias, bases, coefficients, keep)[0]
 
 
 def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
@@ -108,15 +135,15 @@ def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
 
 
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
-    """A mask (N, 1, T') for the frames of x (N, C, T, V), each of which takes that of the nearest moment."""
+    """A mask (N, 1, T') for the frames of x (N, C, T, V), each with the value nearest in time."""
     return plain.stretch(mask, x) if _traced() else F.interpolate(mask, size=x.shape[2])
 
 
 @contextmanager
 def standard_operations() -> Iterator[None]:
-    """Compute by PyTorch's own operations inside, as exporters need it; slower, equal, differentiable.
+    """Use PyTorch's standard operations within this context, as exporters need.
 
-    Other threads compute as before.
+    They are slower, equal and differentiable. Other threads are not affected.
     """
     before = _thread.standard
     _thread.standard = True
@@ -143,10 +170,10 @@ def _operation(
     Args:
         name: without the namespace.
         schema: its arguments and results.
-        kernel: what runs on any device but a CPU.
-        cpu_kernel: what runs there.
+        kernel: the kernel for any device except CPUs.
+        cpu_kernel: the kernel for CPUs.
         fake: the results' shapes and types.
-        flops: of the arguments' shapes, two a multiply-accumulate.
+        flops: the operations, from the arguments' shapes; two per multiply-accumulate.
     """
     operation = custom_op(f'mmdualhead::{name}', kernel, mutates_args=(), schema=schema)
     operation.register_kernel('cpu')(cpu_kernel)
@@ -156,16 +183,23 @@ def _operation(
 
 
 def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
-    """Register what takes an operation's output gradient and inputs and gives the inputs' gradients."""
+    """Register an operation's backward pass: from the output's gradient and the inputs to their gradients.
 
-    def keep(ctx: Any, inputs: tuple, output: Tensor) -> None:  # noqa: ARG001
-        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
-        ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
+    All outputs but the first are stored for it; it does not receive the flags.
+    """
 
-    @torch.compiler.disable  # compilers see the operations in it; traced, every shape of a layer is a program
-    def differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grads = backward(grad, *ctx.saved_tensors, *ctx.numbers)
-        return *grads, *(None for _ in ctx.numbers)
+    def keep(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, ...]) -> None:
+        made = output[1:] if isinstance(output, tuple) else ()
+        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)), *made)
+        ctx.others = [value for value in inputs if not isinstance(value, Tensor)]
+        ctx.mark_non_differentiable(*made)
+        ctx.set_materialize_grads(False)
+
+    @torch.compiler.disable  # compilers see its operations; traced, each shape would be a separate graph
+    def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
+        numbers = [value for value in ctx.others if not isinstance(value, bool)]
+        grads = backward(grad, *ctx.saved_tensors, *numbers)
+        return *grads, *(None for _ in ctx.others)
 
     register_autograd(operation._qualname, differentiate, setup_context=keep)
 
@@ -184,6 +218,17 @@ def _mix_and_collapse_shape(
 ) -> Tensor:
     window = collapse.shape[1] // weight.shape[0]
     return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
+
+
+def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    *_, keep = rest
+    clips, _, frames, joints = x.shape
+    kept = (clips, *weight.shape[:2], frames, joints) if keep else (0,)
+    return x.new_empty(clips, frames, joints, weight.shape[1]).permute(0, 3, 1, 2), x.new_empty(kept)
+
+
+def _topology_gradient_shapes(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+    return _gradient_shapes(grad, *inputs[:-1])
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
@@ -220,8 +265,23 @@ def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any
     return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * weight[0] * weight[1]
 
 
+def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
+    """Of the frames' mixing, of combining the topologies and of the products with them."""
+    coefficients = rest[2]
+    (clips, channels, frames, joints), (subsets, mixed) = x, weight[:2]
+    each = frames * joints * (channels + joints) + joints * joints * coefficients[2]
+    return 2 * clips * subsets * mixed * each
+
+
+def _topology_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
+    """Every product has two gradients, and topologies are recomputed."""
+    joints, clips, (subsets, mixed, bases) = inputs[0][3], inputs[0][0], inputs[4]
+    return 2 * _topology_product_flops(*inputs) + 2 * clips * subsets * mixed * bases * joints * joints
+
+
 _PRODUCT = 'Tensor x, Tensor weight, Tensor bias, Tensor matrix, int stride'
 _COLLAPSE = 'Tensor x, Tensor weight, Tensor bias, Tensor collapse, Tensor shift'
+_TOPOLOGY = 'Tensor x, Tensor weight, Tensor bias, Tensor bases, Tensor coefficients'
 
 _window_product = _operation(
     'window_product',
@@ -259,5 +319,24 @@ _differentiable(
         cpu.mix_and_collapse_backward,
         _gradient_shapes,
         _mix_and_collapse_backward_flops,
+    ),
+)
+_topology_product = _operation(
+    'topology_product',
+    f'({_TOPOLOGY}, bool keep) -> (Tensor, Tensor)',
+    batched.topology_product,
+    cpu.topology_product,
+    _topology_product_shape,
+    _topology_product_flops,
+)
+_differentiable(
+    _topology_product,
+    _operation(
+        'topology_product_backward',
+        f'(Tensor grad, {_TOPOLOGY}, Tensor mixed) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
+        batched.topology_product_backward,
+        cpu.topology_product_backward,
+        _topology_gradient_shapes,
+        _topology_product_backward_flops,
     ),
 )

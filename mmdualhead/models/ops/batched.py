@@ -1,11 +1,11 @@
 """Kernels for devices that are fastest with few, large launches: as many persons at a time as memory allows.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
-Arguments and results are those of :mod:`mmdualhead.models.ops`.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
-The frames of all persons stand in one strip, each person between frames of zeros. One product mixes them, and
-one batched product runs over all windows of the strip, overlapping views of it; the few that reach from one
-person to the next are thrown away.
+The frames of all persons form one strip, each person between frames of zeros. One product mixes them, and
+one batched product runs over all windows of the strip, overlapping views of it; the few that span two persons
+are discarded.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmdualhead.errors import UserError
+
 from . import collapse
 from .layout import frames_first
 
 BUDGET = 1 << 30
-"""Bytes that a kernel's largest intermediate may take; the backward holds three of that size.
+"""Bytes that a kernel's largest intermediate may use; the backward pass has three of that size.
 
-The paper's network has 21 MB of it a person in float32 (its widest layer at 300 frames), so that 1 GiB holds
-some 50 persons: enough windows to fill a large GPU many times over, and little beside what such a batch keeps
-for the backward pass.
+The paper's network needs 21 MB per person in float32 (its widest layer at 300 frames), so 1 GiB suffices for
+some 50 persons: enough windows to fill a large GPU many times over, and little compared with what such a
+batch stores for the backward pass.
 """
 
 
@@ -34,7 +36,7 @@ def set_budget(size: int) -> None:
     """
     global BUDGET
     if size <= 0:
-        raise ValueError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
+        raise UserError(f'the memory budget of the windowed products is {size} bytes; it must be positive')
     BUDGET = size
 
 
@@ -64,13 +66,13 @@ def window_product_backward(
     grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
     grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
     for part, out, grad_part in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
-        # The adjacency: the mixed frames, formed again, at each place of the windows, against the gradients.
+        # The adjacency: the mixed frames, recomputed, at each place of the windows, against the gradients.
         frames = strip.padded(part)
         for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
             grad_matrix[:, place] += found.sum(0, **sums)
 
-        # The mixing and the input: frames that stand at the same places of windows, every s-th, take one
-        # product. Through the mixing's weight their gradients become the frames'.
+        # The mixing and the input: frames at the same places of windows, every s-th, are one product, whose
+        # gradients the mixing's weight maps to those of the input.
         by_phase = frames.unflatten(1, (-1, stride))
         grad_frames = torch.zeros_like(by_phase)
         for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
@@ -94,13 +96,69 @@ def mix_and_collapse_backward(
     return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
 
 
+def topology_product(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
+    x = frames_first(x)
+    weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
+    out = x.new_empty(*x.shape[:3], weight.shape[1])
+    kept = x.new_empty(len(x), *weight.shape[:2], *x.shape[1:3]) if keep else x.new_empty(0)
+    persons = _persons_with_topologies(x, weight)
+    for i, (part, own_bases) in enumerate(zip(x.split(persons), bases.split(persons), strict=True)):
+        own = slice(i * persons, (i + 1) * persons)
+        mixed = F.linear(part, weight.flatten(0, 1), bias.flatten())
+        mixed = mixed.unflatten(3, weight.shape[:2]).permute(0, 3, 4, 1, 2).contiguous()
+        topologies = (coefficients @ own_bases.flatten(3)).unflatten(3, (x.shape[2], -1))
+        out[own] = (mixed @ topologies.transpose(3, 4)).sum(1).permute(0, 2, 3, 1)
+        if keep:
+            kept[own] = mixed
+    return out.permute(0, 3, 1, 2), kept
+
+
+def topology_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, mixed: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
+    x, grad = frames_first(x), frames_first(grad)
+    parameters = (weight, bias, coefficients)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons
+    grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
+    weight, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
+    grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
+    persons = _persons_with_topologies(x, parameters[0])
+    parts = (t.split(persons) for t in (x, bases, mixed, grad, grad_x, grad_bases))
+    for part, own_bases, frames, grad_part, out, out_bases in zip(*parts, strict=True):
+        # The gradients of the bases of the topologies.
+        flat, into = own_bases.flatten(3).to(x.dtype), grad_part.permute(0, 3, 1, 2)[:, None]
+        found = (into.transpose(3, 4) @ frames).flatten(3)
+        grads[2] += (found @ flat.transpose(2, 3)).sum(0, **sums)
+        out_bases.copy_((coefficients.transpose(1, 2) @ found).view_as(out_bases))
+
+        # The mixing and the input, through the topologies.
+        topologies = (coefficients @ flat).unflatten(3, (x.shape[2], -1))
+        values = (into @ topologies).flatten(1, 2).flatten(2)
+        grads[0] += torch.bmm(values, part.flatten(1, 2)).sum(0, **sums).view_as(grads[0])
+        grads[1] += values.sum((0, 2), **sums).view_as(grads[1])
+        out.copy_((values.transpose(1, 2) @ weight).view_as(out))
+    of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
+    """The number of persons whose mixed frames and topologies each fit into the budget."""
+    _, frames, joints, _ = x.shape
+    size = weight.shape[:2].numel() * joints * max(frames, joints) * x.element_size()
+    return max(1, BUDGET // (size or 1))
+
+
 def _persons(x: Tensor, weight: Tensor) -> int:
-    """How many persons' channels inside the windows the budget holds."""
+    """The number of persons whose channels inside the windows fit into the budget."""
     return max(1, BUDGET // (x.shape[1] * len(weight) * x.element_size() or 1))
 
 
 class _Strip:
-    """Where the windows of all persons lie in the strip of their padded frames."""
+    """The places of all persons' windows in the strip of their padded frames."""
 
     def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
         _, self.frames, self.joints, _ = x.shape
@@ -120,7 +178,7 @@ class _Strip:
         return F.pad(x, (0, 0, 0, 0, self.pad, self.steps * self.stride - self.frames - self.pad))
 
     def mix(self, padded: Tensor, weight: Tensor) -> Tensor:
-        """The strip of mixed frames, (N * steps * s + W, V * K, D); what is in the last W does not matter."""
+        """The strip of mixed frames, (N * steps * s + W, V * K, D); the last W may have any values."""
         length = padded.shape[0] * padded.shape[1]
         strip = padded.new_empty(length + self.size, self.rows, self.mixed)
         torch.mm(padded.flatten(0, 2), weight.flatten(0, 1).t(), out=strip[:length].view(-1, self.channels))
@@ -144,7 +202,7 @@ class _Strip:
     def frame_grads(self, matrix: Tensor, grad: Tensor) -> list[Tensor]:
         """For each phase r < s the gradient of the mixed frames s a + r, (N, steps * V, K * D).
 
-        Such a frame stands at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
+        Such a frame is at the places r, r + s, ... of the windows a, a - 1, ..., so this is again a
         product with overlapping windows: of the matrix, transposed, with consecutive windows' gradients.
         """
         reach = -(-self.size // self.stride)

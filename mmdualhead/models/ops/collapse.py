@@ -1,7 +1,7 @@
 """Mixing and collapsing windows, a given number of persons at a time.
 
-N clips times persons, L windows of W frames, C input and D output channels, F channels
-inside the windows. Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
+N clips times persons, L windows of W frames, C input and D output channels, F channels inside the windows.
+Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def backward(
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     weight, bias, collapse = (t.to(x.dtype) for t in (weight, bias, collapse))
     for rows, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
-        # The features, formed again, and their gradient, which the ReLU stops where they are zero.
+        # The features, recomputed, and their gradient, which the ReLU stops where they are zero.
         features = _features(rows, weight, bias).view(*grad_part.shape[:2], collapse.shape[1])
         into = torch.mm(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
 
@@ -58,5 +58,5 @@ def backward(
 
 
 def _features(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What is inside the windows, (N * L * W, F)."""
+    """The features inside the windows, (N * L * W, F)."""
     return torch.addmm(bias, x.flatten(0, 1), weight.t()).relu_()

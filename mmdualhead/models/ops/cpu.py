@@ -1,7 +1,7 @@
 """Kernels for a CPU: one person at a time, whose mixed frames then stay in the cache.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
-Arguments and results are those of :mod:`mmdualhead.models.ops`.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def window_product_backward(
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
     grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
     for person, grad_person, out in zip(x, grad, grad_x, strict=True):
-        # The adjacency: the mixed frames, formed again, against the gradients, over all windows at once.
+        # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
         torch.mm(person.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
         grad_matrix += _rows(grad_person) @ _rows(windows.view(buffer)).t()
 
@@ -64,8 +64,67 @@ def window_product_backward(
     )
 
 
+def topology_product(
+    x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
+) -> tuple[Tensor, Tensor]:
+    """See :func:`mmdualhead.models.ops.topology_product`; and the mixed frames (N, K, D, T, V), if kept."""
+    x = frames_first(x)
+    weight, bias, bases, coefficients = (t.to(x.dtype) for t in (weight, bias, bases, coefficients))
+    mixing, (_, frames, joints, _) = weight.flatten(0, 1), x.shape
+    mixed = x.new_empty(len(x) if keep else 1, len(mixing), frames * joints)
+    topologies = x.new_empty(*weight.shape[:2], joints**2)
+    total = x.new_empty(weight.shape[1], frames, joints)
+    out = x.new_empty(len(x), frames * joints, weight.shape[1])
+    for n, rows in enumerate(x.flatten(1, 2)):
+        torch.addmm(bias.view(-1, 1), mixing, rows.t(), out=mixed[n if keep else 0])
+        torch.bmm(coefficients, bases[n].flatten(2), out=topologies)
+        by_channel = mixed[n if keep else 0].view(*weight.shape[:2], frames, joints)
+        first, *others = zip(by_channel, topologies.unflatten(2, (joints, -1)).transpose(2, 3), strict=True)
+        torch.bmm(*first, out=total)
+        for values, topology in others:
+            torch.baddbmm(total, values, topology, out=total)
+        out[n].copy_(total.flatten(1).t())
+    kept = mixed.view(-1, *weight.shape[:2], frames, joints) if keep else x.new_empty(0)
+    return out.unflatten(1, (frames, joints)).permute(0, 3, 1, 2), kept
+
+
+def topology_product_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, mixed: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, bases and coefficients, from that of the output."""
+    x, grad = frames_first(x), frames_first(grad)
+    parameters = (weight, bias, coefficients)
+    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
+    grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
+    mixing, coefficients = weight.flatten(0, 1).to(x.dtype), coefficients.to(x.dtype)
+    grad_x, grad_bases = torch.empty_like(x), torch.empty_like(bases)
+    into, grad_mixed = x.new_empty(mixed.shape[2:]), x.new_empty(mixed.shape[1:])
+    topologies = x.new_empty(*weight.shape[:2], x.shape[2], x.shape[2])
+    grad_topologies = torch.empty_like(topologies)
+    for n, rows in enumerate(x.flatten(1, 2)):
+        own_bases = bases[n].flatten(2).to(x.dtype)
+        torch.bmm(coefficients, own_bases, out=topologies.flatten(2))
+        into.flatten(1).copy_(grad[n].flatten(0, 1).t())
+        for k, values in enumerate(mixed[n]):
+            torch.bmm(into.transpose(1, 2), values, out=grad_topologies[k])
+            torch.bmm(into, topologies[k], out=grad_mixed[k])
+
+        # The gradients of the bases of the topologies.
+        found = grad_topologies.flatten(2)
+        grads[2] += found @ own_bases.transpose(1, 2)
+        grad_bases[n] = torch.bmm(coefficients.transpose(1, 2), found).view_as(bases[n])
+
+        # The mixing and the input.
+        values = grad_mixed.view(len(mixing), -1)
+        grads[0] += (values @ rows).view_as(weight)
+        grads[1] += values.sum(1, **sums).view_as(bias)
+        torch.mm(values.t(), mixing, out=grad_x[n].flatten(0, 1))
+    of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
+    return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
 class _Windows:
-    """Where the windows of one person lie in the padded frames."""
+    """The places of one person's windows in the padded frames."""
 
     def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
         _, self.frames, joints, _ = x.shape
@@ -77,7 +136,7 @@ class _Windows:
         self.count = (self.frames + 2 * self.pad - self.size) // stride + 1
 
     def frame_buffer(self, like: Tensor) -> Tensor:
-        """Room for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
+        """A buffer for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
         buffer = like.new_empty(self.frames + 2 * self.pad, self.rows, self.mixed)
         buffer[: self.pad] = 0
         buffer[self.pad + self.frames :] = 0
@@ -96,9 +155,9 @@ class _Windows:
 
 
 class _Phase:
-    """The frames that stand at the places r, r + s, r + 2s, ... of the windows around them.
+    """The frames at the places r, r + s, r + 2s, ... of the windows around them.
 
-    Frame s q + r - p stands in the windows q, q - 1, ..., so its gradient is again a product with
+    Frame s q + r - p is in the windows q, q - 1, ..., so its gradient is again a product with
     overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
     """
 

@@ -1,7 +1,7 @@
-"""The operations by PyTorch's own ones alone, for tracers and exporters, which cannot look into a kernel.
+"""The operations in PyTorch's standard ones, for tracers and exporters, which cannot see inside a kernel.
 
-N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels, F
-channels inside the windows.
+N clips times persons, T frames, V joints, K scales or subsets, W frames in a window, C input and D output
+channels, F channels inside the windows.
 """
 
 from __future__ import annotations
@@ -38,8 +38,17 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     return F.linear(features.unflatten(1, (-1, window)).flatten(2), collapse, shift)
 
 
+def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor) -> Tensor:
+    """Arguments and result are :func:`~mmdualhead.models.ops.topology_product`'s."""
+    weight, bias, bases, coefficients = (t.to(x) for t in (weight, bias, bases, coefficients))
+    joints = bases.shape[3]
+    mixed = F.conv2d(x, weight.flatten(0, 1)[:, :, None, None], bias.flatten()).unflatten(1, weight.shape[:2])
+    topologies = (coefficients @ bases.flatten(3)).unflatten(3, (joints, joints))
+    return (mixed @ topologies.transpose(3, 4)).sum(1)
+
+
 def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
-    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x stays as it is."""
+    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x is not changed."""
     end = width * len(parts)
     rest = x.split(width, 1)[len(parts) :]
     added = torch.cat(list(parts), 1)
@@ -49,7 +58,7 @@ def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
     """Arguments and result are :func:`~mmdualhead.models.ops.stretch`'s.
 
-    Frames are counted by adding up ones, because exporters take a size that is read for constant.
+    Frames are counted by adding up ones, because exporters treat sizes that are read as constants.
     """
     ones, ones_of_mask = x[0, 0, :, 0] * 0 + 1, mask[0, 0] * 0 + 1
     index = (ones.cumsum(0) - 1) * (ones_of_mask.sum() / ones.sum())

@@ -65,7 +65,7 @@ function drawConfusion() {
   const positions = data.classes.map((_, i) => i);
   const few = data.classes.length <= 30 && byId('matrix').clientWidth > 420;
   const names = data.classes.map((name, i) => shorten(name, 18));
-  const ticks = few ? { tickvals: positions, ticktext: names } : { nticks: 12 };
+  const ticks = few ? { tickvals: positions, ticktext: names, automargin: true } : { nticks: 12 };
   const map = { type: 'heatmap', z: counts, x: positions, y: positions, showscale: false, xgap: 1, ygap: 1,
     colorscale: [[0, color('back')], [1, color('accent')]], text: counts.map((line) => line.map((n) => n || '')),
     texttemplate: data.classes.length <= 30 ? '%{text}' : '',

@@ -1,37 +1,42 @@
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.annotations.checks import (
-    SHOWN,
-    AnnotationError,
-    Expectation,
-    Finding,
-    Report,
-    check_meta,
-    check_table,
-    mean_square,
-    tabulate,
-)
+from mmdualhead.datasets.annotations.checks import check_clips, check_meta
+from mmdualhead.datasets.annotations.clips import ClipList, describe_clips, mean_square, tabulate
+from mmdualhead.errors import Level, UserError, report
+from mmdualhead.network_input import NetworkInput, Sampling
+from mmdualhead.skeletons import COCO, NTU
+from mmdualhead.utils.text import SHOWN
 from tests.datasets.clips import make_annotations, make_clip
 
 
-def check(clips, **expected):
-    table, malformed = tabulate(clips)
+def check(clips, training=True, **network_input):
+    clips = ClipList(clips)
+    table, malformed = clips.table()
     assert not malformed
-    return check_table(table, Expectation(**expected), clips.__getitem__)
+    return check_clips(clips, table, NetworkInput(**network_input), training=training)
+
+
+def lines(finding):
+    """(field and what is expected, each clip and what was found, advice)."""
+    head, *rest = str(finding).splitlines()
+    return head, [line.strip() for line in rest if line.startswith('    ')], rest[-1].strip()
+
+
+def named(finding):
+    """What was found, by clip."""
+    return dict(line.split(': ', 1) for line in lines(finding)[1] if ': ' in line)
 
 
 def test_good_clips_pass_without_a_word():
-    report, usable = check(make_annotations(), num_classes=4, num_joints=25, num_coordinates=3, num_person=2)
-    assert report == Report()
-    assert usable.all()
+    assert check(make_annotations(), num_classes=4, skeleton=NTU, normalization='3d', num_person=2) == []
 
 
 def malformed(**change):
     """(field, found) of a clip with these fields, None for those to leave out."""
     clip = {key: value for key, value in (make_clip(seed=1) | change).items() if value is not None}
     _, findings = tabulate([make_clip(), clip])
-    return {finding.field: finding.clips[0][1] for finding in findings}
+    return {finding.where: next(iter(named(finding).values())) for finding in findings}
 
 
 @pytest.mark.parametrize('label', [1.0, '1', True, np.bool_(1), np.array([1]), [1], np.nan, 2**80])
@@ -69,7 +74,7 @@ def test_shapes_that_disagree():
     assert '(1, 29, 25)' in malformed(keypoint_score=np.zeros((1, 29, 25)))['keypoint_score']
     assert '(1, 0, 25, 3)' in malformed(keypoint=np.zeros((1, 0, 25, 3)), total_frames=0)['keypoint']
     _, findings = tabulate(['no dict'])
-    assert findings[0].clips == (('#0', 'str'),)
+    assert named(findings[0]) == {'#0': 'str'}
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
@@ -78,10 +83,8 @@ def test_non_finite_numbers_are_located(value, dtype):
     clips = make_annotations(6)
     clips[3]['keypoint'] = clips[3]['keypoint'].astype(dtype)
     clips[3]['keypoint'][1, 7, 5, 2] = value
-    report, _ = check(clips)
-    (fault,) = report.faults
-    assert fault.count == 1
-    assert fault.clips == (('S003', f'{value} at person 1, frame 7, joint 5, channel 2; 1 in all'),)
+    (error,) = check(clips)
+    assert named(error) == {'S003': f'{value} at person 1, frame 7, joint 5, channel 2; 1 in all'}
 
 
 def test_huge_finite_numbers_are_not_called_infinite():
@@ -94,106 +97,102 @@ def test_huge_finite_numbers_are_not_called_infinite():
 def test_label_out_of_range(label):
     clips = make_annotations(6)
     clips[2]['label'] = label
-    report, _ = check(clips, num_classes=4)
-    assert [(fault.field, fault.clips) for fault in report.faults] == [('label', (('S002', str(label)),))]
-    assert bool(check(clips)[0].faults) == (label < 0)
+    (error,) = check(clips, num_classes=4)
+    assert error.where == 'label'
+    assert named(error) == {'S002': str(label)}
+    assert bool(check(clips)) == (label < 0)
 
 
 def test_other_joints_or_coordinates_than_the_layout_or_the_rest():
     clips = [*make_annotations(6), make_clip(joints=17, seed=6), make_clip(seed=7)]
     clips[7]['keypoint'] = clips[7]['keypoint'][..., :2]
-    faults = check(clips)[0].faults
-    assert [fault.clips[0] for fault in faults] == [
-        ('S006', 'shape (1, 30, 17, 3)'),
-        ('S007', 'shape (1, 30, 25, 2)'),
+    assert list(map(named, check(clips))) == [
+        {'S006': 'shape (1, 30, 17, 3)'},
+        {'S007': 'shape (1, 30, 25, 2)'},
     ]
-    (fault,) = check(make_annotations(6), num_joints=17, layout='coco')[0].faults
-    assert fault.count == 6
-    assert '17 joints' in fault.expected
-    assert "'coco'" in fault.expected
+    (error,) = check(make_annotations(6), skeleton=COCO)
+    assert lines(error)[0] == "keypoint: expected 17 joints (layout 'coco'); 6 clips differ:"
+    (error,) = check(clips[7:], normalization='3d')
+    assert lines(error)[0] == 'keypoint: expected 3 coordinates (for 3-D normalization); 1 clip differs:'
 
 
 def test_many_faults_show_the_first_few_and_the_count():
     clips = make_annotations(20)
     for clip in clips:
         clip['label'] = 99
-    (fault,) = check(clips, num_classes=4)[0].faults
-    assert fault.count == 20
-    assert [name for name, _ in fault.clips] == [f'S{i:03d}' for i in range(SHOWN)]
-    with pytest.raises(
-        AnnotationError, match=rf'x\.pkl: 1 kind of fault(.|\n)*20 clips(.|\n)*and {20 - SHOWN} more'
-    ):
-        Report([fault]).raise_faults('x.pkl')
-    Report(notes=[fault]).raise_faults('x.pkl')
+    (error,) = check(clips, num_classes=4)
+    assert [line[:4] for line in lines(error)[1][:-1]] == [f'S{i:03d}' for i in range(SHOWN)]
+    with pytest.raises(UserError, match=rf'label: (.|\n)*20 clips(.|\n)*\.\.\. and {20 - SHOWN} more'):
+        report([error], warn=str)
 
 
-def test_empty_clips_are_left_out_of_training_and_kept_in_tests():
+def test_empty_clips_are_named():
     clips = make_annotations(6)
     clips[1]['keypoint'] = np.zeros_like(clips[1]['keypoint'])
     clips[4]['keypoint'] = clips[4]['keypoint'][:0]
-    for training, kept in ((True, 4), (False, 6)):
-        report, usable = check(clips, training=training)
-        assert not report.faults
-        assert report.notes[0].clips == (('S001', 'nobody, or all zero'), ('S004', 'nobody, or all zero'))
-        assert len(report.notes) == 1
-        assert ('left out' if training else 'kept') in report.notes[0].advice
-        assert usable.sum() == kept
+    for training, fate in ((True, 'left out'), (False, 'kept')):
+        (warning,) = check(clips, training=training)
+        assert warning.level is Level.WARNING
+        assert named(warning) == dict.fromkeys(('S001', 'S004'), 'no person (all zeros)')
+        assert fate in lines(warning)[2]
 
 
 def test_the_longest_clip_may_be_as_long_as_padding_allows():
     clips = [make_clip(frames=30), make_clip(frames=31, seed=1)]
-    (fault,) = check(clips, max_frames=30)[0].faults
-    assert fault.clips == (('S001', '31'),)
-    assert check(clips, max_frames=31)[0].faults == []
+    (error,) = check(clips, sampling=Sampling(length=30, cuts=False))
+    assert named(error) == {'S001': '31'}
+    assert 'ReplayPad(length=30)' in lines(error)[2]
+    assert check(clips, sampling=Sampling(length=31, cuts=False)) == []
+    assert check(clips, sampling=Sampling(length=30)) == []
 
 
 def test_two_frames_are_no_still():
     clips = [make_clip(), make_clip(frames=2, seed=1)]
-    assert check(clips)[0].notes == []
+    assert check(clips) == []
 
 
 def test_single_frames_and_extra_persons_are_said():
     clips = [*make_annotations(6), make_clip(1, 1, seed=6), make_clip(3, 9, seed=7)]
-    report, usable = check(clips, num_person=2)
-    assert [note.clips for note in report.notes] == [(('S006', '1 frame'),), (('S007', '3'),)]
-    assert usable.all()
+    assert list(map(named, check(clips, num_person=2))) == [{'S006': '1 frame'}, {'S007': '3'}]
 
 
 @pytest.mark.parametrize('factor', [1e6, 1e-6])
 def test_outliers_are_said(factor):
     clips = make_annotations(6)
     clips[2]['keypoint'] = clips[2]['keypoint'] * factor
-    (note,) = check(clips)[0].notes
-    assert note.clips[0][0] == 'S002'
-    assert 'times as large' in note.clips[0][1]
+    (warning,) = check(clips)
+    assert list(named(warning)) == ['S002']
+    assert 'times as large' in named(warning)['S002']
 
 
 def test_small_units_and_many_empty_clips_are_no_outliers():
     clips = make_annotations(9)
     for clip in clips:
         clip['keypoint'] = clip['keypoint'] * 1e-4
-    assert check(clips)[0].notes == []
+    assert check(clips) == []
     clips[8]['keypoint'] = clips[8]['keypoint'] * 1e3
-    assert [note.clips[0][0] for note in check(clips)[0].notes] == ['S008']
+    assert [list(named(warning)) for warning in check(clips)] == [['S008']]
     clips[8]['keypoint'] = clips[8]['keypoint'] / 1e3
     for clip in clips[:6]:
         clip['keypoint'] = np.zeros_like(clip['keypoint'])
-    assert [note.expected for note in check(clips)[0].notes] == ['somebody to be seen']
+    assert ['at least one visible person' in str(warning) for warning in check(clips)] == [True]
 
 
 def test_one_joint_far_away_is_an_outlier_too():
     clips = make_annotations(6)
     clips[2]['keypoint'][0, 3, 4, 1] = 1e6
-    (note,) = check(clips)[0].notes
-    assert note.clips[0][0] == 'S002'
+    (warning,) = check(clips)
+    assert list(named(warning)) == ['S002']
 
 
 def test_a_finding_reads_as_a_sentence():
-    finding = Finding('label', '0..3', (('a', '7'),), 1200, 'Mend it.')
+    clips = [('a', '7'), *[('b', '8')] * 1199]
+    (finding,) = describe_clips(Level.ERROR, 'label', '0..3', clips, tuple, 'Mend it.')
     assert str(finding).splitlines() == [
-        '* label: expected 0..3, found otherwise in 1,200 clips:',
+        'label: expected 0..3; 1,200 clips differ:',
         '    a: 7',
-        '    ... and 1199 more',
+        *['    b: 8'] * 4,
+        '    ... and 1,195 more',
         '  Mend it.',
     ]
 
@@ -205,7 +204,7 @@ def test_scores_in_some_clips_only_are_a_fault():
         clip['keypoint_score'] = np.ones(clip['keypoint'].shape[:3], np.float32)
     _, (fault,) = tabulate(clips)
     assert str(fault).splitlines()[:2] == [
-        '* keypoint_score: expected scores in all clips of a split or in none, found otherwise in 1 clip:',
+        'keypoint_score: expected scores in all clips of a split or in none; 1 clip differs:',
         '    S003: missing',
     ]
     assert tabulate(clips[:3])[1] == tabulate(clips[3:])[1] == []
@@ -214,8 +213,7 @@ def test_scores_in_some_clips_only_are_a_fault():
 @pytest.mark.fault('clips stored as (T, M, V, C)', '-', 'refused where M and T can be told')
 def test_frames_before_persons_are_a_fault():
     clips = [make_clip(persons=40, frames=2, seed=seed) for seed in range(3)]
-    report, _ = check(clips)
-    assert 'shape (40, 2, 25, 3), which reads as (T, M, V, C)' in str(report.faults[0])
+    assert 'shape (40, 2, 25, 3), which reads as (T, M, V, C)' in str(check(clips)[0])
 
 
 @pytest.mark.parametrize('number', [1, 6])
@@ -223,13 +221,59 @@ def test_coordinates_that_no_person_has_are_located(number):
     clips = make_annotations(6)
     for clip in clips[:number]:
         clip['keypoint'][0, 3, 4, 1] = -1e30
-    report, _ = check(clips)
-    (fault,) = report.faults
-    assert fault.count == number
-    assert (
-        str(fault).splitlines()[1]
-        == '    S000: -1.0000000150474662e+30 at person 0, frame 3, joint 4, channel 1'
-    )
+    (error,) = check(clips)
+    assert len(named(error)) == min(number, SHOWN)
+    assert named(error)['S000'] == '-1.0000000150474662e+30 at person 0, frame 3, joint 4, channel 1'
+
+
+def pixels(number=6, img_shape=(480, 640), **fields):
+    """Clips of 2-D joints in pixels."""
+    clips = make_annotations(number, joints=17)
+    for clip in clips:
+        seen = clip['keypoint'][..., :2]
+        clip['keypoint'] = (320, 240) + 100 * (seen - seen.mean())
+        clip |= dict(img_shape=img_shape) | fields
+    return clips
+
+
+def in_pixels(clips, **network_input):
+    return check(clips, **dict(normalization='2d', skeleton=COCO) | network_input)
+
+
+@pytest.mark.fault(
+    'clips in pixels without the size of the picture', 'normalized by 1920 x 1080', 'refused, names clips'
+)
+def test_a_clip_without_the_picture_that_it_is_normalized_by_is_an_error():
+    clips = pixels()
+    assert in_pixels(clips) == []
+    del clips[3]['img_shape']
+    clips[4]['img_shape'] = (480, 0)
+    (error,) = in_pixels(clips)
+    assert error.where == 'img_shape'
+    assert named(error) == {'S003': 'missing', 'S004': '(480, 0)'}
+    assert '--img-shape HEIGHT WIDTH' in lines(error)[2]
+    assert named(in_pixels(clips, img_shape=(480, 640))[0]) == {'S004': '(480, 0)'}
+    assert in_pixels(clips, normalization='') == []
+
+
+@pytest.mark.fault(
+    'joints of 0 to 1 with the size of a picture, or its height and width exchanged',
+    'normalized to about -1, or out of -1..1',
+    'refused, names clips; warned of where few clips are so',
+)
+def test_joints_that_are_not_in_pixels_of_their_picture():
+    clips = pixels()
+    clips[2]['keypoint'] = clips[2]['keypoint'] / 640
+    (warning,) = in_pixels(clips)
+    assert warning.level is Level.WARNING
+    assert 'are the joints in pixels?' in named(warning)['S002']
+    for clip in clips[:2] + clips[3:]:
+        clip['keypoint'] = clip['keypoint'] / 640
+    (error,) = in_pixels(clips)
+    assert error.is_error
+    assert list(named(error)) == [f'S{i:03d}' for i in range(SHOWN)]
+    (error,) = in_pixels(pixels(img_shape=None), img_shape=(300, 100))
+    assert 'lie outside of a picture of height 300 and width 100' in named(error)['S000']
 
 
 @pytest.mark.parametrize(
@@ -252,7 +296,7 @@ def test_coordinates_that_no_person_has_are_located(number):
     ],
 )
 def test_meta_of_a_wrong_kind(meta, said):
-    with pytest.raises(AnnotationError, match=f'^{said}'):
+    with pytest.raises(UserError, match=f'^{said}'):
         check_meta(meta)
 
 

@@ -37,7 +37,7 @@ def test_describes_either_kind_of_file(tmp_path):
         'fewest clips: 0 (sit), 2 (run)',
         'joints: 25 in 6 clips',
         'layout: nturgb+d',
-        'No faults.',
+        'No errors.',
     ):
         assert line in of_pickle
 
@@ -47,7 +47,7 @@ def test_shows_faults_of_every_split(tmp_path):
     annotations[0]['label'] = annotations[1]['label'] = 9
     page, sound = check_file(save(tmp_path, make_data(annotations, meta=META)))
     assert not sound
-    assert page.count('FAULT * label: expected 0..3 (num_classes=4), found otherwise in 1 clip:') == 2
+    assert page.count('error: label: expected 0..3 (num_classes=4); 1 clip differs:') == 2
 
 
 def test_compares_the_checksums_of_a_store(tmp_path):
@@ -55,19 +55,19 @@ def test_compares_the_checksums_of_a_store(tmp_path):
     write_store(path, make_data())
     page, sound = check_file(path)
     assert sound
-    assert 'checksums: compared' in page
+    assert 'note: checksums compared' in page
     content = (path / 'keypoint.bin').read_bytes()
     (path / 'keypoint.bin').write_bytes(b'?' + content[1:])
     page, sound = check_file(path)
     assert not sound
-    assert "FAULT clip 'S000' has changed" in page
+    assert "error: clip 'S000' has changed" in page
 
 
 def test_a_config_says_what_is_expected(tmp_path, config):
     page, sound = check_file(save(tmp_path, make_data()), config)
     assert not sound
-    assert 'expected 0..2 (num_classes=3), found otherwise in 3 clips' in page.partition('val: ')[2]
-    assert 'FAULT' not in page.partition('val: ')[0]
+    assert 'expected 0..2 (num_classes=3); 3 clips differ' in page.partition('val: ')[2]
+    assert 'error' not in page.partition('val: ')[0]
 
 
 def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config):
@@ -77,4 +77,4 @@ def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config):
     environment = {'PYTHONPATH': str(ROOT), 'PATH': ''}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
-    assert 'FAULT * label' in ran.stdout
+    assert 'error: label' in ran.stdout

@@ -48,9 +48,9 @@ def acted(*subjects, **fields):
 
 
 def test_subjects_on_both_sides():
-    finding = shared_subjects(acted('a', 'b', 'a', 'c'), acted('d', 'a'), 'val', 'train')
+    (finding,) = shared_subjects(acted('a', 'b', 'a', 'c'), acted('d', 'a'), 'val', 'train')
     assert str(finding).splitlines() == [
-        "* subject: expected no subject of 'train', found otherwise in 2 clips:",
+        "subject: expected no subject of 'train'; 2 clips differ:",
         '    0: subject a',
         '    2: subject a',
         '  1 subject in both. An accuracy on this split is not one on new subjects.',
@@ -68,7 +68,7 @@ def test_subjects_on_both_sides():
     ],
 )
 def test_subjects_that_may_be_there(clips, others, split):
-    assert shared_subjects(clips, others, split, 'train').count == 0
+    assert shared_subjects(clips, others, split, 'train') == []
 
 
 def test_subjects_by_name_and_number():

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmdualhead.datasets import StoreWriter, open_store, write_store
-from mmdualhead.datasets.annotations.checks import AnnotationError, tabulate
+from mmdualhead.datasets.annotations.clips import tabulate
 from mmdualhead.datasets.annotations.store import INDEX, Store, StoreClips
+from mmdualhead.errors import UserError
 from tests.datasets.clips import make_annotations, make_clip, make_data
 
 
@@ -90,7 +91,7 @@ def test_selections_slice_and_survive_copies_and_pickling(store):
 
 def test_the_table_equals_that_of_the_clips_in_memory(store):
     clips = store.select('train')
-    found, _ = store.table(clips)
+    found, _ = clips.table()
     expected, _ = tabulate(list(clips))
     for column in expected._fields:
         np.testing.assert_allclose(getattr(found, column), getattr(expected, column))
@@ -262,17 +263,17 @@ def test_an_index_out_of_range_is_refused(store, field, value):
     records = np.fromfile(store.path / 'clips.bin', INDEX)
     records[2][field] = value
     records.tofile(store.path / 'clips.bin')
-    with pytest.raises(AnnotationError, match=r'own\.store: clips\.bin is damaged: .* clip #2 first'):
+    with pytest.raises(UserError, match=r'own\.store: clips\.bin is damaged: .* clip #2 first'):
         open_store(store.path)
 
 
 @pytest.mark.parametrize('positions', [[0, 6], [-1], [-1, 0], [[0]], [0.5]])
 def test_a_split_out_of_range_is_refused(store, positions):
     np.save(store.path / 'split-1.npy', positions)
-    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+    with pytest.raises(UserError, match=r"split-1\.npy \(split 'val'\) is damaged"):
         store.select('val')
     (store.path / 'split-1.npy').write_bytes(b'x')
-    with pytest.raises(AnnotationError, match=r"split-1\.npy \(split 'val'\) is damaged"):
+    with pytest.raises(UserError, match=r"split-1\.npy \(split 'val'\) is damaged"):
         store.select('val')
 
 
@@ -281,13 +282,13 @@ def test_a_split_out_of_range_is_refused(store, positions):
 def test_a_pipe_is_refused_and_not_waited_for(store, name):
     (store.path / name).unlink()
     os.mkfifo(store.path / name)
-    with pytest.raises(AnnotationError, match=name):
+    with pytest.raises(UserError, match=name):
         Store(store.path)
 
 
 def test_a_header_of_any_depth_is_refused(store):
     (store.path / 'meta.json').write_text('[' * 10**6)
-    with pytest.raises(AnnotationError, match='nested more than'):
+    with pytest.raises(UserError, match='nested more than'):
         Store(store.path)
 
 
@@ -296,7 +297,7 @@ def test_sizes_beyond_integers_are_refused(store, shape):
     records = np.fromfile(store.path / 'clips.bin', INDEX)
     records['shape'][2] = shape
     records.tofile(store.path / 'clips.bin')
-    with pytest.raises(AnnotationError, match='clip #2 first'):
+    with pytest.raises(UserError, match='clip #2 first'):
         Store(store.path)
 
 
@@ -304,12 +305,12 @@ def test_many_clips_at_one_place_are_refused(store):
     records = np.fromfile(store.path / 'clips.bin', INDEX)
     records['info'], records['info_size'] = 0, (store.path / 'info.bin').stat().st_size
     records.tofile(store.path / 'clips.bin')
-    with pytest.raises(AnnotationError, match='clip #1 first'):
+    with pytest.raises(UserError, match='clip #1 first'):
         Store(store.path)
 
 
 def test_fields_that_are_none_are_named(store):
     content = (store.path / 'info.bin').read_bytes()
     (store.path / 'info.bin').write_bytes(b'[' * len(content))
-    with pytest.raises(AnnotationError, match=r'clip #0 has changed'):
+    with pytest.raises(UserError, match=r'clip #0 has changed'):
         Store(store.path)[0]

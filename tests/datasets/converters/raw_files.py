@@ -11,8 +11,14 @@ from scipy.io import savemat
 
 from mmdualhead.datasets.converters.msr_action3d import ROWS as MSR_ROWS
 from mmdualhead.datasets.converters.utd_mhad import ROWS
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 BODY_A, BODY_B, BODY_C = '72057594037931101', '72057594037931102', '72057594037931103'
+
+
+def star(num_joints: int) -> Skeleton:
+    """A layout of so many joints, all of which hang on the first."""
+    return get_skeleton(dict(joints=num_joints, bones=[(joint, 0) for joint in range(1, num_joints)]))
 
 
 def standing(num_joints: int, num_frames: int, seed: int = 0, at: float = 0.0) -> np.ndarray:

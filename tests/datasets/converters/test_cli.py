@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.converters import ConversionError, cli, utd_mhad
+from mmdualhead.datasets.converters import cli, utd_mhad
 from mmdualhead.datasets.transforms.normalize import normalize_clip
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_V1
 
 from .raw_files import standing, write_utd
@@ -51,7 +52,7 @@ def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -
 
 
 def test_refuses_to_turn_flat_skeletons_upright() -> None:
-    with pytest.raises(ConversionError, match="layout 'openpose' does not say what is up"):
+    with pytest.raises(UserError, match="layout 'openpose' does not say what is up"):
         cli.make_normalizer('openpose')
 
 
@@ -78,12 +79,14 @@ def test_refuses_a_senseless_number_of_workers(workers: str, capsys: pytest.Capt
     assert f"'{workers}' is not a number of processes" in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_go_on(src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_says_how_to_continue(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, 'convert', interrupt)
-    with pytest.raises(SystemExit, match=r'the same command goes on from .*out\.pkl\.shards'):
+    with pytest.raises(SystemExit, match=r'the same command continues from .*out\.pkl\.unfinished'):
         run(src, tmp_path / 'out.pkl')
 
 
@@ -94,11 +97,13 @@ run_tool = cli.run
 def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It names its scan, and its own options are that function's parameters."""
     calls = []
+    monkeypatch.setattr(sys, 'argv', [name])
     monkeypatch.setattr(cli, 'run', lambda parser, scan: calls.append((parser, scan)))
     required = {'custom': ['--labels', 'l.csv', '--layout', 'coco']}.get(name, [])
     runpy.run_path(str(TOOLS / f'{name}.py'), run_name='__main__')
     ((parser, scan),) = calls
     assert scan.__module__.rsplit('.')[-1] == name
+    monkeypatch.setattr(sys, 'argv', [f'{name}.py'])
     with pytest.raises(SystemExit, match=r'^error: SRC: no such directory$'):
         run_tool(parser, scan, ['SRC', 'OUT', *required])
 
@@ -155,7 +160,7 @@ def test_what_is_not_there_or_in_the_way(
 @pytest.mark.fault(
     'the disk is full while a conversion reads, or while it writes the result',
     '-',
-    'one sentence; an older result stays, nothing partial; the same command goes on',
+    'one sentence; an older result stays, nothing partial; the same command continues',
 )
 def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: int) -> None:
     out = tmp_path / 'result' / f'out{suffix}'
@@ -165,7 +170,7 @@ def test_full_disk(recordings: Path, tmp_path: Path, suffix: str, most_bytes: in
     assert failed.returncode == 1
     assert re.search(r'\nerror: .*could not be written: File too large\n$', failed.stderr), failed.stderr
     assert 'Traceback' not in failed.stderr
-    assert [path.name for path in out.parent.iterdir()] == [f'{out.name}.shards']
+    assert [path.name for path in out.parent.iterdir()] == [f'{out.name}.unfinished']
     assert not list(out.parent.rglob('*.partial'))
     assert program(*args).returncode == 0
     assert [path.name for path in out.parent.iterdir()] == [out.name]

@@ -1,4 +1,4 @@
-"""Each format is damaged at 300 places: what is read is what an independent reader reads, or an error.
+"""Each format is damaged at many places: what is read is what an independent reader reads, or an error.
 
 The independent readers are SciPy, NumPy, ``json`` and ``csv``; they need not notice the damage.
 """
@@ -33,16 +33,23 @@ from .raw_files import (
     kinetics_frame,
     ntu_frames,
     standing,
+    star,
     write_kinetics,
     write_msr,
     write_ntu,
     write_ucla,
 )
 
-PLACES = 300
+PLACES = [60, pytest.param(300, marks=pytest.mark.heavy)]
 SPECIAL = b'0123456789.,;-+eE_ \n\r\t"#tn{}[]\0\xff'
 
 pytestmark = pytest.mark.filterwarnings('ignore')
+
+
+@pytest.fixture(autouse=True, params=PLACES)
+def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At how many places :func:`check` damages a file."""
+    monkeypatch.setattr(check, 'places', request.param, raising=False)
 
 
 def damaged(content: bytes, seed: int) -> bytes:
@@ -81,7 +88,7 @@ def check(path: Path, read: Callable[[Path], Any], independent: Callable[[Path],
     content = path.read_bytes()
     np.testing.assert_equal(read(path), independent(path))
     refused = 0
-    for seed in range(PLACES):
+    for seed in range(check.places):
         path.write_bytes(damaged(content, seed))
         try:
             found = read(path)
@@ -199,7 +206,7 @@ def test_csv(tmp_path: Path, heading: str) -> None:
         return numbers.reshape(1, len(numbers), 5, -1 if len(numbers) else 3)
 
     def read(path: Path) -> np.ndarray:
-        return read_recording(Recording('x', path), num_joints=5).keypoint
+        return read_recording(Recording('x', path), skeleton=star(5)).keypoint
 
     check(path, read, independent, named=False)
 

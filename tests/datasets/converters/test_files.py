@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError
 from mmdualhead.datasets.converters.files import find_files, list_files
+from mmdualhead.errors import UserError
 
 PATTERN = r'(a\d)\.txt'
 
@@ -39,10 +39,10 @@ def test_what_is_passed_over_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_shards_of_unfinished_conversions_are_not_raw_files(tmp_path: Path) -> None:
-    src = tmp_path / 'x.shards'  # only below the source does the name mean anything
-    (src / 'out.pkl.shards').mkdir(parents=True)
-    for name in ('a1.txt', 'out.pkl.shards/a2.txt'):
+def test_files_of_unfinished_conversions_are_not_raw_files(tmp_path: Path) -> None:
+    src = tmp_path / 'x.unfinished'  # only below the source does the name mean anything
+    (src / 'out.pkl.unfinished').mkdir(parents=True)
+    for name in ('a1.txt', 'out.pkl.unfinished/a2.txt'):
         (src / name).touch()
     assert [path.name for path in list_files(src)] == ['a1.txt']
 
@@ -51,9 +51,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     for folder in ('x', 'y'):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / 'a1.txt').touch()
-    with pytest.raises(
-        ConversionError, match=r'1 file names occur twice, the first: .*/x/a1.txt and .*/y/a1'
-    ):
+    with pytest.raises(UserError, match=r'1 file names occur twice, the first: .*/x/a1.txt and .*/y/a1'):
         names(tmp_path)
 
 
@@ -70,5 +68,5 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
         'set.tar.xz': f'tar archive: mkdir {tmp_path}/set && tar -xf {tmp_path}/set.tar.xz -C ',
     }
     for name, complaint in expected.items():
-        with pytest.raises(ConversionError, match=re.escape(complaint)):
+        with pytest.raises(UserError, match=re.escape(complaint)):
             names(tmp_path / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.converters.recording import SHARDS_SUFFIX
+from mmdualhead.datasets.converters.recording import UNFINISHED_SUFFIX
 
 from .raw_files import (
     kinetics_frame,
@@ -29,6 +30,7 @@ from .raw_files import (
     write_ucla,
     write_utd,
 )
+from .test_interruption import count_read
 
 TOOLS = Path(__file__).parents[3] / 'tools' / 'data'
 NUM_CLIPS = 96
@@ -91,28 +93,34 @@ def kill_at_random(name: str, store: bool, kills: int, folder: Path, rng: random
     """Kill a converter ``kills`` times; each time that it survives, it begins anew over its older result.
 
     Returns:
-        How many kills there were; shards that were lost; results that were corrupt, or not those of a
-        conversion that nobody disturbed; files that stayed.
+        How many kills there were; raw files that were read once more; results that were corrupt, or not those
+        of a conversion that nothing disturbed; files that stayed.
     """
     src, suffix = folder / 'src', '.store' if store else '.pkl'
     out, expected = folder / 'result' / f'out{suffix}', folder / f'expected{suffix}'
     src.mkdir(parents=True)
     CONVERTERS[name](src)
+    unfinished = out.with_name(out.name + UNFINISHED_SUFFIX)
 
     def command(target: Path) -> list[str]:
         options = ['--store'] * store + ['--workers', '2']
         options += ['--labels', str(src / 'labels.csv'), '--layout', 'kinect_v1'] * (name == 'custom')
         return [sys.executable, str(TOOLS / f'{name}.py'), str(src), str(target), *options]
 
+    def lost(before: int) -> bool:
+        """Whether the run that wrote the log did not continue after what was read before it."""
+        continued = re.search(r'continuing: (\d+) of', (folder / 'log').read_text())
+        return bool(continued) and int(continued[1]) < before
+
     begin = time.monotonic()
     subprocess.run(command(expected), check=True, capture_output=True)
     duration = time.monotonic() - begin
-    shards = out.with_name(out.name + SHARDS_SUFFIX)
-    counts = Counter(kills=0, lost=0, corrupt=0, left=0)
+    counts, before = Counter(kills=0, lost=0, corrupt=0, left=0), 0
     while counts['kills'] < kills:
-        run = subprocess.Popen(
-            command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
+        with (folder / 'log').open('wb') as log:
+            run = subprocess.Popen(
+                command(out), stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+            )
         begin = time.monotonic()
         try:
             assert run.wait(rng.uniform(0.3, 1.1) * duration) == 0
@@ -121,15 +129,14 @@ def kill_at_random(name: str, store: bool, kills: int, folder: Path, rng: random
             counts['left'] += len(list(out.parent.iterdir())) - 1
             (shutil.rmtree if store else os.unlink)(out)
         except subprocess.TimeoutExpired:
-            done = {path.stem for path in shards.glob('*.json')}
             rng.choice([os.kill, os.killpg])(run.pid, signal.SIGKILL)
             run.wait()
             counts['kills'] += 1
-            finished = out.exists()
-            counts['lost'] += 0 if finished else len(done - {path.stem for path in shards.glob('*.bin')})
-            if finished:
+            if out.exists():
                 open_annotations(out)
                 counts['corrupt'] += contents(out) != contents(expected)
+        counts['lost'] += lost(before)
+        before = 0 if out.exists() else count_read(unfinished / 'read.jsonl')
     subprocess.run(command(out), check=True, capture_output=True)
     counts['corrupt'] += contents(out) != contents(expected)
     counts['left'] += len(list(out.parent.iterdir())) - 1
@@ -137,7 +144,7 @@ def kill_at_random(name: str, store: bool, kills: int, folder: Path, rng: random
 
 
 @pytest.mark.fault(
-    'kill -9 of a conversion at random times', '-', 'the same command goes on; nothing lost or corrupt'
+    'kill -9 of a conversion at random times', '-', 'the same command continues; nothing lost or corrupt'
 )
 def test_a_killed_conversion_goes_on(tmp_path: Path) -> None:
     counts = kill_at_random('custom', store=True, kills=2, folder=tmp_path, rng=random.Random(0))

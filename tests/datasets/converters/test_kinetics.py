@@ -11,14 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.converters import (
-    ConversionError,
-    EmptyRecording,
-    MalformedRecording,
-    Recording,
-    convert,
-)
+from mmdualhead.datasets.converters import EmptyRecording, Recording, convert
 from mmdualhead.datasets.converters.kinetics import MAX_FRAMES, parse_persons, read_recording, scan
+from mmdualhead.errors import UserError
 
 from .raw_files import kinetics_frame, write_kinetics
 
@@ -60,7 +55,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     assert meta['left_out'] == {
         'c': 'no skeleton, says the label file',
         'stray': 'not in the label file',
-        'e': 'nobody in any of 1 frames',
+        'e': 'no person in any of 1 frames',
     }
 
 
@@ -112,14 +107,14 @@ def test_the_label_may_be_blank_or_right(tmp_path: Path, label: Any) -> None:
 )
 def test_names_what_is_wrong(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / 'a.json').write_text(content)
-    with pytest.raises(MalformedRecording, match=message):
+    with pytest.raises(UserError, match=message):
         read_recording(Recording('a', tmp_path / 'a.json', 7))
 
 
 def test_a_missing_file_is_malformed(tmp_path: Path) -> None:
     write_kinetics(tmp_path, 'val', {'a': (1, [kinetics_frame(0, person(1))]), 'b': (1, [])})
     (tmp_path / 'kinetics_val' / 'a.json').unlink()
-    with pytest.raises(ConversionError, match=r'a\.json: No such file'):
+    with pytest.raises(UserError, match=r'a\.json: No such file'):
         convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
 
 
@@ -134,7 +129,7 @@ def test_a_missing_file_is_malformed(tmp_path: Path) -> None:
 )
 def test_checks_the_label_file(tmp_path: Path, entry: Any, message: str) -> None:
     write_kinetics(tmp_path, 'val', {}, {'a': entry})
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(UserError, match=message):
         scan(tmp_path)
 
 
@@ -147,13 +142,13 @@ def test_checks_the_label_files_together(tmp_path: Path) -> None:
     )
     write_kinetics(tmp_path, 'val', {'a': (1, data)})
     with pytest.raises(
-        ConversionError, match=r'1 file names occur twice, .*kinetics_train/a.json and .*kinetics_val/a.json'
+        UserError, match=r'1 file names occur twice, .*kinetics_train/a.json and .*kinetics_val/a.json'
     ):
         scan(tmp_path)
     (tmp_path / 'kinetics_val_label.json').write_text(
         '{"c": {"has_skeleton": true, "label": "y", "label_index": 2}}'
     )
-    with pytest.raises(ConversionError, match="clip c: class 2 is 'x' and 'y'"):
+    with pytest.raises(UserError, match="clip c: class 2 is 'x' and 'y'"):
         scan(tmp_path)
 
 
@@ -161,7 +156,7 @@ def test_checks_the_label_files_together(tmp_path: Path) -> None:
 def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / 'random.json'
     path.write_bytes(content)
-    with pytest.raises(MalformedRecording):
+    with pytest.raises(UserError):
         read_recording(Recording('a', path, 7))
 
 
@@ -177,7 +172,7 @@ FRAMES = st.fixed_dictionaries(
 def test_random_frames(frames: list) -> None:
     try:
         numbers, persons = parse_persons(frames)
-    except MalformedRecording:
+    except UserError:
         return
     assert persons.shape == (len(numbers), 18, 3)
     assert len(numbers) == sum(len(frame['skeleton']) for frame in frames)
@@ -185,7 +180,7 @@ def test_random_frames(frames: list) -> None:
 
 
 def test_a_clip_of_empty_frames(tmp_path: Path) -> None:
-    with pytest.raises(EmptyRecording, match='nobody in any of 2 frames'):
+    with pytest.raises(EmptyRecording, match='no person in any of 2 frames'):
         read(tmp_path, [kinetics_frame(1), kinetics_frame(2)])
 
 
@@ -195,5 +190,15 @@ def test_names_of_clips_never_become_other_paths(tmp_path: Path, clip: str) -> N
     write_kinetics(tmp_path, 'val', {'a': (1, [kinetics_frame(0, person(1))])})
     entry = {'has_skeleton': True, 'label': 'class 1', 'label_index': 1}
     (tmp_path / 'kinetics_val_label.json').write_text(json.dumps({clip: entry}))
-    with pytest.raises(ConversionError, match=r'kinetics_val_label\.json: .* is not the name of a clip'):
+    with pytest.raises(UserError, match=r'kinetics_val_label\.json: .* is not the name of a clip'):
         scan(tmp_path)
+
+
+@pytest.mark.fault(
+    'Kinetics JSON in pixels', 'read as shares of the picture', 'refused, names file and frame'
+)
+def test_joints_in_pixels_are_malformed(tmp_path: Path) -> None:
+    someone = person(1)
+    someone[3, 1] = 572
+    with pytest.raises(UserError, match=r'frame_index 8: coordinate 572, expected 0\.\.1'):
+        read(tmp_path, [kinetics_frame(7, person(0)), kinetics_frame(8, person(0), someone)])

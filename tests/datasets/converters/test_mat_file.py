@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
-from mmdualhead.datasets.converters import MalformedRecording
 from mmdualhead.datasets.converters.mat_file import read_array
+from mmdualhead.errors import UserError
 
 
 def make_file(content: dict, compress: bool = False) -> bytes:
@@ -45,7 +45,7 @@ def test_reads_big_endian_files() -> None:
 
 def test_says_what_is_there_instead() -> None:
     content = make_file({'x': np.ones(3), 'y': np.ones(2)})
-    with pytest.raises(MalformedRecording, match=r"no variable 'z', found \['x', 'y'\]"):
+    with pytest.raises(UserError, match=r"no variable 'z', found \['x', 'y'\]"):
         read_array(content, 'z')
 
 
@@ -53,14 +53,14 @@ def test_says_what_is_there_instead() -> None:
 def test_every_truncation_is_noticed(compress: bool) -> None:
     content = make_file({'x': np.arange(12.0).reshape(2, 3, 2)}, compress)
     for size in range(len(content)):
-        with pytest.raises(MalformedRecording):
+        with pytest.raises(UserError):
             read_array(content[:size], 'x')
 
 
 @given(st.binary(max_size=200))
 def test_random_bytes(content: bytes) -> None:
     for start in (content, content[:126].ljust(126) + b'IM' + content):
-        with pytest.raises(MalformedRecording):
+        with pytest.raises(UserError):
             read_array(start, 'x')
 
 
@@ -71,7 +71,7 @@ def test_a_damaged_byte(compress: bool, position: int, value: int) -> None:
     content[position % len(content)] = value
     try:
         array = read_array(bytes(content), 'x')
-    except MalformedRecording:
+    except UserError:
         return
     assert array.size == 12
 
@@ -84,7 +84,7 @@ def test_a_compressed_bomb_is_not_unpacked() -> None:
     packed = zlib.compress(struct.pack('<II', 14, size) + bytes(size))
     content = b' ' * 124 + b'\x00\x01IM' + struct.pack('<II', 15, len(packed)) + packed
     tracemalloc.start()
-    with pytest.raises(MalformedRecording, match='compressed data without an end'):
+    with pytest.raises(UserError, match='compressed data without an end'):
         read_array(content, 'x')
     assert tracemalloc.get_traced_memory()[1] < 100 * len(content) + (4 << 20)
     tracemalloc.stop()

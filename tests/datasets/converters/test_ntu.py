@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.converters import ConversionError, Recording
+from mmdualhead.datasets.converters import Recording
 from mmdualhead.datasets.converters.ntu import read_recording, scan
+from mmdualhead.errors import UserError
 
 from .raw_files import BODY_A, BODY_B, ntu_frames, standing, write_ntu
 
@@ -47,8 +48,8 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
         'xview_train': ['S001C002P003R001A060'],
         'xview_val': ['S001C001P001R001A001'],
     }
-    assert result.meta['left_out'] == {'S001C003P003R001A002': 'nobody in any of 2 frames'}
-    assert 'frames without anybody dropped: 10 in 1 clips' in result.summary
+    assert result.meta['left_out'] == {'S001C003P003R001A002': 'no person in any of 2 frames'}
+    assert 'frames without a person dropped: 10 in 1 clips' in result.summary
     assert 'joined' not in result.summary
 
 
@@ -74,7 +75,7 @@ def test_leaves_out_what_60_does_not_have(tmp_path: Path) -> None:
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_names(tmp_path, name)
     for dataset in (60, 120):
-        with pytest.raises(ConversionError, match=r'the name says .* expected 1\.\.'):
+        with pytest.raises(UserError, match=r'the name says .* expected 1\.\.'):
             scan(tmp_path, dataset)
 
 
@@ -86,7 +87,7 @@ def test_missing_list(tmp_path: Path) -> None:
     listed = ('S001C001P001R001A001', 'S001C002P003R002A013')
     assert dataset.left_out == dict.fromkeys(listed, 'in the list of missing skeletons')
     (tmp_path / 'list.txt').write_text('no names')
-    with pytest.raises(ConversionError, match=r'list\.txt: no clip names'):
+    with pytest.raises(UserError, match=r'list\.txt: no clip names'):
         scan(tmp_path, missing=tmp_path / 'list.txt')
 
 
@@ -130,11 +131,11 @@ def test_renumbered_persons(tmp_path: Path, converted: Callable) -> None:
     np.testing.assert_array_equal(alone, walk[None])
     persons = sorted(pair, key=lambda person: person[0, 0, 0])
     np.testing.assert_array_equal(persons, np.stack([walk, other]))
-    assert 'frames without anybody dropped: 4 in 1 clips' in result.summary
+    assert 'frames without a person dropped: 4 in 1 clips' in result.summary
     assert 'tracks of one person whose number changed joined: 16 in 2 clips' in result.summary
 
 
-def test_dropped_bodies_are_not_nobody(tmp_path: Path) -> None:
+def test_dropped_bodies_are_not_missing_persons(tmp_path: Path) -> None:
     """A chair is there before the person comes."""
     person, chair = standing(25, 20, seed=1), standing(25, 30, seed=2, at=2)[..., [1, 0, 2]]
     path = tmp_path / 'S001C001P001R001A001.skeleton'

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdualhead.datasets.converters import MalformedRecording
 from mmdualhead.datasets.converters.ntu_file import parse_skeleton
+from mmdualhead.errors import UserError
 
 from .raw_files import BODY_A, BODY_B, BODY_C, ntu_frames, standing, write_ntu
 
@@ -78,7 +78,7 @@ def test_a_body_may_come_back(tmp_path: Path) -> None:
 )
 def test_names_what_is_wrong(tmp_path: Path, damage: Callable, message: str) -> None:
     lines = make_file(tmp_path, {BODY_A: (0, standing(25, 2))}, 2).decode().split('\r\n')[:-1]
-    with pytest.raises(MalformedRecording, match=message):
+    with pytest.raises(UserError, match=message):
         parse_skeleton('\r\n'.join(damage(lines)).encode())
 
 
@@ -91,7 +91,7 @@ def test_a_file_without_frames() -> None:
 def test_random_bytes(content: bytes) -> None:
     try:
         num_frames, tracks = parse_skeleton(content)
-    except MalformedRecording:
+    except UserError:
         return
     assert tracks == []
     assert content.split() == [b'%d' % num_frames, *[b'0'] * num_frames] or content.split()[0].startswith(
@@ -105,7 +105,7 @@ def test_random_bytes(content: bytes) -> None:
 def test_random_fields(fields: list[bytes]) -> None:
     try:
         num_frames, tracks = parse_skeleton(b' '.join(fields))
-    except MalformedRecording:
+    except UserError:
         return
     assert sum(len(track.frames) for track in tracks) * 311 + num_frames + 1 == len(fields)
 
@@ -118,7 +118,7 @@ def test_a_damaged_byte(tmp_path_factory: pytest.TempPathFactory, position: int,
     content[position % len(content)] = value
     try:
         _, tracks = parse_skeleton(bytes(content))
-    except MalformedRecording:
+    except UserError:
         return
     found = np.concatenate([track.joints for track in tracks])
     assert found.shape == joints.shape

@@ -100,7 +100,7 @@ def test_at_most_two_of_four() -> None:
     np.testing.assert_array_equal(persons, np.stack(sorted(bodies, key=motion, reverse=True)[:2]))
 
 
-def test_frames_without_anybody_are_left_out() -> None:
+def test_frames_without_a_person_are_left_out() -> None:
     joints = standing(25, 6)
     frames = np.array([2, 3, 7, 8, 9, 14])
     np.testing.assert_array_equal(select_persons([Track(frames, joints)]), joints[None])

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording, convert
+from mmdualhead.datasets.converters import Recording, convert
 from mmdualhead.datasets.converters.nw_ucla import read_recording, scan
 from mmdualhead.datasets.converters.recording import LOST_FRAMES
+from mmdualhead.errors import UserError
 
 from .raw_files import standing, write_ucla
 
@@ -48,7 +49,7 @@ def test_drops_lost_frames_and_keeps_lost_joints(tmp_path: Path) -> None:
 @pytest.mark.parametrize('name', ['a01_s11_e00_v01', 'a01_s01_e00_v04', 'a01_s01_e00_v00', 'a07_s01_e00_v01'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_ucla(tmp_path / f'{name}.json', 1, standing(20, 2))
-    with pytest.raises(ConversionError, match=r'the name says .* expected (1\.\.|one of)'):
+    with pytest.raises(UserError, match=r'the name says .* expected (1\.\.|one of)'):
         scan(tmp_path)
 
 
@@ -71,14 +72,14 @@ def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
 def test_names_what_is_wrong(tmp_path: Path, change: dict, message: str) -> None:
     content = {'file_name': 'a', 'label': 1, 'skeletons': [[[1, 2, 3]] * 20], **change}
     (tmp_path / 'a.json').write_text(json.dumps(content))
-    with pytest.raises(MalformedRecording, match=message):
+    with pytest.raises(UserError, match=message):
         read_recording(Recording('a', tmp_path / 'a.json'))
 
 
 @pytest.mark.fault('NW-UCLA file whose label is not that of its name', '-', 'malformed')
 def test_a_label_against_the_name_is_malformed(tmp_path: Path) -> None:
     write_ucla(tmp_path / 'a08_s01_e00_v01.json', 8, standing(20, 2))
-    with pytest.raises(ConversionError, match='label is 8, but the name says action 08, which has another'):
+    with pytest.raises(UserError, match='label is 8, but the name says action 08, which has another'):
         convert(scan(tmp_path), tmp_path / 'out.pkl', workers=0)
 
 
@@ -92,7 +93,7 @@ JSON = st.recursive(
 def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / 'random.json'
     path.write_bytes(content)
-    with pytest.raises(MalformedRecording):
+    with pytest.raises(UserError):
         read_recording(Recording('a', path))
 
 
@@ -100,5 +101,5 @@ def test_random_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) 
 def test_random_skeletons(tmp_path_factory: pytest.TempPathFactory, skeletons: Any) -> None:
     path = tmp_path_factory.getbasetemp() / 'a.json'
     path.write_text(json.dumps({'file_name': 'a', 'label': 1, 'skeletons': skeletons}))
-    with pytest.raises(MalformedRecording):
+    with pytest.raises(UserError):
         read_recording(Recording('a', path))

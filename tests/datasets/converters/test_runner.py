@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,20 +16,12 @@ import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.annotations.store import write_store
-from mmdualhead.datasets.converters import (
-    Clip,
-    ConversionError,
-    EmptyRecording,
-    MalformedRecording,
-    RawDataset,
-    Recording,
-    convert,
-)
-from mmdualhead.datasets.converters.shards import FEWEST_CLIPS
+from mmdualhead.datasets.converters import Clip, EmptyRecording, RawDataset, Recording, convert
+from mmdualhead.errors import UserError
 from mmdualhead.utils.files import FolderLock, atomic_write
 
 LAYOUT = dict(joints=1, bones=[])
-NUM_CLIPS = 3 * FEWEST_CLIPS + 1
+NUM_CLIPS = 49
 
 
 def read(recording: Recording, log: Path | None = None) -> Clip:
@@ -41,7 +34,7 @@ def read(recording: Recording, log: Path | None = None) -> Clip:
     if text == 'empty':
         raise EmptyRecording('nobody here')
     if not text.isdigit():
-        raise MalformedRecording(f'{text!r} is not a number')
+        raise UserError(f'{text!r} is not a number')
     frames = np.arange(1, 1 + int(text), dtype=np.float32)
     return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
 
@@ -104,9 +97,7 @@ def test_names_all_malformed_files_and_writes_nothing(src: Path, tmp_path: Path)
     out.write_text('an older result')
     (src / '005').write_text('abc')
     (src / '040').write_text('def')
-    with pytest.raises(
-        ConversionError, match=r'(?s)2 malformed.*005: .abc. is not a number.*040: .def. is'
-    ) as e:
+    with pytest.raises(UserError, match=r'(?s)2 malformed.*005: .abc. is not a number.*040: .def. is') as e:
         convert(make_dataset(src), out, workers=2)
     assert '--on-error skip' in str(e.value)
     assert out.read_text() == 'an older result'
@@ -140,50 +131,123 @@ def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:
 def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndarray, message: str) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
     dataset = RawDataset(meta=dataset.meta, recordings=dataset.recordings[:1], read=dataset.read)
-    with pytest.raises(ConversionError, match=message):
+    with pytest.raises(UserError, match=message):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
 
 
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 2, 1, 3)), np.ones((0, 2, 1, 3)), np.ones((1, 0, 1, 3))])
 def test_fails_when_no_clip_is_left(src: Path, tmp_path: Path, keypoint: np.ndarray) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
-    with pytest.raises(ConversionError, match=r'(?s)no clip is left.*nobody in any frame'):
+    with pytest.raises(UserError, match=r'(?s)no clip is left.*no person in any frame'):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
     assert not (tmp_path / 'out.pkl').exists()
 
 
-def test_goes_on_where_it_was_interrupted(src: Path, tmp_path: Path) -> None:
-    log, out = tmp_path / 'log', tmp_path / 'out.pkl'
-    stopper = src / f'{2 * FEWEST_CLIPS:03d}'
+@pytest.mark.parametrize('suffix', ['.pkl', '.store'])
+def test_continues_where_it_was_interrupted(src: Path, tmp_path: Path, suffix: str) -> None:
+    log, out = tmp_path / 'log', tmp_path / f'out{suffix}'
+    stopper = src / '032'
     stopper.write_text('stop')
     os.utime(stopper, (0, 0))
+    (src / '003').write_text('abc')
     dataset = make_dataset(src, partial(read, log=log))
     with pytest.raises(KeyboardInterrupt):
         convert(dataset, out, workers=0)
     assert not out.exists()
-    before = log.read_text().split()
+    assert log.read_text().split() == [f'{i:03d}' for i in range(33)]
     log.unlink()
 
     stopper.write_text('9')
-    (src / '000').write_text('99')  # in a shard that was done
+    (src / '000').write_text('99')  # which was read before
+    convert(dataset, out, workers=0, skip_malformed=True)
+    assert log.read_text().split() == ['000', *(f'{i:03d}' for i in range(32, NUM_CLIPS))]
+    result = open_annotations(out)
+    clips = {clip['frame_dir']: clip for split in result.splits for clip in result.select(split)}
+    assert sorted(clips) == [f'{i:03d}' for i in range(NUM_CLIPS) if i != 3]
+    assert [clips[name]['total_frames'] for name in ('000', '001', '032')] == [99, 2, 9]
+    assert [path.name for path in tmp_path.glob('out*')] == [out.name]
+
+
+@pytest.mark.parametrize('name', ['clips', 'keypoint', 'info', 'crc', 'read'])
+@pytest.mark.parametrize('damage', ['cut', 'zeros'])
+@pytest.mark.fault('power cut during a conversion', '-', 'the same command continues after whole clips')
+def test_continues_after_the_last_whole_clip(src: Path, tmp_path: Path, name: str, damage: str) -> None:
+    """A file of which the end did not come to the disk, or came as zeros."""
+    convert(make_dataset(src), tmp_path / 'expected.pkl', workers=0)
+    out, log = tmp_path / 'out.pkl', tmp_path / 'log'
+    dataset = make_dataset(src, partial(read, log=log))
+    (src / '040').write_text('stop')
+    with pytest.raises(KeyboardInterrupt):
+        convert(dataset, out, workers=0)
+    log.unlink()
+    folder = tmp_path / 'out.pkl.unfinished'
+    path = folder / 'read.jsonl' if name == 'read' else folder / 'clips' / f'{name}.bin'
+    content = path.read_bytes()
+    half = len(content) // 2 + 1
+    path.write_bytes(content[:half] + b'\0' * (len(content) - half) * (damage == 'zeros'))
+    (src / '040').write_text('41')
     convert(dataset, out, workers=0)
-    after = log.read_text().split()
-    assert before == [f'{i:03d}' for i in range(2 * FEWEST_CLIPS + 1)]
-    again = [f'{i:03d}' for i in range(FEWEST_CLIPS)]
-    assert after == again + [f'{i:03d}' for i in range(2 * FEWEST_CLIPS, NUM_CLIPS)]
-    lengths = [a['total_frames'] for a in load(out)['annotations']]
-    assert (len(lengths), lengths[0], lengths[2 * FEWEST_CLIPS]) == (NUM_CLIPS, 99, 9)
+    np.testing.assert_equal(load(out), load(tmp_path / 'expected.pkl'))
+    assert 10 < len(log.read_text().split()) < 40
+
+
+def test_a_store_is_the_folder_of_the_conversion(src: Path, tmp_path: Path) -> None:
+    """The same as one that is written clip by clip, whichever way it came to be."""
+    convert(make_dataset(src), tmp_path / 'written.store', write=write_store, workers=0)
+    convert(make_dataset(src), tmp_path / 'kept.store', workers=0)
+    with pytest.raises(OSError, match='full'):
+        convert(make_dataset(src), tmp_path / 'late.store', write=full_disk, workers=0)
+    convert(make_dataset(src), tmp_path / 'late.store', workers=0)
+    contents = [
+        {file.name: file.read_bytes() for file in path.iterdir()} for path in sorted(tmp_path.glob('*.store'))
+    ]
+    assert contents[0] == contents[1] == contents[2]
+    assert open_annotations(tmp_path / 'kept.store').damage() == []
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(28, 'full')
+
+
+def test_keeps_scores_and_the_size_of_the_picture(src: Path, tmp_path: Path) -> None:
+    def read_scored(recording: Recording) -> Clip:
+        keypoint, score = np.ones((1, 2, 1, 2), np.float32), np.full((1, 2, 1), 0.5)
+        if recording.name == '001':
+            return Clip(keypoint, 0)
+        return Clip(keypoint, 0, keypoint_score=score, img_shape=(480, 640))
+
+    for suffix in ('.pkl', '.store'):
+        out = tmp_path / f'out{suffix}'
+        convert(make_dataset(src, read_scored), out, workers=0)
+        first, second = (open_annotations(out).select(split)[0] for split in ('val', 'train'))
+        assert first['img_shape'] == [480, 640]
+        np.testing.assert_array_equal(first['keypoint_score'], np.full((1, 2, 1), 0.5))
+        assert not {'img_shape', 'keypoint_score'} & second.keys()
+
+
+def test_refuses_two_clips_of_one_name(src: Path, tmp_path: Path) -> None:
+    dataset = make_dataset(src)
+    dataset = replace(dataset, recordings=[*dataset.recordings, dataset.recordings[4]])
+    with pytest.raises(UserError, match="2 recordings are called '004'"):
+        convert(dataset, tmp_path / 'out.pkl', workers=0)
+
+
+def test_parts_of_earlier_versions_are_removed(src: Path, tmp_path: Path) -> None:
+    (tmp_path / 'out.pkl.shards').mkdir()
+    (tmp_path / 'out.pkl.shards' / 'lock').touch()
+    convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['out.pkl', 'src']
 
 
 def test_a_killed_worker_ends_the_run(src: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match='a worker process was killed'):
+    with pytest.raises(UserError, match='a worker process was killed'):
         convert(make_dataset(src, die), tmp_path / 'out.pkl', workers=2)
     convert(make_dataset(src), tmp_path / 'out.pkl', workers=2)
 
 
 def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> None:
     (src / '005').write_text('abc')
-    with pytest.raises(ConversionError):
+    with pytest.raises(UserError):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
     convert(
         make_dataset(src),
@@ -231,14 +295,13 @@ def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ['file']
 
 
-@pytest.mark.parametrize('suffix', ['.bin', '.json'])
-@pytest.mark.fault('conversion killed while it clears up', '-', 'the same command goes on')
-def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, suffix: str) -> None:
-    """The same command works again, whichever half of a shard is gone."""
+@pytest.mark.parametrize('name', ['read.jsonl', 'clips/clips.bin', 'clips/keypoint.bin', 'clips/crc.bin'])
+@pytest.mark.fault('conversion killed while it clears up', '-', 'the same command works again')
+def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypatch, name: str) -> None:
     out = tmp_path / 'out.pkl'
 
-    def half_clear(shards: Path) -> None:
-        sorted(shards.glob(f'*{suffix}'))[0].unlink()
+    def half_clear(folder: Path) -> None:
+        (folder / name).unlink()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(shutil, 'rmtree', half_clear)
@@ -248,14 +311,14 @@ def test_killed_while_the_parts_are_cleared(src: Path, tmp_path: Path, monkeypat
     monkeypatch.undo()
     convert(make_dataset(src), out, workers=0)
     np.testing.assert_equal(load(out), expected)
-    assert not (tmp_path / 'out.pkl.shards').exists()
+    assert not (tmp_path / 'out.pkl.unfinished').exists()
 
 
 @pytest.mark.fault('a pipe in the place of a recording', '-', 'named, not waited for')
 def test_a_pipe_in_a_clip_s_place_is_malformed(src: Path, tmp_path: Path) -> None:
     (src / '003').unlink()
     os.mkfifo(src / '003')
-    with pytest.raises(ConversionError, match=r'003: .*is not a regular file'):
+    with pytest.raises(UserError, match=r'003: .*is not a regular file'):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
 
 
@@ -264,12 +327,12 @@ def test_a_second_conversion_to_one_result_is_refused(src: Path, tmp_path: Path)
     ready = os.pipe()
     child = os.fork()
     if child == 0:
-        held = FolderLock(tmp_path / 'out.pkl.shards' / 'lock')
+        held = FolderLock(tmp_path / 'out.pkl.unfinished' / 'lock')
         held.acquire()
         os.write(ready[1], b'x')
         signal.pause()
     os.read(ready[0], 1)
-    with pytest.raises(ConversionError, match=f'out.pkl is running already: .* by process {child} on'):
+    with pytest.raises(UserError, match=f'out.pkl is running already: .* by process {child} on'):
         convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -12,6 +12,8 @@ from mmdualhead.datasets.converters import Recording
 from mmdualhead.datasets.converters.custom import read_recording
 from mmdualhead.datasets.converters.table import joint_columns, parse_table
 
+from .raw_files import star
+
 NUMBERS = np.random.default_rng(0).normal(size=(3, 6)).round(4)
 
 
@@ -53,7 +55,7 @@ def test_what_tools_write(text: str) -> None:
 @pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     (tmp_path / 'x.csv').write_text(table(heading='ä,b,c,d,e,f'), encoding=encoding)
-    clip = read_recording(Recording('x', tmp_path / 'x.csv'), num_joints=2)
+    clip = read_recording(Recording('x', tmp_path / 'x.csv'), skeleton=star(2))
     np.testing.assert_array_equal(clip.keypoint[0].reshape(3, 6), NUMBERS.astype(np.float32))
 
 
@@ -127,20 +129,20 @@ class TestJoints:
         found = read_file(path)
         np.testing.assert_array_equal(found.keypoint[0], numbers.reshape(2, 2, 4)[..., :3])
         np.testing.assert_array_equal(found.keypoint_score[0], numbers.reshape(2, 2, 4)[..., 3])
-        clip = read_recording(Recording('x', path), num_joints=2)
+        clip = read_recording(Recording('x', path), skeleton=star(2))
         assert clip.counts['confidences of joints left out'] == 4
 
     @pytest.mark.parametrize('missing', ['', 'nan', 'NaN'])
     def test_a_missing_joint_is_zero(self, tmp_path: Path, missing: str) -> None:
         path = self.write(tmp_path, f'1,2,3,4\n{missing},{missing},5,6\n')
-        clip = read_recording(Recording('x', path), num_joints=2)
+        clip = read_recording(Recording('x', path), skeleton=star(2))
         np.testing.assert_array_equal(clip.keypoint, [[[[1, 2], [3, 4]], [[0, 0], [5, 6]]]])
         assert clip.counts == {'missing joints set to zero': 1}
 
     def test_half_a_joint_is_refused(self, tmp_path: Path) -> None:
         path = self.write(tmp_path, '1,2,3,4\n1,,5,6\n')
         with pytest.raises(ValueError, match='frame 1, joint 0: some of its numbers are missing'):
-            read_recording(Recording('x', path), num_joints=2)
+            read_recording(Recording('x', path), skeleton=star(2))
 
     @pytest.mark.parametrize(('heading', 'regroup'), [('', True), ('a_x,a_y,a_z,b_x,b_y,b_z', False)])
     def test_joints_of_an_unknown_layout(self, tmp_path: Path, heading: str, regroup: bool) -> None:

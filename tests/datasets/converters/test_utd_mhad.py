@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mmdualhead.datasets.converters import ConversionError, MalformedRecording, Recording
+from mmdualhead.datasets.converters import Recording
 from mmdualhead.datasets.converters.utd_mhad import read_recording, scan
+from mmdualhead.errors import UserError
 
 from .raw_files import standing, write_utd
 
@@ -46,7 +47,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
 @pytest.mark.parametrize('name', ['a28_s1_t1', 'a0_s1_t1', 'a1_s9_t1'])
 def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
     write_utd(tmp_path / f'{name}_skeleton.mat', standing(20, 3))
-    with pytest.raises(ConversionError, match=f'{name}_skeleton.mat: the name says .* expected 1..'):
+    with pytest.raises(UserError, match=f'{name}_skeleton.mat: the name says .* expected 1..'):
         scan(tmp_path)
 
 
@@ -61,5 +62,5 @@ def test_refuses_names_outside_the_data_set(tmp_path: Path, name: str) -> None:
 )
 def test_names_what_is_wrong_with_a_file(tmp_path: Path, content: dict, message: str) -> None:
     savemat(tmp_path / 'a.mat', content)
-    with pytest.raises(MalformedRecording, match=message):
+    with pytest.raises(UserError, match=message):
         read_recording(Recording('a', tmp_path / 'a.mat', 0))

@@ -176,7 +176,7 @@ def test_second_signal_stops_at_once(capfd, monkeypatch, number, pause, survived
     assert status == (0 if survived == 3 else -signal.Signals[f'SIG{number}'])
     printed = capfd.readouterr()
     assert printed.out.splitlines() == [f'{i + 1} signals survived' for i in range(survived)]
-    assert printed.err.count(f'SIG{number}: saving as soon as the current step is done') == 1
+    assert printed.err.count(f'SIG{number}: saving after the current step') == 1
 
 
 def _validate(rank, number, folder):

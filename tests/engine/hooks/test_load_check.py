@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from mmdualhead.engine.checkpoints import RunError
+from mmdualhead.errors import UserError
 from mmdualhead.utils.files import FolderLock
 from tests.engine.hooks.conftest import rewrite
 
@@ -125,7 +125,7 @@ def test_nothing_to_resume_is_said_once(make_runner, caplog):
 )
 def test_a_folder_with_a_run_is_refused(make_runner, trained):
     before = trained.read_bytes()
-    with pytest.raises(RunError, match=r'run holds the checkpoints of a run. .*--resume.*--work-dir'):
+    with pytest.raises(UserError, match=r'run contains the checkpoints of a run. .*--resume.*--work-dir'):
         make_runner().train()
     assert trained.read_bytes() == before
 
@@ -146,7 +146,7 @@ def test_a_folder_in_use_is_refused(make_runner, tmp_path):
         os.write(ready[1], b'x')
         signal.pause()
     os.read(ready[0], 1)
-    with pytest.raises(RunError, match=rf'run is in use by process {child} on .*--work-dir'):
+    with pytest.raises(UserError, match=rf'run is in use by process {child} on .*--work-dir'):
         make_runner().train()
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -163,7 +163,9 @@ def test_what_a_killed_training_left_is_removed(make_runner, trained):
 @pytest.mark.fault('--resume of a file of weights', '-', 'error: load_from')
 def test_weights_alone_can_t_be_resumed(make_runner, trained, tmp_path):
     torch.save({'state_dict': torch.load(trained)['state_dict'], 'meta': {}}, tmp_path / 'w.pth')
-    with pytest.raises(RunError, match=r'w\.pth .*lacks message_hub, optimizer.*load_from=.*w\.pth'):
+    with pytest.raises(
+        UserError, match=r'w\.pth cannot be resumed: it lacks message_hub, .*load_from=.*w\.pth'
+    ):
         make_runner(resume=True, load_from=str(tmp_path / 'w.pth')).train()
 
 

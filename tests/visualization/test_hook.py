@@ -6,8 +6,7 @@ import torch
 from mmaction.structures import ActionDataSample
 
 from mmdualhead.datasets.transforms import SkeletonStream
-from mmdualhead.engine.hooks import ShowValidationHook
-from mmdualhead.visualization import figures
+from mmdualhead.visualization import ShowValidationHook, figures
 
 pytest.importorskip('matplotlib')
 pytest.importorskip('plotly')

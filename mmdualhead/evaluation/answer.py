@@ -185,8 +185,8 @@ def to_table(answers: Sequence[Answer], top: int) -> str:
     return '\n'.join(lines).replace('\xa0', ' ')
 
 
-def complain(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
-    """Name on standard error what was left out, and what is to be known about the others."""
+def report(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
+    """Print on standard error what was left out, and the notes on the answers."""
     for answer in answers:
         for note in answer.notes:
             sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')

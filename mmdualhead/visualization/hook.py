@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import mmcv
 import numpy as np
@@ -14,11 +14,12 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from mmdualhead.evaluation.accuracy import confusion_matrix
+from mmdualhead.evaluation.answer import Answer, name_classes
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.network_input import NetworkInput
 
-if TYPE_CHECKING:
-    from mmdualhead.apis.answer import Answer
+from .drawings import draw_strip
+from .figures import draw_confusion
 
 
 @HOOKS.register_module()
@@ -58,10 +59,6 @@ class ShowValidationHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Draw on the first process."""
-        from mmdualhead.apis.answer import name_classes
-        from mmdualhead.visualization.drawings import draw_strip
-        from mmdualhead.visualization.figures import draw_confusion
-
         self._validations += 1
         if runner.rank or self._validations % self.interval or not self._samples:
             return
@@ -78,8 +75,6 @@ class ShowValidationHook(Hook):
 
     def _answers(self, dataset: Any, classes: tuple[str, ...]) -> Iterator[Answer]:
         """Those of the clips to show."""
-        from mmdualhead.apis.answer import Answer
-
         skeleton = NetworkInput.of_steps(dataset.pipeline.transforms).skeleton
         for index in np.unique(np.linspace(0, len(dataset) - 1, self.clips).astype(int)):
             clip = dataset.get_data_info(int(index))

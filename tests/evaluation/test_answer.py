@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from mmdualhead.apis.answer import scored_answers
+from mmdualhead.evaluation.answer import scored_answers
 from mmdualhead.evaluation.scores import FUSED, LabeledScores, save_scores
 
 

@@ -1,0 +1,3 @@
+_base_ = ['_base_/models/ctrgcn_tiny.py', '_base_/benchmarks/quickstart.py']
+
+model = dict(cls_head=dict(num_classes=12))

@@ -1,0 +1,228 @@
+"""The one gate between recordings and networks: layout, axes, unit, picture, in this order.
+
+Whoever answers goes through :func:`fit`. M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.apis.readers import Recording
+from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
+from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
+from mmdualhead.errors import UserError, report
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
+
+SCORED = 3
+"""The numbers of a joint in a picture that has a confidence."""
+
+
+def fit(
+    recording: Recording,
+    network_input: NetworkInput,
+    *,
+    layout: Any = None,
+    unit: str | None = None,
+    img_shape: tuple[int, int] | None = None,
+    most_active: bool = False,
+) -> Recording:
+    """Check a recording and bring it into the form that a network was trained on.
+
+    Args:
+        recording: as it was read.
+        network_input: what the network takes.
+        layout: the layout of the recording, where the recording does not say it; the network's by default.
+        unit: of the coordinates, where the recording does not say it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'``
+            takes the numbers as they are, None also checks that they could be meters.
+        img_shape: (height, width) of the picture that joints are measured in, where the recording does not
+            say it.
+        most_active: leave it to the pipeline to keep the most active of too many persons.
+
+    Returns:
+        The recording, in the layout of the network.
+
+    Raises:
+        UserError: it can't be answered; names the field, and the person and the joint where there is one.
+    """
+    if unit is not None and unit not in UNIT_SIZES:
+        raise UserError(f'unit: {unit!r} is none of {", ".join(UNIT_SIZES)}')
+    wanted = network_input.skeleton
+    if wanted is None:
+        raise UserError('layout: the model does not say the layout of its joints')
+    given = get_skeleton(layout or wanted)  # also where the recording says it: a wrong name is a slip
+    given = get_skeleton(recording.layout or given)
+    recording = _with_persons(recording, given)
+    if wanted.flat:
+        recording = _with_picture(recording, network_input, img_shape)
+    _check_numbers(recording, given, network_input, most_active)
+    is_known = recording.layout is not None or recording.annotated
+    if unit is not None and not is_known and not wanted.flat:
+        recording = replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
+    shape = _picture_of(recording, network_input)
+    recording = _converted(recording, given, wanted)
+    notes = list(recording.notes)
+    if unit != 'm':
+        report(judge(recording.keypoint, network_input, shape, is_known), notes.append)
+    recording = replace(recording, notes=tuple(notes))
+    if shape is None or network_input.normalization.startswith('2d'):
+        return recording
+    return _centered(recording, shape)
+
+
+def _check_numbers(
+    recording: Recording, given: Skeleton, network_input: NetworkInput, most_active: bool
+) -> None:
+    keypoint, score = recording.keypoint, recording.keypoint_score
+    _check_order(keypoint)
+    _check_coordinates(keypoint.shape[3], network_input.needs_depth)
+    if score is not None and score.shape != keypoint.shape[:3]:
+        raise UserError(f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint')
+    if keypoint.shape[2] == given.num_joints:
+        _check_finite(keypoint, given, 'keypoint')
+        if score is not None:
+            _check_finite(score[..., None], given, 'keypoint_score')
+    _check_persons(keypoint, None if most_active or recording.annotated else network_input.num_person)
+
+
+def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recording:
+    """In the layout of the network."""
+    keypoint, score = recording.keypoint, recording.keypoint_score
+    _check_joints(keypoint, given, wanted)
+    if (given.joints, given.bones) == (wanted.joints, wanted.bones):
+        return recording
+    if score is not None:
+        score = convert_layout(score[..., None], given, wanted)[..., 0]
+    return replace(recording, keypoint=convert_layout(keypoint, given, wanted), keypoint_score=score)
+
+
+def _with_persons(recording: Recording, given: Skeleton) -> Recording:
+    """With numbers (M, T, V, C) of a floating-point type."""
+    keypoint = np.asarray(recording.keypoint)
+    if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
+        raise UserError(
+            'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
+            f'{keypoint.dtype} {keypoint.shape}'
+        )
+    keypoint = keypoint if keypoint.ndim == 4 else keypoint[None]
+    if recording.regroup and prod(keypoint.shape[2:]) in (2 * given.num_joints, 3 * given.num_joints):
+        keypoint = keypoint.reshape(*keypoint.shape[:2], given.num_joints, -1)
+    if not all(keypoint.shape[:2]):
+        missing = 'no frames' if not keypoint.shape[1] else 'no person'
+        raise UserError(f'keypoint: {missing}, shape {keypoint.shape}')
+    score = recording.keypoint_score
+    # A test takes the half precision of an annotation file as it is.
+    kept = (np.float32, np.float64, *([np.float16] if recording.annotated else []))
+    return replace(
+        recording,
+        keypoint=_as_float(keypoint, kept),
+        keypoint_score=None if score is None else _as_float(np.asarray(score), kept),
+    )
+
+
+def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
+    return numbers if numbers.dtype in kept else numbers.astype(np.float32)
+
+
+def _with_picture(
+    recording: Recording, network_input: NetworkInput, img_shape: tuple[int, int] | None
+) -> Recording:
+    """With the size of the picture, and of joints in pixels the confidences apart, as pipelines take them."""
+    if not recording.normalized:
+        recording = replace(recording, img_shape=recording.img_shape or img_shape)
+    keypoint = recording.keypoint
+    if recording.img_shape is None and network_input.needs_picture:
+        raise UserError('img_shape: the model takes pixels; say the height and width of the picture')
+    if recording.annotated or recording.img_shape is None:
+        return recording
+    if keypoint.shape[3] == SCORED:
+        return replace(recording, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
+    if recording.keypoint_score is not None:
+        return recording
+    note = 'keypoint_score: not given, taken for 1 where there is a joint'
+    score = keypoint.any(-1).astype(np.float32)
+    return replace(recording, keypoint_score=score, notes=(*recording.notes, note))
+
+
+def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int, int] | None:
+    """(height, width) of the picture that the joints are in; None where they are no pixels."""
+    if network_input.normalization.startswith('2d'):
+        return recording.img_shape or network_input.img_shape
+    return None if recording.annotated else recording.img_shape  # a test takes those as they are
+
+
+def _check_order(keypoint: np.ndarray) -> None:
+    persons, frames = keypoint.shape[:2]
+    if persons > MANY_PERSONS and frames <= FEW_FRAMES:
+        raise UserError(
+            f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange the '
+            'first two axes: keypoint.swapaxes(0, 1)'
+        )
+
+
+def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> None:
+    joints = keypoint.shape[2]
+    if joints == given.num_joints:
+        return
+    fitting = [
+        repr(name)
+        for name, skeleton in SKELETONS.items()
+        if skeleton.num_joints == joints
+        and skeleton.flat <= wanted.flat
+        # Those that have something for each joint.
+        and not conversion(skeleton, wanted)[1]
+    ]
+    advice = f'; with layout={" or ".join(fitting)} it is converted' if fitting else ''
+    raise UserError(f'keypoint: {joints} joints, the layout {given.name!r} has {given.num_joints}{advice}')
+
+
+def _check_coordinates(found: int, needs_depth: bool) -> None:
+    if needs_depth and found != 3:
+        raise UserError(f'keypoint: {found} coordinates a joint, the model takes x, y, z')
+    if found not in (2, 3):
+        raise UserError(f'keypoint: {found} coordinates a joint, expected 2 or 3')
+
+
+def _check_finite(numbers: np.ndarray, skeleton: Skeleton, field: str) -> None:
+    finite = np.isfinite(numbers)
+    if finite.all():
+        return
+    person, frame, joint, channel = map(int, np.argwhere(~finite)[0])
+    raise UserError(
+        f'{field}: person {person}, frame {frame}, joint {joint} ({skeleton.joints[joint]}): '
+        f'{numbers[person, frame, joint, channel]}; {int((~finite).sum())} numbers are not finite. '
+        'A joint that is missing is zero in all coordinates'
+    )
+
+
+def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
+    persons = np.flatnonzero(keypoint.any((1, 2, 3)))
+    if not len(persons):
+        raise UserError(f'keypoint: no person, all coordinates of {keypoint.shape[1]} frames are zero')
+    if most is None or len(persons) <= most:
+        return
+    swapped = len(keypoint) > keypoint.shape[1]
+    advice = 'leave some out, or say most_active=True'
+    raise UserError(
+        f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} frames, '
+        f'the model takes {most}; '
+        + ('if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else '')
+        + advice
+    )
+
+
+def _centered(recording: Recording, img_shape: tuple[int, int]) -> Recording:
+    """Poses in pixels as Kinetics-Skeleton has them, for pipelines that don't do so themselves.
+
+    ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero where the score is, or
+    the joint is missing.
+    """
+    height, width = img_shape
+    keypoint, score = recording.keypoint, np.asarray(recording.keypoint_score)
+    centered = np.concatenate([keypoint / (width, height) - 0.5, score[..., None]], -1)
+    present = ((score > 0) & keypoint.any(-1))[..., None]
+    return replace(recording, keypoint=centered.astype(np.float32) * present, keypoint_score=None)

@@ -1,0 +1,127 @@
+"""One raw file read and judged, in whichever process. M persons, T frames, V joints, C channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdualhead.datasets.plausibility import judge_posture, picture_fault
+from mmdualhead.errors import Finding, Level, UserError
+from mmdualhead.skeletons import Skeleton
+from mmdualhead.utils.files import check_regular
+
+from .recording import Clip, EmptyRecording, Recording
+
+Normalize = Callable[[np.ndarray], np.ndarray]
+
+LABELS = 2**31
+"""What a label may be, so that stores can hold it."""
+
+
+class Outcome(NamedTuple):
+    """What came of a raw file: a clip, or what is wrong with it.
+
+    Args:
+        finding: why there is no clip: an error in a malformed file, a note on one without any person.
+        label: class index of the clip.
+        shape: (M, T, V, C) of its keypoints.
+        counts: what its reader did and how often.
+        posture: what :func:`~mmdualhead.datasets.plausibility.judge_posture` says.
+        picture: why the joints can't be in pixels of their picture, empty if they can; None with depth.
+    """
+
+    finding: Finding | None = None
+    label: int | None = None
+    shape: Sequence[int] = ()
+    counts: Mapping[str, int] = {}
+    posture: Mapping[str, bool] | None = None
+    picture: str | None = None
+
+    def to_json(self) -> list[Any]:
+        """The values as JSON can hold them."""
+        finding = self.finding and [self.finding.level.value, self.finding.where, self.finding.text]
+        return [finding, *self[1:]]
+
+    @classmethod
+    def of_json(cls, values: Sequence[Any]) -> Outcome:
+        """The inverse of :meth:`to_json`."""
+        finding, *others = values
+        return cls(finding and Finding(Level(finding[0]), *finding[1:]), *others)
+
+
+def read_clip(
+    recording: Recording,
+    read: Callable[[Recording], Clip],
+    normalize: Normalize | None,
+    skeleton: Skeleton,
+) -> tuple[Outcome, dict[str, Any] | None]:
+    """Read one raw file.
+
+    Args:
+        recording: the raw file.
+        read: reads it.
+        normalize: maps the keypoints to those to store; None stores them as they are.
+        skeleton: the layout.
+
+    Returns:
+        What came of it, and the annotation, if it holds a clip.
+    """
+    try:
+        clip = _read_regular(recording, read)
+        _check(clip, skeleton.num_joints)
+        keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
+    except ValueError as error:
+        level = Level.NOTE if isinstance(error, EmptyRecording) else Level.ERROR
+        return Outcome(Finding(level, str(recording.path), str(error))), None
+    posture, picture = judge_posture(clip.keypoint, skeleton), _judge_picture(clip, skeleton)
+    annotation: dict[str, Any] = dict(frame_dir=recording.name, label=clip.label)
+    if recording.subject is not None:
+        annotation['subject'] = recording.subject
+    annotation['keypoint'] = np.asarray(keypoint, np.float32)
+    if clip.keypoint_score is not None:
+        annotation['keypoint_score'] = np.asarray(clip.keypoint_score, np.float32)
+    if clip.img_shape is not None:
+        annotation['img_shape'] = list(clip.img_shape)
+    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture, picture), annotation
+
+
+def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
+    """See :class:`Outcome`."""
+    if clip.keypoint.shape[-1] != 2:
+        return None
+    if clip.img_shape is None:
+        return "the picture's size is not stated, which joints in pixels need (--img-shape HEIGHT WIDTH)"
+    return picture_fault(clip.keypoint, skeleton, clip.img_shape)
+
+
+def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Clip:
+    """Read a clip; a pipe in a file's place would be waited for without end."""
+    try:
+        check_regular(recording.path)
+    except OSError as error:
+        raise UserError(str(error.strerror)) from error
+    return read(recording)
+
+
+def _check(clip: Clip, num_joints: int) -> None:
+    """Refuse what no clip of any data set may be."""
+    keypoint = clip.keypoint
+    if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:
+        raise UserError(f'expected (M, T, {num_joints}, C), found {keypoint.shape}')
+    if not keypoint.any():
+        raise EmptyRecording('no person in any frame')
+    wrong = np.argwhere(~np.isfinite(keypoint))
+    if len(wrong):
+        person, frame, joint, _ = wrong[0]
+        raise UserError(
+            f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
+            f'joint {joint}'
+        )
+    if clip.keypoint_score is not None and clip.keypoint_score.shape != keypoint.shape[:3]:
+        raise UserError(f'scores: expected {keypoint.shape[:3]}, found {clip.keypoint_score.shape}')
+    if clip.label is None:
+        raise UserError('no class label')
+    if not 0 <= clip.label < LABELS:
+        raise UserError(f'class label {clip.label} is not an index from 0')

@@ -1,0 +1,163 @@
+"""What a conversion has read so far, on disk, so that the same command continues after its last whole clip.
+
+``OUT.unfinished/`` holds a lock, the files of a store to which clips are appended in the order of reading
+(``clips/``), and a journal (``read.jsonl``): after a line that says how raw files are read, a line for each
+one that was, with its size and time. A store is made of it by giving it splits and a name.
+
+M persons, T frames, V joints, C channels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mmdualhead.datasets.annotations.clip_files import ClipFiles
+from mmdualhead.datasets.annotations.store import replace_folder, write_store
+from mmdualhead.utils.files import name_in_errors
+
+from .raw_clip import Outcome
+from .recording import Recording
+
+FORMAT = 4
+"""Of the journal; parts of another one are not continued."""
+
+State = list[Any]
+"""A raw file as it was when it was read: what is known of it, its size and time."""
+
+
+class Unfinished:
+    """The working folder of a conversion.
+
+    Args:
+        folder: where it is; what an earlier conversion left there is continued.
+        how: what makes clips of raw files; what was made in another way is discarded.
+
+    Attributes:
+        outcomes: of the raw files that were read, by the names of their clips.
+    """
+
+    def __init__(self, folder: Path, how: Sequence[Any]) -> None:
+        self.folder = folder
+        self.outcomes: dict[str, Outcome] = {}
+        self._states: dict[str, State] = {}
+        self._positions: dict[str, int] = {}
+        path = folder / 'read.jsonl'
+        first = json.dumps([FORMAT, *how]).encode() + b'\n'
+        lines = _read_journal(path, first)
+        known = [(outcome.label, outcome.shape) for _, _, outcome in lines if not outcome.finding]
+        with name_in_errors(folder):
+            self._clips = ClipFiles(folder / 'clips', known=known)
+            end = self._recall(lines)
+            self._journal = path.open('ab')
+            self._journal.truncate(end)
+            if not end:
+                self._journal.write(first)
+
+    def _recall(self, lines: Sequence[tuple[int, State, Outcome]]) -> int:
+        """Take over the lines of the journal before the first lost clip; the place where they end."""
+        end = position = 0
+        for line_end, state, outcome in lines:
+            if not outcome.finding and position == len(self._clips):
+                break
+            self._note(state, outcome, position)
+            position += not outcome.finding
+            end = line_end
+        return end
+
+    def _note(self, state: State, outcome: Outcome, position: int) -> None:
+        name = state[0]
+        self._states[name], self.outcomes[name], self._positions[name] = state, outcome, position
+
+    def has(self, state: State) -> bool:
+        """Whether the raw file was read when it was as it is now."""
+        return self._states.get(state[0]) == state
+
+    def add(self, state: State, outcome: Outcome, annotation: Mapping[str, Any] | None) -> None:
+        """Keep what came of a raw file.
+
+        Args:
+            state: of the raw file before it was read.
+            outcome: what came of it.
+            annotation: the clip, if there is one.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        position = len(self._clips)
+        with name_in_errors(self.folder):
+            if annotation is not None:
+                self._clips.append(annotation)
+                self._clips.flush()
+            self._journal.write(json.dumps([state, *outcome.to_json()]).encode() + b'\n')
+            self._journal.flush()
+        self._note(state, outcome, position)
+
+    def annotations(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The clips of these names; their arrays are mapped from disk."""
+        return self._clips.annotations([self._positions[name] for name in names])
+
+    def write_store(self, out: Path, data: Mapping[str, Any], names: Sequence[str]) -> None:
+        """Make a store of the folder, or if clips in it are superseded or in another order, write one.
+
+        Args:
+            out: the store.
+            data: ``dict(split=..., annotations=..., meta=...)``.
+            names: of the annotations.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        if [self._positions[name] for name in names] != list(range(len(self._clips))):
+            write_store(out, data)
+            return
+        split = {key: [self._positions[name] for name in clips] for key, clips in data['split'].items()}
+        with name_in_errors(out):
+            self._clips.finish(split, data['meta'])
+            replace_folder(self._clips.folder, out)
+
+    def close(self) -> None:
+        """Leave the folder as it is, for another conversion to continue."""
+        self._clips.close()
+        with suppress(OSError):  # as of the clips, what a full disk does not take is lost
+            self._journal.close()
+
+
+def state_of(recording: Recording) -> State:
+    """What a raw file is known by; of one that can't be found, its name alone."""
+    try:
+        stat = recording.path.stat()
+    except OSError:  # reading it says what is wrong
+        return [recording.name]
+    shape = recording.img_shape and list(recording.img_shape)
+    known = [recording.name, recording.label, recording.subject, shape, str(recording.path)]
+    return [*known, stat.st_size, stat.st_mtime_ns]
+
+
+def describe_step(step: Callable[..., Any] | None) -> str:
+    """A function and the arguments that are bound to it, by which parts that it made are known."""
+    if isinstance(step, partial):
+        return f'{describe_step(step.func)} {step.args} {sorted(step.keywords.items())}'
+    return f'{step.__module__}.{step.__qualname__}' if step else 'none'
+
+
+def _read_journal(path: Path, first: bytes) -> list[tuple[int, State, Outcome]]:
+    """The whole lines of a journal after the first, each with the place where it ends."""
+    content = path.read_bytes() if path.is_file() else b''
+    if not content.startswith(first):
+        return []
+    lines, end = [], len(first)
+    for line in content[end:].splitlines(keepends=True):
+        try:
+            state, *outcome = json.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b'\n'):
+            break
+        end += len(line)
+        lines.append((end, state, Outcome.of_json(outcome)))
+    return lines

@@ -1,0 +1,147 @@
+"""One gate: layout, axes, unit and picture of a recording are judged by what the network takes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mmdualhead.apis.fit import fit
+from mmdualhead.apis.readers import Recording, read_file
+from mmdualhead.errors import UserError
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.skeletons import COCO, KINECT_V1, OPENPOSE, get_skeleton
+
+IN_SPACE = NetworkInput(skeleton=KINECT_V1, normalization='3d', num_person=1, channels=3)
+IN_PIXELS = NetworkInput(skeleton=COCO, normalization='2d', num_person=2, channels=3)
+IN_PARTS = NetworkInput(skeleton=OPENPOSE, num_person=2, channels=3)
+
+
+def body() -> np.ndarray:
+    """(1, 9, 20, 3) somebody who stands upright before the camera, in meters."""
+    trunk = [(0, 0.9, 3), (0, 1.0, 3), (0, 1.4, 3), (0, 1.6, 3)]
+    arm = [(0.2, 1.4, 3), (0.25, 1.1, 3), (0.25, 0.9, 3), (0.25, 0.8, 3)]
+    leg = [(0.1, 0.9, 3), (0.1, 0.5, 3), (0.1, 0.1, 3), (0.1, 0.0, 2.9)]
+    left = (-1, 1, 1)
+    joints = np.vstack([trunk, np.multiply(arm, left), arm, np.multiply(leg, left), leg])
+    return np.repeat(joints[None, None], 9, axis=1)
+
+
+def pixels(joints: int, channels: int) -> np.ndarray:
+    """(1, 9, V, C) joints in a picture of 480 x 640 pixels."""
+    keypoint = np.random.default_rng(0).uniform(100, 400, (1, 9, joints, channels))
+    keypoint[..., 2:] = 0.9
+    return keypoint
+
+
+def fitted(keypoint: np.ndarray, network_input: NetworkInput, **options) -> Recording:
+    return fit(Recording(name='x', keypoint=keypoint), network_input, **options)
+
+
+class TestLayout:
+    def test_advice_names_only_layouts_that_can_be_converted(self):
+        for joints, advice in ((33, "with layout='mediapipe'"), (17, 'has 20$')):
+            with pytest.raises(UserError, match=f'{joints} joints, the layout .*{advice}'):
+                fitted(np.ones((9, joints, 3)), IN_SPACE)
+
+    def test_a_table_of_an_own_layout(self, tmp_path):
+        joints = ['neck', 'left elbow', 'left hand', 'right elbow', 'right hand']
+        arms = get_skeleton(dict(name='arms', joints=joints, bones=[[1, 0], [2, 1], [3, 0], [4, 3]]))
+        x = np.random.default_rng(0).normal(size=(6, 15))
+        np.savetxt(tmp_path / 'c.csv', x, delimiter=',')
+        found = fit(read_file(tmp_path / 'c.csv'), replace(IN_SPACE, skeleton=arms))
+        np.testing.assert_allclose(found.keypoint, x.reshape(1, 6, 5, 3), atol=1e-6)
+
+
+class TestAxes:
+    @pytest.mark.fault(
+        'array (T, M, V, C) in prediction', 'answered as 60 persons in 2 frames', 'the order is named'
+    )
+    def test_frames_before_persons(self):
+        keypoint = np.repeat(body().swapaxes(0, 1), 7, axis=0)
+        for most_active in (False, True):
+            with pytest.raises(UserError, match=r'reads as \(T, M, V, C\).*exchange the first two axes'):
+                fitted(keypoint, IN_SPACE, most_active=most_active)
+        with pytest.raises(UserError, match=r'9 persons .* in 1 frames.*if the axes are \(T, M, V, C\)'):
+            fitted(body().swapaxes(0, 1), IN_SPACE)
+
+    def test_mirrored_axes_are_noted(self):
+        assert fitted(body(), IN_SPACE).notes == ()
+        (note,) = fitted(body() * (-1, 1, 1), IN_SPACE).notes
+        assert 'left and right look exchanged' in note
+
+
+class TestUnit:
+    def test_units_are_converted_and_checked(self):
+        for unit, size in (('mm', 1000), ('cm', 100)):
+            np.testing.assert_allclose(fitted(size * body(), IN_SPACE, unit=unit).keypoint, body())
+            with pytest.raises(UserError, match=f'as if in {unit}'):
+                fitted(size * body(), IN_SPACE)
+        with pytest.raises(UserError, match='as in no usual unit'):
+            fitted(body(), IN_SPACE, unit='mm')
+        np.testing.assert_allclose(fitted(1000 * body(), IN_SPACE, unit='m').keypoint, 1000 * body())
+
+    @pytest.mark.fault(
+        'joints without hip or head, in another unit', '-', 'refused by the scale of the training clips'
+    )
+    def test_the_scale_of_the_training_clips(self):
+        keypoint = body()
+        keypoint[:, :, 3] = 0
+        trained = replace(IN_SPACE, scale=0.3)
+        assert fitted(keypoint, IN_SPACE).notes == ('unit: not checked, no frame has both hip and head',)
+        assert fitted(keypoint, trained).notes == ()
+        with pytest.raises(UserError, match='compared with the clips that the model was trained on'):
+            fitted(1000 * keypoint, trained)
+        annotated = Recording(name='x', keypoint=1000 * keypoint, annotated=True)
+        with pytest.raises(UserError, match='are they in another unit'.capitalize()):
+            fit(annotated, trained)
+
+
+@pytest.mark.fault(
+    'pixels where a network takes parts of a picture, or the other way round',
+    'answered',
+    'refused by the size of the picture, or of the training clips',
+)
+class TestPicture:
+    def test_pixels_without_a_size(self):
+        with pytest.raises(UserError, match='say the height and width'):
+            fitted(pixels(17, 3), IN_PIXELS)
+        annotated = Recording(name='x', keypoint=pixels(17, 2), annotated=True)
+        with pytest.raises(UserError, match='say the height and width'):
+            fit(annotated, IN_PIXELS)
+        fit(annotated, replace(IN_PIXELS, img_shape=(480, 640)))
+        with pytest.raises(UserError, match=r'pictures long, expected parts of one; .* img_shape'):
+            fitted(pixels(18, 3), IN_PARTS)
+
+    def test_a_file_of_kinetics_in_pixels(self, tmp_path):
+        x = pixels(18, 2)[0, 0]
+        frame = dict(skeleton=[dict(pose=x.ravel().tolist(), score=[0.9] * 18)])
+        content = dict(data=[dict(frame_index=1, **frame)], label='yoga', label_index=398)
+        (tmp_path / 'x.json').write_text(json.dumps(content))
+        with pytest.raises(UserError, match=r'expected 0\.\.1|expected parts of one'):
+            fit(read_file(tmp_path / 'x.json'), IN_PARTS)
+
+    @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS])
+    def test_a_size_that_is_not_theirs(self, network_input):
+        joints = network_input.skeleton.num_joints
+        wide = pixels(joints, 3) * (4, 1, 1)
+        fitted(wide, network_input, img_shape=(480, 1800))
+        with pytest.raises(UserError, match='are height and width exchanged'):
+            fitted(wide, network_input, img_shape=(1800, 480))
+        with pytest.raises(UserError, match='are the joints in pixels'):
+            fitted(wide * (1 / 1800, 1 / 480, 1), network_input, img_shape=(480, 1800))
+
+    def test_the_scale_of_the_training_clips(self):
+        for network_input, size in ((IN_PIXELS, (480, 640)), (IN_PARTS, (480, 640))):
+            keypoint = pixels(network_input.skeleton.num_joints, 3)
+            usual = 0.6 if network_input is IN_PIXELS else 0.3
+            assert fitted(keypoint, replace(network_input, scale=usual), img_shape=size).notes == ()
+            with pytest.raises(UserError, match='compared with the clips'):
+                fitted(keypoint, replace(network_input, scale=usual / 20), img_shape=size)
+
+    def test_scores_that_are_not_given_are_noted(self):
+        found = fitted(pixels(17, 2), IN_PIXELS, img_shape=(480, 640))
+        assert (found.keypoint_score == 1).all()
+        assert 'keypoint_score: not given' in found.notes[0]
