@@ -28,11 +28,13 @@ EXTRAS = {
     'mat': ['scipy'],
     'docs': ['sphinx', 'myst-parser'],
     'export': ['onnx', 'onnxruntime'],
+    'hf': ['huggingface_hub'],
+    'tensorboard': ['tensorboard'],
     'browser': ['selenium'],
     'notebook': ['nbclient', 'nbformat', 'ipykernel', 'matplotlib', 'plotly'],
     'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
 }
-TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export')
+TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export', 'hf', 'tensorboard')
 
 
 def choose_mmcv() -> str:

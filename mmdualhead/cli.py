@@ -8,14 +8,15 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
-import runpy
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from mmdualhead.program import find_config, find_configs, shipped
+from mmdualhead.utils.command import CLOSED_PIPE
 from mmdualhead.version import __version__
 
 USAGE = """\
@@ -23,7 +24,7 @@ usage: mmdualhead COMMAND ...
 
 Train and test, by MMAction2's tools/train.py and tools/test.py:
   train CONFIG ...           CONFIG is a path or the name of a shipped config
-  test CONFIG CHECKPOINT ...
+  test CONFIG CHECKPOINT ... CHECKPOINT is a file or a work dir, whose newest checkpoint is taken
   run NAME ...               another of MMAction2's tools, e.g. confusion_matrix or get_flops
 
 Installation:
@@ -56,10 +57,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     command, *rest = (sys.argv[1:] if arguments is None else list(arguments)) or ['help']
     try:
-        return run_command(command.replace('-', '_'), rest)
+        try:
+            return run_command(command.replace('-', '_'), rest)
+        finally:
+            print(end='', flush=True)
     except UsageError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read had enough, as in "mmdualhead configs | head"
+        sys.stdout = None  # what the pipe did not take can't be written at the end, either
+        return CLOSED_PIPE
 
 
 def run_command(name: str, arguments: list[str]) -> int:
@@ -79,10 +86,14 @@ def run_command(name: str, arguments: list[str]) -> int:
             print(USAGE.format(tools='\n'.join(lines)))
         case '__version':
             print(__version__)
-        case 'train' | 'test':
-            run_program(mmaction_tools() / f'{name}.py', with_config(arguments, must_exist=True))
+        case 'train':
+            run_program(mmaction_tools() / 'train.py', with_config(arguments, must_exist=True), 'train')
+        case 'test':
+            arguments = with_checkpoint(with_config(arguments, must_exist=True))
+            run_program(mmaction_tools() / 'test.py', arguments, 'test')
         case 'run':
-            run_program(find_mmaction_tool(arguments), with_config(arguments[1:]))
+            tool = find_mmaction_tool(arguments)
+            run_program(tool, with_config(arguments[1:]), f'run {tool.stem}')
         case 'doctor':
             from mmdualhead.doctor import main as examine
 
@@ -95,9 +106,9 @@ def run_command(name: str, arguments: list[str]) -> int:
             if not arguments or arguments[0] not in data_tools:
                 close = suggest(arguments[0], data_tools) if arguments else ''
                 raise UsageError(f'usage: mmdualhead data TOOL ...{close}; tools: {", ".join(data_tools)}')
-            run_alone(data_tools[arguments[0]], arguments[1:])
+            run_alone(data_tools[arguments[0]], arguments[1:], f'data {arguments[0]}')
         case _ if name in tools:
-            run_program(tools[name], with_config(arguments))
+            run_program(tools[name], with_config(arguments), name)
         case _:
             raise UsageError(f'there is no command {name!r}{suggest(name, [*COMMANDS, *tools])}')
     return 0
@@ -179,12 +190,38 @@ def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
     return [str(config or arguments[0]), *arguments[1:]]
 
 
-def run_program(program: Path, arguments: list[str]) -> None:
+def with_checkpoint(arguments: list[str]) -> list[str]:
+    """The arguments of a test, with a work dir in the place of the checkpoint replaced by its newest one.
+
+    Raises:
+        UsageError: the work dir holds none, or the test is to show videos.
+    """
+    if any(argument.startswith('--show') for argument in arguments):
+        raise UsageError(
+            'MMAction2 shows videos, not skeletons; "mmdualhead visualize RECORDING... --model WORK_DIR '
+            '--out DIR" writes pages of clips and answers'
+        )
+    if len(arguments) < 2 or not Path(arguments[1]).is_dir():
+        return arguments
+    from mmdualhead.engine.checkpoints import newest_checkpoint
+    from mmdualhead.utils.text import printable
+
+    found, passed_over = newest_checkpoint(arguments[1], needed=())
+    reasons = [printable(reason) for reason in passed_over]
+    if found is None:
+        raise UsageError('; '.join([f'{arguments[1]} holds no checkpoint (*.pth)', *reasons]))
+    for reason in reasons:
+        print(f'passed over: {reason}', file=sys.stderr)
+    return [arguments[0], str(found), *arguments[2:]]
+
+
+def run_program(program: Path, arguments: list[str], name: str) -> None:
     """Run a Python program as if it had been called by itself, in this process.
 
     Args:
         program: the file.
         arguments: its arguments.
+        name: what is typed behind ``mmdualhead`` to run it.
 
     Raises:
         SystemExit: the run can't start or go on; says why.
@@ -192,14 +229,25 @@ def run_program(program: Path, arguments: list[str]) -> None:
     from mmdualhead.utils.command import one_line_errors
 
     with one_line_errors():
-        run_alone(program, arguments)
+        run_alone(program, arguments, name)
 
 
-def run_alone(program: Path, arguments: Sequence[str]) -> None:
+def run_alone(program: Path, arguments: Sequence[str], name: str) -> None:
     """Run a Python program, whose errors are its own."""
-    sys.argv[1:] = arguments
+    sys.argv[:] = [f'mmdualhead {name}', *arguments]
     sys.path.insert(0, str(program.parent))
-    runpy.run_path(str(program), run_name='__main__')
+    execute(program)
+
+
+def execute(program: Path) -> None:
+    """What :func:`runpy.run_path` does, which would call the program by its path in its own help."""
+    before, main = sys.modules['__main__'], ModuleType('__main__')
+    main.__file__ = str(program)
+    sys.modules['__main__'] = main
+    try:
+        exec(compile(program.read_bytes(), str(program), 'exec'), vars(main))
+    finally:
+        sys.modules['__main__'] = before
 
 
 def find_tools(group: str = '') -> dict[str, Path]:
@@ -229,7 +277,7 @@ def find_mmaction_tool(arguments: list[str]) -> Path:
     """
     folder = mmaction_tools()
     tools = {path: path.relative_to(folder).with_suffix('') for path in sorted(folder.rglob('*.py'))}
-    names = {path.name for path in tools.values()} - {'__init__'}
+    names = {name.name for path, name in tools.items() if '__main__' in path.read_text(encoding='utf-8')}
     if not arguments or arguments[0].startswith('-'):
         raise UsageError(f'usage: mmdualhead run NAME ...; {folder} holds {", ".join(sorted(names))}')
     wanted = Path(arguments[0]).with_suffix('').parts
@@ -238,7 +286,8 @@ def find_mmaction_tool(arguments: list[str]) -> Path:
         paths = ', '.join(tools[path].as_posix() for path in found)
         raise UsageError(f'MMAction2 has several tools {arguments[0]!r}: {paths}')
     if not found:
-        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{suggest(arguments[0], names)}')
+        close = suggest(arguments[0], names)
+        raise UsageError(f'MMAction2 has no tool {arguments[0]!r}{close}; tools: {", ".join(sorted(names))}')
     return found[0]
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmdualhead import cli
 from tests.conftest import file_size_limit
@@ -18,11 +19,10 @@ def ran(monkeypatch):
     """The programs that the command runs, instead of running them."""
     programs = []
 
-    def note(program, run_name):
-        assert run_name == '__main__'
+    def note(program):
         programs.append((Path(program), sys.argv[1:]))
 
-    monkeypatch.setattr(cli.runpy, 'run_path', note)
+    monkeypatch.setattr(cli, 'execute', note)
     monkeypatch.setattr(sys, 'argv', ['mmdualhead'])
     monkeypatch.setattr(sys, 'path', sys.path[:])
     return programs
@@ -48,6 +48,30 @@ class TestTrain:
     def test_a_wrong_name_gets_the_right_ones(self, ran, capsys):
         assert cli.main(['train', 'quickstart_jj']) == 2
         assert "no config 'quickstart_jj'; did you mean quickstart_j" in capsys.readouterr().err
+        assert not ran
+
+
+class TestTest:
+    """``mmdualhead test``."""
+
+    def test_a_work_dir_stands_for_its_newest_checkpoint(self, ran, tmp_path, capsys):
+        for epoch in (9, 10):
+            meta = dict(epoch=epoch, iter=epoch)
+            torch.save(dict(meta=meta, state_dict={}), tmp_path / f'epoch_{epoch}.pth')
+        (tmp_path / 'epoch_11.pth').write_text('damaged')
+        assert cli.main(['test', 'quickstart_j', str(tmp_path), '--work-dir', 'x']) == 0
+        assert ran.pop()[1][1:] == [str(tmp_path / 'epoch_10.pth'), '--work-dir', 'x']
+        assert 'epoch_11.pth' in capsys.readouterr().err
+
+    def test_a_work_dir_without_checkpoints(self, ran, tmp_path, capsys):
+        assert cli.main(['test', 'quickstart_j', str(tmp_path)]) == 2
+        assert f'{tmp_path} holds no checkpoint' in capsys.readouterr().err
+        assert not ran
+
+    @pytest.mark.parametrize('option', ['--show', '--show-dir'])
+    def test_mmaction_shows_no_skeletons(self, ran, capsys, option):
+        assert cli.main(['test', 'quickstart_j', 'x.pth', option, 'out']) == 2
+        assert '"mmdualhead visualize ' in capsys.readouterr().err
         assert not ran
 
 
@@ -81,6 +105,7 @@ class TestTools:
             (['data', 'nut'], 'did you mean ntu?'),
             (['data'], 'kinetics, '),
             (['run', 'get_flop'], 'did you mean get_flops?'),
+            (['run', 'NOSUCH'], ', analyze_logs, '),
             (['run'], 'confusion_matrix, '),
             (['configs', 'nothing'], "no shipped config contains 'nothing'"),
             (['train', 'mine/quickstart_j.py'], "no config 'mine/quickstart_j.py'"),
@@ -138,3 +163,42 @@ def test_tools_of_mmaction_find_its_models(tmp_path):
     done = run('run', 'confusion_matrix', '--help', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert '--show-path' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'name'),
+    [
+        (['predict'], 'mmdualhead predict'),
+        (['data', 'ntu'], 'mmdualhead data ntu'),
+        (['train'], 'mmdualhead train'),
+        (['run', 'get_flops.py'], 'mmdualhead run get_flops'),
+    ],
+)
+def test_tools_call_themselves_by_what_is_typed(monkeypatch, capsys, arguments, name):
+    for key, value in (('argv', ['mmdualhead', *arguments]), ('path', sys.path[:])):
+        monkeypatch.setattr(sys, key, value)
+    with pytest.raises(SystemExit, match=r'^0$'):
+        cli.main([*arguments, '--help'])
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert shown.startswith(f'usage: {name} [-h]')
+    assert 'tools/' not in shown
+    assert sys.modules['__main__'].__name__ == '__main__'
+
+
+@pytest.mark.parametrize('command', [['configs'], ['help'], ['predict', '--help']], ids=' '.join)
+def test_a_reader_may_have_had_enough(tmp_path, command):
+    """As in ``mmdualhead configs | head -1``, whose pipe is closed before all is written."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', *command]
+    with os.fdopen(writes) as pipe:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONUNBUFFERED': ''},
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
+    assert (done.stderr, done.returncode) == ('', 141)

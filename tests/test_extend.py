@@ -70,7 +70,8 @@ def write_page(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'part', ['middle_j', 'channels_j', 'transformer_j', 'ctrgc_j', 'learned_j', 'ja', 'centered_j']
+    'part',
+    ['middle_j', 'channels_j', 'transformer_j', 'ctrgc_j', 'learned_j', 'ja', 'centered_j', 'mutual_j'],
 )
 def test_a_part_of_the_page_trains_tests_dumps_fuses_and_is_measured(results, part):
     metrics, scores = results[f'quickstart_{part}']

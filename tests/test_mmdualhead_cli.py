@@ -82,6 +82,19 @@ def test_interactive_python_in_the_folder_of_the_clone(clone):
     assert 'Error' not in done.stderr
 
 
+def test_the_backbone_in_mmaction_s_recognizer(tmp_path):
+    """As the README has it, "Use a part in your own config", in a process that knows nothing else."""
+    readme = (ROOT / 'README.md').read_text()
+    config = re.search(r'```python\n(custom_imports = .*?\n)```', readme, re.DOTALL)[1]
+    (tmp_path / 'config.py').write_text(config)
+    code = (
+        'from mmaction.apis import init_recognizer; '
+        "print(type(init_recognizer('config.py', device='cpu').backbone).__name__)"
+    )
+    done = run('-c', code, cwd=tmp_path)
+    assert done.stdout == 'STGCBackbone\n', done.stderr
+
+
 def test_a_program_of_any_name_gets_everything_registered(tmp_path):
     program = tmp_path / 'tools' / 'data' / 'mmdualhead'
     program.parent.mkdir(parents=True)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from mmdualhead import cli
 from tests.conftest import file_size_limit
 
+ROOT = Path(__file__).parents[1]
 EXPERIMENTS = itertools.count()
 TOOLS = Path(mmaction.__path__[0], '.mim', 'tools')
 
@@ -226,6 +228,33 @@ class TestCommand:
         key = option.partition('.')[0].partition('=')[0]
         said = f'nothing reads {key!r}; did you mean {meant!r}?'
         assert said in ''.join(capfd.readouterr())
+
+    def test_curves_for_tensorboard(self, clips, monkeypatch):
+        pytest.importorskip('tensorboard')
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        add_page(clips, 'TensorBoard')
+        start(monkeypatch, clips, 'train', 'config.py', '--work-dir', 'run')
+        (events,) = clips.glob('run/*/vis_data/events.*')
+        curves = EventAccumulator(str(events)).Reload()
+        assert {'loss', 'lr', 'acc/top1'} <= set(curves.Tags()['scalars'])
+        assert list(clips.glob('run/*/vis_data/scalars.json'))
+
+    def test_curves_for_weights_and_biases(self, clips, monkeypatch):
+        pytest.importorskip('wandb')
+        monkeypatch.setenv('WANDB_MODE', 'offline')
+        add_page(clips, 'Weights & Biases', "mode='online'", "mode='offline'")
+        start(monkeypatch, clips, 'train', 'config.py', '--work-dir', 'run')
+        assert list(clips.glob('run/**/offline-run-*/*.wandb'))
+
+
+def add_page(folder, heading, *replaced):
+    """Append lines of docs/visualize.md to the config."""
+    page = (ROOT / 'docs' / 'visualize.md').read_text(encoding='utf-8')
+    lines = re.search(rf'```python\n# {heading}.*?\n(.*?)```', page, re.DOTALL)[1]
+    config = (folder / 'config.py').read_text().replace('visualizer = ', 'shown = ')
+    lines = lines.replace('visualizer = dict(', "visualizer = dict(type='ActionVisualizer', ")
+    (folder / 'config.py').write_text(config + (lines.replace(*replaced) if replaced else lines))
 
 
 def start(monkeypatch, folder, *arguments, options=()):

@@ -245,6 +245,8 @@ def behind_pipeline(
     network: ExportedNetwork, joints: np.ndarray, frames: np.ndarray
 ) -> tuple[list[dict[str, Any]], Batch]:
     """What the network takes of recordings, and what the file takes of them."""
+    if not network.takes_joints:
+        joints = _coordinates(network, joints)
     # In a picture of 2 x 2 pixels, whose middle is (1, 1), these are what comes out.
     shift = [1, 1, 0] if network.takes_joints and network.model.input.normalization == '2d' else [0, 0, 0]
     recordings = [
@@ -257,6 +259,13 @@ def behind_pipeline(
     samples = np.concatenate([one['inputs'] for one in packed])
     packed = [{**one, 'inputs': sample[None]} for one in packed for sample in one['inputs']]
     return packed, (samples, np.tile(np.arange(samples.shape[2]), (len(samples), 1, 1)))
+
+
+def _coordinates(network: ExportedNetwork, joints: np.ndarray) -> np.ndarray:
+    """Recordings of as many coordinates as joints have; the stream may have other channels."""
+    channels = joints.shape[-1]
+    number = 2 if network.model.skeleton.flat and channels == 2 else 3
+    return joints[..., np.arange(number) % channels]
 
 
 def answers(network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:

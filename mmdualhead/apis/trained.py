@@ -24,6 +24,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
+from mmdualhead.apis.hub import fetched
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.engine.checkpoints import Checkpoint, newest_checkpoint
 from mmdualhead.engine.checks import leaves
@@ -112,8 +113,9 @@ def load_trained(
 
     Args:
         model: the name or path of a config, or a config, which needs ``weights``; a checkpoint, whose own
-            config is used; or a work dir, whose last checkpoint is used. None means the config in
-            ``weights``, and without these the packaged model.
+            config is used; a work dir, whose last checkpoint is used; or ``'hf://OWNER/NAME'``, a repository of
+            the Hugging Face Hub (:func:`~mmdualhead.apis.hub.fetched`). None means the config in ``weights``,
+            and without these the packaged model.
         weights: a checkpoint.
         device: where the model goes; None takes the first available one.
 
@@ -126,7 +128,7 @@ def load_trained(
             names something that is not registered.
         UserError: the checkpoint is damaged, or would execute code.
     """
-    config, path = _locate(model, weights)
+    config, path = _locate(fetched(model), fetched(weights))
     checkpoint = Checkpoint.read(path)
     meta = checkpoint.meta
     if config is None:
@@ -235,7 +237,8 @@ def _check_sizes(path: Path, config: Mapping[str, Any], weights: Mapping[str, An
     most = max(LARGEST, *axes) if weights else LARGEST
     for part in ('model', 'test_pipeline'):
         for place, one in leaves([(part, config.get(part))]):
-            if isinstance(one, int | float) and not place.endswith('.seed') and not -most <= one <= most:
+            counts = place.endswith('.seed') or '.samples_per_cls[' in place  # builds nothing of that size
+            if isinstance(one, int | float) and not counts and not -most <= one <= most:
                 raise ModelError(f'{path}: its config has {place}={one!r:.80}, expected at most {most:,}')
 
 

@@ -191,8 +191,9 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     """Look for likely mistakes in a config that would still run.
 
     Keys that nothing reads; a ``--seed`` without effect; loaders that give the network different input, or
-    have the same clips.
+    have the same clips; parts of MMAction2 that would end the run at its first validation.
     """
+    yield from _check_parts(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
@@ -220,6 +221,34 @@ def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
             f'randomness.seed={given[0]} instead'
         )
         yield Finding(Level.ERROR, f'--seed {given[0]}', text)
+
+
+def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
+    hooks = [*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())]
+    for hook in hooks:
+        if isinstance(hook, Mapping) and hook.get('enable') and _type_name(hook) == 'VisualizationHook':
+            text = 'draws videos, not skeletons; ShowValidationHook shows validation clips and their answers'
+            yield Finding(Level.ERROR, 'VisualizationHook', text)
+    for key in ('val_evaluator', 'test_evaluator'):
+        given = config.get(key) or ()
+        metrics = [given] if isinstance(given, Mapping) else given
+        alike = {_type_name(one) for one in metrics if not one.get('prefix') and _measures_accuracy(one)}
+        if alike >= {'AccMetric', 'DualHeadMetric'}:
+            text = (
+                'AccMetric and DualHeadMetric both measure acc/top1: leave out AccMetric, whose accuracies '
+                "DualHeadMetric has, too, or give one of them a name, prefix='other'"
+            )
+            yield Finding(Level.ERROR, key, text)
+
+
+def _measures_accuracy(metric: Mapping[str, Any]) -> bool:
+    return 'accuracy' in str(metric.get('metric_list', 'accuracy'))
+
+
+def _type_name(part: Mapping[str, Any]) -> str:
+    """The class that a part of a config names; empty where another config names it."""
+    kind = part.get('type', '')
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _sources(config: Mapping[str, Any], loader: str) -> list[dict[str, Any]]:
@@ -281,6 +310,8 @@ def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData
         model: its config.
         data: the loader's.
     """
+    if not getattr(network, 'with_cls_head', True):
+        yield Finding(Level.ERROR, 'model', 'has no cls_head, which would learn and predict the classes')
     yield from _check_classes(getattr(getattr(network, 'cls_head', None), 'num_classes', None), data)
     yield from _check_shape(getattr(network, 'backbone', None), data)
     yield from _check_layout(model, data)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmdualhead.errors import UserError
 
-from .build import require_counts
+from .build import build_part, require_counts
 
 PAPER_LOSS_WEIGHT = 0.5
 
@@ -48,15 +48,20 @@ class DualHeadClassifier(BaseModule):
         shares: of each head in the fused score, by name; they sum to 1. Equal by default, as in the paper,
             whose alpha is the coarse head's share.
         fuse: ``'prob'`` fuses probabilities (eq. 14), ``'logit'`` logits (the authors' program).
-        loss_weights: of each head's cross entropy, by name; 0.5 where a head is not named.
+        loss_weights: of each head's own loss, by name; 0.5 where a head is not named.
         label_smooth_eps: share of the label that is spread over all classes.
         dropout: probability of dropping a pooled feature in training.
         topk: the accuracies that the training log shows.
         init_cfg: see mmengine's ``BaseModule``.
+        loss_cls: config of each head's own loss, called with its logits (N, classes) and the labels: one of
+            MMAction2's, or yours. Cross entropy by default.
+        losses: config of each loss over several heads, by name; None removes one. It is called with the
+            logits (N, classes) of all heads, the labels (N,), and the heads' own losses before they are
+            weighted, the first and the last by the heads' names.
 
     Raises:
         UserError: ``fuse`` is unknown, a head has the name of another score, shares or loss weights do not
-            fit the heads, or a number is out of its range.
+            fit the heads, a loss has the name of a head, or a number is out of its range.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class DualHeadClassifier(BaseModule):
         dropout: float = 0.0,
         topk: Sequence[int] = (1,),
         init_cfg: Mapping[str, Any] | None = None,
+        loss_cls: Mapping[str, Any] | None = None,
+        losses: Mapping[str, Mapping[str, Any] | None] | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if fuse not in FUSIONS:
@@ -87,6 +94,8 @@ class DualHeadClassifier(BaseModule):
         self.loss_weights = _read_loss_weights(loss_weights, tuple(in_channels))
         self.label_smooth_eps = label_smooth_eps
         self.topk = tuple(k for k in topk if k <= num_classes)
+        self.loss_cls = None if loss_cls is None else MODELS.build(loss_cls)
+        self.losses = _build_losses(losses or {}, heads=tuple(in_channels), num_classes=num_classes)
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.ModuleDict(
             {name: nn.Linear(channels, num_classes) for name, channels in in_channels.items()}
@@ -114,17 +123,29 @@ class DualHeadClassifier(BaseModule):
         data_samples: Sequence[ActionDataSample],
         **kwargs: Any,  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Each head's weighted loss, and the accuracy of each head and of the fused score, for the log."""
+        """The weighted losses of the heads, those over several heads, and accuracies for the log."""
         logits = self(feats)
         labels = torch.stack([sample.gt_label for sample in data_samples]).to(logits[0].device).squeeze(-1)
-        losses = {}
-        for name, scores, weight in zip(self.linear, logits, self.loss_weights, strict=True):
-            entropy = F.cross_entropy(scores, labels, label_smoothing=self.label_smooth_eps)
-            losses[f'{name}_loss'] = weight * entropy
+        by_head = dict(zip(self.linear, logits, strict=True))
+        own = {name: self._own_loss(scores, labels) for name, scores in by_head.items()}
+        losses = {
+            f'{name}_loss': weight * loss
+            for (name, loss), weight in zip(own.items(), self.loss_weights, strict=True)
+        }
+        losses |= {f'{name}_loss': loss(by_head, labels, own) for name, loss in self.losses.items()}
         if labels.dim() == 1:
             for name, scores in zip((*self.linear, 'fused'), (*logits, self.fuse(logits)), strict=True):
                 losses |= {f'{name}_top{k}_acc': _top_k(scores, labels, k) for k in self.topk}
         return losses
+
+    def _own_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of one head, of logits (N, classes) and labels (N,) or distributions (N, classes)."""
+        if self.loss_cls is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smooth_eps)
+        if self.label_smooth_eps:  # MMAction2's losses take distributions, as its heads form them
+            spread = F.one_hot(labels, self.num_classes) if labels.dim() == 1 else labels
+            labels = (1 - self.label_smooth_eps) * spread + self.label_smooth_eps / self.num_classes
+        return self.loss_cls(logits, labels)
 
     def predict(
         self,
@@ -145,6 +166,17 @@ class DualHeadClassifier(BaseModule):
             for name, score in zip(self.linear, heads, strict=True):
                 sample.set_field(score, f'{name}_score')
         return data_samples
+
+
+def _build_losses(
+    losses: Mapping[str, Mapping[str, Any] | None], heads: tuple[str, ...], **offered: Any
+) -> nn.ModuleDict:
+    """The losses over several heads, by name."""
+    given = {name: cfg for name, cfg in losses.items() if cfg is not None}
+    taken = sorted(set(given) & set(heads))
+    if taken:
+        raise UserError(f'DualHeadClassifier: a loss cannot be called {taken[0]!r}, which is a head')
+    return nn.ModuleDict({name: build_part(cfg, heads=heads, **offered) for name, cfg in given.items()})
 
 
 def _read_shares(shares: Mapping[str, float] | None, heads: tuple[str, ...]) -> tuple[float, ...]:

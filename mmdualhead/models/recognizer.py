@@ -61,8 +61,9 @@ class DualHeadRecognizer(BaseRecognizer):
         train_cfg, test_cfg, data_preprocessor: see MMAction2's ``BaseRecognizer``.
 
     Raises:
-        UserError: the heads differ in their number of blocks; an attention names no head or, in use,
-            changes the shape of what it weighs; or heads wait for each other's blocks in a circle.
+        UserError: there is no head or no classifier; the heads differ in their number of blocks; an attention
+            names no head or, in use, changes the shape of what it weighs; or heads wait for each other's
+            blocks in a circle.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class DualHeadRecognizer(BaseRecognizer):
         self.heads = nn.ModuleDict({name: build_part(cfg, **shared) for name, cfg in _given(heads).items()})
         self.depth = _common_depth(self.heads)
 
-        used = _given(attentions or {})
+        used = _given(attentions)
         self.links = tuple(_take_link(name, cfg, tuple(self.heads)) for name, cfg in used.items())
         self.order = computing_order(tuple(self.heads), self.links)
         self.attentions = nn.ModuleDict(
             {link.name: self._build_attention(link, used[link.name], graph.num_joints) for link in self.links}
         )
+        if not cls_head:
+            raise UserError('DualHeadRecognizer: cls_head is empty; nothing would be learned or predicted')
         channels = {name: head.out_channels[-1] for name, head in self.heads.items()}
         self.cls_head = MODELS.build({'in_channels': channels, **cls_head})
 
@@ -203,9 +206,9 @@ def _require_shape(link: Link, weighed: Tensor, x: Tensor) -> None:
         )
 
 
-def _given(parts: Mapping[str, Config | None]) -> dict[str, dict[str, Any]]:
+def _given(parts: Mapping[str, Config | None] | None) -> dict[str, dict[str, Any]]:
     """Those that a config has not removed by None."""
-    return {name: dict(cfg) for name, cfg in parts.items() if cfg is not None}
+    return {name: dict(cfg) for name, cfg in (parts or {}).items() if cfg is not None}
 
 
 def _take_link(name: str, cfg: dict[str, Any], heads: tuple[str, ...]) -> Link:
@@ -229,10 +232,10 @@ def _take_link(name: str, cfg: dict[str, Any], heads: tuple[str, ...]) -> Link:
 
 def _common_depth(heads: Mapping[str, nn.Module]) -> int:
     """The number of blocks that all heads have."""
+    if not heads:
+        raise UserError('DualHeadRecognizer: heads is empty, or None for each; a network needs at least one')
     depths = {name: len(head.blocks) for name, head in heads.items()}
     if len(set(depths.values())) != 1:
         listed = ', '.join(f'{name} has {depth}' for name, depth in depths.items())
-        raise UserError(
-            'DualHeadRecognizer: the heads need equally many blocks; ' + (listed or 'there is none')
-        )
+        raise UserError(f'DualHeadRecognizer: the heads need equally many blocks; {listed}')
     return next(iter(depths.values()))

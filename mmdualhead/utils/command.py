@@ -18,6 +18,9 @@ from mmdualhead.utils.text import printable, printable_lines
 
 PACKAGE = Path(__file__).parents[1]
 
+CLOSED_PIPE = 141
+"""The exit status where whoever read the output has closed it, as shells give it for other programs."""
+
 MACHINE = re.compile(
     r'DataLoader worker .*(exited unexpectedly|killed by signal)|shared memory|Too many open files'
     r'|not compiled with CUDA|No CUDA GPUs|NVIDIA driver|invalid device ordinal|device string|out of memory'
@@ -31,8 +34,17 @@ BUILDING = re.compile(r'mmengine/(registry/(build_functions|registry)|runner/run
 def make_parser(docstring: str | None) -> argparse.ArgumentParser:
     """A parser that describes a program by its docstring."""
     return argparse.ArgumentParser(
-        description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=as_typed(docstring), formatter_class=argparse.RawDescriptionHelpFormatter
     )
+
+
+def as_typed(docstring: str | None) -> str:
+    """A docstring whose examples start the program as it was started: by its path, or by ``mmdualhead``."""
+    text = docstring or ''
+    if not sys.argv[0].startswith('mmdualhead '):
+        return text
+    text = re.sub(r'python tools/data/(\w+)\.py', r'mmdualhead data \1', text)
+    return re.sub(r'python tools/(\w+)\.py', r'mmdualhead \1', text)
 
 
 class _Import(argparse.Action):
@@ -81,9 +93,9 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, kinds) and not _is_no_bug(error):
             raise
-        if isinstance(error, OSError):
-            # What a full disk or a closed pipe did not take can't be written at the end, either.
-            _flush_or_drop()
+        # What a full disk or a closed pipe did not take can't be written at the end, either.
+        if isinstance(error, OSError) and not _flush_or_drop() and isinstance(error, BrokenPipeError):
+            sys.exit(CLOSED_PIPE)
         sys.exit(f'error: {describe(error)}')
 
 
@@ -136,8 +148,10 @@ def original(error: BaseException) -> BaseException:
     return error
 
 
-def _flush_or_drop() -> None:
+def _flush_or_drop() -> bool:
+    """Whether all that was printed could be written."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):
         sys.stdout = None
+    return sys.stdout is not None

@@ -17,6 +17,8 @@ from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.export import ExportError, export, largest_difference, open_exported, write
 from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.trained import PACKAGED, load_trained
+from mmdualhead.datasets.pipelines import with_stream
+from mmdualhead.datasets.transforms import register_stream
 from tests.apis.trained import CONFIGS, save_trained, small_config
 from tests.models.test_recognizer import middle_head
 
@@ -175,6 +177,24 @@ def test_a_third_head_on_2d_joints(tmp_path):
     content, nodes = write(network)
     assert largest_difference(network, open_exported(content)) < 1e-5
     assert nodes < 900
+
+
+@register_stream('length', 'joints and their distance from the center')
+def length_stream(keypoint, skeleton, scored):  # noqa: ARG001
+    return np.concatenate([keypoint, np.linalg.norm(keypoint, axis=-1, keepdims=True)], -1)
+
+
+@pytest.mark.usefixtures('needed')
+@pytest.mark.parametrize(('stream', 'channels'), [('length', 4), ('j+length', 7)])
+def test_a_stream_of_ones_own_of_other_channels(tmp_path, stream, channels):
+    config = small_config()
+    config.test_pipeline = with_stream(config, stream)[-1]
+    config.model.backbone.in_channels = channels
+    model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
+    network = ExportedNetwork(model).eval()
+    assert network.input_joints == (20, channels)
+    content, _ = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
 
 
 @pytest.mark.usefixtures('needed')

@@ -19,7 +19,7 @@ from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.errors import UserError
 from mmdualhead.utils.command import add_import_option, make_parser
 from mmdualhead.utils.plain_config import plain_config
-from tests.apis.trained import CONFIGS, small_config
+from tests.apis.trained import CONFIGS, save_trained, small_config
 
 
 def rewrite(checkpoint, target, **meta):
@@ -208,6 +208,16 @@ def test_other_configs_and_networks_answer(tmp_path, name):
     assert len(answer.classes) == 60
     assert answer.classes[0] == 'drink water'
     assert (answer.when is not None) == (answer.where is not None) == is_ours
+
+
+def test_clips_of_a_class_may_be_many(tmp_path):
+    """As the focal loss of MMAction2 is told them; a network becomes no larger by that."""
+    config = small_config()
+    counts = [20_000] * config.model.cls_head.num_classes
+    loss = dict(type='CBFocalLoss', samples_per_cls=counts)
+    config.model.cls_head.update(label_smooth_eps=0.0, loss_cls=loss)
+    model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
+    assert model.network.cls_head.loss_cls.samples_per_cls == counts
 
 
 OWN_PART = """

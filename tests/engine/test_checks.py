@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets import PoseDataset
+from mmaction.evaluation import AccMetric
 from mmaction.models import STGCN
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DefaultScope
 
 from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.engine.checks import (
@@ -110,6 +113,54 @@ def test_loaders_that_contradict_each_other():
 
 
 OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'is_refused'),
+    [
+        ([dict(type='AccMetric'), dict(type='mmaction.DualHeadMetric')], True),
+        ([dict(type='DualHeadMetric'), dict(type=AccMetric, metric_list=('mean_class_accuracy',))], True),
+        ([dict(type='AccMetric', prefix='mm'), dict(type='DualHeadMetric')], False),
+        ([dict(type='AccMetric', metric_list='mean_average_precision'), dict(type='DualHeadMetric')], False),
+        ([dict(type='DualHeadMetric'), dict(type='DumpScores')], False),
+        (dict(type='AccMetric'), False),
+        (None, False),
+    ],
+)
+def test_metrics_of_the_same_names_end_a_run_before_its_first_epoch(metrics, is_refused):
+    found = [finding for finding in check_config({'val_evaluator': metrics}) if finding.is_error]
+    assert [str(finding).partition(' both')[0] for finding in found] == (
+        ['val_evaluator: AccMetric and DualHeadMetric'] * is_refused
+    )
+    assert same_names(metrics) == is_refused
+
+
+def same_names(metrics):
+    """Whether MMEngine refuses what the metrics return."""
+    clips = [dict(frame_dir=f'{i}', gt_label=torch.tensor([i]), pred_score=torch.eye(2)[i]) for i in (0, 1)]
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        evaluator = Evaluator([one for one in np.ravel(metrics or []) if one['type'] != 'DumpScores'])
+    if 'mean_average_precision' in str(metrics):  # which needs many labels for each clip
+        return False
+    evaluator.process(clips)
+    try:
+        evaluator.evaluate(2)
+    except ValueError as error:
+        return 'same metric name' in str(error)
+    return False
+
+
+@pytest.mark.parametrize('place', ['default_hooks', 'custom_hooks'])
+def test_the_hook_that_draws_videos_is_refused_with_what_to_use(place):
+    def errors(**options):
+        hook = dict(type='VisualizationHook', **options)
+        hooks = {'visualization': hook, 'checkpoint': {'interval': 2}}
+        config = {place: hooks if place == 'default_hooks' else [hook]}
+        return [str(finding) for finding in check_config(config) if finding.is_error]
+
+    (found,) = errors(enable=True)
+    assert 'ShowValidationHook' in found
+    assert errors() == []  # it is off by default, as in MMAction2's own configs
 
 
 def run_config(change=None, split='train', stream='j', **others):
@@ -222,6 +273,13 @@ def two_classes(config):
         config[f'{phase}_dataloader'].dataset.num_classes = None
 
 
+def no_classifier(config):
+    config.model = dict(
+        type='RecognizerGCN',
+        backbone=dict(type='STGCN', graph_cfg=dict(layout='nturgb+d', mode='stgcn_spatial')),
+    )
+
+
 def repeated(config):
     two_classes(config)
     inner = config.train_dataloader.dataset
@@ -240,6 +298,7 @@ def repeated(config):
         ),
         (other_channels, r'in_channels=3 in the model, but the pipeline gives 6 channels'),
         (two_classes, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
+        (no_classifier, r'model: has no cls_head'),
         (repeated, r'clip S002, label: 2, expected 0\.\.1, since model\.cls_head\.num_classes=2'),
     ],
 )

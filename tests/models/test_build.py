@@ -82,9 +82,11 @@ FAULTS = {
     "loss_weights are {'coarse': -1}; expected numbers from 0": dict(
         cls_head=dict(loss_weights=dict(coarse=-1))
     ),
-    'the heads need equally many blocks; there is none': dict(
-        heads=dict(coarse=None, fine=None), attentions=None
-    ),
+}
+
+NOTHING = {
+    'heads is empty, or None for each': dict(heads=dict(coarse=None, fine=None), attentions=None),
+    'cls_head is empty': dict(cls_head=dict(_delete_=True)),
 }
 
 
@@ -97,6 +99,19 @@ FAULTS = {
 def test_what_does_not_fit_is_refused_when_it_is_built(message):
     with pytest.raises(UserError, match=message):
         build(small_dualhead_config(**FAULTS[message]))
+
+
+@pytest.mark.parametrize('message', NOTHING)
+def test_a_network_without_heads_or_classifier_is_refused_in_a_sentence(message):
+    with pytest.raises(UserError, match=message):
+        build(small_dualhead_config(**NOTHING[message]))
+
+
+@pytest.mark.parametrize('parts', [{}, None])
+def test_no_heads_at_all(parts):
+    config = {**small_dualhead_config(), 'heads': parts, 'attentions': None}
+    with pytest.raises(UserError, match='heads is empty'):
+        build(config)
 
 
 @pytest.mark.fault('attention that changes the shape of what it weighs', '-', 'refused at the first batch')

@@ -6,7 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmaction.structures import ActionDataSample
+from torch import nn
 
+from mmdualhead.errors import UserError
 from mmdualhead.models import DualHeadClassifier
 from mmdualhead.models.classifier import FUSIONS
 
@@ -38,6 +40,40 @@ def test_the_log_shows_the_accuracy_of_coarse_fine_and_fused():
     assert losses['fused_top5_acc'] == losses['fine_top5_acc'] == 1
     assert 'fused_top9_acc' not in losses
     assert sum('loss' in name for name in losses) == 2
+
+
+class Sum(nn.Module):
+    """A loss over several heads that keeps what it is called with."""
+
+    def __init__(self, heads, num_classes):
+        super().__init__()
+        self.heads, self.num_classes = heads, num_classes
+        self.share = nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, logits, labels, losses):
+        self.called_with = (logits, labels, losses)
+        return self.share * sum(losses.values())
+
+
+def test_a_loss_over_several_heads_gets_their_logits_labels_and_losses():
+    classifier = make(losses={'sum': dict(type=Sum), 'none': None}, loss_weights={'fine': 0})
+    losses = classifier.loss(FEATS, samples(0, 1, 2, 4))
+    part = classifier.losses['sum']
+    assert (part.heads, part.num_classes) == (('coarse', 'fine'), 5)
+    logits, labels, own = part.called_with
+    torch.testing.assert_close(tuple(logits.values()), classifier(FEATS))
+    assert labels.tolist() == [0, 1, 2, 4]
+    assert own == {name: F.cross_entropy(scores, labels) for name, scores in logits.items()}
+    torch.testing.assert_close(losses['sum_loss'], 3 * (own['coarse'] + own['fine']))
+    torch.testing.assert_close(losses['coarse_loss'], 0.5 * own['coarse'])
+    assert losses['fine_loss'] == 0
+    assert 'losses.sum.share' in classifier.state_dict()
+    assert not [name for name in make().state_dict() if 'loss' in name]
+
+
+def test_a_loss_may_not_have_the_name_of_a_head():
+    with pytest.raises(UserError, match="a loss cannot be called 'fine'"):
+        make(losses={'fine': dict(type=Sum)})
 
 
 def test_label_smoothing_spreads_the_label():

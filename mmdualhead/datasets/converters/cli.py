@@ -13,7 +13,7 @@ import numpy as np
 
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
-from mmdualhead.utils.command import one_line_errors
+from mmdualhead.utils.command import as_typed, one_line_errors
 
 from .raw_clip import Normalize
 from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
@@ -26,7 +26,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     Args:
         description: what is converted; the tool's docstring.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=as_typed(description))
     parser.add_argument('src', help='directory of the raw files')
     parser.add_argument(
         'out', help=f'the result: a pickle (NAME.pkl), or with --store a directory (NAME{STORE_SUFFIX})'
