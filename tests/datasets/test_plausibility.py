@@ -113,5 +113,6 @@ def test_joints_in_their_picture(skeleton: Skeleton | None) -> None:
 
 def test_pictures_in_a_summary() -> None:
     assert describe_pictures([]) == []
-    assert describe_pictures(['', 'x', '']) == ['picture: joints are in their picture in 2 of 3 clips']
-    assert describe_pictures(['', 'x', 'x'])[1] == 'WARNING: in most clips x'
+    few, most = describe_pictures(['', 'x', '']), describe_pictures(['', 'x', 'x'])
+    assert list(map(str, few)) == ['image: joints are in their image in 2 of 3 clips']
+    assert (most[1].level, most[1].text) == (Level.WARNING, 'in most clips x')

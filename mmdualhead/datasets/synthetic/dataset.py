@@ -180,5 +180,5 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
 
 
 def _quantize(positions: np.ndarray, steps: int = 10_000) -> np.ndarray:
-    """Float32, rounded to 1 / ``steps`` meters: this removes differences of sine and cosine between machines."""
+    """Float32, rounded to 1 / ``steps`` meters, since sine and cosine differ between machines."""
     return (np.rint(positions * steps).astype(np.int32) / steps).astype(np.float32)
