@@ -1,4 +1,4 @@
-"""What a network takes: one value, read from a config here alone, and written into every checkpoint.
+"""The input of a network: one value, read from configs only here, and written into every checkpoint.
 
 All code that handles clips or models takes it as an argument; it depends on neither. A pipeline step declares
 what it determines by an attribute ``network_input``, see :func:`share_of`; MMAction2's steps are listed in
@@ -29,16 +29,16 @@ COMPARED = ('skeleton', 'stream', 'normalization', 'img_shape')
 """The fields that must be equal in training and use."""
 
 GEN_SKE_FEATS = frozenset({'j', 'b', 'jm', 'bm'})
-"""The streams that MMAction2's ``GenSkeFeat`` knows."""
+"""The streams that MMAction2's ``GenSkeFeat`` supports."""
 
 STREAM_ARGUMENTS = {'SkeletonStream': 'stream', 'GenSkeFeat': 'feats'}
-"""The steps that form a stream, ours and MMAction2's, and the argument that says which."""
+"""The steps that form a stream, ours and MMAction2's, and the argument that names it."""
 
 NO_ARGUMENTS = ('type', '_scope_')
 """Keys of a step's config that are not arguments."""
 
 DECOMPRESSING = frozenset({'DecompressPose'})
-"""Steps that make keypoints of another form, before which clips hold none."""
+"""Steps that decode keypoints from another form; before them, clips have none."""
 
 CUTTING = {'PadTo': 'ReplayPad'}
 """Steps that reject clips longer than ``length``, and the steps that cut them instead."""
@@ -46,14 +46,14 @@ CUTTING = {'PadTo': 'ReplayPad'}
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Which frames of a clip a network sees.
+    """The frames of a clip that a network sees.
 
     Args:
-        length: a shorter clip is played again until it has so many frames.
-        cuts: longer clips are cut to that length, rather than refused.
+        length: shorter clips are repeated to this number of frames.
+        cuts: longer clips are cut to that length instead of being rejected.
         clip_len: frames of a sample, drawn uniformly.
-        num_clips: how many samples are drawn.
-        seed: which samples are drawn in tests.
+        num_clips: number of samples.
+        seed: the seed of the samples in tests.
         before_stream: frames are drawn before the stream is formed.
     """
 
@@ -73,22 +73,22 @@ class NetworkInput:
         skeleton: the layout of the joints; None if unknown.
         stream: j, b, jm, bm or several joined by ``+``.
         normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
-            by the size of the picture), what a custom step declares, or empty for none.
-        img_shape: (height, width) that the normalization takes for clips that state no picture size.
-        dropped_frames: the frames that the normalization leaves out: ``'empty'``, ``'without main person'``
+            by the size of the image), what a custom step declares, or empty for none.
+        img_shape: (height, width) that the normalization uses for clips without an image size.
+        dropped_frames: the frames that the normalization drops: ``'empty'``, ``'without main person'``
             or none.
         num_person: M; None if unknown.
         channels: input channels of the first layer per joint and stream, including a score; None if the model
             does not determine it.
-        sampling: which frames are seen.
+        sampling: the frames that are seen.
         num_classes: number of classes of the model.
         classes: their names, as far as they are known.
         scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
-            ``'2d'``: in halves of the picture); None where it was not measured.
+            ``'2d'``: in halves of the image); None if it was not measured.
         other_steps: names of steps that declare nothing.
 
     Raises:
-        UserError: a field is of the wrong kind.
+        UserError: a field has the wrong type.
     """
 
     skeleton: Skeleton | None = None
@@ -106,12 +106,12 @@ class NetworkInput:
 
     @property
     def needs_depth(self) -> bool:
-        """Whether clips need three coordinates."""
+        """True if clips need three coordinates."""
         return self.normalization.startswith('3d')
 
     @property
     def needs_picture(self) -> bool:
-        """Whether a clip needs the size of the picture that its joints were found in."""
+        """True if a clip needs the size of the image that its joints were found in."""
         return self.normalization.startswith('2d') and self.img_shape is None
 
     @classmethod
@@ -124,7 +124,7 @@ class NetworkInput:
                 ``'test_pipeline'``.
 
         Raises:
-            UserError: steps contradict each other, or a layout can't be.
+            UserError: steps contradict each other, or a layout is invalid.
         """
         found = [cls.of_steps(steps) for steps in pipelines_of(config, loader)]
         for other in found[1:]:
@@ -134,10 +134,10 @@ class NetworkInput:
 
     @classmethod
     def of_steps(cls, steps: Iterable[Any]) -> NetworkInput:
-        """What a pipeline gives: of steps that are configs, or built.
+        """The network input of a pipeline, whose steps are configs or built.
 
         Raises:
-            UserError: two steps are of different layouts.
+            UserError: two steps have different layouts.
         """
         found: dict[str, Any] = {}
         sampling: dict[str, Any] = {}
@@ -164,7 +164,7 @@ class NetworkInput:
 
     @classmethod
     def of_checkpoint(cls, meta: Mapping[str, Any]) -> NetworkInput | None:
-        """What a checkpoint was trained on; for an older one, from its saved config.
+        """The network input that a checkpoint was trained with; for an older one, from its saved config.
 
         Args:
             meta: the checkpoint's.
@@ -173,8 +173,8 @@ class NetworkInput:
             None if unknown.
 
         Raises:
-            UserError: what the checkpoint says can't be.
-            SyntaxError: its config can't be read.
+            UserError: the input in the checkpoint is invalid.
+            SyntaxError: its config cannot be read.
         """
         stored = meta.get('network_input')
         if isinstance(stored, Mapping) and 'version' in stored:
@@ -208,7 +208,7 @@ class NetworkInput:
         return {'version': VERSION, **plain, 'skeleton': self.skeleton and definition_of(self.skeleton)}
 
     def differences(self, other: NetworkInput, words: tuple[str, str] = ('trained with', 'now')) -> list[str]:
-        """What this and another input differ in, one line each; fields that either leaves open are skipped.
+        """The differences from another input, one line each; fields that either leaves open are skipped.
 
         Args:
             other: the other input.
@@ -225,7 +225,7 @@ class NetworkInput:
         return lines
 
     def _completed_by(self, model: Mapping[str, Any]) -> NetworkInput:
-        """What the model's config says beyond the pipeline."""
+        """The input, completed by the model's config."""
         backbone = model.get('backbone') or {}
         graph = model.get('graph_cfg') or backbone.get('graph_cfg') or {}
         head = model.get('cls_head') or {}
@@ -241,18 +241,18 @@ class NetworkInput:
 
 
 def share_of(step: Any) -> Share:
-    """What a pipeline's step, built or a config, decides of a network's input.
+    """The part of a network's input that a pipeline step, built or a config, determines.
 
     A step declares it by its attribute ``network_input``: fields of :class:`NetworkInput`, as a dict, or,
     where they depend on its arguments, as a static method that takes these. ``sampling`` is a dict of some
-    fields of :class:`Sampling`. ``frames`` says which frames are left after the step: the key of the results
-    that lists them, ``'length'`` where the clip is played again to that length, or None if it can't be told.
+    fields of :class:`Sampling`. ``frames`` defines the frames left after the step: the key of the results
+    that lists them, ``'length'`` if the clip is repeated to that length, or None if unknown.
 
     Returns:
         The fields; ``other_steps`` with its name for a step that declares nothing.
 
     Raises:
-        UserError: the step's arguments are not its, or name a layout that can't be.
+        UserError: the step has no such arguments, or they name an invalid layout.
     """
     kind, arguments = _taken_apart(step)
     name = step_name(step)
@@ -268,7 +268,7 @@ def share_of(step: Any) -> Share:
 
 
 def step_name(step: Any) -> str:
-    """The class name of a pipeline's step, be it a config or built."""
+    """The class name of a pipeline step, a config or built."""
     kind = step['type'] if isinstance(step, Mapping) else type(step)
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
@@ -276,7 +276,7 @@ def step_name(step: Any) -> str:
 def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
     """The class of a step, if it is registered, and the arguments."""
     if isinstance(step, Mapping):
-        from mmaction.registry import TRANSFORMS  # takes seconds, which converters can save
+        from mmaction.registry import TRANSFORMS  # takes seconds, which converters save
 
         kind, arguments = step['type'], {key: value for key, value in step.items() if key not in NO_ARGUMENTS}
         return registered(TRANSFORMS, kind) if isinstance(kind, str) else kind, arguments
@@ -290,7 +290,7 @@ def _taken_apart(step: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _is_default(value: Any, default: Any) -> bool:
-    """Of an argument of a built step, which may have been given all the same."""
+    """Guess if an argument of a built step was not given."""
     return type(value) is type(default) and bool(value == default)
 
 
@@ -322,7 +322,7 @@ def pipelines_of(config: Mapping[str, Any], loader: str) -> list[Sequence[Any]]:
 
 
 def definition_of(skeleton: Skeleton) -> str | dict[str, Any]:
-    """What :func:`~mmdualhead.skeletons.get_skeleton` makes the skeleton of: its name, or its fields."""
+    """The argument of :func:`~mmdualhead.skeletons.get_skeleton` for a skeleton: its name, or its fields."""
     if SKELETONS.get(skeleton.name) == skeleton:
         return skeleton.name
     return {
@@ -338,7 +338,7 @@ def _check_layout(one: Skeleton | None, other: Skeleton | None, name: str) -> No
 
 
 def known_skeleton(layout: Any) -> Skeleton | None:
-    """The skeleton of a layout; None where it is not defined our way, as in graphs of MMAction2."""
+    """The skeleton of a layout; None if it is not defined our way, as in graphs of MMAction2."""
     try:
         return None if layout is None else get_skeleton(layout)
     except (TypeError, ValueError, AttributeError):
@@ -386,4 +386,4 @@ MMACTION2_STEPS: dict[str, Share | Callable[..., Share]] = {
     'FormatGCNInput': lambda num_person=2, mode='zero': dict(num_person=num_person),  # noqa: ARG005
     'PackActionInputs': {},
 }
-"""What MMAction2's steps decide, as :func:`share_of` has it."""
+"""What MMAction2's steps determine, in the form of :func:`share_of`."""

@@ -29,7 +29,7 @@ class Skeleton:
         bones: ``(child, parent)`` for every joint but the root; together they form a tree. The bone
             vector of a joint is the joint minus its parent; the root's is zero.
         center: the joint that normalization moves to the origin. Defaults to the root of the bones.
-        pairs: ``(left, right)`` joints that change places when a clip is mirrored.
+        pairs: ``(left, right)`` joints that are swapped when a clip is mirrored.
         up: ``(from, to)`` joints whose direction becomes the z axis, e.g. hip to spine; None for
             layouts without depth.
         across: ``(right, left)`` joints, e.g. the shoulders; from left to right becomes the x axis.
@@ -119,19 +119,19 @@ class Skeleton:
 
 
 def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
-    """Look a layout up.
+    """Look up a layout.
 
     Args:
-        layout: the name of a layout in :data:`SKELETONS` or :data:`ALIASES`, a user's own definition (the
-            arguments of :class:`Skeleton` as a dict; ``joints`` may be a mere count and ``name`` left out),
-            or a :class:`Skeleton`, which is returned as it is.
+        layout: the name of a layout in :data:`SKELETONS` or :data:`ALIASES`, a custom definition (the
+            arguments of :class:`Skeleton` as a dict; ``joints`` may be a count and ``name`` omitted), or a
+            :class:`Skeleton`, which is returned unchanged.
 
     Returns:
         The skeleton.
 
     Raises:
         UserError: the name is unknown, or the definition contradicts itself.
-        TypeError: the definition has an unknown or lacks a necessary field.
+        TypeError: the definition has an unknown field, or lacks a required one.
     """
     if isinstance(layout, Skeleton):
         return layout
@@ -147,7 +147,7 @@ def get_skeleton(layout: str | Mapping[str, Any] | Skeleton) -> Skeleton:
 
 
 def _as_tuple(value: Any) -> Any:
-    """Lists out of a config, nested ones too, as the tuples that a frozen skeleton holds."""
+    """Lists from a config, also nested ones, as tuples for a frozen skeleton."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(_as_tuple(item) for item in value)
     return value
@@ -164,14 +164,14 @@ def _define(
     flat: bool = False,
     meaning: Mapping[str, str] | None = None,
 ) -> Skeleton:
-    """A layout by the names of its joints, from which pairs and, but for flat ones, shoulders follow.
+    """A layout by the names of its joints, which define pairs and, except for flat ones, shoulders.
 
     Args:
         name: of the layout.
         joints: in the order of the recordings: ``'neck; left, right: hip, knee; both: eye, ear'``, all of the
             left and then all of the right, or, with ``both``, the left and the right one of each.
-        bones: chains from the root outwards, ``'neck > * hip > * knee; neck > * eye'``, in which ``*`` stands
-            for either side.
+        bones: chains from the root outwards, ``'neck > * hip > * knee; neck > * eye'``, in which ``*``
+            denotes either side.
         center: as in :class:`Skeleton`, by name.
         up: the joint below the center.
         edges: chains as well.
@@ -325,8 +325,8 @@ ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}
 """Other names; of COCO-WholeBody's 133 keypoints the first 17, the body, are those of COCO."""
 
 
-# Where a joint lies, between which others, for layouts that lack it; the first that can be had counts. One
-# joint for another is near enough: the toes are where the Kinect sees the foot.
+# The joints whose mean replaces one that a layout lacks; the first available group is used. A single joint is
+# close enough: the toes are where the Kinect sees the foot.
 BETWEEN: dict[str, tuple[tuple[str, ...], ...]] = {
     'pelvis': (('left hip', 'right hip'),),
     'shoulder center': (('left shoulder', 'right shoulder'),),
@@ -350,19 +350,19 @@ def convert_layout(
     source: str | Mapping[str, Any] | Skeleton,
     target: str | Mapping[str, Any] | Skeleton,
 ) -> np.ndarray:
-    """Bring recordings from one layout into another, joint by joint.
+    """Convert recordings from one layout to another, joint by joint.
 
-    A joint of the same name is taken as it is, where the layouts mean the same by it; one that the source
-    lacks and that lies between others (:data:`BETWEEN`) is their mean. It is missing (zero) where one of
-    these is, all of whose coordinates are then zero.
+    A joint of the same name and meaning is copied; one that the source lacks and that is between others
+    (:data:`BETWEEN`) is their mean. It is missing (zero) where one of these is missing, that is, has only
+    zero coordinates.
 
     Args:
         keypoints: (..., V, C) in the layout ``source``, whose last axis may include a confidence.
-        source: what the joints are, see :func:`get_skeleton`.
-        target: what they are to become.
+        source: the layout of the joints, see :func:`get_skeleton`.
+        target: the layout to convert them to.
 
     Returns:
-        (..., V', C) in the layout ``target``; a float type stays as it is, integers become float32.
+        (..., V', C) in the layout ``target``; a float type is kept, integers become float32.
 
     Raises:
         UserError: there are not V joints, or joints of the target cannot be derived from the source; the
@@ -390,10 +390,11 @@ def convert_layout(
 
 
 def conversion(source: Skeleton, target: Skeleton) -> tuple[np.ndarray, list[str]]:
-    """What each joint of a layout is the mean of in another.
+    """Each joint of a layout as a mean of joints of another.
 
     Returns:
-        (V', V) weights, whose rows sum to 1, and the names of the joints that can't be had, whose rows are 0.
+        (V', V) weights, whose rows sum to 1, and the names of the joints that cannot be derived, whose rows
+        are 0.
     """
     known = dict(zip(_places(source), np.eye(source.num_joints), strict=True))
     weights = np.array([_find(place, known) for place in _places(target)])

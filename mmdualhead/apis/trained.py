@@ -114,8 +114,8 @@ def load_trained(
     Args:
         model: the name or path of a config, or a config, which needs ``weights``; a checkpoint, whose own
             config is used; a work dir, whose last checkpoint is used; or ``'hf://OWNER/NAME'``, a repository
-            of the Hugging Face Hub (:func:`~mmdualhead.apis.hub.fetched`). None means the config in ``weights``,
-            and without these the packaged model.
+            of the Hugging Face Hub (:func:`~mmdualhead.apis.hub.fetched`). None means the config in
+            ``weights``, and without these the packaged model.
         weights: a checkpoint.
         device: where the model goes; None takes the first available one.
 

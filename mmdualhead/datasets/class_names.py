@@ -36,7 +36,7 @@ def read_class_names(path: str | Path) -> list[str]:
     """The class names in a text file, one per line; empty lines at its end are ignored.
 
     Raises:
-        OSError: it can't be opened.
+        OSError: it cannot be opened.
         ValueError: a line is empty, a name occurs twice, or a number is not that of its line; the message
             names the line.
     """

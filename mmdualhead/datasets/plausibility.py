@@ -105,8 +105,8 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
         return None
     person = keypoint[axes.person, ..., :3]
     feet, head = [skeleton.joints.index(name) for name in FEET], skeleton.joints.index('head')
-    there = np.any(person[:, [*feet, head, skeleton.up[0], *skeleton.across]], axis=-1)
-    joints = person[np.all(there, axis=1)]
+    present = np.any(person[:, [*feet, head, skeleton.up[0], *skeleton.across]], axis=-1)
+    joints = person[np.all(present, axis=1)]
     if not len(joints):
         return None
     legs = [joints[:, foot] for foot in feet]
@@ -137,10 +137,10 @@ def describe_pictures(faults: Sequence[str]) -> list[Finding]:
     wrong = list(filter(None, faults))
     if not faults:
         return []
-    counted = f'joints are in their picture in {len(faults) - len(wrong)} of {len(faults)} clips'
-    found = [Finding(Level.NOTE, 'picture', counted)]
+    counted = f'joints are in their image in {len(faults) - len(wrong)} of {len(faults)} clips'
+    found = [Finding(Level.NOTE, 'image', counted)]
     if 2 * len(wrong) > len(faults):
-        found.append(Finding(Level.WARNING, 'picture', f'in most clips {wrong[0]}'))
+        found.append(Finding(Level.WARNING, 'image', f'in most clips {wrong[0]}'))
     return found
 
 
@@ -160,7 +160,7 @@ def bone_length(
     Args:
         keypoint: (M, T, V, C).
         skeleton: its layout.
-        img_shape: (height, width) of the picture whose halves are the unit; None for the unit of the joints.
+        img_shape: (height, width) of the image whose halves are the unit; None for the unit of the joints.
 
     Returns:
         The length; None if no bone is seen.
@@ -168,10 +168,15 @@ def bone_length(
     x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
     if img_shape is not None:
         x = x * 2 / np.array(img_shape[::-1], np.float64)
+<<<<<<< HEAD
     children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
     there = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
+=======
+    children, parents = np.array(skeleton.bones).T
+    present = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
+>>>>>>> faf8292cadf6cf7538cf4f649054f100d062f81d
     length = np.linalg.norm(x[:, :, children] - x[:, :, parents], axis=-1)
-    seen = length[there[:, :, children] & there[:, :, parents] & (length > 0)]
+    seen = length[present[:, :, children] & present[:, :, parents] & (length > 0)]
     return float(np.median(seen)) if seen.size else None
 
 
@@ -233,7 +238,7 @@ def picture_fault(keypoint: np.ndarray, skeleton: Skeleton | None, img_shape: tu
     seen = x[np.isfinite(x).all(-1) & x.any(-1)]
     if not len(seen):
         return ''
-    picture = f'a picture of height {height} and width {width}'
+    picture = f'an image of height {height} and width {width}'
     size = np.array([width, height], np.float64)
     length = bone_length(keypoint, skeleton, img_shape) if skeleton else 2 * _extent(x / size)
     if length is not None and length < 2 * SMALLEST:
@@ -243,7 +248,7 @@ def picture_fault(keypoint: np.ndarray, skeleton: Skeleton | None, img_shape: tu
     if outside > MOST_OUTSIDE:
         swapped = ((seen < 0) | (seen > size[::-1])).any(-1).mean() < MOST_OUTSIDE
         advice = '; are height and width exchanged?' if swapped else ''
-        return f'{100 * outside:.0f} % of the joints lie outside of {picture}{advice}'
+        return f'{100 * outside:.0f} % of the joints are outside of {picture}{advice}'
     return ''
 
 
@@ -278,8 +283,10 @@ def judge(
         if length is not None and not network_input.normalization.startswith('2d'):
             length = length / 2  # the network takes image sizes, which are twice as large
     elif trained is None and length is not None and length > LONGEST and _takes_parts(network_input):
-        text = f'the bones are {length:.3g} pictures long, expected parts of one'
-        yield Finding(Level.ERROR, 'keypoint', f'{text}; of joints in pixels, say img_shape=(height, width)')
+        text = f'the bones are {length:.3g} images long, expected fractions of one'
+        yield Finding(
+            Level.ERROR, 'keypoint', f'{text}; for joints in pixels, give img_shape=(height, width)'
+        )
     if difference := compare_scales(length, trained):
         level, text = difference
         yield Finding(level, 'keypoint', f'compared with the clips that the model was trained on, {text}')

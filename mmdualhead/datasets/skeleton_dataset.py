@@ -89,7 +89,7 @@ class SkeletonDataset(PoseDataset):
         if not clips.in_memory:
             self.serialize_data = False
         if not len(clips):
-            raise UserError(f'{path}: split {split!r} holds no clips')
+            raise UserError(f'{path}: split {split!r} has no clips')
         return clips
 
     def _known(self, file: AnnotationFile) -> dict[str, Any]:

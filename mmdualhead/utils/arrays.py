@@ -24,7 +24,7 @@ def load_arrays(path: str | Path) -> np.ndarray | dict[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it is not a regular file, is damaged, holds Python objects, or unpacks to far more than
+        ValueError: it is not a regular file, is damaged, contains Python objects, or unpacks to far more than
             its size.
     """
     content = read_bytes(path)
@@ -47,7 +47,7 @@ def _load_array(content: bytes) -> np.ndarray:
 
 
 def _load_archive(content: bytes) -> dict[str, np.ndarray]:
-    """The arrays of an archive, each read whole, so that its checksum is compared."""
+    """The arrays of an archive, each read completely, so that its checksum is compared."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
         if unpacked > BASE + FACTOR * len(content):
@@ -56,5 +56,5 @@ def _load_archive(content: bytes) -> dict[str, np.ndarray]:
             )
         names = archive.namelist()
         if len(set(names)) < len(names):
-            raise UserError('an array stands twice in the archive')
+            raise UserError('an array occurs twice in the archive')
         return {name.removesuffix('.npy'): _load_array(archive.read(name)) for name in names}

@@ -26,11 +26,11 @@ PARTIAL = '.{name}.{pid}.partial'
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a file atomically.
 
-    If writing fails, an older file is kept and no partial file is left. A link stays one;
-    what is not a file, such as ``/dev/stdout``, is written to directly.
+    If writing fails, an older file is kept and no partial file is left. A link stays a link; other kinds of
+    files, such as ``/dev/stdout``, are written to directly.
 
     Args:
-        path: the file; its folder is made.
+        path: the file; its folder is created.
 
     Yields:
         The file to write bytes to.
@@ -59,10 +59,10 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def check_writable(path: str | Path) -> None:
-    """Check before long work that a file can be written; its folder is made.
+    """Check before long work that a file can be written; its folder is created.
 
     Raises:
-        OSError: it can't be; the message names the file.
+        OSError: it cannot be; the message names the file.
     """
     path = Path(path)
     with name_in_errors(path):
@@ -77,13 +77,13 @@ def check_writable(path: str | Path) -> None:
 
 
 def _make_folder(target: Path) -> None:
-    with contextlib.suppress(FileExistsError):  # a file: to open says "Not a directory"
+    with contextlib.suppress(FileExistsError):  # a file: open reports "Not a directory"
         target.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def name_in_errors(path: str | Path) -> Iterator[None]:
-    """While something is written: whatever goes wrong, such as a full disk, the message names what it was.
+    """Name the path in the messages of errors while it is written, such as a full disk.
 
     Raises:
         OSError: it could not be written.
@@ -97,7 +97,7 @@ def name_in_errors(path: str | Path) -> Iterator[None]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all; see :func:`atomic_write`."""
+    """Write a text file atomically; see :func:`atomic_write`."""
     with atomic_write(path) as file:
         file.write(text.encode())
 
@@ -106,8 +106,8 @@ def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
     """Remove partial files of killed processes from a folder that no other process writes to.
 
     Args:
-        folder: where they are.
-        name: pattern of the names of the files that were to be.
+        folder: the folder.
+        name: pattern of the final names of the files.
 
     Returns:
         The files that were removed.
@@ -119,7 +119,7 @@ def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
 
 
 def check_regular(path: str | Path) -> None:
-    """Refuse pipes, devices and folders, which can't be read like a file: reading a pipe may block forever.
+    """Reject pipes, devices and folders, which cannot be read like a file: reading a pipe may block forever.
 
     Raises:
         FileNotFoundError: it does not exist.
@@ -147,7 +147,7 @@ class FolderLock:
 
         Raises:
             BlockingIOError: another process holds it; the message names that process.
-            ValueError: what is there is not a regular file.
+            ValueError: the path is not a regular file.
         """
         if fcntl is None:
             return
@@ -168,7 +168,7 @@ class FolderLock:
         self._file = file
 
     def release(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         if self._file is not None:
             self._file.close()
             self._file = None

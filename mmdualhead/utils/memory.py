@@ -1,4 +1,4 @@
-"""A bound on the memory that reading a file may take."""
+"""A limit of the memory for reading a file."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def memory_for_file(size: int) -> Iterator[None]:
         size: of the file, in bytes.
 
     Raises:
-        MemoryError: by what reads the file, as soon as it asks for more.
+        MemoryError: raised by the reader of the file when it exceeds the limit.
     """
     if resource is None or not STATM.exists():
         yield

@@ -3,7 +3,7 @@
 A pickle is a program for a stack machine. The one here is Python's own in Python, ``pickle._Unpickler``, of
 which it keeps the operations that build numbers, strings, containers and numeric arrays. Its work is in
 proportion to the size of the file: keys of dicts and members of sets are strings or numbers, which are hashed
-in no time, and what stands in several places counts in each.
+quickly, and an object that occurs in several places counts in each.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ MOST_DEPTH = 64
 """Annotations, scores and checkpoints are nested ten levels deep at most."""
 
 WORK = 16 << 20
-"""The contents of a pickle of n bytes may have ``WORK + FACTOR * n`` bytes, what is shared each time."""
+"""The contents of a pickle of n bytes may have ``WORK + FACTOR * n`` bytes; shared parts count each time."""
 
 LONGEST_KEY = 1 << 16
 MOST_BITS = 60
 """Larger integers can share a hash, so that a dict of them takes quadratic time."""
 
 KEYS = (str, bytes, int, float, type(None), np.bool_, np.integer, np.floating)
-"""Of whose hashes few are equal by intention."""
+"""Types whose hashes can hardly be made to collide."""
 
 NUMBERS = frozenset((int, float, bool, complex, type(None)))
 TEXTS = frozenset((str, bytes, bytearray))
@@ -48,7 +48,7 @@ CONTAINERS = DICTS | {list, tuple, set, frozenset}
 
 
 def load_annotations(path: str | Path) -> Any:
-    """Load a pickle that holds plain data; see :func:`load_pickle`."""
+    """Load a pickle of plain data; see :func:`load_pickle`."""
     return load_pickle(path, PlainUnpickler)
 
 
@@ -57,16 +57,16 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
 
     Args:
         path: the file.
-        unpickler: decides what the pickle may name; see :class:`PlainUnpickler`.
+        unpickler: the class that decides which names are allowed; see :class:`PlainUnpickler`.
 
     Returns:
-        What was pickled.
+        The pickled object.
 
     Raises:
         FileNotFoundError: the file does not exist.
         UserError: the file names a class or function that the unpickler lacks, which did not run; it is
-            empty, truncated, not a pickle, or goes on after its end; or it asks for more memory or work than
-            a file of its size can need.
+            empty, truncated, not a pickle, or continues after its end; or it would need more memory or work
+            than its size justifies.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -108,21 +108,21 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 class Named(NamedTuple):
-    """What a name in a pickle stands for.
+    """The meaning of a name in a pickle.
 
     Args:
         name: for messages.
-        function: makes what a call of it gives, out of the machine and the arguments.
+        function: computes the result of a call from the machine and the arguments.
     """
 
     name: str
     function: Callable[..., Any]
 
     def call(self, machine: PlainUnpickler, arguments: Any) -> Any:
-        """What a call gives.
+        """The result of a call.
 
         Raises:
-            UnpicklingError: the arguments are others than such a pickle has.
+            UnpicklingError: the arguments are not those of a valid pickle.
         """
         try:
             return self.function(machine, *arguments)
@@ -133,7 +133,7 @@ class Named(NamedTuple):
 class PlainUnpickler(pickle._Unpickler):
     """Runs the program of a pickle; looks names up in :data:`ALLOWED` and imports nothing.
 
-    The methods called ``load_...`` are the operations of the machine whose standard ones would do too much.
+    The methods named ``load_...`` are the operations of the machine whose standard ones would do too much.
 
     Args:
         content: the pickle.
@@ -148,13 +148,13 @@ class PlainUnpickler(pickle._Unpickler):
         self.stack: list[Any] = []
         self.metastack: list[list[Any]] = []
         self.work = WORK + FACTOR * len(content)
-        """What is left of the bytes that its contents may have."""
+        """The bytes that its contents may still have."""
 
     def load(self) -> Any:
         """Run the program to its end; the commonest operations are here, since calls would take longer.
 
         Raises:
-            UnpicklingError: it asks for what is not plain data.
+            UnpicklingError: it contains more than plain data.
             Exception: it is not a valid pickle.
         """
         content, at, stack, marked, memo = self.content, self.at, self.stack, self.metastack, self.memo
@@ -196,10 +196,10 @@ class PlainUnpickler(pickle._Unpickler):
         return value
 
     def find_class(self, module: str, name: str) -> Named:
-        """What a name stands for.
+        """The meaning of a name.
 
         Raises:
-            UnpicklingError: nothing.
+            UnpicklingError: it has none.
         """
         if (module, name) not in ALLOWED:
             raise UnpicklingError(
@@ -218,10 +218,10 @@ class PlainUnpickler(pickle._Unpickler):
         raise UnpicklingError(f'it refers to an object outside the file by a {type(pid).__name__}')
 
     def fill(self, value: Any, state: Any) -> None:
-        """Give an object that was built its state.
+        """Set the state of an object.
 
         Raises:
-            UnpicklingError: it takes none, or another one.
+            UnpicklingError: it has no state, or a different one.
         """
         if type(value) is np.ndarray:
             fill_array(value, state)
@@ -239,20 +239,20 @@ class PlainUnpickler(pickle._Unpickler):
         raise UnpicklingError(f'it makes an object of {getattr(kind, "name", type(kind).__name__)}')
 
     def spend(self, amount: int) -> None:
-        """Count bytes that are out of proportion to those that ask for them.
+        """Count bytes that are out of proportion to those of the operation that makes them.
 
         Raises:
-            UnpicklingError: they are more than a file of this size can need.
+            UnpicklingError: they are more than the size of the file justifies.
         """
         self.work -= amount
         if self.work < 0:
-            raise UnpicklingError('it asks for more work than its size can need')
+            raise UnpicklingError('it would need more work than its size justifies')
 
     def weigh(self, value: Any) -> None:
-        """Count what is in an object, level by level, what is shared each time.
+        """Count the contents of an object, level by level; shared parts count each time.
 
         Raises:
-            UnpicklingError: it is more than a file of this size can need, or nested too deep.
+            UnpicklingError: it is more than the size of the file justifies, or nested too deep.
         """
         level = [value]
         for _ in range(MOST_DEPTH + 1):
@@ -380,7 +380,7 @@ KEPT = (
     *(pickle.MEMOIZE, pickle.GLOBAL, pickle.STACK_GLOBAL, pickle.PERSID, pickle.BINPERSID),
     *(pickle.REDUCE, pickle.NEWOBJ, pickle.BUILD),
 )
-"""The operations that the machine has; the others make objects of classes, or refer to other memory."""
+"""The operations that are supported; the others make objects of classes, or refer to other memory."""
 
 OPERATIONS: dict[int, Callable[[PlainUnpickler], None]] = {
     code[0]: getattr(PlainUnpickler, PlainUnpickler.dispatch[code[0]].__name__) for code in KEPT
@@ -391,7 +391,7 @@ four_bytes = Struct('<I').unpack_from
 
 
 def check_keys(keys: Collection[Any]) -> None:
-    """Refuse what takes long to hash or to compare.
+    """Reject keys that are slow to hash or to compare.
 
     Raises:
         UnpicklingError: a key is not a short string or a number.
@@ -411,7 +411,7 @@ def check_keys(keys: Collection[Any]) -> None:
 def _encode(machine: PlainUnpickler, text: str, encoding: str = 'latin1') -> bytes:
     """Bytes as protocols 0 to 2 spell them."""
     if type(text) is not str or type(encoding) is not str or encoding not in ('latin1', 'latin-1'):
-        raise UnpicklingError('it asks for another codec than latin1')
+        raise UnpicklingError('it uses a codec other than latin1')
     machine.spend(len(text))
     return text.encode('latin1')
 
@@ -484,4 +484,4 @@ def _allowed() -> dict[tuple[str, str], Named]:
 
 
 ALLOWED = _allowed()
-"""All that annotations may name."""
+"""All names that annotations may contain."""

@@ -1,4 +1,4 @@
-"""NumPy's arrays and scalars rebuilt from the plain parts that a pickle holds.
+"""NumPy's arrays and scalars rebuilt from the plain parts in a pickle.
 
 A pickle builds an object and then hands it a state. NumPy's own objects take states that contradict what was
 built before, such as a larger element for a buffer that exists, so no pickle reaches them: it fills the
@@ -24,7 +24,7 @@ MOST_ELEMENTS = 1 << 60
 
 
 class PlainDtype:
-    """Stands in for ``numpy.dtype``: a name, and an order of bytes once the state is there.
+    """A stand-in for ``numpy.dtype``: a name, and a byte order once the state is set.
 
     Args:
         name: as pickles spell it, for example ``'f4'``.
@@ -39,7 +39,7 @@ class PlainDtype:
         if type(name) is not str or not DTYPE.fullmatch(name):
             kind = 'object' if name == 'O8' else shown(name) if type(name) is str else type(name).__name__
             raise UnpicklingError(
-                f'it holds an array of type {kind}; only numeric and string arrays are read'
+                f'it contains an array of type {kind}; only numeric and string arrays are read'
             )
         self.dtype = np.dtype(name)
 
@@ -59,10 +59,10 @@ def plain_array(data: Any, dtype: Any, shape: Any, order: Any = 'C', axes: Any =
         dtype: a :class:`PlainDtype`.
         shape: its sizes.
         order: ``'C'`` or ``'F'``, or ``'K'`` (NumPy >= 2.3) for that of ``axes``.
-        axes: where each axis of the array is in ``shape``, which are the sizes in memory then.
+        axes: the position of each axis of the array in ``shape``, which then has the sizes in memory.
 
     Raises:
-        UnpicklingError: the parts are of other kinds, or contradict each other.
+        UnpicklingError: the parts have the wrong types, or contradict each other.
     """
     _check_parts(data, dtype, shape)
     if order not in ('C', 'F', 'K') or (order == 'K') != (type(axes) is tuple):
@@ -87,7 +87,7 @@ def fill_array(array: np.ndarray, state: Any) -> None:
 
 
 class PickledArray(np.ndarray):
-    """Stands in for ``numpy.ndarray`` where the reader of a pickle can't replace what it has built.
+    """A stand-in for ``numpy.ndarray`` where the reader of a pickle cannot replace what it has built.
 
     Raises:
         UnpicklingError: it is called, which NumPy's pickles never do.
@@ -132,7 +132,7 @@ def _check_parts(data: Any, dtype: Any, shape: Any) -> None:
 
 
 def check_counts(counts: Any, most: int) -> None:
-    """Refuse what is not a tuple of sizes, of which products are quickly made.
+    """Reject anything but a tuple of sizes whose product is quickly computed.
 
     Raises:
         UnpicklingError: it is not, or has more than ``most`` or too large ones.

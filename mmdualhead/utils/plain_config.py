@@ -17,7 +17,7 @@ MOST_TEXT = 1 << 20
 
 
 def plain(value: Any) -> Any:
-    """A value in the form that a dumped and parsed config has it; a class or a function by its name."""
+    """A value as in a dumped and parsed config; a class or a function by its name."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -48,7 +48,7 @@ def saved_config(meta: Mapping[str, Any]) -> dict[str, Any]:
         raise SyntaxError(f'it has {len(text):,} characters')
     try:
         return dict(_literals(text))
-    except (RecursionError, MemoryError, ValueError) as error:  # ast ends so on deep text and on NUL
+    except (RecursionError, MemoryError, ValueError) as error:  # ast raises these on deep text and on NUL
         raise SyntaxError(f'it is nested too deep, or not text: {error}') from None
 
 
@@ -64,7 +64,7 @@ def _literals(text: str) -> Iterator[tuple[str, Any]]:
 
 
 class _DictCalls(ast.NodeTransformer):
-    """Writes ``dict(key=value)`` as ``{'key': value}``."""
+    """Rewrites ``dict(key=value)`` as ``{'key': value}``."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

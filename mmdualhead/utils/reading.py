@@ -1,6 +1,6 @@
 """The shared functions that open files and parse text, numbers and JSON.
 
-Functions that take a path name it in their errors; those that take contents name the place in them.
+Functions with a path argument name it in their errors; those with contents name the position in them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_DEPTH = 32
 """JSON of recordings, labels and layouts is nested five levels deep at most."""
 
 DIGITS = '0123456789eE+-.'
-"""All that a number is written with. What consists of these and ``float`` reads is a plain decimal number."""
+"""All characters of numbers. A text of these that ``float`` accepts is a plain decimal number."""
 
 ENCODINGS = {codecs.BOM_UTF8: 'utf-8-sig', codecs.BOM_UTF16_LE: 'utf-16', codecs.BOM_UTF16_BE: 'utf-16'}
 
@@ -33,10 +33,10 @@ NO_BRACKETS = bytes(code for code in range(256) if code not in b'[]{}')
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a regular file. Pipes, devices and folders are refused: to read a pipe may wait forever.
+    """Open a regular file. Pipes, devices and folders are rejected: reading a pipe may block forever.
 
     Raises:
-        OSError: it can't be opened.
+        OSError: it cannot be opened.
         ValueError: it is not a regular file.
     """
     flags = (getattr(os, name, 0) for name in ('O_BINARY', 'O_CLOEXEC', 'O_NONBLOCK', 'O_NOCTTY'))
@@ -57,7 +57,7 @@ def decode_text(content: bytes) -> str:
     """Text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
     Raises:
-        ValueError: it is in another encoding, or not text; names the line.
+        ValueError: it is in another encoding, or not text; the message names the line.
     """
     encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), 'utf-8')
     try:
@@ -79,8 +79,8 @@ def read_text(path: str | Path) -> str:
     """The text in a regular file; see :func:`decode_text`.
 
     Raises:
-        OSError: it can't be opened.
-        ValueError: it is not a regular file, or not text; names the file and the line.
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file, or not text; the message names the file and the line.
     """
     content = read_bytes(path)
     try:
@@ -90,13 +90,13 @@ def read_text(path: str | Path) -> str:
 
 
 def parse_json(content: bytes | str) -> Any:
-    """Strict JSON: no key twice in an object, no NaN or Infinity, no more than 32 levels.
+    """Strict JSON: no duplicate keys in an object, no NaN or Infinity, no more than 32 levels.
 
     Args:
         content: of a file, or of a part of it.
 
     Raises:
-        ValueError: it is not JSON of this kind; says where.
+        ValueError: it is not JSON of this kind; the message says where.
     """
     text = content if isinstance(content, str) else decode_text(content)
     if _depth(text) > MOST_DEPTH:
@@ -111,8 +111,8 @@ def read_json(path: str | Path) -> Any:
     """The contents of a regular file of strict JSON; see :func:`parse_json`.
 
     Raises:
-        OSError: it can't be opened.
-        ValueError: it is not a regular file, or not strict JSON; names the file and the place.
+        OSError: it cannot be opened.
+        ValueError: it is not a regular file, or not strict JSON; the message names the file and the position.
     """
     content = read_bytes(path)
     try:
@@ -122,7 +122,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def _depth(text: str) -> int:
-    """How deep brackets are nested; those in strings are seldom more than a few and count as well."""
+    """The nesting depth of brackets, including those in strings, which are rarely more than a few."""
     steps = text.encode('ascii', 'replace').translate(STEPS, NO_BRACKETS)
     return int(np.frombuffer(steps, np.int8).cumsum(dtype=np.int64).max(initial=0))
 
@@ -148,7 +148,8 @@ def json_numbers(value: Any, ndim: int) -> np.ndarray:
         ndim: how deep they are nested.
 
     Raises:
-        ValueError: something in them is not a number, or lists of one level differ in length; says where.
+        ValueError: something in them is not a number, or lists of one level differ in length; the message
+            says where.
     """
     shape: list[int] = []
     level = [value]
@@ -181,7 +182,7 @@ def _place(index: int, shape: list[int]) -> str:
 
 
 def is_number(text: str | bytes) -> bool:
-    """Whether it is written as a plain decimal number: ASCII digits, sign, point and exponent."""
+    """True if it is written as a plain decimal number: ASCII digits, sign, point and exponent."""
     token = text.encode('ascii', 'replace') if isinstance(text, str) else text
     if token.translate(None, DIGITS.encode()):
         return False
@@ -196,7 +197,7 @@ def parse_numbers(tokens: Iterable[bytes]) -> list[float]:
     """Plain decimal numbers; see :func:`is_number`.
 
     Raises:
-        ValueError: one of them is not; quotes it.
+        ValueError: one of them is not; the message quotes it.
     """
     tokens = list(tokens)
     if not b''.join(tokens).translate(None, DIGITS.encode()):
@@ -209,5 +210,5 @@ def parse_numbers(tokens: Iterable[bytes]) -> list[float]:
 
 
 def shown(value: Any) -> str:
-    """A value from a file as it stands in messages: in one line, however large or deep it is."""
+    """A value from a file for messages: one line, even if it is large or deep."""
     return reprlib.repr(value)

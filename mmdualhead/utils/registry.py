@@ -7,13 +7,13 @@ from typing import Any
 
 
 def registered(registry: Any, name: str) -> Any:
-    """The part that a registry, or one above it, holds under a name.
+    """The part registered under a name in a registry, or in one above it.
 
-    MMEngine's own look-up imports whatever a dotted name says, and so must not be asked about names in files.
+    MMEngine's own lookup imports the module of a dotted name, so it must not be used for names in files.
 
     Args:
         registry: one of MMEngine's.
-        name: of a part, ``'SkeletonStream'``, perhaps behind the scope of a registry (``'mmaction.PadTo'``)
+        name: of a part, ``'SkeletonStream'``, possibly after the scope of a registry (``'mmaction.PadTo'``)
             or an imported module that has it (``'mmdualhead.models.TemporalAttention'``).
 
     Returns:
@@ -27,5 +27,5 @@ def registered(registry: Any, name: str) -> Any:
         scopes.append(registry.scope)
         found = found or registry.module_dict.get(last)
         registry = registry.parent
-    is_there = not before or before in scopes or getattr(sys.modules.get(before), last, None) is found
-    return found if is_there else None
+    matches = not before or before in scopes or getattr(sys.modules.get(before), last, None) is found
+    return found if matches else None

@@ -12,7 +12,7 @@ from mmdualhead.utils.text import printable
 Cells = Sequence[object]
 
 SPECIAL = re.compile(r'[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])')
-"""Characters that Markdown reads as a link, a picture, a formula, emphasis, code or the end of a cell."""
+"""Characters that Markdown reads as a link, an image, a formula, emphasis, code or the end of a cell."""
 
 FORMULA = tuple('=+-@\t\r\n\uff1d\uff0b\uff0d\uff20')
 """First characters that a spreadsheet reads as a formula."""
@@ -40,10 +40,10 @@ def markdown_table(
     """A Markdown table; all columns but the first are flushed right.
 
     Args:
-        header: a cell per column.
+        header: one cell per column.
         rows: the cells of each row.
-        cell: what writes a cell; defaults to :func:`escape_markdown`, so that cells stay text, whatever is in
-            them. With ``str`` they are Markdown themselves.
+        cell: formats a cell; defaults to :func:`escape_markdown`, so that cells with any content stay text.
+            With ``str`` they are Markdown themselves.
     """
     head, *body = [[cell(value) for value in row] for row in (header, *rows)]
     lines = [head, ['---', *['---:'] * (len(header) - 1)], *body]

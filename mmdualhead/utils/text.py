@@ -7,14 +7,14 @@ import unicodedata
 from collections.abc import Iterable
 
 SHOWN = 5
-"""How many names a message lists."""
+"""The number of names in a message."""
 
 
 def printable(text: object) -> str:
     r"""Text for a terminal or a log, with control characters escaped: ESC as ``\x1b``.
 
-    These are control characters, line breaks too, and those that turn the direction of writing or stand for
-    bytes that are no text.
+    These are control characters, including line breaks, and those that change the writing direction or denote
+    bytes that are not text.
     """
     return ''.join(
         char if char.isprintable() or unicodedata.category(char) == 'Zs' else ascii(char)[1:-1]

@@ -22,7 +22,7 @@ def time_interleaved(
         calls: by name.
         repeats: timed rounds.
         warmup: rounds before them.
-        clock: gives seconds; for a GPU one that waits for it.
+        clock: returns seconds; for a GPU, one that waits for it.
 
     Returns:
         The seconds of all calls but those that ran out of the GPU's memory.

@@ -1,4 +1,4 @@
-"""PyTorch's pickles: tensors in dumped scores, and what a checkpoint asks for before PyTorch reads it."""
+"""PyTorch's pickles: tensors in dumped scores, and checks of a checkpoint before PyTorch reads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mmdualhead.utils.plain_arrays import MOST_AXES, MOST_ELEMENTS, check_counts
 from mmdualhead.utils.reading import open_regular
 
 LEGACY_PICKLES = 5
-"""What a checkpoint from before PyTorch 1.6 begins with: number, version, system, contents, storages."""
+"""The first pickles of a checkpoint from before PyTorch 1.6: number, version, system, contents, storages."""
 
 BUILDERS = ('_rebuild_tensor', '_rebuild_tensor_v2', '_rebuild_tensor_v3')
 
@@ -29,7 +29,7 @@ def load_score_pickle(path: str | Path) -> Any:
 
 
 class ScoreUnpickler(PlainUnpickler):
-    """Knows, beyond plain data, what mmengine's ``DumpResults`` writes of a tensor."""
+    """Reads plain data, and tensors as mmengine's ``DumpResults`` writes them."""
 
     def find_class(self, module: str, name: str) -> Named:
         return _tensor_builders().get((module, name)) or super().find_class(module, name)
@@ -37,10 +37,10 @@ class ScoreUnpickler(PlainUnpickler):
 
 @cache
 def _tensor_builders() -> dict[tuple[str, str], Named]:
-    import torch  # takes a second, which readers of annotations need not wait for
+    import torch  # takes a second, which readers of annotations save
 
     def load_storage(machine: PlainUnpickler, content: bytes) -> Any:
-        """A tensor's memory, which torch pickles as a file of its own and reads unchecked; here checked."""
+        """A tensor's memory, which torch pickles as a separate file and reads unchecked; here checked."""
         machine.spend(len(content))
         try:
             check_checkpoint(io.BytesIO(content))
@@ -67,7 +67,7 @@ def _tensor_builders() -> dict[tuple[str, str], Named]:
 
 
 def check_extent(available: int, offset: Any, size: Any, stride: Any) -> None:
-    """Refuse a tensor that reaches beyond its storage, or has more elements than it.
+    """Reject a tensor that exceeds its storage, or has more elements than it.
 
     Args:
         available: elements of the storage.
@@ -104,8 +104,8 @@ def check_checkpoint(file: Any) -> None:
     Raises:
         BadZipFile: it is damaged.
         ValueError: a bit has flipped, or something is compressed, which PyTorch never does.
-        UnpicklingError: it asks for tensors beyond their bytes, for more work than its size can need, or for
-            something that no checkpoint needs.
+        UnpicklingError: it has tensors that exceed their bytes, would need more work than its size justifies,
+            or contains something that no checkpoint needs.
     """
     if is_zipfile(file):
         _check_archive(file)
@@ -153,14 +153,14 @@ class _Stub:
 
 
 class Outline(PlainUnpickler):
-    """Runs the program of a checkpoint as PyTorch's reader would, with stubs for all that is PyTorch's.
+    """Runs the program of a checkpoint as PyTorch's reader would, with stubs for PyTorch's objects.
 
-    What may be named is PyTorch's to decide, which reads the file afterwards.
+    PyTorch, which reads the file afterwards, decides which names are allowed.
 
     Args:
         content: the pickle.
         sizes: of the files in the archive, in bytes; None for a checkpoint that is not one.
-        start: where in the content the pickle begins.
+        start: the offset of the pickle in the content.
     """
 
     def __init__(self, content: bytes, sizes: Mapping[str, int] | None, start: int = 0) -> None:
@@ -223,7 +223,7 @@ def _check_tensor(
     if type(storage) is not _Storage:
         raise UnpicklingError(f'it builds a tensor of a {type(storage).__name__}')
     available = storage.elements
-    if len(others) > 2 and type(others[2]) is Named:  # version 3 says the type apart from the storage
+    if len(others) > 2 and type(others[2]) is Named:  # version 3 stores the type apart from the storage
         available = storage.elements * storage.item // _dtype_size(others[2].name)
     check_extent(available, offset, size, stride)
     return _Stub()

@@ -264,6 +264,6 @@ def test_a_stream_in_pixels(tmp_path, channels):
     person, options = pixels(17, channels)[0, 0], dict(window=1, hop=0.5, frame_rate=10)
     with pytest.raises(ValueError, match='say the height and width of the picture'):
         push_all(StreamRecognizer(inferencer, **options), person, 1)
-    with pytest.raises(ValueError, match=r'stream, person 1: .* outside of a picture'):
+    with pytest.raises(ValueError, match=r'stream, person 1: .* outside of an image'):
         push_all(StreamRecognizer(inferencer, **options, img_shape=(48, 64)), person)
     assert any(push_all(StreamRecognizer(inferencer, **options, img_shape=(480, 640)), person))

@@ -214,7 +214,7 @@ def test_wrong_arguments(ann_file, change, said):
 def test_an_empty_split(tmp_path):
     data = make_data()
     data['split']['train'] = []
-    with pytest.raises(ValueError, match="split 'train' holds no clips"):
+    with pytest.raises(ValueError, match="split 'train' has no clips"):
         SkeletonDataset(save(tmp_path, data), PIPELINE, split='train')
 
 

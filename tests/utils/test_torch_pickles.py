@@ -44,10 +44,10 @@ for found in load_from_local({str(path)!r}), torch.load({str(path)!r}):
 @pytest.mark.parametrize(
     ('content', 'complaint'),
     [
-        (hostile.state_dict(hostile.tensor((5,), (1,))), 'beyond its 4 elements'),
-        (hostile.state_dict(hostile.tensor((2,), (4,))), 'beyond its 4 elements'),
-        (hostile.state_dict(hostile.tensor((2,), (1,), offset=3)), 'beyond its 4 elements'),
-        (hostile.state_dict(hostile.tensor((10**6,), (0,))), 'beyond its 4 elements'),
+        (hostile.state_dict(hostile.tensor((5,), (1,))), 'exceeds its 4 elements'),
+        (hostile.state_dict(hostile.tensor((2,), (4,))), 'exceeds its 4 elements'),
+        (hostile.state_dict(hostile.tensor((2,), (1,), offset=3)), 'exceeds its 4 elements'),
+        (hostile.state_dict(hostile.tensor((10**6,), (0,))), 'exceeds its 4 elements'),
         (hostile.state_dict(hostile.tensor((2,), (-1,))), 'negative or of too large sizes'),
         (hostile.state_dict(hostile.tensor((4,), (1,), elements=400)), 'storage of 1,600 bytes'),
         (hostile.meta(b'}' + hostile.nested() + b'Ns'), 'tuple as a key'),
@@ -111,5 +111,5 @@ def test_tensors_of_scores_stay_in_their_storage(write, size, stride):
             return torch._utils._rebuild_tensor_v2, (torch.ones(4).storage(), 0, size, stride, False, {})
 
     path = write(pickle.dumps([dict(pred_score=Tensor())]))
-    with pytest.raises(UserError, match=f'{path}.*(beyond|negative)'):
+    with pytest.raises(UserError, match=f'{path}.*(exceeds|negative)'):
         load_score_pickle(path)

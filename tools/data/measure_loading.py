@@ -2,7 +2,7 @@
 
 scale       memory and time to the first batch, of pickles and stores with more and more clips
 unpickling  the restricted unpickler against mmengine.load, and the checks, on a pickle of about 1 GB
-pipeline    clips per second through the whole pipeline, against MMAction2's own
+pipeline    clips per second through the complete pipeline, against MMAction2's own
 protocols   clips per second of the configs' own pipelines
 
 Files are made in FOLDER and deleted again. Results are Markdown tables; docs/data_scale.md contains a run.
@@ -61,7 +61,7 @@ def ntu_like(number: int) -> Iterator[dict]:
 
 
 def write(path: Path, clips: Iterator[dict], number: int, normalize: bool = False) -> Path:
-    """A pickle or, if the name says so, a store."""
+    """A pickle, or a store if the name ends so."""
     from mmdualhead.datasets import write_store
     from mmdualhead.datasets.converters import write_pickle
     from mmdualhead.datasets.transforms.normalize import normalize_clip

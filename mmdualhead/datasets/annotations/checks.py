@@ -129,7 +129,7 @@ class Columns:
 
     @property
     def most_outside(self) -> bool:
-        """Whether most of the sampled clips can't be in their pictures."""
+        """True if most of the sampled clips cannot be in their images."""
         return 2 * sum(map(bool, self.picture_faults.values())) > len(self.picture_faults)
 
     def outside(self, most: bool) -> np.ndarray:
@@ -201,7 +201,7 @@ def check_clips(
 
 
 def is_picture(shape: Any) -> bool:
-    """Whether it is the (height, width) of a picture."""
+    """True if it is the (height, width) of an image."""
     try:
         height, width = (float(size) for size in shape)
     except (TypeError, ValueError):
@@ -275,7 +275,7 @@ RULES = (
         'up to {c.max_frames} frames',
         lambda c: c.frames > c.max_frames,
         lambda c, row: str(c.frames[row]),
-        f'{PADDING} takes no longer ones; {REPLACEMENT}(length={{c.max_frames}}) in its place cuts them.',
+        f'{PADDING} rejects longer clips; {REPLACEMENT}(length={{c.max_frames}}) cuts them.',
     ),
     Rule(
         Level.ERROR,
@@ -295,7 +295,7 @@ RULES = (
     Rule(
         Level.ERROR,
         'img_shape',
-        'the (height, width) of the picture, by which the joints are normalized',
+        'the (height, width) of the image, by which the joints are normalized',
         lambda c: c.without_picture,
         _picture,
         'Add it to the annotations (`mmdualhead data custom --img-shape HEIGHT WIDTH` does), or state '
@@ -304,14 +304,14 @@ RULES = (
     Rule(
         Level.ERROR,
         'keypoint',
-        'joints in pixels of the picture',
+        'joints in pixels of the image',
         lambda c: c.outside(most=True),
         lambda c, row: c.picture_faults[row],
     ),
     Rule(
         Level.WARNING,
         'keypoint',
-        'joints in pixels of the picture',
+        'joints in pixels of the image',
         lambda c: c.outside(most=False),
         lambda c, row: c.picture_faults[row],
         'Found in a sample of the clips; they are used unchanged.',
@@ -322,7 +322,7 @@ RULES = (
         'at least one visible person',
         lambda c: c.empty & c.training,
         lambda c, row: 'no person (all zeros)',  # noqa: ARG005
-        'They are left out.',
+        'They are skipped.',
     ),
     Rule(
         Level.WARNING,

@@ -1,4 +1,4 @@
-"""The files that hold the clips of a store one after the other, to which clips are appended.
+"""The files of a store that contain its clips one after the other, to which clips are appended.
 
 ``clips.bin`` has one record per clip (:data:`INDEX`), ``keypoint.bin`` and ``score.bin`` the numbers,
 ``info.bin`` the other fields as JSON, ``crc.bin`` a CRC-32 of each clip. With a header and the splits
@@ -63,7 +63,7 @@ class ClipFiles:
         folder.mkdir(parents=True, exist_ok=True)
         for path in (*folder.glob('*.json'), *folder.glob('*.npy')):  # header and splits come last
             path.unlink()
-        self._count, self._ends = self._find_whole(known)
+        self._count, self._ends = self._find_complete(known)
         sizes = {'clips': INDEX.itemsize * self._count, **self._ends, 'crc': CRC_SIZE * self._count}
         self._files = {}
         for name, size in sizes.items():
@@ -73,7 +73,7 @@ class ClipFiles:
     def __len__(self) -> int:
         return self._count
 
-    def _find_whole(self, known: Sequence[tuple[int | None, Sequence[int]]]) -> tuple[int, dict[str, int]]:
+    def _find_complete(self, known: Sequence[tuple[int | None, Sequence[int]]]) -> tuple[int, dict[str, int]]:
         """The number of complete clips, and the end of the last one in each file of parts."""
         ends = dict.fromkeys(PARTS, 0)
         paths = {name: self.folder / f'{name}.bin' for name in BINARIES}

@@ -159,7 +159,7 @@ def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> list[tup
         return [('annotation', 'a dict', type(clip).__name__)]
     name, label = clip.get('frame_dir', clip.get('filename')), clip.get('label')
     faults = [
-        (key, 'to be there', f'missing; fields: {sorted(map(str, clip))}')
+        (key, 'to be present', f'missing; fields: {sorted(map(str, clip))}')
         for key in ('frame_dir', 'label', 'keypoint')
         if key not in clip and (key != 'frame_dir' or 'filename' not in clip)
     ]

@@ -149,7 +149,7 @@ def open_annotations(path: str | Path) -> AnnotationFile:
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it can't be read, or is not an annotation file.
+        ValueError: it cannot be read, or is not an annotation file.
     """
     return Store(path) if Path(path).is_dir() else PickledAnnotations(path)
 

@@ -54,11 +54,11 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it can't be read, or does not match the config.
+        ValueError: it cannot be read, or does not match the config.
     """
     file = open_annotations(path)
     found = file.verify()
-    sections = ['\n'.join([_heading(file), *map(_line, found)])]
+    sections = ['\n'.join([_header(file), *map(_line, found)])]
     if any(finding.is_error for finding in found):
         return '\n\n'.join([*sections, UNSOUND]), False
     uses = uses_of_file(file) if config is None else uses_of_config(config, file)
@@ -111,7 +111,7 @@ def _line(finding: Finding) -> str:
     return f'{finding.level.value}: {replace(finding, where=field)}'
 
 
-def _heading(file: AnnotationFile) -> str:
+def _header(file: AnnotationFile) -> str:
     files = [file.path, *file.path.rglob('*')]
     size = sum(part.stat().st_size for part in files if part.is_file())
     lines = [f'{file.path}: {file.kind}, {size / 1e6:,.1f} MB, {plural(len(file.splits), "split")}']

@@ -109,11 +109,11 @@ def shared_subjects(
     first = next(clips, {})
     if subject_of(first) is None or SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
         return []
-    there = {subject_of(clip) for clip in others} - {None}
+    known = {subject_of(clip) for clip in others} - {None}
     shared = [
         (str(clip.get('frame_dir')), f'subject {who}')
         for clip in chain([first], clips)
-        if (who := subject_of(clip)) in there
+        if (who := subject_of(clip)) in known
     ]
     number = plural(len({who for _, who in shared}), 'subject')
     advice = f'{number} in both. Accuracy on this split is not accuracy on unseen subjects.'

@@ -1,6 +1,6 @@
 """An annotation file that stays on disk: arrays and an index, read clip by clip.
 
-``NAME.store/`` holds ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
+``NAME.store/`` contains ``meta.json``, one record per clip (``clips.bin``), the keypoints and scores of all
 clips one after the other (``keypoint.bin``, ``score.bin``), the other fields as JSON (``info.bin``), for each
 split the positions of its clips (``split-0.npy``, ...) and CRC-32 checksums: of each clip in ``crc.bin``, of
 the other files in ``meta.json``. It is equivalent to the pickle ``dict(split=..., annotations=...)``; tuples
@@ -196,11 +196,11 @@ class Store(Sequence):
         # Products of damaged sizes overflow.
         outside |= index['shape'].astype(np.float64).clip(1).prod(1) > HUGE
         for name, size in part_sizes(index, self._dtype).items():
-            there = sizes.get(f'{name}.bin', 0)
+            available = sizes.get(f'{name}.bin', 0)
             start = np.where(size == 0, 0, index[name])
-            outside |= (start < 0) | (size < 0) | (start > there - size)
+            outside |= (start < 0) | (size < 0) | (start > available - size)
             if not outside.any():  # many clips at one position could take more memory than the file has bytes
-                outside |= size.cumsum(dtype=np.float64) > there
+                outside |= size.cumsum(dtype=np.float64) > available
         if len(index) != self._clips or outside.any():
             raise UserError(
                 f'{self.path}: clips.bin is damaged: {plural(len(index), "record")}, expected {self._clips}; '
@@ -238,7 +238,7 @@ class Store(Sequence):
         return annotation
 
     def _is_sound(self, position: int, *parts: Any) -> bool:
-        """Whether the bytes of a clip have their checksum, if there is one."""
+        """True if the bytes of a clip have their checksum, if there is one."""
         if 'checksums' not in self._header:
             return True
         checksum = self._read('crc', np.empty(CRC_SIZE, np.uint8), position * CRC_SIZE)
@@ -394,7 +394,7 @@ class StoreClips(Clips):
         """The table of the clips, from the index."""
         if multi_class:
             raise UserError(
-                f'{self.store.path}: a store holds one class per clip, multi_class=True needs a pickle'
+                f'{self.store.path}: a store has one class per clip, multi_class=True needs a pickle'
             )
         index = self.records
         unscored = unscored_clips(index['score'] != NO_SCORE, lambda row: self[row]['frame_dir'])

@@ -69,7 +69,7 @@ def scan(
         name: name of the data set.
         classes: a file with one name per line, in the order of the class indices. Without it, names in the
             table are sorted and numbered; a table of indices needs none.
-        img_shape: (height, width) of the pictures that 2-D joints were found in, for all clips whose size is
+        img_shape: (height, width) of the images that 2-D joints were found in, for all clips whose size is
             neither in the table nor in their file.
 
     Returns:
@@ -144,7 +144,7 @@ def read_table(path: Path) -> list[LabeledClip]:
     if doubled := [name for name, count in Counter(columns).items() if count > 1]:
         raise UserError(f'{path}: the header has {", ".join(doubled)} twice')
     if not lines:
-        raise UserError(f'{path}: no line below the heading')
+        raise UserError(f'{path}: no line below the header')
     rows: dict[str, LabeledClip] = {}
     for number, line in lines:
         try:
@@ -180,14 +180,14 @@ def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
 
 
 def _picture(sizes: Sequence[Any]) -> tuple[int, int]:
-    """The (height, width) of a picture.
+    """The (height, width) of an image.
 
     Raises:
         UserError: it is something else.
     """
     numbers = [int(size) for size in map(str, sizes) if re.fullmatch(INDEX, size)]
     if len(numbers) != 2 or len(sizes) != 2 or not all(numbers):
-        raise UserError(f'expected the height and width of the picture in pixels, found {sizes}')
+        raise UserError(f'expected the height and width of the image in pixels, found {sizes}')
     return numbers[0], numbers[1]
 
 
@@ -246,7 +246,7 @@ def read_recording(
         raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
     clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
-        raise UserError(f'img_shape is {clip.img_shape}, but the label table says {recording.img_shape}')
+        raise UserError(f'img_shape is {clip.img_shape}, but the label table has {recording.img_shape}')
     picture = clip.img_shape or recording.img_shape or img_shape
     return _with_scores_apart(clip._replace(label=recording.label, img_shape=picture), skeleton)
 
@@ -327,7 +327,7 @@ def read_table_of_joints(path: Path) -> JointTable:
     """Read a ``.csv`` file.
 
     Raises:
-        OSError: it can't be opened.
+        OSError: it cannot be opened.
         ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; the
             message says where.
     """
@@ -356,7 +356,7 @@ def group_columns(table: JointTable, num_joints: int) -> JointTable:
     if num_frames and width not in allowed:
         raise UserError(
             f'{width} columns, expected {allowed[0]} or {allowed[1]} ({num_joints} joints of 2 or 3 '
-            'coordinates), or a heading line that names them x, y(, z)(, score) of each joint'
+            'coordinates), or a header that names them x, y(, z)(, score) of each joint'
         )
     if not num_frames:
         return JointTable(np.empty((1, 0, num_joints, CHANNELS[-1])))

@@ -36,7 +36,7 @@ def check_folder(src: str | Path) -> Path:
         kind, unpack = 'tar', f'mkdir {folder} && tar -xf {src} -C {folder}'
     else:
         raise UserError(f'{src} is not a directory; give the directory of the raw files')
-    raise UserError(f'{src} is a {kind} archive: {unpack}, and name {folder} instead')
+    raise UserError(f'{src} is a {kind} archive: {unpack}, and give {folder} instead')
 
 
 def list_files(src: str | Path) -> list[Path]:

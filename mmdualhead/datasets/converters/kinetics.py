@@ -62,7 +62,7 @@ def scan(src: str | Path) -> RawDataset:
     for split, path in tables.items():
         folder = path.with_name(f'kinetics_{split}')
         if not folder.is_dir():
-            raise FileNotFoundError(f'{folder}: no such directory, while {path.name} is there')
+            raise FileNotFoundError(f'{folder}: no such directory, while {path.name} exists')
         entries = _read_labels(path)
         for clip, (label, name, has_skeleton) in sorted(entries.items()):
             if names.setdefault(label, name) != name:
@@ -70,7 +70,7 @@ def scan(src: str | Path) -> RawDataset:
             if has_skeleton:
                 recordings.append(Recording(clip, folder / f'{clip}.json', label, splits=(split,)))
             else:
-                left_out[clip] = 'no skeleton, says the label file'
+                left_out[clip] = 'no skeleton according to the label file'
         unlabeled = {file.stem for file in folder.glob('*.json')} - set(entries)
         left_out |= dict.fromkeys(sorted(unlabeled), 'not in the label file')
         found = sum(has_skeleton for _, _, has_skeleton in entries.values())
@@ -176,8 +176,8 @@ def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:
     if len(outside):
         person, column = outside[0]
         raise UserError(
-            f'frame_index {frames[person]}: coordinate {pose[person, column]:g}, expected 0..1, shares of '
-            "the picture's width and height; divide pixels by these"
+            f'frame_index {frames[person]}: coordinate {pose[person, column]:g}, expected 0..1, fractions of '
+            "the image's width and height; divide pixels by these"
         )
     return np.array(frames, int) - min(indices, default=0), np.dstack([pose[:, ::2], pose[:, 1::2], score])
 

@@ -92,7 +92,7 @@ def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
     if clip.keypoint.shape[-1] != 2:
         return None
     if clip.img_shape is None:
-        return "the picture's size is not stated, which joints in pixels need (--img-shape HEIGHT WIDTH)"
+        return 'the image size is not given, which joints in pixels need (--img-shape HEIGHT WIDTH)'
     return picture_fault(clip.keypoint, skeleton, clip.img_shape)
 
 

@@ -54,7 +54,7 @@ def convert(
     workers: int | None = None,
     skip_malformed: bool = False,
 ) -> Summary:
-    """Convert a whole data set.
+    """Convert a data set.
 
     Every raw file is read before malformed ones are reported, so that one run names them all. Results are
     kept in ``OUT.unfinished`` until the result is written: an interrupted or failed conversion continues
@@ -103,7 +103,7 @@ def _check_names(recordings: Sequence[Recording]) -> None:
     """Reject clips with the same name, of which annotation files can contain only one."""
     for name, count in Counter(recording.name for recording in recordings).most_common(1):
         if count > 1:
-            raise UserError(f'{count} recordings are called {name!r}; each clip needs a name of its own')
+            raise UserError(f'{count} recordings are named {name!r}; each clip needs a unique name')
 
 
 def _remove_unfinished(out: Path) -> None:

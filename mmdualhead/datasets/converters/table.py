@@ -116,7 +116,7 @@ def _check_comments(comments: Sequence[tuple[int, str]], delimiter: str | None, 
     for number, comment in comments:
         fields = comment.split(delimiter)
         if len(fields) == width and any(is_number(field.strip()) for field in fields):
-            raise UserError(f'line {number}: a comment that holds numbers like the lines below it')
+            raise UserError(f'line {number}: a comment that contains numbers like the lines below it')
 
 
 def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
@@ -125,7 +125,7 @@ def _has_decimal_comma(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _with_point(field: str) -> str:
-    """A number with a decimal comma with a point; a name as it is."""
+    """A number with a decimal comma with a point; a name is unchanged."""
     changed = field.replace(',', '.')
     return changed if is_number(changed.strip()) else field
 
@@ -152,7 +152,7 @@ def _find_header(row: Sequence[str], line: int) -> list[str] | None:
 
 def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarray:
     fields = list(chain.from_iterable(rows))
-    # Most tables hold plain numbers alone: one check of all characters, and float rejects the rest.
+    # Most tables contain only plain numbers: one check of all characters, and float rejects the rest.
     if not ''.join(fields).encode().translate(None, f'{DIGITS} '.encode()):
         try:
             return np.array(list(map(float, fields)))

@@ -1,6 +1,6 @@
 """Partial results of a conversion on disk, so that the same command continues after the last complete clip.
 
-``OUT.unfinished/`` holds a lock, the files of a store to which clips are appended in the order of reading
+``OUT.unfinished/`` contains a lock, the files of a store to which clips are appended in the order of reading
 (``clips/``), and a journal (``read.jsonl``): a line that describes how raw files are read, then one line per
 file read, with its size and time. With splits and a name, it becomes a store.
 

@@ -25,10 +25,10 @@ def most_active(keypoint: np.ndarray, number: int) -> np.ndarray:
     Returns:
         Their indices, at most ``number``.
     """
-    there = np.asarray(keypoint.any(-1))
-    present = there.any(-1)
+    seen = np.asarray(keypoint.any(-1))
+    present = seen.any(-1)
     steps = np.linalg.norm(np.diff(keypoint.astype(np.float64), axis=1), axis=-1)
-    activity = (steps * (there[:, 1:] & there[:, :-1])).sum((1, 2))
+    activity = (steps * (seen[:, 1:] & seen[:, :-1])).sum((1, 2))
     # A person present but still comes before an absent one.
     order = np.lexsort((-present.sum(1), -activity))
     return np.sort(order[:number])

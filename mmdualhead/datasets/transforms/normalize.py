@@ -96,7 +96,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
     main = int(present.sum(1).argmax())
     persons = np.array([main, *(person for person in persons if person != main)])
     frames = np.flatnonzero(present.any(0))
-    first, there = _reference(keypoint[main, frames], present[main, frames], finite[main, frames], skeleton)
+    first, known = _reference(keypoint[main, frames], present[main, frames], finite[main, frames], skeleton)
     if main:
         keypoint = keypoint[persons]
     if len(frames) < keypoint.shape[1]:
@@ -105,7 +105,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
     center = keypoint[0, first, skeleton.center].copy()
     keypoint = _move(keypoint, center)
     for start, end, axis, spare in turns(skeleton):
-        if {start, end} <= there:
+        if {start, end} <= known:
             direction = keypoint[0, first, end] - keypoint[0, first, start]
             keypoint = _rotate(keypoint, rotation_onto(direction, axis, spare))
     return NormalizedClip(keypoint, persons, frames, center)
@@ -206,24 +206,24 @@ def _reference(
     needed, first = reference_joints(skeleton), int(present.argmax())
     if person[first, needed].any(-1).all():  # nearly always
         return first, set(needed)
-    there = np.asarray(person[:, needed].any(-1))
-    there[:, 0] |= _centered(person, skeleton) & finite[:, skeleton.center]
-    found = there.sum(1) + len(needed) * there[:, 0]
+    available = np.asarray(person[:, needed].any(-1))
+    available[:, 0] |= _centered(person, skeleton) & finite[:, skeleton.center]
+    found = available.sum(1) + len(needed) * available[:, 0]
     first = int(np.where(present, found, -1).argmax())
-    return first, {joint for joint, is_there in zip(needed, there[first], strict=True) if is_there}
+    return first, {joint for joint, is_there in zip(needed, available[first], strict=True) if is_there}
 
 
 def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(T,) the frames of a person (T, V, 3) in which a center at zero is plausible by its bones."""
     child, parent = np.array(skeleton.bones, int).reshape(-1, 2).T
-    there = np.asarray(person.any(-1))
-    both = there[:, child] & there[:, parent]
+    available = np.asarray(person.any(-1))
+    both = available[:, child] & available[:, parent]
     lengths = np.linalg.norm(person[:, child] - person[:, parent], axis=-1)
     usual = (lengths * both).sum(0) / np.maximum(both.sum(0), 1)
     # Of a center that is zero in all frames no length is known, but none is longer than all other bones.
     longest = np.where(usual > 0, usual, usual.max(initial=0) or np.inf)
     fits = (lengths <= FIT * longest) & (FIT * lengths >= usual)
-    ends = there[:, child] | there[:, parent]
+    ends = available[:, child] | available[:, parent]
     own = (child == skeleton.center) | (parent == skeleton.center)
     return np.asarray((own & ends).any(1) & (fits | ~(own & ends)).all(1))
 

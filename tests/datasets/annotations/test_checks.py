@@ -273,7 +273,7 @@ def test_joints_that_are_not_in_pixels_of_their_picture():
     assert error.is_error
     assert list(named(error)) == [f'S{i:03d}' for i in range(SHOWN)]
     (error,) = in_pixels(pixels(img_shape=None), img_shape=(300, 100))
-    assert 'lie outside of a picture of height 300 and width 100' in named(error)['S000']
+    assert 'are outside of an image of height 300 and width 100' in named(error)['S000']
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_refuses_to_turn_flat_skeletons_upright() -> None:
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (('{src}', '{tmp}/out.pkl', '--store'), 'a store is called NAME.store'),
-        (('{src}', '{tmp}/out.store'), 'a store is called NAME.store'),
+        (('{src}', '{tmp}/out.pkl', '--store'), 'a store is named NAME.store'),
+        (('{src}', '{tmp}/out.store'), 'a store is named NAME.store'),
         (('{tmp}/nowhere', '{tmp}/out.pkl'), 'error: {tmp}/nowhere: no such directory'),
         (('{src}', '{src}/a1_s1_t1_skeleton.mat/out.pkl'), 'error: '),
     ],

@@ -103,7 +103,7 @@ def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: st
     ('lines', 'heading', 'message'),
     [
         (['a.npy,1'], 'clip,label', r'the header lacks split; .* found clip,label'),
-        ([], 'clip,label,split', 'no line below the heading'),
+        ([], 'clip,label,split', 'no line below the header'),
         (['a.npy,1,train', 'b.npy,,val'], 'clip,label,split', 'line 3: no label'),
         (['a.npy,1'], 'clip,label,split', 'line 2: no split'),
         (['a.npy,1,train', 'a.csv,1,val'], 'clip,label,split', r'line 3: clip a.csv is also in line 2'),
@@ -258,7 +258,7 @@ def test_the_example_of_the_documentation_in_2d(tmp_path: Path, monkeypatch: pyt
         (tmp_path / 'configs' / path.name).symlink_to(path)
     _run([sys.executable, '-c', make], tmp_path)
     summary = _run(['bash', '-ec', convert_them.replace('python ', f'{sys.executable} ')], tmp_path)
-    assert 'picture: joints are in their picture in 12 of 12 clips' in summary
+    assert 'image: joints are in their image in 12 of 12 clips' in summary
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'configs' / 'dualhead_mine_2d_j.py').write_text(config)
@@ -279,10 +279,10 @@ def _run(command: list[str], directory: Path) -> str:
     ('table', 'complaint'),
     [
         ('clip,label,split,label\na.npy,1,train,2\n', 'the header has label twice'),
-        ('clip,label,split\na.npy,pick up, put down,train\n', 'line 2: more fields .* quotation marks'),
+        ('clip,label,split\na.npy,pick up, put down,train\n', 'line 2: more fields .* must be quoted'),
         (
             'clip,label,split,subject\na.npy,pick up, put down,train\n',
-            "line 2: split 'put', expected train, val or test, .* quotation marks",
+            "line 2: split 'put', expected train, val or test, .* must be quoted",
         ),
         ('clip,label,split\na.npy,1,train\nb.npy,1,vla\n', "line 3: split 'vla', expected train"),
         ('clip,label,split\n/etc/passwd,1,train\n', "line 2: clip '/etc/passwd' is not a path below"),
@@ -404,7 +404,7 @@ def test_scores_and_the_size_of_the_picture_are_kept(
         np.testing.assert_array_equal(clip['keypoint'], expected[name][None, ..., :2])
         np.testing.assert_array_equal(clip['keypoint_score'], expected[name][None, ..., 2])
         assert tuple(clip['img_shape']) == PICTURE
-    assert 'picture: joints are in their picture in 4 of 4 clips' in result.summary
+    assert 'image: joints are in their image in 4 of 4 clips' in result.summary
     assert check_file(tmp_path / 'out.pkl')[1]
 
 
@@ -412,8 +412,8 @@ def test_a_size_of_the_picture_that_is_exchanged_is_warned_of(tmp_path: Path, co
     write_flat_clips(tmp_path)
     table = write_table(tmp_path, 'array.npy,0,train', 'headed.csv,1,val')
     result = converted(scan(tmp_path, table, 'coco', img_shape=(300, 200)))
-    assert 'WARNING: picture: in most clips ' in result.summary
-    assert 'outside of a picture of height 300 and width 200' in result.summary
+    assert 'WARNING: image: in most clips ' in result.summary
+    assert 'outside of an image of height 300 and width 200' in result.summary
 
 
 @pytest.mark.parametrize(
@@ -424,9 +424,9 @@ def test_a_size_of_the_picture_that_is_exchanged_is_warned_of(tmp_path: Path, co
             r'keypoint_score has shape \(1, 5, 16\), keypoint \(1, 5, 17',
         ),
         (dict(keypoint_score=np.ones(5)), r'keypoint_score: expected numbers of shape \(T, V\) or'),
-        (dict(img_shape=640), r'expected the height and width of the picture in pixels, found'),
-        (dict(img_shape=(0, 640)), r'height and width of the picture in pixels, found \[0, 640\]'),
-        (dict(img_shape=(640, 480)), r'img_shape is \(640, 480\), but the label table says \(480, 640\)'),
+        (dict(img_shape=640), r'expected the height and width of the image in pixels, found'),
+        (dict(img_shape=(0, 640)), r'height and width of the image in pixels, found \[0, 640\]'),
+        (dict(img_shape=(640, 480)), r'img_shape is \(640, 480\), but the label table has \(480, 640\)'),
         (dict(keypoint=np.ones((5, 17, 3)), keypoint_score=np.ones((5, 17))), "layout 'coco' is flat"),
     ],
 )
@@ -440,7 +440,7 @@ def test_names_what_is_wrong_with_a_flat_clip(tmp_path: Path, content: dict, mes
 @pytest.mark.parametrize('size', ['480,', ',640', '480,x', '0,640', '-480,640'])
 def test_sizes_of_pictures_in_the_table_that_are_none(tmp_path: Path, layout: str, size: str) -> None:
     table = write_table(tmp_path, f'a.npy,0,train,{size}', heading='clip,label,split,height,width')
-    with pytest.raises(UserError, match='line 2: expected the height and width of the picture'):
+    with pytest.raises(UserError, match='line 2: expected the height and width of the image'):
         scan(tmp_path, table, layout)
 
 

@@ -53,7 +53,7 @@ def test_round_trip(tmp_path: Path, converted: Callable) -> None:
     assert {label: meta['classes'][label] for label in named} == named
     assert open_annotations(tmp_path / 'out.pkl').meta == meta
     assert meta['left_out'] == {
-        'c': 'no skeleton, says the label file',
+        'c': 'no skeleton according to the label file',
         'stray': 'not in the label file',
         'e': 'no person in any of 1 frames',
     }

@@ -228,7 +228,7 @@ def test_keeps_scores_and_the_size_of_the_picture(src: Path, tmp_path: Path) -> 
 def test_refuses_two_clips_of_one_name(src: Path, tmp_path: Path) -> None:
     dataset = make_dataset(src)
     dataset = replace(dataset, recordings=[*dataset.recordings, dataset.recordings[4]])
-    with pytest.raises(UserError, match="2 recordings are called '004'"):
+    with pytest.raises(UserError, match="2 recordings are named '004'"):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
 
 

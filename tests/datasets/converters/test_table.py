@@ -75,7 +75,7 @@ def test_encodings(tmp_path: Path, encoding: str) -> None:
         ('a,b\n1,2\n1,inf\n', "line 3, column 2: 'inf' is not a number"),
         ('a;b\n1,5;2.5\n', "line 2, column 1: '1,5' is not a number"),
         ('1,2,4\n\n1,2\n', 'line 3: 2 columns, while other lines have 3'),
-        ('#1.5,2.5\n1.5,2.5\n', 'line 1: a comment that holds numbers'),
+        ('#1.5,2.5\n1.5,2.5\n', 'line 1: a comment that contains numbers'),
         ('1.5,2.5\n#1.5,2.5\n', "line 2, column 1: '#1.5' is not a number"),
         ('1,2,4\n"1,2,4\n', r'not a table \(unexpected end of data\)'),
         (',a,b\n0,1,2\n2,1,2\n', 'column 1 has no name, and does not count the lines'),

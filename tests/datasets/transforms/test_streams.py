@@ -115,7 +115,7 @@ def test_a_registered_stream_is_formed_alone_and_joined(monkeypatch):
 def test_a_stream_keeps_persons_frames_and_joints(form, monkeypatch):
     monkeypatch.setitem(STREAMS, 'mine', Stream('mine', form))
     clip = make_clip(2)
-    with pytest.raises(ValueError, match=rf"clip '{clip['frame_dir']}': stream 'mine' makes \("):
+    with pytest.raises(ValueError, match=rf"clip '{clip['frame_dir']}': stream 'mine' returns shape \("):
         SkeletonStream(stream='mine').transform(clip)
 
 
