@@ -168,13 +168,8 @@ def bone_length(
     x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
     if img_shape is not None:
         x = x * 2 / np.array(img_shape[::-1], np.float64)
-<<<<<<< HEAD
     children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
-    there = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
-=======
-    children, parents = np.array(skeleton.bones).T
     present = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
->>>>>>> faf8292cadf6cf7538cf4f649054f100d062f81d
     length = np.linalg.norm(x[:, :, children] - x[:, :, parents], axis=-1)
     seen = length[present[:, :, children] & present[:, :, parents] & (length > 0)]
     return float(np.median(seen)) if seen.size else None

@@ -120,11 +120,7 @@ class TestPicture:
         frame = dict(skeleton=[dict(pose=x.ravel().tolist(), score=[0.9] * 18)])
         content = dict(data=[dict(frame_index=1, **frame)], label='yoga', label_index=398)
         (tmp_path / 'x.json').write_text(json.dumps(content))
-<<<<<<< HEAD
-        with pytest.raises(UserError, match=r'expected 0\.\.1|expected parts of one'):
-=======
         with pytest.raises(UserError, match=r'expected 0\.\.1, fractions of'):
->>>>>>> faf8292cadf6cf7538cf4f649054f100d062f81d
             fit(read_file(tmp_path / 'x.json'), IN_PARTS)
 
     @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS])

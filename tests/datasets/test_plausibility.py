@@ -113,13 +113,6 @@ def test_joints_in_their_picture(skeleton: Skeleton | None) -> None:
 
 def test_pictures_in_a_summary() -> None:
     assert describe_pictures([]) == []
-<<<<<<< HEAD
-    (counts,) = describe_pictures(['', 'x', ''])
-    assert str(counts) == 'picture: joints are in their picture in 2 of 3 clips'
-    _, warning = describe_pictures(['', 'x', 'x'])
-    assert (warning.level, warning.text) == (Level.WARNING, 'in most clips x')
-=======
     few, most = describe_pictures(['', 'x', '']), describe_pictures(['', 'x', 'x'])
     assert list(map(str, few)) == ['image: joints are in their image in 2 of 3 clips']
     assert (most[1].level, most[1].text) == (Level.WARNING, 'in most clips x')
->>>>>>> faf8292cadf6cf7538cf4f649054f100d062f81d

@@ -180,9 +180,5 @@ def generate(*, subjects: int = SUBJECTS, repetitions: int = REPETITIONS, seed: 
 
 
 def _quantize(positions: np.ndarray, steps: int = 10_000) -> np.ndarray:
-<<<<<<< HEAD
-    """Float32, rounded to 1 / ``steps`` meters, as sine and cosine differ between machines."""
-=======
     """Float32, rounded to 1 / ``steps`` meters, since sine and cosine differ between machines."""
->>>>>>> faf8292cadf6cf7538cf4f649054f100d062f81d
     return (np.rint(positions * steps).astype(np.int32) / steps).astype(np.float32)
