@@ -22,7 +22,7 @@ class Level(Enum):
     WARNING = 'warning'
     """A likely mistake; the work continues."""
     NOTE = 'note'
-    """Worth knowing, such as a check that could not be made."""
+    """Information, such as a check that could not be made."""
 
 
 @dataclass(frozen=True)

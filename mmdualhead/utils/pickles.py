@@ -97,7 +97,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Nothing becomes garbage while a pickle is read; looking for it takes up to half of the time."""
+    """Pause the garbage collector: it finds nothing while a pickle is read, but takes up to half of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -336,7 +336,7 @@ class PlainUnpickler(pickle._Unpickler):
         self.append(frozenset(items))
 
     def _top(self, kinds: Collection[type]) -> Any:
-        """The container on top of the stack, which gets items."""
+        """The container on top of the stack, to which items are added."""
         outer = self.stack[-1]
         if type(outer) not in kinds:
             raise UnpicklingError(f'it adds to a {type(outer).__name__}')

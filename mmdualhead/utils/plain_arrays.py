@@ -1,6 +1,6 @@
 """NumPy's arrays and scalars rebuilt from the plain parts in a pickle.
 
-A pickle builds an object and then hands it a state. NumPy's own objects take states that contradict what was
+A pickle builds an object and then sets its state. NumPy's own objects take states that contradict what was
 built before, such as a larger element for a buffer that exists, so no pickle reaches them: it fills the
 stand-ins of this module, which check that shape, type and bytes agree.
 """
@@ -76,7 +76,7 @@ def fill_array(array: np.ndarray, state: Any) -> None:
     """Give an empty array the state that NumPy pickles.
 
     Raises:
-        UnpicklingError: it is of another form, or its parts contradict each other.
+        UnpicklingError: it has the wrong form, or its parts contradict each other.
     """
     if not isinstance(state, tuple) or len(state) not in (4, 5):
         raise UnpicklingError('it fills an array in an unsupported way')
@@ -107,7 +107,7 @@ def reconstruct(array_type: Any, shape: Any, *_: Any) -> np.ndarray:
     """An empty array, which a pickle then fills.
 
     Raises:
-        UnpicklingError: it is of another type, or not empty.
+        UnpicklingError: it has the wrong type, or is not empty.
     """
     if array_type is not PickledArray or shape != (0,):
         raise UnpicklingError('it builds an array in an unsupported way')

@@ -25,7 +25,7 @@ def time_interleaved(
         clock: returns seconds; for a GPU, one that waits for it.
 
     Returns:
-        The seconds of all calls but those that ran out of the GPU's memory.
+        The seconds of all calls except those that ran out of GPU memory.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(warmup + repeats):

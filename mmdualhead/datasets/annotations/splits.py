@@ -76,7 +76,7 @@ def check_leaks(
     """The warnings about recordings and subjects of a test split that are also trained on.
 
     Args:
-        clips: those of the test split.
+        clips: the clips of the test split.
         table: of these clips.
         others: the clips of its counterparts, by name.
         split: its name.
@@ -128,9 +128,9 @@ def find_duplicates(
     Only clips of equal shape and equal mean square are compared, so it costs little more than the tables.
 
     Args:
-        clips: those of a split.
+        clips: the clips of a split.
         table: of these clips.
-        others: those of another split.
+        others: the clips of another split.
         multi_class: labels are lists.
 
     Returns:

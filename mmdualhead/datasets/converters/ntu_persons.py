@@ -53,7 +53,7 @@ def join_tracks(tracks: list[Track]) -> list[Track]:
 
 
 def _step(earlier: Track, later: Track) -> float:
-    """How far the center moves per frame from one track to the next; infinite if it cannot be the next."""
+    """The motion of the center per frame from one track to the next; infinite if it cannot be the next."""
     gap = int(later.frames[0] - earlier.frames[-1])
     if not 0 < gap <= JOIN_FRAMES:
         return np.inf

@@ -59,7 +59,7 @@ def read_recording(recording: Recording) -> Clip:
         The clip, (1, T, 20, 3).
 
     Raises:
-        UserError: not a Matlab file, or ``d_skel`` is missing or of another shape.
+        UserError: not a Matlab file, or ``d_skel`` is missing or has the wrong shape.
     """
     rows = read_array(read_bytes(recording.path), 'd_skel')
     if rows.ndim != 3 or rows.shape[:2] != (20, 3):

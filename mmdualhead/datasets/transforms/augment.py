@@ -93,7 +93,7 @@ class RandomScale(_LinearMap):
 
 @TRANSFORMS.register_module()
 class RandomShear(_LinearMap):
-    """Shear the clip: A has ones on its diagonal and values from U(-s, s) beside it.
+    """Shear the clip: A has ones on its diagonal and values from U(-s, s) elsewhere.
 
     Args:
         amount: s, for all or each of the axes that the others are added to.

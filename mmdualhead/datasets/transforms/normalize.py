@@ -27,8 +27,8 @@ class Turn(NamedTuple):
     """One rotation of a normalization.
 
     Attributes:
-        start: the joint that the direction comes from.
-        end: the joint that it goes to.
+        start: the joint at the start of the direction.
+        end: the joint at its end.
         axis: the axis that it is rotated onto.
         spare: the axis of a rotation by 180 degrees.
     """

@@ -1,4 +1,4 @@
-"""Choose the frames of a clip that the network sees: uniform samples, or a fixed length filled by replaying.
+"""Choose the frames of a clip that the network sees: uniform samples, or a fixed length filled by repetition.
 
 M persons, T frames, V joints, C channels.
 """
@@ -39,7 +39,7 @@ def _one_sample(num_frames: int, clip_len: int, rng: np.random.RandomState) -> n
 
 
 def _skip_some(num_frames: int, clip_len: int, rng: np.random.RandomState) -> np.ndarray:
-    """All frames in order but for ``num_frames - clip_len`` of them, skipped at random places."""
+    """All frames in order except ``num_frames - clip_len``, which are skipped at random."""
     skipped = np.zeros(clip_len + 1, dtype=np.int64)
     skipped[rng.choice(clip_len + 1, num_frames - clip_len, replace=False)] = 1
     return np.arange(clip_len) + np.cumsum(skipped)[:-1]

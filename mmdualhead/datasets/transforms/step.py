@@ -45,7 +45,7 @@ def clip_error(results: dict, fault: str) -> ValueError:
 
 
 def take(results: dict, indices: Any, axis: int, dtype: type | None = None) -> None:
-    """Choose frames (axis 1) or joints (axis 2) of a clip and its scores, as another type if one is given."""
+    """Select frames (axis 1) or joints (axis 2) of a clip and its scores, cast to ``dtype`` if given."""
     for key in ('keypoint', 'keypoint_score'):
         if key in results:
             chosen = results[key].take(indices, axis=axis)
