@@ -206,7 +206,7 @@ class StreamRecognizer:
         return max(track.first for track in tracks), min(track.index for track in tracks)
 
     def _count_long_steps(self, step: float) -> int:
-        """The number of steps in a row, including this one, that were too long between frames with persons."""
+        """The number of too long steps in a row between frames with persons, including this one."""
         if not (self._tracks and step > self._longest):
             return 0
         if self._long_steps + 1 == REPEATED:
