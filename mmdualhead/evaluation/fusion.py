@@ -45,7 +45,7 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     if len(weights) != streams:
         raise UserError(f'{len(weights)} weights ({" ".join(tokens)}) for {streams} streams')
     if not np.isfinite(weights).all() or min(weights) < 0 or max(weights) == 0:
-        raise UserError(f'weights {" ".join(tokens)}: none may be negative, and one must be positive')
+        raise UserError(f'weights {" ".join(tokens)}: expected none negative and at least one positive')
     return weights
 
 

@@ -167,7 +167,7 @@ def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
         there = set(lacks.names)
         missing = [name for name in has.names if name not in there]
         if missing:
-            raise UserError(f'{lacks.source} lacks clips of {has.source} ({clips_named(missing)})')
+            raise UserError(f'{lacks.source} lacks clips of {has.source}, {clips_named(missing)}')
 
 
 def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:

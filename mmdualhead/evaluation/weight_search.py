@@ -55,7 +55,7 @@ def _named(scores: LabeledScores, lines: Sequence[str]) -> np.ndarray:
     names = {line.strip() for line in lines if line.strip()}
     unknown = sorted(names - set(scores.names))
     if unknown:
-        raise UserError(f'held-out clips that are not in {scores.source} ({clips_named(unknown)})')
+        raise UserError(f'held-out clips that are not in {scores.source}, {clips_named(unknown)}')
     return np.flatnonzero([name in names for name in scores.names])
 
 

@@ -133,7 +133,7 @@ def run_tool(monkeypatch, *arguments):
 )
 def test_targets_that_can_t_be_written(weights, tmp_path, monkeypatch):
     torch.save(weights, tmp_path / 'theirs.pt')
-    with pytest.raises(SystemExit, match=r'error: .*theirs\.pt is there already; name another file'):
+    with pytest.raises(SystemExit, match=r'error: .*theirs\.pt already exists; name another file'):
         run_tool(monkeypatch, tmp_path / 'theirs.pt', tmp_path / 'theirs.pt')
     with (
         file_size_limit(100_000),

@@ -254,7 +254,7 @@ def test_a_foreign_checkpoint_is_named(tmp_path):
 
     torch.save(dict(state_dict=dict(weight=torch.zeros(2))), tmp_path / 'foreign.pth')
     said = run_tool(tmp_path / 'foreign.pth', tmp_path / 'model.onnx')
-    assert said.startswith(f'error: {tmp_path / "foreign.pth"} carries no config')
+    assert said.startswith(f'error: {tmp_path / "foreign.pth"} contains no config')
     assert '\n' not in said
 
 

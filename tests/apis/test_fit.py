@@ -106,10 +106,10 @@ class TestUnit:
 )
 class TestPicture:
     def test_pixels_without_a_size(self):
-        with pytest.raises(UserError, match='say the height and width'):
+        with pytest.raises(UserError, match='give the height and width'):
             fitted(pixels(17, 3), IN_PIXELS)
         annotated = Recording(name='x', keypoint=pixels(17, 2), annotated=True)
-        with pytest.raises(UserError, match='say the height and width'):
+        with pytest.raises(UserError, match='give the height and width'):
             fit(annotated, IN_PIXELS)
         fit(annotated, replace(IN_PIXELS, img_shape=(480, 640)))
         with pytest.raises(UserError, match=r'images long, expected fractions of one; .* img_shape'):

@@ -185,7 +185,7 @@ class TestStreams:
         assert list(answer.streams) == ['j', 'b']
 
     def test_one_stream_twice_is_refused(self, checkpoint):
-        with pytest.raises(ModelError, match='streams j, j; each stream may come once'):
+        with pytest.raises(ModelError, match='streams j, j; each stream may be given only once'):
             SkeletonInferencer([checkpoint, checkpoint], device='cpu')
 
 
@@ -231,7 +231,7 @@ class TestOtherInputs:
         (lambda x: x[:0], r'input 0: keypoint: no frames'),
         (lambda x: x[None][:0], r'input 0: keypoint: no person'),
         (lambda x: 0 * x, r'input 0: keypoint: no person, all coordinates of 30 frames'),
-        (lambda x: x[..., :2], r'input 0: keypoint: 2 coordinates a joint, the model takes x, y, z'),
+        (lambda x: x[..., :2], r'input 0: keypoint: 2 coordinates per joint, the model expects x, y, z'),
         (lambda x: x[:, :17], r"input 0: keypoint: 17 joints, the layout 'kinect_v1' has 20$"),
         (
             lambda x: np.stack([x, x + 1]),

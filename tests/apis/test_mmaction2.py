@@ -67,5 +67,5 @@ def test_arrays_in_pixels_need_the_size_of_the_picture(poses, tmp_path):
         inferencer(x, img_shape=(240, 320))['predictions'][0].scores['fused'] for x in (joints, alone)
     )
     np.testing.assert_allclose(first, second, atol=1e-6)
-    with pytest.raises(RecordingError, match='img_shape: the model takes pixels'):
+    with pytest.raises(RecordingError, match='img_shape: the model expects pixels'):
         inferencer(joints)

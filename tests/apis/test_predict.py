@@ -56,9 +56,9 @@ def test_bad_files_are_left_out_and_the_others_answered(run, folder, tmp_path):
     status, out, errors = run(folder, tmp_path / 'nothere.npy')
     assert status == 1
     assert len([line for line in out.splitlines() if line.startswith('a')]) == 2
-    assert f'left out: {folder / "b.mat"}: not a Matlab 5 file' in errors
-    assert f'left out: {tmp_path / "nothere.npy"}: no such file or directory' in errors
-    assert '2 of 4 recordings were left out' in errors
+    assert f'skipped: {folder / "b.mat"}: not a Matlab 5 file' in errors
+    assert f'skipped: {tmp_path / "nothere.npy"}: no such file or directory' in errors
+    assert '2 of 4 recordings were skipped' in errors
 
 
 def test_json(run, folder, tmp_path):

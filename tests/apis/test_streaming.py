@@ -126,8 +126,8 @@ def test_a_pair_ends_when_its_persons_part():
 @pytest.mark.parametrize(
     ('frame', 'time', 'message'),
     [
-        ({'a': joints(1)}, 1.0, 'does not come after'),
-        ({'a': joints(1)}, float('nan'), 'does not come after'),
+        ({'a': joints(1)}, 1.0, 'is not later than'),
+        ({'a': joints(1)}, float('nan'), 'is not later than'),
         ({'a': joints(1)[:19]}, 2.0, r"'a'.*\(19, 3\)"),
         ({'a': joints(1)}, '2.0', "time: '2.0' is not a number"),
         ({'b': [[1, 2, 3], [4, 5]]}, 2.0, "person 'b': joints are not an array"),
@@ -262,7 +262,7 @@ def test_a_stream_in_pixels(tmp_path, channels):
         save_trained(tmp_path / 'x.pth', small_config('dualhead_ntu60_xsub_2d_j'), passes=2), device='cpu'
     )
     person, options = pixels(17, channels)[0, 0], dict(window=1, hop=0.5, frame_rate=10)
-    with pytest.raises(ValueError, match='say the height and width of the picture'):
+    with pytest.raises(ValueError, match='give the height and width of the image'):
         push_all(StreamRecognizer(inferencer, **options), person, 1)
     with pytest.raises(ValueError, match=r'stream, person 1: .* outside of an image'):
         push_all(StreamRecognizer(inferencer, **options, img_shape=(48, 64)), person)

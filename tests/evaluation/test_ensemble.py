@@ -126,7 +126,7 @@ def test_command_line_compares_with_annotations(run, work_dirs, tmp_path, capsys
     ann_file = ('--ann-file', tmp_path / 'ann.pkl')
     run(*work_dirs, *ann_file, '--split', 'val')
     assert '60 clips' in capsys.readouterr().out
-    with pytest.raises(SystemExit, match=r'ann\.pkl \(part\) lacks what .* has, 1 clip: clip000$'):
+    with pytest.raises(SystemExit, match=r'ann\.pkl \(part\) lacks clips of .*, 1 clip: clip000$'):
         run(*work_dirs, *ann_file, '--split', 'part')
     with pytest.raises(SystemExit, match=r'^error: --without-duplicates needs --ann-file and --split,'):
         run(*work_dirs, *ann_file, '--without-duplicates')

@@ -29,9 +29,9 @@ def test_weights_by_preset_or_number(tokens, streams, weights):
     ('tokens', 'message'),
     [
         (['1:1'], '2 weights .* for 4 streams'),
-        (['best'], 'neither numbers nor a ratio'),
+        (['best'], 'expected numbers, a ratio'),
         (['1', '1', '-1', '1'], 'negative'),
-        (['0:0:0:0'], 'above 0'),
+        (['0:0:0:0'], 'at least one positive'),
         (['nan:1:1:1'], 'negative'),
     ],
 )
@@ -64,7 +64,7 @@ def test_heads_are_fused_only_where_every_stream_has_them(make_scores):
 def test_missing_clips_are_named_with_the_file_that_lacks_them(make_scores):
     whole = make_scores(source='joint.npz')
     part = make_scores(source='bone.npz').select(range(2, 60))
-    message = r'bone\.npz lacks what joint\.npz has, 2 clips: clip000, clip001'
+    message = r'bone\.npz lacks clips of joint\.npz, 2 clips: clip000, clip001'
     with pytest.raises(ValueError, match=message):
         join([whole, part])
     with pytest.raises(ValueError, match=message):
@@ -81,7 +81,9 @@ def test_differing_labels_are_named(make_scores):
     one, two = make_scores(source='joint.npz'), make_scores(source='bone.npz')
     labels = two.labels.copy()
     labels[3] = 5
-    with pytest.raises(ValueError, match=r'joint\.npz and bone\.npz give other labels .* clip003 \(3, 5\)'):
+    with pytest.raises(
+        ValueError, match=r'joint\.npz and bone\.npz give different labels .* clip003 \(3, 5\)'
+    ):
         join([one, shuffled(replace(two, labels=labels))])
 
 

@@ -77,7 +77,7 @@ def test_reads_dump_results_with_names(dump_results, dual):
 
 def test_dump_results_without_names_need_the_annotations(dump_results, annotations):
     path, scores = dump_results(named=False)
-    with pytest.raises(ValueError, match=r'results\.pkl holds no clip names.*--ann-file'):
+    with pytest.raises(ValueError, match=r'results\.pkl contains no clip names.*--ann-file'):
         read_scores(path)
     assert_same(read_scores(path, read_clips(annotations, 'val')), scores)
 
@@ -86,7 +86,7 @@ def test_labels_are_compared_with_the_annotations(dump_results, annotations):
     path, _ = dump_results(named=False)
     clips = read_clips(annotations, 'val')
     clips.labels[2] = 5
-    with pytest.raises(ValueError, match=r'give other labels to 1 clip: clip002 \(2, 5\)'):
+    with pytest.raises(ValueError, match=r'give different labels to 1 clip: clip002 \(2, 5\)'):
         read_scores(path, clips)
 
 
@@ -99,7 +99,7 @@ def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
         assert read.names == scores.names
         np.testing.assert_array_equal(read.labels, scores.labels)
         np.testing.assert_allclose(read.fused, scores.fused, atol=1e-3)
-    with pytest.raises(ValueError, match='holds no clip names'):
+    with pytest.raises(ValueError, match='contains no clip names'):
         read_scores(path)
     with pytest.raises(ValueError, match=r'scores 59 clips, .* has 60'):
         read_scores(dump(list(scores.fused[1:]), path), read_clips(annotations, 'val'))
@@ -125,10 +125,10 @@ def test_reads_scores_by_name_with_labels_in_them(make_scores, tmp_path):
 
 def test_a_split_must_be_scored_whole(make_scores, tmp_path, annotations):
     save_scores(make_scores().select(range(1, 60)), tmp_path / 'scores.npz')
-    with pytest.raises(ValueError, match=r'scores\.npz lacks what .*ann\.pkl \(val\) has, 1 clip: clip000'):
+    with pytest.raises(ValueError, match=r'scores\.npz lacks clips of .*ann\.pkl \(val\), 1 clip: clip000'):
         read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
     save_scores(make_scores(clips=61), tmp_path / 'scores.npz')
-    with pytest.raises(ValueError, match=r'ann\.pkl \(val\) lacks what .* 1 clip: clip060'):
+    with pytest.raises(ValueError, match=r'ann\.pkl \(val\) lacks clips of .*, 1 clip: clip060'):
         read_scores(tmp_path / 'scores.npz', read_clips(annotations, 'val'))
 
 
@@ -164,7 +164,7 @@ def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):
 
 def test_clips_without_a_label_are_named(tmp_path):
     path = dump([dict(frame_dir='one', label=1), dict(frame_dir='two')], tmp_path / 'ann.pkl')
-    with pytest.raises(ValueError, match=r'ann\.pkl gives no label to 1 clip: two'):
+    with pytest.raises(ValueError, match=r'ann\.pkl has no label for 1 clip: two'):
         read_clips(path)
 
 
@@ -188,10 +188,10 @@ def test_work_dirs_without_a_dump_or_with_several_runs_are_refused(make_scores, 
     for run in ('model_j', 'model_b'):
         (tmp_path / run).mkdir()
         (tmp_path / run / 'last_checkpoint').write_text('epoch_1.pth')
-    with pytest.raises(FileNotFoundError, match=r'model_j holds no dumped scores .* mim test mmaction2'):
+    with pytest.raises(FileNotFoundError, match=r'model_j contains no dumped scores .* mim test mmaction2'):
         read_scores(tmp_path / 'model_j')
     save_scores(make_scores(), tmp_path / 'model_j' / 'scores.npz')
-    with pytest.raises(ValueError, match=r'several runs; name one: .*model_b, .*model_j'):
+    with pytest.raises(ValueError, match=r'several runs; choose one: .*model_b, .*model_j'):
         read_scores(tmp_path)
 
 
@@ -253,7 +253,7 @@ def test_damaged_files_are_named(tmp_path, content):
     [
         ((['a', 'b', 'c'], [0, 1]), 'neither a PoseDataset annotation file nor'),
         ([1.0, 2.0], 'neither a PoseDataset annotation file nor'),
-        ([dict(frame_dir='a', label=0), dict(label=1)], 'holds annotations without frame_dir'),
+        ([dict(frame_dir='a', label=0), dict(label=1)], 'contains annotations without frame_dir'),
     ],
 )
 def test_what_is_not_clips_is_refused(tmp_path, content, said):
@@ -301,5 +301,5 @@ def test_class_names_come_from_text_or_annotations(tmp_path):
     (tmp_path / 'ann.pkl').write_bytes(pickle.dumps(content))
     assert read_class_names(tmp_path / 'ann.pkl') == ('jog', 'walk')
     (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
-    with pytest.raises(ValueError, match='names no classes'):
+    with pytest.raises(ValueError, match='has no class names'):
         read_class_names(tmp_path / 'bare.pkl')

@@ -32,7 +32,7 @@ def test_named_clips_are_held_out(make_scores, tmp_path):
         return [rows.tolist() for rows in hold_out(scores, str(file))]
 
     assert held_out('clip002', '', ' clip000 ', 'clip002') == [[0, 2], [1, 3]]
-    with pytest.raises(ValueError, match='to be held out, but not in model, 1 clip: nobody'):
+    with pytest.raises(ValueError, match='held-out clips that are not in model, 1 clip: nobody'):
         held_out('nobody')
     for names in ((), scores.names):
         with pytest.raises(ValueError, match=f'{len(names)} of 4 clips are held out: one part is empty'):

@@ -24,7 +24,7 @@ def test_every_joint_has_a_place_of_its_own(skeleton):
 def test_the_picture(tmp_path):
     draw_layouts(tmp_path / 'x.png')
     assert (tmp_path / 'x.png').read_bytes()[:4] == b'\x89PNG'
-    with pytest.raises(ValueError, match=r'x\.jpg: pictures are written as \.png'):
+    with pytest.raises(ValueError, match=r'x\.jpg: figures are written as \.png'):
         draw_layouts(tmp_path / 'x.jpg')
     assert not (tmp_path / 'x.jpg').exists()
 

@@ -105,12 +105,12 @@ def test_command_line_writes_table_and_pictures(analyze, tmp_path, capsys):
 
 def test_without_matplotlib_the_command_line_still_writes_the_table(analyze, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-    with pytest.raises(SystemExit, match='error: pictures need matplotlib'):
+    with pytest.raises(SystemExit, match='error: figures need matplotlib'):
         analyze()
     assert [path.name for path in (tmp_path / 'errors').iterdir()] == ['errors.md']
 
 
 def test_missing_matplotlib_is_said(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
-    with pytest.raises(ImportError, match='pictures need matplotlib: pip install'):
+    with pytest.raises(ImportError, match='figures need matplotlib: pip install'):
         draw_gains(np.zeros(3), list('abc'), 'twins', tmp_path / 'gain.png')

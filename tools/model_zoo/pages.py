@@ -22,8 +22,9 @@ PAGE = """\
 # Model zoo
 
 A readable version of `configs/metafile.yml`, which OpenMMLab's tools read. GMACs are 10^9
-multiply-accumulates of one sample; a test may take ten per clip. How the accuracies were measured, and the log of
-each run: [results](results.md). Weights are in half precision, contain their config, and are used as they are:
+multiply-accumulates of one sample; a test may take ten per clip. How the accuracies were measured, and the
+log of each run:
+[results](results.md). Weights are in half precision, contain their config, and are used as they are:
 `mmdualhead predict RECORDING --model FILE`. File names contain eight digits of the file's SHA-256.
 
 """

@@ -121,7 +121,7 @@ def networks_table(titles: Iterable[str], rows: Sequence[Sequence[object]]) -> s
 def network_rows(
     clips: Clips, what: Mapping[str, str], distinct: Clips | None = None, digits: int = 2
 ) -> list[list[object]]:
-    """A row for each network, the best figure of all in bold.
+    """One row per network.
 
     Args:
         clips: their results on all clips.
@@ -129,11 +129,10 @@ def network_rows(
         distinct: without duplicates, which is added in parentheses.
         digits: after the decimal point.
     """
-    best = max(reached(clips, network, one) or 0 for network in clips for one in what)
 
     def cell(network: str, one: str) -> str:
         value = reached(clips, network, one)
-        text = f'**{figure(value, digits)}**' if value == best else figure(value, digits)
+        text = figure(value, digits)
         if value is None or distinct is None:
             return text
         return f'{text} ({figure(reached(distinct, network, one), digits)})'

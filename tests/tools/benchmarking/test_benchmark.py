@@ -242,7 +242,7 @@ def test_the_last_persons_are_absent():
 
 
 def test_a_network_of_other_clips_is_named():
-    with pytest.raises(ValueError, match=r'tiny does not take clips of shape .* \(4, 2, 12, 6\)'):
+    with pytest.raises(ValueError, match=r'tiny does not accept clips of shape .* \(4, 2, 12, 6\)'):
         run(tiny()[:1], replace(SETTINGS, shape=Shape(4, 2, 12, 6)))
 
 
@@ -292,7 +292,7 @@ def test_the_program_says_what_is_wrong(monkeypatch):
     [
         ('--json', 'file/x.json', r'x\.json could not be written'),
         ('--markdown', 'file/x.md', r'x\.md could not be written'),
-        ('--picture', 'x.jpg', r'x\.jpg: pictures are written as \.png'),
+        ('--picture', 'x.jpg', r'x\.jpg: figures are written as \.png'),
     ],
 )
 def test_the_program_checks_what_it_is_to_write_before_it_measures(
