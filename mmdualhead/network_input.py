@@ -235,7 +235,7 @@ class NetworkInput:
             self,
             skeleton=self.skeleton or known_skeleton(graph.get('layout')),
             num_person=self.num_person or backbone.get('num_person'),
-            channels=channels // streams if isinstance(channels, int) else None,
+            channels=channels // streams if isinstance(channels, int) and channels % streams == 0 else None,
             num_classes=head.get('num_classes'),
         )
 

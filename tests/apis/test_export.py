@@ -19,6 +19,7 @@ from mmdualhead.apis.exported import ExportedNetwork
 from mmdualhead.apis.trained import PACKAGED, load_trained
 from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.datasets.transforms import register_stream
+from mmdualhead.engine.checks import LOADERS
 from tests.apis.trained import CONFIGS, save_trained, small_config
 from tests.models.test_recognizer import middle_head
 
@@ -188,7 +189,8 @@ def length_stream(keypoint, skeleton, scored):  # noqa: ARG001
 @pytest.mark.parametrize(('stream', 'channels'), [('length', 4), ('j+length', 7)])
 def test_a_stream_of_ones_own_of_other_channels(tmp_path, stream, channels):
     config = small_config()
-    config.test_pipeline = with_stream(config, stream)[-1]
+    *loaders, config.test_pipeline = with_stream(config, stream)
+    config.merge_from_dict(dict(zip(LOADERS, loaders, strict=True)))
     config.model.backbone.in_channels = channels
     model = load_trained(save_trained(tmp_path / 'model.pth', config), device='cpu')
     network = ExportedNetwork(model).eval()
