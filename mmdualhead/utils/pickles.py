@@ -97,7 +97,7 @@ def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Pause the garbage collector, which finds nothing while a pickle is read and takes half of the time."""
+    """Pause the garbage collector, which finds nothing in a pickle but takes up to half of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -130,7 +130,7 @@ def test_empty_clips_are_named():
     clips = make_annotations(6)
     clips[1]['keypoint'] = np.zeros_like(clips[1]['keypoint'])
     clips[4]['keypoint'] = clips[4]['keypoint'][:0]
-    for training, fate in ((True, 'left out'), (False, 'kept')):
+    for training, fate in ((True, 'skipped'), (False, 'kept')):
         (warning,) = check(clips, training=training)
         assert warning.level is Level.WARNING
         assert named(warning) == dict.fromkeys(('S001', 'S004'), 'no person (all zeros)')
