@@ -123,12 +123,12 @@ class TestRefused:
     @pytest.mark.parametrize(
         ('meta', 'complaint'),
         [
-            ({'classes': ['a'] * 28}, 'classes: it says 28, but the config in use 27'),
+            ({'classes': ['a'] * 28}, 'classes: it has 28, but the config in use has 27'),
             (
                 {'dataset_meta': {'layout': 'nturgb+d'}},
-                r"skeleton: it says layout 'nturgb\+d' \(25 joints\), but the config in use .*kinect_v1",
+                r"skeleton: it has layout 'nturgb\+d' \(25 joints\), but the config in use has .*kinect_v1",
             ),
-            ({'stream': 'b'}, "stream: it says 'b', but the config in use 'j'"),
+            ({'stream': 'b'}, "stream: it has 'b', but the config in use has 'j'"),
         ],
     )
     @pytest.mark.fault('meta of a checkpoint contradicts its config', '-', 'refused by what answers with it')
