@@ -55,7 +55,7 @@ def test_a_config_as_plain_values_comes_before_its_text(checkpoint, tmp_path):
 class TestRefused:
     def test_a_config_that_names_a_function(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "'NormalizeSkeleton3D'", "'os.system'")
-        with pytest.raises(ModelError, match=r"asks for 'os\.system', which is not registered"):
+        with pytest.raises(ModelError, match=r"names 'os\.system', which is not registered"):
             load_trained(path)
 
     def test_a_config_that_is_a_program(self, checkpoint, tmp_path):
