@@ -17,7 +17,7 @@ def prepare(joints: np.ndarray, metadata: dict, picture: tuple = ()) -> tuple[np
     joints = np.array(joints, np.float32)
     expected = (len(metadata['joints']), metadata['channels'])
     if not metadata['raw']:
-        raise ValueError('the input of the file is the output of its own pipeline, not recorded joints')
+        raise ValueError('the input of the file is the output of a custom pipeline, not recorded joints')
     if joints.ndim != 4 or joints.shape[2:] != expected:
         raise ValueError(f'shape {joints.shape}, expected (persons, frames, {expected[0]}, {expected[1]})')
     if not np.isfinite(joints).all():

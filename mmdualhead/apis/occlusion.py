@@ -28,7 +28,7 @@ class Occlusion:
     """The drop in the score of the predicted class.
 
     Args:
-        answer: for the whole recording.
+        answer: for the complete recording.
         joints: (V,) the drop if the motion of a joint relative to its parent is removed.
         frames: (T,) the drop if the segment around a frame is removed, that is, replaced by linear motion
             from its beginning to its end.

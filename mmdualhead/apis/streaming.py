@@ -26,8 +26,7 @@ from mmdualhead.skeletons import get_skeleton
 logger = logging.getLogger('mmdualhead')
 
 SPARSE, REPEATED = 4, 3
-"""The fewest frames in a window, and how many longer steps in a row are an error.
-"""
+"""The fewest frames in a window, and how many longer steps in a row are an error."""
 
 Key = tuple[Hashable, ...]
 """The id of one person, or of two."""
@@ -64,11 +63,11 @@ class _Track:
     joints: np.ndarray
     grid: deque[np.ndarray]
     index: int
-    """Of the last time in the grid."""
+    """Index of the last time in the grid."""
 
     @property
     def first(self) -> int:
-        """Of the first time in the grid."""
+        """Index of the first time in the grid."""
         return self.index - len(self.grid) + 1
 
 
@@ -133,7 +132,7 @@ class StreamRecognizer:
             if not 0 < number < math.inf:
                 raise ValueError(f'{name} is {number}, expected a positive number')
         if smoothing > 1 or not 0 <= threshold <= 1:
-            raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; both are at most 1')
+            raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
         if unit is not None and unit not in UNIT_SIZES:
             raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
         self.model = inferencer.models[0]

@@ -192,7 +192,7 @@ def _last_checkpoint(work_dir: Path) -> Path:
 def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:
     """The config stored in a checkpoint, read without executing it, if all its types are registered.
 
-    MMEngine's registries import and call whatever a dotted ``type`` names.
+    MMEngine's registries import and call anything that a dotted ``type`` names.
     """
     try:
         config = saved_config(meta)
@@ -337,9 +337,9 @@ def _input_of(path: Path, config: Mapping[str, Any], meta: Mapping[str, Any]) ->
     layout = known_skeleton(declared.get('layout'))
     if layout is not None and layout.num_joints != found.skeleton.num_joints:
         trained = replace(trained, skeleton=layout)
-    contradictions = trained.differences(found, ('it says', 'but the config in use'))
+    contradictions = trained.differences(found, ('it has', 'but the config in use has'))
     if len(names) > found.num_classes:  # some may be without a name
-        contradictions.append(f'classes: it says {len(names)}, but the config in use {found.num_classes}')
+        contradictions.append(f'classes: it has {len(names)}, but the config in use has {found.num_classes}')
     if contradictions:
         raise ModelError(f'{path}: its meta contradicts its config: {"; ".join(contradictions)}')
     dataset = (config.get('test_dataloader') or {}).get('dataset') or {}

@@ -48,7 +48,7 @@ class Answer:
         source: the file it was read from; None for an array.
         scores: (K,) probabilities by head, ``'fused'`` first; the heads are those of the model. For several
             streams, the weighted mean.
-        classes: K names; a class without one is called ``class 7``.
+        classes: K names; a class without one is named ``class 7``.
         keypoint: (M, T, V, C) joints as read, in the layout of the model; float32. With
             ``keypoint_score``, the confidence is the last channel.
         skeleton: the layout of the model.

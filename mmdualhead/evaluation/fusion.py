@@ -81,8 +81,8 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
         The streams in the order of the first one's clips, all with labels.
 
     Raises:
-        ValueError: a clip occurs twice in a stream or is missing from one, labels differ or are known to no
-            stream, or the numbers of classes differ. Files and clips are named.
+        ValueError: a clip occurs twice in a stream or is missing from one, labels differ or are missing in
+            all streams, or the numbers of classes differ. Files and clips are named.
     """
     first = streams[0]
     for stream in streams:
@@ -113,7 +113,7 @@ def fuse(streams: Sequence[LabeledScores], weights: Sequence[float]) -> LabeledS
 
     Args:
         streams: S sets of scores as :func:`join` returns them.
-        weights: S weights, of which only the ratio matters.
+        weights: S weights; only their ratio matters.
 
     Returns:
         Scores of the same clips.

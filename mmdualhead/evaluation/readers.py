@@ -1,6 +1,6 @@
 """Readers of dumped predictions in several formats.
 
-Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so a file can't run code.
+Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so that files cannot execute code.
 """
 
 from __future__ import annotations

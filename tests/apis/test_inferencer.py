@@ -235,7 +235,7 @@ class TestOtherInputs:
         (lambda x: x[:, :17], r"input 0: keypoint: 17 joints, the layout 'kinect_v1' has 20$"),
         (
             lambda x: np.stack([x, x + 1]),
-            r'2 persons \(0, 1\) in 30 frames, the model takes 1; leave',
+            r'2 persons \(0, 1\) in 30 frames, the model takes 1; remove',
         ),
         (lambda x: 1000 * x, r"person 0 measures .* from hip to head, as if in mm; give unit='cm'"),
         (lambda x: x[0, 0], r'expected numbers of shape \(T, V, C\)'),

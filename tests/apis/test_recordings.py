@@ -198,7 +198,7 @@ class TestBadFiles:
         content = dict(split=dict(val=[]), annotations=[])
         (tmp_path / 'x.pkl').write_bytes(pickle.dumps(content))
         (item,) = find_recordings(tmp_path / 'x.pkl', split='test')
-        with pytest.raises(ValueError, match=r"split 'test' is none of \['val'\]"):
+        with pytest.raises(ValueError, match=r"split 'test' is not one of \['val'\]"):
             item.read()
 
     def test_nothing_is_refused_at_once(self):

@@ -55,7 +55,7 @@ def test_a_config_as_plain_values_comes_before_its_text(checkpoint, tmp_path):
 class TestRefused:
     def test_a_config_that_names_a_function(self, checkpoint, tmp_path):
         path = with_config(checkpoint, tmp_path / 'x.pth', "'NormalizeSkeleton3D'", "'os.system'")
-        with pytest.raises(ModelError, match=r"asks for 'os\.system', which is not registered"):
+        with pytest.raises(ModelError, match=r"names 'os\.system', which is not registered"):
             load_trained(path)
 
     def test_a_config_that_is_a_program(self, checkpoint, tmp_path):
@@ -123,12 +123,12 @@ class TestRefused:
     @pytest.mark.parametrize(
         ('meta', 'complaint'),
         [
-            ({'classes': ['a'] * 28}, 'classes: it says 28, but the config in use 27'),
+            ({'classes': ['a'] * 28}, 'classes: it has 28, but the config in use has 27'),
             (
                 {'dataset_meta': {'layout': 'nturgb+d'}},
-                r"skeleton: it says layout 'nturgb\+d' \(25 joints\), but the config in use .*kinect_v1",
+                r"skeleton: it has layout 'nturgb\+d' \(25 joints\), but the config in use has .*kinect_v1",
             ),
-            ({'stream': 'b'}, "stream: it says 'b', but the config in use 'j'"),
+            ({'stream': 'b'}, "stream: it has 'b', but the config in use has 'j'"),
         ],
     )
     @pytest.mark.fault('meta of a checkpoint contradicts its config', '-', 'refused by what answers with it')

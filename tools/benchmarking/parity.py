@@ -48,7 +48,7 @@ def deviations(name: str, network: nn.Module, device: str = 'cpu') -> dict[str, 
 
     Returns:
         The largest deviation in each array of the fixture, relative to the largest number in it. Biases and
-        weights before a batch norm have gradients of zero, up to rounding, so that single norms can't be
+        weights before a batch norm have gradients of zero, up to rounding, so that single norms cannot be
         compared.
     """
     expected = np.load(FIXTURES / f'{name}.npz')

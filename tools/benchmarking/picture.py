@@ -23,7 +23,7 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
 
     Args:
         comparison: of a benchmark.
-        accuracies: in percent, by the name of a network, which holds for all of its forms, or of one form.
+        accuracies: in percent, by the name of a network, which applies to all of its forms, or of one form.
         path: the PNG.
 
     Raises:

@@ -26,8 +26,8 @@ HEADER = (
 LEGEND = (
     'Times: median (quartiles) of {} rounds, interleaved, after {} warm-up rounds. Speed: how many times as '
     'fast as {}. MACs: multiply-accumulates of convolutions and matrix products in inference, 10^9 of them. '
-    'Saved: what autograd keeps for the backward pass, parameters left out. Peak: of the network alone, '
-    'libraries left out.'
+    'Saved: what autograd keeps for the backward pass, without parameters. Peak: of the network alone, '
+    'without libraries.'
 )
 
 

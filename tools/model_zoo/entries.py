@@ -70,7 +70,7 @@ def describe_all(
         folder: of the configs.
         accuracies: top-1 in %, by config.
         known: earlier entries, whose counts and files are kept.
-        recount: don't keep the counts.
+        recount: count again instead of keeping the counts.
     """
     counted: dict[str, dict[str, str]] = {}
     entries = []

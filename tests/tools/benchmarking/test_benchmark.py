@@ -315,7 +315,7 @@ def test_the_suite(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools' / 'benchmark.py'), run_name='__main__')
     assert end.value.code == 0
-    assert 'answers right' in capsys.readouterr().out
+    assert 'outputs correct' in capsys.readouterr().out
     report = json.loads(file.read_text())
     assert report['parity'].keys() == {'dualhead_kinetics'}
     assert 0 < report['parity']['dualhead_kinetics'] < 1e-9
