@@ -168,7 +168,7 @@ def bone_length(
     x = keypoint[..., : 2 if skeleton.flat or img_shape else 3].astype(np.float64)
     if img_shape is not None:
         x = x * 2 / np.array(img_shape[::-1], np.float64)
-    children, parents = np.array(skeleton.bones).T
+    children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
     present = np.asarray(np.isfinite(x).all(-1) & x.any(-1))
     length = np.linalg.norm(x[:, :, children] - x[:, :, parents], axis=-1)
     seen = length[present[:, :, children] & present[:, :, parents] & (length > 0)]
