@@ -64,7 +64,7 @@ def test_a_file_is_not_a_directory(tmp_path: Path) -> None:
         archive.add(tmp_path / 'a1.txt')
     expected = {
         'a1.txt': 'a1.txt is not a directory; give the directory of the raw files',
-        'set.zip': f'set.zip is a zip archive: unzip {tmp_path}/set.zip -d {tmp_path}/set, and name',
+        'set.zip': f'set.zip is a zip archive: unzip {tmp_path}/set.zip -d {tmp_path}/set, and give',
         'set.tar.xz': f'tar archive: mkdir {tmp_path}/set && tar -xf {tmp_path}/set.tar.xz -C ',
     }
     for name, complaint in expected.items():
