@@ -34,8 +34,7 @@ ABOVE = ('eye inner', 'eye', 'eye outer')
 
 
 def draw_layouts(path: str | Path) -> None:
-    """Draw each layout as a standing person who faces the viewer: numbers of the joints, bones, left and
-    right.
+    """Draw each layout as a standing person who faces the viewer, with numbered joints.
 
     Args:
         path: the PNG.

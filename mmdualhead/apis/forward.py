@@ -85,7 +85,7 @@ def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
             seen = _follow(frames, step, results, seen)
             samples = results.get('num_clips') or samples
     inputs = results['inputs']
-    _check_size(inputs, 'the pipeline gives coordinates')
+    _check_size(inputs, 'the pipeline outputs coordinates')
     _check_channels(model, inputs.shape[-1])
     return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
 
@@ -112,7 +112,7 @@ def _check_channels(model: TrainedModel, found: int) -> None:
     if channels is not None and found != channels * streams:
         score = ', a score included' if model.skeleton.flat else ''
         raise ValueError(
-            f'keypoint: the pipeline gives {found} values per joint, the network expects '
+            f'keypoint: the pipeline outputs {found} values per joint, the network expects '
             f'{channels * streams}{score}'
         )
 

@@ -69,12 +69,11 @@ def _share_of_each_class(scores: LabeledScores, fraction: float, seed: int) -> n
 
 
 def search_weights(streams: Sequence[LabeledScores], steps: int = SEARCH_STEPS) -> tuple[float, ...]:
-    """The weights with the highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum
-    to 1.
+    """The weights of highest top-1 accuracy on these clips, among multiples of ``1 / steps`` that sum to 1.
 
-    Ties go to the weights that are most nearly equal. With many streams the steps become coarser,
-    so that no more than 3003 combinations are tried; but at least as many as streams, so that equal weights
-    are possible. Search on clips that are not reported.
+    Ties go to the weights that are most nearly equal. With many streams the steps become coarser, so that no
+    more than 3003 combinations are tried; but at least as many as streams, so that equal weights are
+    possible. Search on clips that are not reported.
     """
     count = len(streams)
     while steps > count and comb(steps + count - 1, count - 1) > SEARCH_LIMIT:

@@ -23,8 +23,7 @@ YAW, PITCH = np.radians(20), np.radians(8)
 
 
 def draw_strip(answer: Answer, path: str | Path, count: int = 8) -> None:
-    """A row of evenly spaced frames, joints sized by the spatial attention, above a plot of the temporal
-    attention.
+    """A row of evenly spaced frames, joints sized by spatial attention, above a plot of temporal attention.
 
     Args:
         answer: the prediction to draw.
