@@ -183,7 +183,14 @@ class TestCandidates:
     def test_the_networks_have_the_sizes_of_their_papers(self):
         plain = [one for one in candidates_of(list(NETWORKS), ROOT / 'configs') if not one.form]
         sizes = {one.name: sum(p.numel() for p in one.make().parameters()) / 1e6 for one in plain}
-        expected = {'DualHead-Net': 3.02, 'MS-G3D': 3.20, 'CTR-GCN': 1.45, 'STGCN': 3.10, 'STGCN++': 1.40, 'AAGCN': 3.78}
+        expected = {
+            'DualHead-Net': 3.02,
+            'MS-G3D': 3.20,
+            'CTR-GCN': 1.45,
+            'STGCN': 3.10,
+            'STGCN++': 1.40,
+            'AAGCN': 3.78,
+        }
         assert sizes == pytest.approx(expected, abs=0.01)
 
     def test_forms_of_config_files(self):
