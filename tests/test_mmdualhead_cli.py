@@ -83,9 +83,9 @@ def test_interactive_python_in_the_folder_of_the_clone(clone):
 
 
 def test_the_backbone_in_mmaction_s_recognizer(tmp_path):
-    """As the README has it, "Use a part in your own config", in a process that knows nothing else."""
-    readme = (ROOT / 'README.md').read_text()
-    config = re.search(r'```python\n(custom_imports = .*?\n)```', readme, re.DOTALL)[1]
+    """As docs/extend.md has it, "Parts of this package in your own config", in a process of its own."""
+    page = (ROOT / 'docs' / 'extend.md').read_text()
+    config = re.search(r"```python\n(default_scope = 'mmaction'\ncustom_imports.*?\n)```", page, re.DOTALL)[1]
     (tmp_path / 'config.py').write_text(config)
     code = (
         'from mmaction.apis import init_recognizer; '
