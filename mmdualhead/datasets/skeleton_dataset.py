@@ -119,6 +119,10 @@ class SkeletonDataset(PoseDataset):
             info['label'] = int(info['label'])
         if 'keypoint' in info:
             info.setdefault('total_frames', info['keypoint'].shape[1])
+            if (
+                info['keypoint'].dtype.kind in 'iu'
+            ):  # into which MMAction2's PreNormalize2D would write fractions
+                info['keypoint'] = info['keypoint'].astype(np.float32)
         info['normalized'] = self._normalized
         return info
 

@@ -183,6 +183,19 @@ def test_a_picture_size_that_the_pipeline_states_is_enough(tmp_path, size):
     assert SkeletonDataset(path, pipeline, split='train')[0]['inputs'].abs().max() < 1
 
 
+@pytest.mark.fault(
+    'clips in whole pixels, normalized by the image', 'truncated to -1, 0 or 1', 'normalized as fractions'
+)
+def test_whole_pixels_are_not_truncated(tmp_path):
+    clip = make_annotations(1)[0]
+    clip |= dict(keypoint=(100 * clip['keypoint'][..., :2]).astype(np.int16) + 500, img_shape=(1000, 1000))
+    data = dict(split=dict(train=[clip['frame_dir']]), annotations=[clip])
+    dataset = SkeletonDataset(save(tmp_path, data), [dict(type='PreNormalize2D')], split='train', check=False)
+    expected = (clip['keypoint'] - 500) / 500
+    np.testing.assert_allclose(dataset[0]['keypoint'], expected, atol=1e-6)
+    assert clip['keypoint'].dtype == np.int16
+
+
 @pytest.mark.parametrize(('test_mode', 'length'), [(False, 5), (True, 6)])
 def test_empty_clips_are_left_out_of_training_and_said(tmp_path, warnings, test_mode, length):
     data = make_data()
