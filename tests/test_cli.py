@@ -185,7 +185,7 @@ def test_tools_call_themselves_by_what_is_typed(monkeypatch, capsys, arguments, 
     assert sys.modules['__main__'].__name__ == '__main__'
 
 
-@pytest.mark.parametrize('command', [['configs'], ['help'], ['predict', '--help']], ids=' '.join)
+@pytest.mark.parametrize('command', [['configs'], ['predict', '--help']], ids=' '.join)
 def test_a_reader_may_have_had_enough(tmp_path, command):
     """As in ``mmdualhead configs | head -1``, whose pipe is closed before all is written."""
     reads, writes = os.pipe()
