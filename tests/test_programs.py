@@ -183,7 +183,7 @@ class TestCommand:
         with pytest.raises(SystemExit, match=rf'error: .*x\.pth.*{complaint}'):
             start(monkeypatch, trained, 'test', 'config.py', 'x.pth', '--work-dir', 'tested')
 
-    @pytest.mark.fault('disk full while a training writes its log', 'a traceback', 'one line')
+    @pytest.mark.fault('disk full while a run writes its log', 'a traceback', 'one line')
     def test_a_full_disk(self, clips, monkeypatch):
         with file_size_limit(3_000), pytest.raises(SystemExit, match=r'error: .*File too large'):
             start(monkeypatch, clips, 'train', 'config.py')

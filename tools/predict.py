@@ -34,8 +34,8 @@ def parse_args() -> argparse.Namespace:
     out.add_argument('--json', type=Path, metavar='OUT', help='write everything that is known as JSON')
     out.add_argument('--csv', type=Path, metavar='OUT', help='write the best classes as CSV')
     parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
-    parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help="of recordings of one's own")
-    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help="of recordings of one's own")
+    parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of your own recordings')
+    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help='of your own recordings')
     parser.add_argument(
         '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in pixels'
     )

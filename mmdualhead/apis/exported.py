@@ -25,7 +25,7 @@ from mmdualhead.network_input import GEN_SKE_FEATS, NetworkInput
 from mmdualhead.skeletons import Skeleton
 
 PRE_NORMALIZE = 'without main person'
-"""The frames that MMAction2's ``PreNormalize3D`` leaves out, by which it is told from ours."""
+"""The frames that MMAction2's ``PreNormalize3D`` leaves out, which distinguishes it from ours."""
 
 
 def takes_joints(network_input: NetworkInput) -> bool:

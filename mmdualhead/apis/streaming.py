@@ -101,7 +101,7 @@ class StreamRecognizer:
         hop: seconds between two predictions.
         frame_rate: frames per second that the model was trained on.
         smoothing: a, the weight of the latest prediction; 1 for no smoothing.
-        threshold: below it there is no label; see :func:`calibrate`.
+        threshold: scores below it give no label; see :func:`calibrate`.
         patience: seconds that a person may be out of sight, or a pair apart, before it starts over.
         pair_distance: persons whose centers are closer than this, in the unit of the joints, also get labels
             as a pair; None for no pairs. A person without a center (zero) forms no pair.

@@ -13,7 +13,7 @@ def registered(registry: Any, name: str) -> Any:
 
     Args:
         registry: one of MMEngine's.
-        name: of a part, ``'SkeletonStream'``, possibly after the scope of a registry (``'mmaction.PadTo'``)
+        name: of a part, ``'RandomScale'``, possibly after a registry's scope (``'mmaction.RandomScale'``)
             or an imported module that has it (``'mmdualhead.models.TemporalAttention'``).
 
     Returns:

@@ -301,7 +301,7 @@ class TestInitRecognizer:
     @pytest.mark.fault(
         '`init_recognizer` with a foreign or empty checkpoint, or one with NaN',
         'prints a warning; the answers are worthless',
-        'error; `any_weights()` goes on with what fits',
+        'error; `any_weights()` loads what fits',
     )
     def test_takes_no_other_weights(self, config, tmp_path, spoil, complaint):
         weights = init_recognizer(config, device='cpu').state_dict()

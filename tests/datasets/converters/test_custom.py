@@ -445,7 +445,7 @@ def test_sizes_of_pictures_in_the_table_that_are_none(tmp_path: Path, layout: st
 
 
 @pytest.mark.fault(
-    "clips of one's own in pixels, converted without the size of the picture",
+    'custom clips in pixels, converted without the size of the picture',
     'trained on as of 1920 x 1080, predicted by their true size',
     'training is refused, names clips and what to do',
 )

@@ -112,7 +112,7 @@ def test_signals_are_left_alone_outside_training(make_runner):
 
 
 @pytest.mark.fault(
-    'the terminal of a training is closed, or Slurm warns of the end by SIGUSR1',
+    'the terminal of a run is closed, or Slurm warns of the end by SIGUSR1',
     'the epoch is lost',
     'saves once; `--resume` continues; under nohup the training goes on',
 )

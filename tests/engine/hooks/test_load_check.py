@@ -42,7 +42,7 @@ def test_weights_saved_from_a_wrapper_load(make_runner, trained):
 @pytest.mark.parametrize('strict', [True, False])
 @pytest.mark.fault(
     'test of a checkpoint that does not fit',
-    'goes on with random weights',
+    'continues with random weights',
     'refused, names what is missing',
 )
 def test_test_refuses_what_does_not_fit(make_runner, trained, spoil, complaint, strict):

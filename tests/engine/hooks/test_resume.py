@@ -107,7 +107,7 @@ def test_killed_and_resumed(train, tmp_path, kind, workers):
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.fault('kill -9 of a training with workers', 'no orphans', 'no orphans')
+@pytest.mark.fault('kill -9 of a run with workers', 'no orphans', 'no orphans')
 def test_workers_end_with_a_killed_training(train):
     """Although they ignore signals that are not from their parent: a pipe that all hold is closed."""
     ended, held = os.pipe()
