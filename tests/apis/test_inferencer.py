@@ -416,7 +416,7 @@ class TestNumbers:
 
 class TestHalf:
     def test_scores_are_those_of_single_precision_but_for_rounding(self, checkpoint, recording, monkeypatch):
-        monkeypatch.setattr('mmdualhead.apis.trained.slow_half', lambda device: None)
+        monkeypatch.setattr('mmdualhead.apis.trained.slow_half', lambda _: None)
         clips = [recording(25, seed) for seed in range(3)]
         found, expected = (
             SkeletonInferencer(checkpoint, device='cpu', half=half)(clips)['predictions']

@@ -469,6 +469,6 @@ def test_looking_at_clips_leaves_random_numbers_alone():
     ],
 )
 def test_half_precision_that_is_slow_is_warned_of(monkeypatch, wrapper, slow, warned):
-    monkeypatch.setattr('mmdualhead.engine.checks.slow_half', lambda device: slow)
+    monkeypatch.setattr('mmdualhead.engine.checks.slow_half', lambda _: slow)
     found = [str(finding) for finding in check_config(dict(optim_wrapper=dict(type=wrapper)))]
     assert found == ['--amp: no bfloat16; train without --amp'] * warned

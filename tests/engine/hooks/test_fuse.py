@@ -85,10 +85,10 @@ def test_same_scores_and_the_model_back_in_its_place(tmp_path, model, monkeypatc
 def test_half_precision_where_the_processor_is_fast_at_it(tmp_path, model, monkeypatch):
     expected, _ = scores(tmp_path, model, {})
     half = dict(fuse=dict(type='FuseHook', half=True))
-    monkeypatch.setattr(fuse_hook, 'slow_half', lambda device: None)
+    monkeypatch.setattr(fuse_hook, 'slow_half', lambda _: None)
     found, _ = scores(tmp_path, model, half)
     assert 0 < (found - expected).abs().max() < 0.05
-    monkeypatch.setattr(fuse_hook, 'slow_half', lambda device: 'no bfloat16')
+    monkeypatch.setattr(fuse_hook, 'slow_half', lambda _: 'no bfloat16')
     with pytest.raises(UserError, match='half precision: no bfloat16'):
         scores(tmp_path, model, half)
 
