@@ -1,7 +1,7 @@
 """Write the list of configs, configs/metafile.yml, and the pages that quote costs, results and weights.
 
-The pages are docs/model_zoo.md and, in README.md and the other pages of docs/, the marked tables. Measured results
-are in configs/results.yml.
+The pages are docs/model_zoo.md and, in README.md and the other pages of docs/, the marked tables. Measured
+results are in configs/results.yml.
 
 python tools/metafile.py
 python tools/metafile.py --release release --url https://github.com/OWNER/mmdualhead/releases/download/v1.0.0
