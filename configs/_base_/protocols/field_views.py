@@ -1,7 +1,7 @@
-# The recipe of CTR-GCN's authors for NW-UCLA, which papers since then share: clips turned by up to 60 degrees about x
-# and y of the camera, each coordinate stretched to -1..1, which also centers them, 52 random frames in order; five
-# passes an epoch. The test sees 52 equally spaced frames once. Papers report the best epoch on the test view, so
-# every epoch is tested here (tools/best_epoch.py).
+# The recipe of CTR-GCN's authors for NW-UCLA, which later papers share: clips rotated by up to 60 degrees about
+# x and y of the camera, each coordinate stretched to -1..1, which also centers them, 52 random frames in order;
+# five passes an epoch. The test sees 52 equally spaced frames once. Papers report the best epoch on the test
+# view: every epoch is tested, and tools/read_runs.py shows the best one beside the last.
 _base_ = 'loaders.py'
 
 
@@ -16,7 +16,7 @@ def pipeline(*augment, **sampling):
     ]
 
 
-turn = dict(type='RandomRotate3D', amount=(1.0472, 1.0472, 0.0))
+rotate = dict(type='RandomRotate3D', amount=(1.0472, 1.0472, 0.0))
 test_pipeline = pipeline(test_mode=True)
 train_dataloader = dict(
     batch_size=16,
@@ -24,7 +24,7 @@ train_dataloader = dict(
     dataset=dict(
         type='RepeatDataset',
         times=5,
-        dataset=dict(type='SkeletonDataset', pipeline=pipeline(turn)),
+        dataset=dict(type='SkeletonDataset', pipeline=pipeline(rotate)),
     ),
 )
 val_dataloader = dict(batch_size=32, num_workers=1, dataset=dict(pipeline=test_pipeline))

@@ -273,7 +273,7 @@ class StretchSkeleton(Step):
 
     ``x' = 2 (x - min) / (max - min) - 1`` with the extremes of all joints in all frames, so that place, size
     and proportions are removed; centering or scaling a clip before this step changes nothing. Missing joints
-    (zero) stay zero, a coordinate that is the same everywhere becomes zero.
+    (zero or NaN) are zero, as is a coordinate that is the same everywhere.
 
     Required keys: keypoint. Modified: keypoint.
     """
@@ -281,7 +281,7 @@ class StretchSkeleton(Step):
     network_input: ClassVar[Share] = dict(normalization='3d stretched')
 
     def transform(self, results: dict) -> dict:
-        keypoint = results['keypoint']
+        _, keypoint = _zero_nan(results['keypoint'])
         present = np.asarray(keypoint.any(-1))
         joints = keypoint[present]
         if not len(joints):

@@ -7,7 +7,7 @@ M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -157,7 +157,10 @@ class SortedSampleFrames(Step):
         test_mode: take equally spaced frames.
     """
 
-    network_input: ClassVar[Share] = dict(other_steps=('SortedSampleFrames',), frames='frame_inds')
+    @staticmethod
+    def network_input(length: int, test_mode: bool = False) -> Share:  # noqa: ARG004
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(other_steps=(SortedSampleFrames.__name__,), frames='frame_inds')
 
     def __init__(self, length: int, test_mode: bool = False) -> None:
         self.length = length
