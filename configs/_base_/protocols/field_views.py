@@ -1,7 +1,7 @@
-# The recipe of CTR-GCN's authors for NW-UCLA, which later papers share: clips rotated by up to 60 degrees about
-# x and y of the camera, each coordinate stretched to -1..1, which also centers them, 52 random frames in order;
-# five passes an epoch. The test sees 52 equally spaced frames once. Papers report the best epoch on the test
-# view: every epoch is tested, and tools/read_runs.py shows the best one beside the last.
+# The recipe of CTR-GCN's authors for NW-UCLA, which later papers share: clips rotated by up to 60 degrees
+# about x and y of the camera, each coordinate stretched to -1..1, which also centers them, 52 random frames
+# in order; five passes an epoch. The test sees 52 equally spaced frames once. Papers report the best epoch on
+# the test view: every epoch is tested, and tools/read_runs.py shows the best one beside the last.
 _base_ = 'loaders.py'
 
 
