@@ -23,6 +23,7 @@ from yapf.yapflib.yapf_api import FormatCode
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.engine.checks import check_config
+from mmdualhead.network_input import datasets_of
 from mmdualhead.skeletons import KINECT_V1, Skeleton, get_skeleton
 from tests.datasets.clips import make_clip, save
 
@@ -41,6 +42,7 @@ BENCHMARKS = {
     'utd_mhad': (27, 'utd_mhad.pkl', 'xsub'),
     'msr_action3d': (20, 'msr_action3d.pkl', 'xsub'),
     'nw_ucla': (10, 'nw_ucla.pkl', 'xview'),
+    'nw_ucla_field': (10, 'nw_ucla.pkl', 'xview'),
     'quickstart': (12, 'synthetic.pkl', 'xsub'),
 }
 MODELS_BY_NAME = {
@@ -109,7 +111,8 @@ def benchmark_of(path: Path) -> str:
 
 
 def datasets(config: Config) -> dict[str, dict]:
-    return {role: config[f'{role}_dataloader'].dataset for role in ('train', 'val', 'test')}
+    """The innermost ones."""
+    return {role: datasets_of(config, f'{role}_dataloader')[0] for role in ('train', 'val', 'test')}
 
 
 def step_of(pipeline: list[dict], *types: str) -> dict:
