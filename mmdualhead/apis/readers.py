@@ -6,7 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,8 @@ class Recording:
         keypoint_score: (M, T, V) confidences, if they are separate.
         img_shape: (height, width) of the image that 2D joints refer to, in pixels.
         layout: name or definition of its layout; None if unknown.
+        ids: of the M persons, in the estimator's or a tracker's numbers; None if it does not tell them.
+        frame_rate: frames per second, if it is known.
         label: the true class, as a name or, in an annotation file, as an index.
         annotated: it comes from an annotation file, which defines the network's input.
         normalized: it is already normalized.
@@ -50,6 +52,8 @@ class Recording:
     keypoint_score: np.ndarray | None = None
     img_shape: tuple[int, int] | None = None
     layout: Any = None
+    ids: tuple[Hashable, ...] | None = None
+    frame_rate: float | None = None
     label: str | int | None = None
     annotated: bool = False
     normalized: bool = False
