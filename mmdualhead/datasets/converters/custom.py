@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
+from mmdualhead.datasets.poses.files import read_estimated
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
@@ -221,6 +222,7 @@ def read_recording(
 ) -> Clip:
     """Read one clip.
 
+    * a file of an estimator of poses, or a folder of one file for each frame;
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
     * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
       ``img_shape`` (height, width);
@@ -242,9 +244,13 @@ def read_recording(
             table has a different image size.
     """
     path = recording.path
-    if path.suffix not in SUFFIXES:
+    estimated = read_estimated(path, recording.img_shape or img_shape)
+    if estimated is not None:
+        clip = _in_layout(estimated, skeleton)
+    elif path.suffix not in SUFFIXES:
         raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
-    clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
+    else:
+        clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
         raise UserError(f'img_shape is {clip.img_shape}, but the label table has {recording.img_shape}')
     picture = clip.img_shape or recording.img_shape or img_shape
@@ -258,6 +264,21 @@ def _read_csv(path: Path, num_joints: int) -> Clip:
     score = None if table.score is None else as_float32(table.score)
     counts = {'missing joints set to zero': table.missing}
     return Clip(as_float32(table.keypoint), counts=counts, keypoint_score=score)
+
+
+def _in_layout(clip: Clip, skeleton: Skeleton) -> Clip:
+    """An estimator's clip in the layout of the data set."""
+    source = get_skeleton(clip.layout or skeleton)
+    if skeleton.flat and clip.keypoint.shape[-1] > 2:
+        raise UserError(f'joints in space of layout {source.name!r}, while layout {skeleton.name!r} is flat')
+    if source is skeleton:
+        return clip
+    score = clip.keypoint_score
+    if score is not None:
+        score = convert_layout(score[..., None], source, skeleton)[..., 0]
+    return clip._replace(
+        keypoint=convert_layout(clip.keypoint, source, skeleton), keypoint_score=score, layout=skeleton.name
+    )
 
 
 def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
