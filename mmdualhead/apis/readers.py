@@ -21,6 +21,7 @@ from mmdualhead.datasets.converters.recording import Clip, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, read_frames
+from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 from mmdualhead.utils.reading import shown
@@ -235,9 +236,12 @@ def _read_array(path: Path, _: Any) -> Recording:
     return read_clip(path.stem, custom.read_numpy(path))
 
 
-def _read_table(path: Path, _: Any) -> Recording:
+def _read_table(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     """A user's table; its header, or else the number of columns, determines the columns of a joint."""
     table = custom.read_table_of_joints(path)
+    landmarks = clip_of_table(table.keypoint, table.score, img_shape)
+    if landmarks is not None:
+        return read_clip(path.stem, landmarks)
     is_grouped = table.is_grouped
     if not is_grouped:
         table = custom.group_columns(table, _likely_joints(table.keypoint.shape[2]))

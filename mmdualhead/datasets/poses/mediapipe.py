@@ -160,11 +160,40 @@ def clip_of_landmarks(
     return clip_of_frames(changed, MEDIAPIPE.name, frame_rate, img_shape)
 
 
+def clip_of_table(
+    joints: np.ndarray, scores: np.ndarray | None, img_shape: tuple[int, int] | None
+) -> Clip | None:
+    """The clip in a table of x, y, z and visibility of each landmark.
+
+    Args:
+        joints: (1, T, V, C).
+        scores: (1, T, V).
+        img_shape: (height, width) of the image.
+
+    Returns:
+        The clip; None if they are not clearly landmarks.
+
+    Raises:
+        UserError: as :func:`clip_of_landmarks`.
+    """
+    seen = joints[0].any((1, 2))
+    if scores is None or joints.shape[2:] != (MEDIAPIPE.num_joints, 3) or not seen.any():
+        return None
+    is_world = judge_landmarks(joints[0, seen])
+    if is_world is None:
+        return None
+    frames: dict[int, list[Person]] = {}
+    for t, (one, score) in enumerate(zip(joints[0], scores[0], strict=True)):
+        with named(f'frame {t}'):
+            frames[t] = [scored_person(one, score)] if seen[t] else []
+    return clip_of_landmarks(frames, is_world, img_shape)
+
+
 def judge_landmarks(joints: np.ndarray) -> bool | None:
     """True if landmarks (P, V, 3) look like the world's, False if like the picture's, otherwise None."""
     x = joints[..., :2]
     if np.median(np.abs(x)) > FAR:
-        raise UserError('landmarks are neither meters nor fractions of the image; are they pixels?')
+        return None
     if np.median(np.abs(x[:, HIPS].mean(1)).max(-1)) < AT_HIP:
         return True
     return False if ((x < 0) | (x > 1)).mean() <= MOST_OUTSIDE else None
