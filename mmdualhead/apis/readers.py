@@ -266,7 +266,7 @@ NTU = ('nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})')
 
 READERS: dict[str, Callable[[Path, Any], Recording]] = {
     '.skeleton': partial(_read_raw, ntu.read_recording, *NTU),
-    NTU_DICT: partial(_read_raw, lambda file: read_ntu_dict(file.path), *NTU),
+    NTU_DICT: partial(_read_raw, lambda file: read_ntu_dict(file.path)._replace(label=file.label), *NTU),
     '.mat': partial(_read_raw, utd_mhad.read_recording, 'kinect_v1', 'utd_mhad', r'a(\d+)_s\d+_t\d+'),
     '_skeleton3D.txt': partial(
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'

@@ -99,10 +99,7 @@ def _mmpose_results(content: Any, picture: Picture) -> Clip:
     """What MMPose's demos save."""
     dataset = (content.get('meta_info') or {}).get('dataset_name')
     if dataset is not None and dataset not in DATASETS:
-        known = ', '.join(DATASETS)
-        raise UserError(
-            f'dataset_name: the joints of {shown(dataset)} are not known; known are those of {known}'
-        )
+        raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
     return _mmpose_frames(list_of(content, 'instance_info'), picture)
 
 
