@@ -23,7 +23,7 @@ from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, read_frames
 from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS
+from mmdualhead.skeletons import SKELETONS, SMPL_22
 from mmdualhead.utils.reading import shown
 
 
@@ -89,12 +89,12 @@ class Recording:
         if not rate:
             raise UserError(f'{self.where}: frame_rate: it is not in the recording; give it')
         joints = np.asarray(self.keypoint)
+        present = joints.any((2, 3))
         if self.keypoint_score is not None and joints.shape[-1] == 2:
             joints = np.concatenate([joints, self.keypoint_score[..., None]], -1)
         ids = range(len(joints)) if self.ids is None else self.ids
         for t in range(joints.shape[1]):
-            present = [m for m in range(len(joints)) if joints[m, t].any()]
-            yield t / rate, {ids[m]: joints[m, t] for m in present}
+            yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
 
 
 def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recording:
@@ -195,6 +195,10 @@ def read_file(path: Path, img_shape: tuple[int, int] | None = None) -> Recording
     return replace(reader(path, img_shape), source=path)
 
 
+HUMANML3D = 'new_joints'
+"""The folder of HumanML3D's joints, 20 frames per second; otherwise they are an array like others."""
+
+
 def _read_raw(
     read: Callable[[RawFile], Clip], layout: str, dataset: str, action: str, path: Path, *_: Any
 ) -> Recording:
@@ -232,8 +236,12 @@ def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
 
 
 def _read_array(path: Path, _: Any) -> Recording:
-    """A user's array."""
-    return read_clip(path.stem, custom.read_numpy(path))
+    """A user's array, or one of HumanML3D."""
+    known = {}
+    clip = custom.read_numpy(path)
+    if path.parent.name == HUMANML3D and clip.keypoint.shape[2:] == (SMPL_22.num_joints, 3):
+        known = dict(layout=SMPL_22.name, frame_rate=20.0)
+    return read_clip(path.stem, clip, **known)
 
 
 def _read_table(path: Path, img_shape: tuple[int, int] | None) -> Recording:
