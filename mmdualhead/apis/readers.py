@@ -89,7 +89,7 @@ class Recording:
         if not rate:
             raise UserError(f'{self.where}: frame_rate: it is not in the recording; give it')
         joints = np.asarray(self.keypoint)
-        present = joints.any((2, 3))
+        present = np.asarray(joints.any((2, 3)))
         if self.keypoint_score is not None and joints.shape[-1] == 2:
             joints = np.concatenate([joints, self.keypoint_score[..., None]], -1)
         ids = range(len(joints)) if self.ids is None else self.ids

@@ -36,6 +36,7 @@ def standing_azure(frames: int = 40) -> np.ndarray:
     joints[:, 0], joints[:, 26] = (0, 0.4, 2.5), (0, -0.3, 2.5)
     return joints
 
+
 HEAD = list(range(11))
 """MediaPipe's landmarks of the head."""
 
