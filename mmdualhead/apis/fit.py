@@ -57,6 +57,8 @@ def fit(
     given = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or given)
     recording = _with_persons(recording, given)
+    if not (wanted.flat or recording.annotated):
+        recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
     if wanted.flat:
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
