@@ -36,7 +36,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard'],
     'browser': ['selenium'],
     'notebook': ['nbclient', 'nbformat', 'ipykernel', 'matplotlib', 'plotly'],
-    'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
+    'tests': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy'],
 }
 TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export', 'hf', 'tensorboard')
 

@@ -162,7 +162,6 @@ QUICKSTART = Path(__file__).parents[2] / 'configs' / 'quickstart_j.py'
 def run(tmp_path, monkeypatch, caplog):
     """Runs the quickstart on an annotation file; gives the checkpoint and what was warned of."""
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))  # takes a second
     count = iter(range(100))
 
     def run(data, change=None, checkpoint=None, store=False):
