@@ -75,8 +75,8 @@ class Film:
         self._folder = TemporaryDirectory(prefix='.film-', dir=self.path.absolute().parent)
         self.partial = Path(self._folder.name) / f'film{suffix}'
         code = cv2.VideoWriter.fourcc(*CODECS[suffix])
-        with quiet_libraries():
-            self._writer = cv2.VideoWriter(str(self.partial), code, frame_rate, self._size)
+        with quiet_libraries():  # MPEG-4 knows no ticks shorter than 1/65535 s
+            self._writer = cv2.VideoWriter(str(self.partial), code, round(frame_rate, 2), self._size)
         if not self._writer.isOpened():
             self._folder.cleanup()
             others = ', '.join(one for one in CODECS if one != suffix)
@@ -145,9 +145,9 @@ def draw_persons(
     captioned: list[Box] = []
     for key, text in captions.items():
         own = [boxes[id] for id in key if id in boxes]
-        others = [box for id, box in boxes.items() if id not in key]
         if own:
-            captioned.append(_draw_caption(drawn, text, color_of(key[0]), own, [*others, *captioned]))
+            taken = [*boxes.values(), *captioned]
+            captioned.append(_draw_caption(drawn, text, color_of(key[0]), own, taken))
     return drawn
 
 
@@ -186,7 +186,7 @@ def _box(points: np.ndarray) -> Box:
 def _draw_caption(
     image: np.ndarray, text: str, color: tuple[int, int, int], own: Sequence[Box], taken: Sequence[Box]
 ) -> Box:
-    """Write a caption above its persons; where something else is, above that, or else below."""
+    """Write a caption where nothing is: above its persons, higher, or below; else over its persons."""
     height, width = image.shape[:2]
     plate = _plate(text, color, max(14, round(min(height, width) / 30)))[:height, :width]
     rows, columns = plate.shape[:2]

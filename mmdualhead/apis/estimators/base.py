@@ -79,4 +79,4 @@ def make_estimator(name: str, **options: Any) -> Estimator:
     try:
         return kind(**options)
     except TypeError as error:
-        raise UserError(f'estimator {name}: {error}') from error
+        raise UserError(f'estimator {name} with {options}: {error}') from error
