@@ -87,14 +87,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_poses(args: argparse.Namespace) -> Estimator:
+def make_poses(args: argparse.Namespace, count: int | None) -> Estimator:
     """The estimator, or the joints of a file in its place."""
     if args.poses is None:
         given = dict(model=args.pose_model, max_persons=args.max_persons)
         return make_estimator(
             args.estimator, **{key: value for key, value in given.items() if value is not None}
         )
-    return Replay.of_file(args.poses, args.layout)
+    replay = Replay.of_file(args.poses, args.layout)
+    if count not in (None, replay.count):
+        sys.stderr.write(f'note: {args.poses} has {replay.count} frames, the video {count}\n')
+    return replay
 
 
 def make_recognizer(args: argparse.Namespace, estimator: Estimator, frames: Frames) -> StreamRecognizer:
@@ -176,7 +179,7 @@ def main() -> None:
             args.out is not None
         ):  # finds out before the work whether it can be written; a camera is recorded in it
             trial = stack.enter_context(Film(args.out, frames.img_shape, frames.frame_rate))
-        estimator = stack.enter_context(closing(make_poses(args)))
+        estimator = stack.enter_context(closing(make_poses(args, frames.count)))
         recognizer = make_recognizer(args, estimator, frames)
         sys.stderr.write(f'model: {recognizer.model.describe()}\n')
         images = recorded(frames, trial) if trial is not None and frames.is_live else frames

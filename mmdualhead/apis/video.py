@@ -129,7 +129,8 @@ def watch(
         What was found up to the end, or until it was stopped.
 
     Raises:
-        UserError: the estimator and the model do not fit.
+        UserError: a film, or the model, needs pixels that the estimator does not tell; or what persons do
+            cannot be labeled.
     """
     found, tracker = Watched(), Tracker(recognizer.patience)
     is_flat = recognizer.model.skeleton.flat
@@ -138,7 +139,7 @@ def watch(
         persons = estimator.estimate(image, time)
         estimated = perf_counter()
         by_id = tracker.update(persons, time)
-        joints = {id: _joints(person, is_flat) for id, person in by_id.items()}
+        joints = {id: _joints(one, is_flat, estimator.flat) for id, one in by_id.items()}
         found.segments += [segment for segment in recognizer.push(joints, time) if segment.ended]
         found.recognizing += perf_counter() - estimated
         found.estimating += estimated - began
@@ -147,7 +148,9 @@ def watch(
             sight = found.sights.setdefault(id, Sight(time, time))
             sight.end, sight.frames = time, sight.frames + 1
         if keep_poses:
-            found.poses.append({id: Person(one.place[:, :2], one.scores) for id, one in by_id.items()})
+            found.poses.append(
+                {id: Person(_pixels(one, estimator.flat), one.scores) for id, one in by_id.items()}
+            )
         if stop():
             found.stopped = True
             break
@@ -170,14 +173,20 @@ def check_fit(estimator: Estimator, recognizer: StreamRecognizer) -> None:
         )
 
 
-def _joints(person: Person, is_flat: bool) -> np.ndarray:
+def _joints(person: Person, is_flat: bool, in_image: bool) -> np.ndarray:
     """(V, 3): x, y, z, or for models of joints in an image x, y and the score."""
     if not is_flat:
         return person.joints
-    if person.place.shape[1] != 2:
-        raise UserError('the model takes joints in the image, and the estimator does not tell their pixels')
-    known = person.place.any(1) if person.scores is None else person.scores
-    return np.column_stack([person.place, known]).astype(np.float32)
+    pixels = _pixels(person, in_image)
+    known = pixels.any(1) if person.scores is None else person.scores
+    return np.column_stack([pixels, known]).astype(np.float32)
+
+
+def _pixels(person: Person, in_image: bool) -> np.ndarray:
+    """(V, 2) where the joints are in the image."""
+    if person.image is None and not in_image:
+        raise UserError('the estimator does not tell where joints are in the image (Person.image)')
+    return person.place[:, :2]
 
 
 def spread(

@@ -81,14 +81,21 @@ class Replay(Estimator):
         if len(found) != 1:
             raise UserError(f'{path} holds {len(found)} recordings, expected that of one video')
         recording = found[0].read()
+        if recording.normalized:
+            raise UserError(f'{path}: its joints are not in pixels any more')
         if recording.layout is None and layout is None:
             raise UserError(f'{path} does not tell the layout of its joints; give it by --layout')
         return cls(
             recording.keypoint,
             recording.layout or layout,
             keypoint_score=recording.keypoint_score,
-            ids=getattr(recording, 'ids', None),
+            ids=recording.ids,
         )
+
+    @property
+    def count(self) -> int:
+        """T."""
+        return self._joints.shape[1]
 
     @property
     def flat(self) -> bool:
@@ -98,7 +105,7 @@ class Replay(Estimator):
     def estimate(self, image: np.ndarray, time: float) -> list[Person]:  # noqa: ARG002
         """The persons of the next frame; none after the last one."""
         t, self._next = self._next, self._next + 1
-        if t >= self._joints.shape[1]:
+        if t >= self.count:
             return []
         return [
             Person(
