@@ -18,12 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmdualhead.apis.estimators import Estimator, Replay, make_estimator
 from mmdualhead.apis.frames import Frames
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.streaming import StreamRecognizer
 from mmdualhead.apis.video import (
     Watched,
-    check_fit,
     clock,
     draw_film,
+    make_recognizer,
     recorded,
     stop_on_signal,
     to_table,
@@ -100,25 +99,13 @@ def make_poses(args: argparse.Namespace, count: int | None) -> Estimator:
     return replay
 
 
-def make_recognizer(args: argparse.Namespace, estimator: Estimator, frames: Frames) -> StreamRecognizer:
-    """The recognizer for joints of an estimator; a window is no longer than the video."""
-    inferencer = SkeletonInferencer(args.model, device=args.device)
-    window = args.window
-    if frames.duration is not None and frames.duration < window:
-        window = max(frames.duration - 1 / frames.frame_rate, 0.1)
-        sys.stderr.write(f'note: the video is shorter than a window, which becomes {window:.2f} s\n')
-    recognizer = StreamRecognizer(
-        inferencer,
-        window=window,
-        hop=args.hop,
-        threshold=args.threshold,
-        pair_distance=args.pair_distance,
-        layout=estimator.layout,
-        unit=estimator.unit,
-        img_shape=frames.img_shape if inferencer.models[0].skeleton.flat else None,
-    )
-    check_fit(estimator, recognizer)
-    return recognizer
+def window_of(args: argparse.Namespace, frames: Frames) -> float:
+    """The length of a window, which is no longer than the video."""
+    if frames.duration is None or frames.duration > args.window:
+        return args.window
+    window = max(frames.duration - 1 / frames.frame_rate, 0.1)
+    sys.stderr.write(f'note: the video is shorter than a window, which becomes {window:.2f} s\n')
+    return window
 
 
 def with_progress(frames: Any, count: int | None) -> Iterator[tuple[np.ndarray, float]]:
@@ -180,7 +167,15 @@ def main() -> None:
         ):  # finds out before the work whether it can be written; a camera is recorded in it
             trial = stack.enter_context(Film(args.out, frames.img_shape, frames.frame_rate))
         estimator = stack.enter_context(closing(make_poses(args, frames.count)))
-        recognizer = make_recognizer(args, estimator, frames)
+        recognizer = make_recognizer(
+            SkeletonInferencer(args.model, device=args.device),
+            estimator,
+            window=window_of(args, frames),
+            hop=args.hop,
+            threshold=args.threshold,
+            pair_distance=args.pair_distance,
+            img_shape=frames.img_shape,
+        )
         sys.stderr.write(f'model: {recognizer.model.describe()}\n')
         images = recorded(frames, trial) if trial is not None and frames.is_live else frames
         with stop_on_signal() as stop:

@@ -6,7 +6,7 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from rich.progress import track
 
 from mmdualhead.apis.fit import fit
 from mmdualhead.apis.forward import Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import Recording, read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
 from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
@@ -65,7 +66,9 @@ class SkeletonInferencer(BaseInferencer):
         UserError: a checkpoint is damaged, or would execute code.
     """
 
-    preprocess_kwargs = {'layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error'}  # noqa: RUF012
+    preprocess_kwargs = {  # noqa: RUF012
+        *('layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error', 'per_person', 'pair_distance')
+    }
     visualize_kwargs = {'vis_out_dir'}  # noqa: RUF012
     postprocess_kwargs = {'pred_out_file', 'top'}  # noqa: RUF012
 
@@ -119,7 +122,10 @@ class SkeletonInferencer(BaseInferencer):
             **kwargs: ``layout``, the layout of arrays that are not in the model's; ``unit`` of arrays and
                 your own files, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
                 pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active persons if
-                there are too many; ``on_error='skip'`` to skip recordings that cannot be predicted;
+                there are too many; ``per_person=True`` for a prediction for each person, and with
+                ``pair_distance`` for two that are closer than this, in the unit of the recording
+                (:func:`~mmdualhead.apis.persons.each_person`); ``on_error='skip'`` to skip recordings that
+                cannot be predicted;
                 ``vis_out_dir``, a directory for one page per recording; ``pred_out_file``, a JSON file for
                 the predictions, with ``top`` classes each.
 
@@ -138,22 +144,36 @@ class SkeletonInferencer(BaseInferencer):
         visualization = self.visualize(inputs, answers, **visualize)
         return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
-    def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
+    def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Generator[Answer, None, None]:
         """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``."""
         if batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
-        recordings = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
+        found = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         left_out = kwargs.setdefault('left_out', {})
+        per_person = kwargs.pop('per_person', False)
+        recordings = self._parts(found, per_person, kwargs.pop('pair_distance', None), kwargs.get('layout'))
         batches: Iterable[list[Ready]] = self.preprocess(recordings, batch_size, **kwargs)
         if self.show_progress:
-            count = -(-len(recordings) // batch_size)
+            count = None if per_person else -(-len(found) // batch_size)
             batches = track(batches, 'Recordings', count, console=Console(stderr=True))
         for batch in batches:
             yield from self.forward(batch, kwargs.get('on_error', 'raise'), left_out)
 
+    def _parts(
+        self, found: list[Recording], per_person: bool, pair_distance: float | None, layout: Any
+    ) -> Iterable[Recording]:
+        """The recordings as they are, or those of each person and pair."""
+        if not per_person:
+            if pair_distance is not None:
+                raise ValueError('pair_distance: pairs are found with per_person=True')
+            return found
+        if pair_distance is not None and self.models[0].num_person == 1:
+            raise ValueError('pair_distance: the model takes one person')
+        return each_person(found, layout or self.models[0].skeleton, pair_distance)
+
     def preprocess(
         self,
-        inputs: Sequence[Recording],
+        inputs: Iterable[Recording],
         batch_size: int = 1,
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
@@ -244,6 +264,8 @@ class SkeletonInferencer(BaseInferencer):
             streams=streams,
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
             notes=recording.notes,
+            persons=recording.persons,
+            first_frame=recording.first_frame,
         )
 
     def _mean(self, values: Sequence[Any]) -> Any:

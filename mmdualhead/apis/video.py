@@ -20,6 +20,7 @@ import numpy as np
 
 from mmdualhead.apis.estimators import Estimator
 from mmdualhead.apis.frames import Frames
+from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.streaming import Segment, StreamRecognizer
 from mmdualhead.datasets.poses import Person, Tracker
 from mmdualhead.errors import UserError
@@ -133,13 +134,12 @@ def watch(
             cannot be labeled.
     """
     found, tracker = Watched(), Tracker(recognizer.patience)
-    is_flat = recognizer.model.skeleton.flat
     for image, time in frames:
         began = perf_counter()
         persons = estimator.estimate(image, time)
         estimated = perf_counter()
         by_id = tracker.update(persons, time)
-        joints = {id: _joints(one, is_flat, estimator.flat) for id, one in by_id.items()}
+        joints = {id: _fitting(one, estimator, recognizer) for id, one in by_id.items()}
         found.segments += [segment for segment in recognizer.push(joints, time) if segment.ended]
         found.recognizing += perf_counter() - estimated
         found.estimating += estimated - began
@@ -148,79 +148,77 @@ def watch(
             sight = found.sights.setdefault(id, Sight(time, time))
             sight.end, sight.frames = time, sight.frames + 1
         if keep_poses:
-            found.poses.append(
-                {id: Person(_pixels(one, estimator.flat), one.scores) for id, one in by_id.items()}
-            )
+            found.poses.append({id: Person(_pixels(one, estimator), one.scores) for id, one in by_id.items()})
         if stop():
             found.stopped = True
             break
-    window, hop = (count / recognizer.frame_rate for count in (recognizer.frames, recognizer.hop))
-    found.segments = spread([*found.segments, *recognizer.finish()], found.sights, window, hop)
+    reach = (recognizer.frames / 2 + recognizer.hop) / recognizer.frame_rate
+    found.segments = extend([*found.segments, *recognizer.finish()], found.sights, reach)
     return found
 
 
-def check_fit(estimator: Estimator, recognizer: StreamRecognizer) -> None:
-    """Refuse an estimator of pixels in front of a model that takes joints in space.
+def make_recognizer(inferencer: SkeletonInferencer, estimator: Estimator, **options: Any) -> StreamRecognizer:
+    """A recognizer for the joints of an estimator: in the image, if the model takes these, else in space.
+
+    Args:
+        inferencer: labels windows.
+        estimator: finds the joints.
+        **options: of :class:`~mmdualhead.apis.streaming.StreamRecognizer`, except layout and unit.
 
     Raises:
-        UserError: that is so.
+        UserError: the estimator finds joints in the image, the model takes them in space.
     """
+    skeleton = get_skeleton(estimator.layout)
+    if estimator.flat or inferencer.models[0].skeleton.flat:
+        skeleton = replace(skeleton, flat=True, up=None, across=None)
+    recognizer = StreamRecognizer(inferencer, layout=skeleton, unit=estimator.unit, **options)
     model = recognizer.model
-    if estimator.flat and not model.skeleton.flat:
+    if skeleton.flat and not model.skeleton.flat:
         raise UserError(
             f'{type(estimator).__name__} finds joints in the image, the model {model.source} takes joints in '
             f'space ({model.skeleton.name}); choose another by --model'
         )
+    return recognizer
 
 
-def _joints(person: Person, is_flat: bool, in_image: bool) -> np.ndarray:
-    """(V, 3): x, y, z, or for models of joints in an image x, y and the score."""
-    if not is_flat:
-        return person.joints
-    pixels = _pixels(person, in_image)
-    known = pixels.any(1) if person.scores is None else person.scores
-    return np.column_stack([pixels, known]).astype(np.float32)
+def _fitting(person: Person, estimator: Estimator, recognizer: StreamRecognizer) -> Person:
+    """With the joints that the model takes."""
+    if not recognizer.skeleton.flat:
+        return person
+    return Person(_pixels(person, estimator), person.scores)
 
 
-def _pixels(person: Person, in_image: bool) -> np.ndarray:
+def _pixels(person: Person, estimator: Estimator) -> np.ndarray:
     """(V, 2) where the joints are in the image."""
-    if person.image is None and not in_image:
-        raise UserError('the estimator does not tell where joints are in the image (Person.image)')
+    if person.image is None and not estimator.flat:
+        raise UserError(
+            f'{type(estimator).__name__} does not tell where joints are in the image (Person.image)'
+        )
     return person.place[:, :2]
 
 
-def spread(
-    segments: Sequence[Segment], sights: Mapping[Hashable, Sight], window: float, hop: float
-) -> list[Segment]:
-    """Segments that last from where their first window counts to where the last one does.
+def extend(segments: Sequence[Segment], sights: Mapping[Hashable, Sight], reach: float) -> list[Segment]:
+    """Segments of which the first one begins, and the last one ends, where its persons come and go.
 
-    A window stands for the time around its middle, half a hop to each side. The first and the last window
-    that a person has count from where it came into sight, and to where it left.
+    No window has its middle in the first and in the last half of a window that a person is in sight.
 
     Args:
-        segments: from the middle of the first window to that of the last one.
+        segments: as the stream gives them.
         sights: when persons were in sight.
-        window: length of a window.
-        hop: time between two windows.
+        reach: seconds that a segment may be extended by.
 
     Returns:
         The segments, sorted by time.
     """
     found = []
-    reach = window / 2 + hop
     for key in dict.fromkeys(segment.persons for segment in segments):
         own = sorted((one for one in segments if one.persons == key), key=lambda one: one.begin)
         begin, end = max(sights[id].begin for id in key), min(sights[id].end for id in key)
-        begins = [max(begin, one.begin - hop / 2) for one in own]
-        ends = [min(end, one.end + hop / 2) for one in own]
-        for i in range(1, len(own)):
-            middle = (own[i - 1].end + own[i].begin) / 2
-            begins[i], ends[i - 1] = max(begins[i], middle), min(ends[i - 1], middle)
         if own[0].begin - begin <= reach:
-            begins[0] = begin
+            own[0] = replace(own[0], begin=begin)
         if end - own[-1].end <= reach:
-            ends[-1] = end
-        found += [replace(one, begin=b, end=e) for one, b, e in zip(own, begins, ends, strict=True)]
+            own[-1] = replace(own[-1], end=end)
+        found += own
     return sorted(found, key=lambda one: (one.begin, one.end, str(one.persons)))
 
 

@@ -12,7 +12,7 @@ import pytest
 from mmdualhead.apis.estimators import Replay
 from mmdualhead.apis.frames import Frames
 from mmdualhead.apis.streaming import Segment, StreamRecognizer
-from mmdualhead.apis.video import Sight, Watched, check_fit, clock, spread, watch
+from mmdualhead.apis.video import Sight, Watched, clock, extend, make_recognizer, watch
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED
 from tests.apis.videos import FRAMES, RATE, SIZE, Interrupted, dancers, register, write_video
@@ -186,7 +186,7 @@ def test_a_codec_that_opencv_lacks_is_named(clip, run, tmp_path, monkeypatch):
 def test_pixels_are_refused_before_a_model_of_joints_in_space(inferencer):
     estimator = Replay(np.ones((1, 5, 17, 2)), 'coco')
     with pytest.raises(UserError, match='Replay finds joints in the image'):
-        check_fit(estimator, StreamRecognizer(inferencer, layout='coco'))
+        make_recognizer(inferencer, estimator)
 
 
 def test_persons_that_are_seen_briefly_have_no_label(clip, inferencer, recording):
@@ -211,21 +211,13 @@ def segment(label, begin, end, persons=(0,)):
     return Segment(persons=persons, label=label, name=str(label), begin=begin, end=end, score=0.5)
 
 
-def test_windows_count_around_their_middles_and_at_the_ends_to_the_ends():
-    """Windows of 2 s every half second over 8 s, whose middles are 1, 1.5, ... 7."""
-    found = spread(
-        [segment(1, 1, 3), segment(2, 3.5, 3.5), segment(1, 5, 7)], {0: Sight(0, 8)}, window=2.0, hop=0.5
-    )
-    assert [(one.label, one.begin, one.end) for one in found] == [(1, 0, 3.25), (2, 3.25, 3.75), (1, 4.75, 8)]
-
-
-def test_a_label_in_the_middle_stays_there_and_pairs_end_with_either_person():
-    sights = {0: Sight(0, 10), 1: Sight(2, 6)}
-    one, pair = spread([segment(1, 5, 5), segment(2, 3, 5, persons=(0, 1))], sights, window=2.0, hop=0.5)[
-        ::-1
-    ]
-    assert (one.persons, one.begin, one.end) == ((0,), 4.75, 5.25)
-    assert (pair.persons, pair.begin, pair.end) == ((0, 1), 2, 6)
+def test_labels_last_from_where_persons_come_to_where_they_go():
+    """Windows of 2 s every half second: the first one stands for 0.75 s to 1.25 s after a person came."""
+    sights = {0: Sight(1, 10), 1: Sight(2, 6)}
+    given = [segment(1, 1.75, 4), segment(2, 4, 7), segment(1, 3, 5, persons=(0, 1))]
+    found = extend(given, sights, reach=1.5)
+    expected = [((0,), 1, 4), ((0, 1), 2, 6), ((0,), 4, 7)]
+    assert [(one.persons, one.begin, one.end) for one in found] == expected
 
 
 def test_times_are_read_like_a_clock():
