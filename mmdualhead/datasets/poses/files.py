@@ -86,7 +86,8 @@ def _alphapose(content: Any) -> Clip:
 
 def _mmpose_results(content: Any) -> Clip:
     """What MMPose's demos save."""
-    dataset = (content.get('meta_info') or {}).get('dataset_name')
+    meta = content.get('meta_info')
+    dataset = meta.get('dataset_name') if isinstance(meta, Mapping) else None
     if dataset not in (None, *DATASETS):
         raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
     return _mmpose(list_of(content, 'instance_info'))
@@ -123,7 +124,7 @@ def _azure(content: Any) -> Clip:
     """Azure Kinect's k4abt_offline_processor: millimeters, y down."""
 
     def read(frame: Any) -> list[Person]:
-        return [_azure_body(i, body) for i, body in enumerate(field_of(frame, 'bodies') or ())]
+        return [_azure_body(i, body) for i, body in enumerate(list_of(frame, 'bodies'))]
 
     frames = list_of(content, 'frames')
     persons = frames_by_number(frames, read)

@@ -140,9 +140,8 @@ def make_person(joints: np.ndarray, scores: Any = None, id: Hashable | None = No
         i = int(bad.argmax())
         score = '' if scores is None else f' with score {scores[i]:g}'
         place = ', '.join(f'{number:g}' for number in joints[i])
-        raise UserError(
-            f'joint {i} is at ({place}){score}; scores are from 0 to 1, and numbers at most {LARGEST:g}'
-        )
+        allowed = f'expected at most {LARGEST:g}, and scores from 0 to 1'
+        raise UserError(f'joint {i} is at ({place}){score}, {allowed}')
     if scores is None:
         return Person(joints, None, id)
     return Person(np.where(scores[:, None] > 0, joints, 0), np.clip(scores, 0, 1), id)

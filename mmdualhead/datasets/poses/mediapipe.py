@@ -74,13 +74,10 @@ def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
     frames = frames_by_number(known['frames'] if known else content, read)
     if len(kinds) > 1:
         raise UserError('some frames have world landmarks, others have not')
-    shape = (height, width) if _is_size(height) and _is_size(width) else img_shape
+    if all(type(side) is int and 0 < side < LARGEST for side in (height, width)):
+        img_shape = height, width  # type: ignore[assignment]
     rate = float(rate) if isinstance(rate, int | float) and 0 < rate < LARGEST else None
-    return clip_of_landmarks(frames, kinds.pop() if kinds else None, shape, rate)
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 < value < LARGEST
+    return clip_of_landmarks(frames, kinds.pop() if kinds else None, img_shape, rate)
 
 
 def _read_frame(entry: Any) -> tuple[bool | None, list[Person]]:

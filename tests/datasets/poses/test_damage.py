@@ -68,5 +68,5 @@ def test_damage_is_refused_in_one_line(name: str) -> None:
                 clip.keypoint_score is None or ((clip.keypoint_score >= 0) & (clip.keypoint_score <= 1)).all()
             )
             assert clip.keypoint.shape[0] == len(clip.ids)
-    assert len(refused) > 50
+    assert len(refused) > 20, 'the damage hits what is read'
     assert all('\n' not in line and len(line) < 600 for line in refused)
