@@ -86,6 +86,8 @@ class NetworkInput:
         scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
             ``'2d'``: in halves of the image); None if it was not measured.
         other_steps: names of steps that declare nothing.
+        recorded: the layout of 3-D recordings that a step takes 2-D joints from, as ``VirtualCamera`` does; None
+            if clips have the layout of the network.
 
     Raises:
         UserError: a field has the wrong type.
@@ -103,6 +105,14 @@ class NetworkInput:
     classes: tuple[str, ...] = ()
     scale: float | None = None
     other_steps: tuple[str, ...] = ()
+    recorded: Skeleton | None = None
+
+    @property
+    def of_clips(self) -> NetworkInput:
+        """The input that clips of a data set should have: in the layout, and with the depth, that they are recorded with."""
+        if self.recorded is None:
+            return self
+        return replace(self, skeleton=self.recorded, normalization='3d', recorded=None)
 
     @property
     def needs_depth(self) -> bool:
@@ -205,6 +215,7 @@ class NetworkInput:
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         plain |= dict(sampling=asdict(self.sampling), classes=list(self.classes))
         plain |= dict(other_steps=list(self.other_steps), img_shape=self.img_shape and list(self.img_shape))
+        del plain['recorded']  # of the training data, not of the network
         return {'version': VERSION, **plain, 'skeleton': self.skeleton and definition_of(self.skeleton)}
 
     def differences(self, other: NetworkInput, words: tuple[str, str] = ('trained with', 'now')) -> list[str]:

@@ -80,6 +80,12 @@ class Skeleton:
         image = {a: b for left, right in self.pairs for a, b in ((left, right), (right, left))}
         return tuple(image.get(joint, joint) for joint in range(self.num_joints))
 
+    @property
+    def outwards(self) -> tuple[int, ...]:
+        """The joints but the root, each after its parent."""
+        order = TopologicalSorter({child: [parent] for child, parent in self.bones}).static_order()
+        return tuple(order)[1:]
+
     def _check_indices(self) -> None:
         center = None if self.center is None else (self.center,)
         single = {'up': self.up, 'across': self.across, 'center': center}
@@ -318,7 +324,17 @@ SMPL = _define(
     },
 )
 
-_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL)
+BODY = _define(
+    'body_13',
+    'head; both: shoulder, elbow, wrist, hip, knee, ankle',
+    'head > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle',
+    edges='head > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle; '
+    'left shoulder > right shoulder; left hip > right hip',
+    flat=True,
+)
+"""The joints that all other layouts have or define, in an image: y points down."""
+
+_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, BODY)
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ALL}
 
 ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}

@@ -4,22 +4,28 @@ from .augment import (
     JointDropout,
     JointJitter,
     MirrorSkeleton,
+    RandomBoneLengths,
     RandomRotate3D,
     RandomScale,
     RandomShear,
     TemporalCropResize,
 )
+from .body import FillGaps, NormalizeByBody
+from .camera import VirtualCamera
 from .formatting import FormatSkeletonInput
 from .normalize import NormalizeSkeleton3D
 from .sampling import ReplayPad, UniformSampleClips
 from .streams import SkeletonStream, register_stream
 
 __all__ = [
+    'FillGaps',
     'FormatSkeletonInput',
     'JointDropout',
     'JointJitter',
     'MirrorSkeleton',
+    'NormalizeByBody',
     'NormalizeSkeleton3D',
+    'RandomBoneLengths',
     'RandomRotate3D',
     'RandomScale',
     'RandomShear',
@@ -27,5 +33,6 @@ __all__ = [
     'SkeletonStream',
     'TemporalCropResize',
     'UniformSampleClips',
+    'VirtualCamera',
     'register_stream',
 ]

@@ -1,0 +1,38 @@
+# small.py for the joints that all estimators of poses find in an image. Virtual cameras take them from 3-D
+# recordings: for training, all around the front, with an estimator's errors; for tests, from the front without.
+_base_ = 'small.py'
+
+stream = 'j+b+jm'
+
+
+# Proportions, since sensors and estimators see joints at other places.
+def pipeline(*augment, ratio=(1.0, 1.0)):
+    return [
+        dict(type='NormalizeByBody'),
+        dict(type='FillGaps'),
+        *augment,
+        dict(type='TemporalCropResize', ratio=ratio, length=48),
+        dict(type='SkeletonStream', layout='body_13', stream=stream),
+        *_base_.test_pipeline[-2:],
+    ]
+
+
+cameras = [
+    dict(type='RandomBoneLengths', layout='kinect_v1', amount=0.15),
+    dict(
+        type='VirtualCamera',
+        yaw=(-50, 50),
+        pitch=(-20, 20),
+        roll=(-5, 5),
+        distance=(2, 6),
+        bias=(0, 0.05),
+        noise=(0, 0.03),
+        lost=(0, 0.05),
+    ),
+]
+test_pipeline = pipeline()
+train_dataloader = dict(
+    dataset=dict(pipeline=[*cameras, *pipeline(dict(type='RandomScale', amount=0.1), ratio=(0.7, 1.0))])
+)
+val_dataloader = dict(dataset=dict(pipeline=[dict(type='VirtualCamera'), *test_pipeline]))
+test_dataloader = dict(batch_size=32, dataset=dict(pipeline=[dict(type='VirtualCamera'), *test_pipeline]))
