@@ -127,8 +127,9 @@ class RandomBoneLengths(Step):
 
     def transform(self, results: dict) -> dict:
         keypoint = results['keypoint']
-        factors = 1 + self.amount * np.random.uniform(-1, 1, self.skeleton.num_joints)
-        factors = np.minimum(factors, factors[list(self.skeleton.mirror)])
+        joints = np.arange(self.skeleton.num_joints)
+        factors = 1 + self.amount * np.random.uniform(-1, 1, len(joints))
+        factors = factors[np.minimum(joints, self.skeleton.mirror)]
         scaled = scale_bones(keypoint, self.skeleton, factors.astype(keypoint.dtype))
         results['keypoint'] = scaled * keypoint.any(-1, keepdims=True)
         return results
