@@ -1,3 +1,4 @@
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -78,3 +79,11 @@ def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config):
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert 'error: label' in ran.stdout
+
+
+def test_the_tool_takes_the_name_of_a_config(tmp_path, monkeypatch):
+    path = save(tmp_path, make_data())
+
+    monkeypatch.setattr(sys, 'argv', ['check.py', str(path), '--config', 'dualhead_utd_mhad_j'])
+    with pytest.raises(SystemExit, match="no split 'xsub_train'"):
+        runpy.run_path(str(ROOT / 'tools' / 'data' / 'check.py'), run_name='__main__')
