@@ -73,7 +73,8 @@ class NetworkInput:
         skeleton: the layout of the joints; None if unknown.
         stream: j, b, jm, bm or several joined by ``+``.
         normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
-            by the size of the image), what a custom step declares, or empty for none.
+            by the size of the image), ``'body'`` (joints in any image, by the person's trunk), what a custom step
+            declares, or empty for none.
         img_shape: (height, width) that the normalization uses for clips without an image size.
         dropped_frames: the frames that the normalization drops: ``'empty'``, ``'without main person'``
             or none.
@@ -123,6 +124,11 @@ class NetworkInput:
     def needs_picture(self) -> bool:
         """True if a clip needs the size of the image that its joints were found in."""
         return self.normalization.startswith('2d') and self.img_shape is None
+
+    @property
+    def takes_any_picture(self) -> bool:
+        """True if clips are joints in an image of any size and unit."""
+        return self.normalization.startswith('body')
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], loader: str = 'test_pipeline') -> NetworkInput:

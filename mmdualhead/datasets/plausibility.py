@@ -191,7 +191,7 @@ def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInpu
         The scale; None if the layout is unknown, no bone is seen, or the pipeline normalizes any size.
     """
     skeleton = network_input.skeleton
-    if skeleton is None or not len(clips) or network_input.normalization.startswith('body'):
+    if skeleton is None or not len(clips) or network_input.takes_any_picture:
         return None
     chosen = [clip for clip in map(clips.__getitem__, sample_rows(len(clips))) if 'keypoint' in clip]
     lengths = [

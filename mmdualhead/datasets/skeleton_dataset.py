@@ -24,7 +24,7 @@ from mmdualhead.datasets.annotations.files import (
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.errors import UserError, report
-from mmdualhead.network_input import DECOMPRESSING, NetworkInput
+from mmdualhead.network_input import DECOMPRESSING, NetworkInput, definition_of
 from mmdualhead.utils.command import original
 from mmdualhead.utils.pickles import load_annotations
 
@@ -96,6 +96,8 @@ class SkeletonDataset(PoseDataset):
         """What MMEngine writes into every checkpoint, so that predictions have class names."""
         known = {key: file.meta[key] for key in ('dataset', 'layout', 'classes') if file.meta.get(key)}
         names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
+        if self._network_input.recorded is not None:  # the layout that the network sees
+            known['layout'] = definition_of(self._network_input.skeleton)
         return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:

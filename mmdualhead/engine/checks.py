@@ -370,8 +370,6 @@ def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Findin
         return
     wanted = known_skeleton(graph.get('layout', 'nturgb+d'))
     stored = [known_skeleton(part.metainfo.get('layout')) for part in data.sets]
-    if data.network_input.recorded is not None:  # the data set compares these two
-        stored = []
     for skeleton in filter(None, [data.network_input.skeleton, *stored]):
         if wanted is None or (skeleton.num_joints, skeleton.edges) == (wanted.num_joints, wanted.edges):
             continue

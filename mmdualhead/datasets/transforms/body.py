@@ -52,6 +52,24 @@ def trunk_lengths(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     )
 
 
+def sure_joints(
+    keypoint: np.ndarray, score: np.ndarray | None = None, min_score: float = MIN_SCORE
+) -> np.ndarray:
+    """The joints of an image without confidences; those of a low one are missing (zero).
+
+    Args:
+        keypoint: (M, T, V, 2), or 3 with the confidence.
+        score: (M, T, V) the confidences, if they are separate.
+        min_score: the lowest confidence of a joint that is not missing.
+
+    Returns:
+        (M, T, V, 2).
+    """
+    if keypoint.shape[-1] == SCORED:
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+    return keypoint if score is None else np.where((score >= min_score)[..., None], keypoint, 0)
+
+
 def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """``x' = (x - c) / l`` for each person: c is the center of the hips, l the length of the trunk.
 
@@ -102,11 +120,7 @@ class NormalizeByBody(Step):
         self.min_score = min_score
 
     def transform(self, results: dict) -> dict:
-        keypoint, score = results['keypoint'], results.pop('keypoint_score', None)
-        if keypoint.shape[-1] == SCORED:
-            keypoint, score = keypoint[..., :2], keypoint[..., 2]
-        if score is not None:
-            keypoint = keypoint * (score >= self.min_score)[..., None]
+        keypoint = sure_joints(results['keypoint'], results.pop('keypoint_score', None), self.min_score)
         try:
             results['keypoint'] = normalize_by_body(keypoint, self.skeleton)
         except ValueError as error:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets.transforms.body import trunk_lengths
+from mmdualhead.datasets.transforms.body import midpoints, trunk_lengths
 from mmdualhead.datasets.transforms.normalize import X_AXIS, rotation_about
 from mmdualhead.datasets.transforms.step import Step
 from mmdualhead.network_input import Share
-from mmdualhead.skeletons import convert_layout, get_skeleton
+from mmdualhead.skeletons import Skeleton, convert_layout, get_skeleton
 
 Y_AXIS = np.array([0.0, 1.0, 0.0])
 
@@ -25,6 +25,9 @@ IMG_SHAPE = (1080, 1920)
 
 NEAREST = 0.1
 """Points nearer to the camera's plane, in meters, are not in the image."""
+
+UPRIGHT, FACING = 0.8, 0.5
+"""How much of a mean direction has to remain of its length in the frames."""
 
 LOST_FRAMES = 5
 """The mean number of frames for which a joint is lost."""
@@ -71,6 +74,55 @@ class Camera:
         x, y = (-height * turned[..., axis] / depth for axis in (0, 1))
         cos, sin = np.cos(roll), np.sin(roll)
         return np.stack([width / 2 + cos * x + sin * y, height / 2 - sin * x + cos * y], -1)
+
+
+def frontal_view(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """What a distant camera in front of each person would see: x to the person's left, y down, in the given unit.
+
+    The front is perpendicular to the line of hips and shoulders, on average, and to the axis that points up. So
+    neither the direction nor the handedness of the axes enters.
+
+    Args:
+        keypoint: (M, T, V, 3), missing joints as zero.
+        skeleton: the layout, with a head, shoulders and hips.
+
+    Returns:
+        (M, T, V, 2), missing joints as zero.
+
+    Raises:
+        ValueError: a person does not show where up and left are: without the joints, lying, or turning around.
+    """
+    x = np.where(keypoint.any(-1, keepdims=True), keypoint, np.nan).astype(np.float64)
+    views = np.zeros((*x.shape[:3], 2))
+    for person in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
+        up, left = _directions(x[person], skeleton, person)
+        views[person] = np.stack([x[person] @ left, x[person] @ -up], -1)
+    return np.nan_to_num(views, nan=0.0)
+
+
+def _directions(person: np.ndarray, skeleton: Skeleton, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors up, along an axis, and to the person's left, perpendicular to it; from (T, V, 3)."""
+    head = person[:, skeleton.joints.index('head')]
+    spine, across = head - midpoints(person, skeleton, 'hip'), _widths(person, skeleton)
+    known = np.isfinite(spine).all(-1) & np.isfinite(across).all(-1)
+    if not known.any():
+        raise ValueError(f'keypoint: person {number}: no frame shows head, shoulders and hips, which define the front')
+    spine, across = spine[known], across[known]
+    mean = spine.mean(0)
+    axis = int(np.abs(mean).argmax())
+    up = np.eye(3)[axis] * np.sign(mean[axis])
+    left = across.mean(0) * (np.arange(3) != axis)
+    if mean @ up < UPRIGHT * np.linalg.norm(spine, axis=-1).mean():
+        raise ValueError(f'keypoint: person {number} is not upright on average, so the front is not defined')
+    if np.linalg.norm(left) < FACING * np.linalg.norm(across, axis=-1).mean():
+        raise ValueError(f'keypoint: person {number} turns around, so the front is not defined')
+    return up, left / np.linalg.norm(left)
+
+
+def _widths(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """From the right to the left of hips and shoulders together, (T, 3)."""
+    names = [skeleton.joints.index(f'{side} {place}') for side in ('left', 'right') for place in ('hip', 'shoulder')]
+    return np.asarray(person[:, names[:2]].mean(1) - person[:, names[2:]].mean(1))
 
 
 def lose_joints(shape: Sequence[int], share: float, rng: Any) -> np.ndarray:
