@@ -73,8 +73,8 @@ class NetworkInput:
         skeleton: the layout of the joints; None if unknown.
         stream: j, b, jm, bm or several joined by ``+``.
         normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
-            by the size of the image), ``'body'`` (joints in any image, by the person's trunk), what a custom step
-            declares, or empty for none.
+            by the size of the image), ``'body'`` (joints in any image, by the person's trunk), what a custom
+            step declares, or empty for none.
         img_shape: (height, width) that the normalization uses for clips without an image size.
         dropped_frames: the frames that the normalization drops: ``'empty'``, ``'without main person'``
             or none.
@@ -87,8 +87,8 @@ class NetworkInput:
         scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
             ``'2d'``: in halves of the image); None if it was not measured.
         other_steps: names of steps that declare nothing.
-        recorded: the layout of 3-D recordings that a step takes 2-D joints from, as ``VirtualCamera`` does; None
-            if clips have the layout of the network.
+        recorded: the layout of the 3-D recordings from which a step takes joints in images, as
+            ``VirtualCamera`` does; None if clips have the layout of the network.
 
     Raises:
         UserError: a field has the wrong type.
@@ -110,7 +110,7 @@ class NetworkInput:
 
     @property
     def of_clips(self) -> NetworkInput:
-        """The input that clips of a data set should have: in the layout, and with the depth, that they are recorded with."""
+        """What the clips of a data set should be: with the layout and the depth of the recordings."""
         if self.recorded is None:
             return self
         return replace(self, skeleton=self.recorded, normalization='3d', recorded=None)

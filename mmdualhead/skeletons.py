@@ -341,9 +341,9 @@ ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}
 """Other names; of COCO-WholeBody's 133 keypoints the first 17, the body, are those of COCO."""
 
 
-# The joints whose mean replaces one that a layout lacks. The first group that the layout has is used and, in frames
-# in which one of its joints is missing, the next. A single joint is close enough: the toes are where the Kinect sees
-# the foot.
+# The joints whose mean replaces one that a layout lacks. The first group that the layout has is used and, in
+# frames in which one of its joints is missing, the next. A single joint is close enough: the toes are where
+# the Kinect sees the foot.
 BETWEEN: dict[str, tuple[tuple[str, ...], ...]] = {
     'pelvis': (('left hip', 'right hip'),),
     'shoulder center': (('left shoulder', 'right shoulder'),),
@@ -456,9 +456,7 @@ def _find(place: str, known: Mapping[str, np.ndarray], sought: tuple[str, ...] =
     return np.zeros_like(next(iter(known.values())))
 
 
-def _mean_of(
-    places: Sequence[str], known: Mapping[str, np.ndarray], sought: tuple[str, ...]
-) -> np.ndarray:
+def _mean_of(places: Sequence[str], known: Mapping[str, np.ndarray], sought: tuple[str, ...]) -> np.ndarray:
     """The weights of the middle of several joints; zeros if one of them cannot be derived."""
     rows = [_find(place, known, sought) for place in places]
     return np.asarray(np.mean(rows, axis=0) * all(row.any() for row in rows))

@@ -62,8 +62,8 @@ def main() -> None:
         stream_weights=args.stream_weights,
         show_progress=sys.stderr.isatty(),
     )
-    for model in inferencer.models:
-        sys.stderr.write(f'model: {model.describe()}\n')
+    for line in inferencer.describe():
+        sys.stderr.write(f'model: {line}\n')
     result = inferencer(
         args.recordings,
         batch_size=args.batch_size,

@@ -79,22 +79,28 @@ def fit(
     return _centered(recording, shape)
 
 
-def has_depth(recording: Recording, layout: Any = None) -> bool:
-    """True if the joints of a recording, once it is read, are in space, not in an image.
+def suits(recording: Recording, skeleton: Skeleton, layout: Any = None) -> bool:
+    """True if a network for joints in space can take a recording: with depth, and all joints.
 
     Args:
         recording: as read.
-        layout: its layout, if it does not name it; of an unknown one, a third coordinate is a depth.
+        skeleton: the layout of the network.
+        layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
     """
     named = recording.layout or layout
-    return np.shape(recording.keypoint)[-1:] == (3,) and not (named and get_skeleton(named).flat)
+    given = get_skeleton(named or skeleton)
+    return _has_depth(recording, given) and not conversion(given, skeleton)[1]
+
+
+def _has_depth(recording: Recording, given: Skeleton) -> bool:
+    return not given.flat and np.shape(recording.keypoint)[-1:] != (2,)
 
 
 def _in_any_picture(
     recording: Recording, given: Skeleton, wanted: Skeleton, img_shape: tuple[int, int] | None
 ) -> Recording:
-    """For networks that normalize by the body: joints with one unit in x and y, seen from the front if in space."""
-    if has_depth(recording, given):
+    """For networks that normalize by the body: one unit in x and y; joints in space seen from the front."""
+    if _has_depth(recording, given):
         recording = _converted(recording, given, wanted)
         note = 'keypoint: in space, seen from the front'
         return replace(

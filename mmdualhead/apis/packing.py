@@ -16,30 +16,35 @@ KEPT = ('default_scope', 'custom_imports', 'model', 'test_pipeline')
 """The parts of a config that are packed."""
 
 
-def pack(source: Any, target: str | Path, accuracy: float | None = None) -> dict[str, Any]:
+def pack(
+    source: Any, target: str | Path, accuracy: float | None = None, about: str | None = None
+) -> dict[str, Any]:
     """Write a trained model as a small file for :class:`~mmdualhead.apis.SkeletonInferencer`.
 
     Args:
         source: a checkpoint or a work dir.
         target: the file, which is written atomically.
         accuracy: top-1 accuracy on the test split, as a fraction; shown with the name of the model.
+        about: a line on its data and its test, shown after that.
 
     Returns:
         The metadata of the file: ``classes``, ``layout``, ``stream``, ``network_input``, ``dataset``,
-        ``accuracy``, ``sha256`` of the weights, and ``cfg``, the text of the config.
+        ``accuracy``, ``about``, ``sha256`` of the weights, and ``cfg``, the text of the config.
 
     Raises:
         FileNotFoundError: the model does not exist.
         ValueError: it is not a model, or the accuracy is not a fraction.
         OSError: the file cannot be written.
     """
-    content, meta = packed(source, accuracy)
+    content, meta = packed(source, accuracy, about)
     with atomic_write(target) as file:
         file.write(content)
     return meta
 
 
-def packed(source: Any, accuracy: float | None = None) -> tuple[bytes, dict[str, Any]]:
+def packed(
+    source: Any, accuracy: float | None = None, about: str | None = None
+) -> tuple[bytes, dict[str, Any]]:
     """The content of the file that :func:`pack` writes, and its metadata."""
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
@@ -58,6 +63,7 @@ def packed(source: Any, accuracy: float | None = None) -> tuple[bytes, dict[str,
         network_input=model.input.to_meta(),
         stream=model.stream,
         accuracy=accuracy,
+        about=about,
         epoch=model.meta.get('epoch'),
         sha256=digest(weights),
     )

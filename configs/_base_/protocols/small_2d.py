@@ -1,11 +1,11 @@
 # small.py for the joints that all estimators of poses find in an image. Virtual cameras take them from 3-D
-# recordings: for training, all around the front, with an estimator's errors; for tests, from the front without.
+# recordings: for training, up to 50 degrees off the front and with an estimator's errors; for tests, from the
+# front and without errors.
 _base_ = 'small.py'
 
 stream = 'j+b+jm'
 
 
-# Proportions, since sensors and estimators see joints at other places.
 def pipeline(*augment, ratio=(1.0, 1.0)):
     return [
         dict(type='NormalizeByBody'),

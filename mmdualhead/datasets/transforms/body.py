@@ -12,8 +12,9 @@ import numpy as np
 from mmaction.registry import TRANSFORMS
 
 from mmdualhead.datasets.transforms.step import Step, clip_error
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
-from mmdualhead.skeletons import Skeleton, conversion, get_skeleton
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 SCORED = 3
 """The values per joint, if it has a confidence."""
@@ -73,8 +74,8 @@ def sure_joints(
 def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """``x' = (x - c) / l`` for each person: c is the center of the hips, l the length of the trunk.
 
-    Both are medians over the frames of the clip that show hips, or hips and shoulders: a camera's noise or a bow
-    changes neither, and the way that a person walks remains.
+    Both are medians over the frames that show hips, or hips and shoulders: noise or a bow changes neither,
+    and the way that a person walks remains.
 
     Args:
         keypoint: (M, T, V, 2), missing joints as zero or NaN; left unchanged.
@@ -92,7 +93,7 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     for person in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
         known = lengths[person][lengths[person] > 0]
         if not known.size:
-            raise ValueError(f'keypoint: person {person}: no frame shows both hips and both shoulders')
+            raise UserError(f'keypoint: person {person}: no frame shows both hips and both shoulders')
         x[person] -= np.nanmedian(centers[person], axis=0)
         x[person] /= np.median(known)
     return np.nan_to_num(x, nan=0.0).astype(np.float32)
@@ -102,8 +103,8 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 class NormalizeByBody(Step):
     """:func:`normalize_by_body` as a step of a pipeline. Confidences only tell which joints are missing.
 
-    Required keys: keypoint (M, T, V, 2), or 3 with a confidence, (keypoint_score), (frame_dir). Modified: keypoint.
-    Removed: keypoint_score.
+    Required keys: keypoint (M, T, V, 2), or 3 with a confidence, (keypoint_score), (frame_dir). Modified:
+    keypoint. Removed: keypoint_score.
 
     Args:
         layout: name or definition of the skeleton.
@@ -130,10 +131,10 @@ class NormalizeByBody(Step):
 
 @TRANSFORMS.register_module()
 class FillGaps(Step):
-    """Fill the frames in which a joint is missing (zero) by linear interpolation, at the ends by the nearest frame.
+    """Fill the frames in which a joint is missing (zero): interpolated, at the ends as in the nearest frame.
 
-    A joint that is missing throughout stays missing. Estimators lose joints for moments; a joint that jumps to the
-    origin and back would be the largest movement of the clip.
+    A joint that is missing throughout stays missing. Estimators lose joints for moments; a joint that jumps
+    to the origin and back would be the largest movement of the clip.
 
     Required keys: keypoint. Modified: keypoint.
     """

@@ -15,6 +15,7 @@ from mmaction.registry import TRANSFORMS
 from mmdualhead.datasets.transforms.body import midpoints, trunk_lengths
 from mmdualhead.datasets.transforms.normalize import X_AXIS, rotation_about
 from mmdualhead.datasets.transforms.step import Step
+from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, convert_layout, get_skeleton
 
@@ -40,8 +41,8 @@ Range = float | tuple[float, float]
 class Camera:
     """A pinhole camera around a person who faces the sensor of the recording.
 
-    Recordings have the axes of the Kinect: x to the left of the sensor, so that the person's left is at -x, y up,
-    z away from the sensor. With all angles at 0, the camera stands where the sensor does, or in front of or behind it.
+    Recordings have the axes of the Kinect: x to the left of the sensor, so that the person's left is at -x,
+    y up, z away from the sensor. With all angles at 0, the camera looks in the direction of the sensor.
 
     Args:
         yaw: degrees that the camera stands to the person's left.
@@ -77,10 +78,10 @@ class Camera:
 
 
 def frontal_view(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """What a distant camera in front of each person would see: x to the person's left, y down, in the given unit.
+    """What a distant camera in front of each person would see: x to the person's left, y down.
 
-    The front is perpendicular to the line of hips and shoulders, on average, and to the axis that points up. So
-    neither the direction nor the handedness of the axes enters.
+    The front is perpendicular to the line of hips and shoulders, on average, and to the axis that points up.
+    So neither the direction nor the handedness of the axes enters.
 
     Args:
         keypoint: (M, T, V, 3), missing joints as zero.
@@ -90,7 +91,7 @@ def frontal_view(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V, 2), missing joints as zero.
 
     Raises:
-        ValueError: a person does not show where up and left are: without the joints, lying, or turning around.
+        UserError: a person does not show where up and left are: without the joints, lying or turning around.
     """
     x = np.where(keypoint.any(-1, keepdims=True), keypoint, np.nan).astype(np.float64)
     views = np.zeros((*x.shape[:3], 2))
@@ -106,40 +107,46 @@ def _directions(person: np.ndarray, skeleton: Skeleton, number: int) -> tuple[np
     spine, across = head - midpoints(person, skeleton, 'hip'), _widths(person, skeleton)
     known = np.isfinite(spine).all(-1) & np.isfinite(across).all(-1)
     if not known.any():
-        raise ValueError(f'keypoint: person {number}: no frame shows head, shoulders and hips, which define the front')
+        raise UserError(
+            f'keypoint: person {number}: no frame shows head, shoulders and hips, which define the front'
+        )
     spine, across = spine[known], across[known]
     mean = spine.mean(0)
     axis = int(np.abs(mean).argmax())
     up = np.eye(3)[axis] * np.sign(mean[axis])
     left = across.mean(0) * (np.arange(3) != axis)
     if mean @ up < UPRIGHT * np.linalg.norm(spine, axis=-1).mean():
-        raise ValueError(f'keypoint: person {number} is not upright on average, so the front is not defined')
+        raise UserError(f'keypoint: person {number} is not upright on average, so the front is not defined')
     if np.linalg.norm(left) < FACING * np.linalg.norm(across, axis=-1).mean():
-        raise ValueError(f'keypoint: person {number} turns around, so the front is not defined')
+        raise UserError(f'keypoint: person {number} turns around, so the front is not defined')
     return up, left / np.linalg.norm(left)
 
 
 def _widths(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """From the right to the left of hips and shoulders together, (T, 3)."""
-    names = [skeleton.joints.index(f'{side} {place}') for side in ('left', 'right') for place in ('hip', 'shoulder')]
+    names = [
+        skeleton.joints.index(f'{side} {place}')
+        for side in ('left', 'right')
+        for place in ('hip', 'shoulder')
+    ]
     return np.asarray(person[:, names[:2]].mean(1) - person[:, names[2:]].mean(1))
 
 
 def lose_joints(shape: Sequence[int], share: float, rng: Any) -> np.ndarray:
-    """Which joints are lost: (M, T, V) booleans, True for about ``share`` of them, for some frames in a row."""
-    persons, frames, joints = shape
+    """(M, T, V) True for joints that are lost, about ``share`` of them, for some frames in a row."""
+    frames = np.arange(shape[1])[:, None]
     begins = rng.random_sample(shape) < share / LOST_FRAMES
     lasting = rng.geometric(1 / LOST_FRAMES, shape)
-    until = np.maximum.accumulate(np.where(begins, np.arange(frames)[:, None] + lasting, 0), axis=1)
-    return np.arange(frames)[None, :, None] < until
+    until = np.maximum.accumulate(np.where(begins, frames + lasting, 0), axis=1)
+    return np.asarray(frames < until)
 
 
 @TRANSFORMS.register_module()
 class VirtualCamera(Step):
     """Replace 3-D joints by what an estimator of 2-D poses would find in the images of a :class:`Camera`.
 
-    Every argument of it, and of the errors, is a number, or a range (low, high) from which one is drawn for each
-    clip. The errors are simulated; a real estimator has others.
+    Every argument of it, and of the errors, is a number, or a range (low, high) from which one is drawn for
+    each clip. The errors are simulated; a real estimator has others.
 
     Required keys: keypoint (M, T, V, 3) in meters. Modified: keypoint (M, T, V', 2) in pixels. Added:
     keypoint_score, 0 for lost joints, else 1; img_shape.
@@ -148,8 +155,8 @@ class VirtualCamera(Step):
         layout: name or definition of the layout of the recordings.
         target: the layout to convert them to.
         yaw, pitch, roll, distance: see :class:`Camera`.
-        bias: how far the estimator's idea of each joint is from the recording's: the standard deviation in lengths
-            of the trunk, constant in a clip.
+        bias: how far the estimator's idea of each joint is from the recording's: the standard deviation in
+            lengths of the trunk, constant in a clip.
         noise: standard deviation of the error in each frame, in lengths of the trunk.
         lost: the share of joints that are lost, for some frames in a row.
         img_shape: (height, width) of the image.

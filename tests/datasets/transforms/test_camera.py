@@ -32,7 +32,7 @@ class TestCamera:
     def test_from_the_side_depth_is_all_there_is(self):
         points = np.random.default_rng(0).normal(size=(9, 3))
         side, front = Camera(yaw=90, distance=50), Camera(distance=50)
-        turned = np.stack([points[:, 2], points[:, 1], -points[:, 0]], -1)
+        turned = np.stack([-points[:, 2], points[:, 1], points[:, 0]], -1)
         np.testing.assert_allclose(side.project(points), front.project(turned))
 
     def test_from_above_what_is_in_front_is_lower(self):
@@ -58,12 +58,13 @@ class TestVirtualCamera:
         return make_clip(1, 40, joints=20)
 
     def test_gives_pixels_of_the_joints_of_all_estimators(self, clip):
-        seen = VirtualCamera(distance=1e6)(dict(clip))
+        seen = VirtualCamera(distance=1000)(dict(clip))
         assert seen['keypoint'].shape == (1, 40, 13, 2)
         assert seen['img_shape'] == (HEIGHT, WIDTH)
         assert seen['keypoint_score'].all()
         joints = convert_layout(clip['keypoint'], KINECT_V1, BODY)
-        x, expected = (NormalizeByBody()(dict(keypoint=one))['keypoint'] for one in (seen['keypoint'], -joints[..., :2]))
+        both = (seen['keypoint'], -joints[..., :2])
+        x, expected = (NormalizeByBody()(dict(keypoint=one))['keypoint'] for one in both)
         np.testing.assert_allclose(x, expected, atol=0.02)
 
     def test_the_same_view_of_the_same_clip_is_the_same(self, clip):
@@ -93,7 +94,8 @@ class TestVirtualCamera:
 
     def test_noise_is_in_lengths_of_the_trunk(self, clip):
         clean, noisy = (
-            NormalizeByBody()(VirtualCamera(noise=noise, seed=0)(dict(clip)))['keypoint'] for noise in (0, 0.05)
+            NormalizeByBody()(VirtualCamera(noise=noise, seed=0)(dict(clip)))['keypoint']
+            for noise in (0, 0.05)
         )
         assert 0.04 < (noisy - clean).std() < 0.08
 
@@ -105,7 +107,9 @@ class TestVirtualCamera:
         assert not lose_joints((2, 400, 13), 0.0, np.random.RandomState(0)).any()
 
     def test_clips_have_another_layout_than_the_network(self):
-        declared = NetworkInput.of_steps([dict(type='VirtualCamera', layout='nturgb+d'), dict(type='NormalizeByBody')])
+        declared = NetworkInput.of_steps(
+            [dict(type='VirtualCamera', layout='nturgb+d'), dict(type='NormalizeByBody')]
+        )
         assert declared.skeleton is BODY
         assert declared.normalization == 'body'
         assert declared.of_clips.skeleton is NTU
