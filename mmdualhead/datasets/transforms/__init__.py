@@ -13,8 +13,8 @@ from .augment import (
 from .body import FillGaps, NormalizeByBody
 from .camera import VirtualCamera
 from .formatting import FormatSkeletonInput
-from .normalize import NormalizeSkeleton3D
-from .sampling import ReplayPad, UniformSampleClips
+from .normalize import NormalizeSkeleton3D, StretchSkeleton
+from .sampling import ReplayPad, SortedSampleFrames, UniformSampleClips
 from .streams import SkeletonStream, register_stream
 
 __all__ = [
@@ -31,6 +31,8 @@ __all__ = [
     'RandomShear',
     'ReplayPad',
     'SkeletonStream',
+    'SortedSampleFrames',
+    'StretchSkeleton',
     'TemporalCropResize',
     'UniformSampleClips',
     'VirtualCamera',
