@@ -96,8 +96,9 @@ class SkeletonDataset(PoseDataset):
         """What MMEngine writes into every checkpoint, so that predictions have class names."""
         known = {key: file.meta[key] for key in ('dataset', 'layout', 'classes') if file.meta.get(key)}
         names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
-        if self._network_input.recorded is not None:  # the layout that the network sees
-            known['layout'] = definition_of(self._network_input.skeleton)
+        seen = self._network_input.skeleton
+        if self._network_input.recorded is not None and seen is not None:
+            known['layout'] = definition_of(seen)  # which the checkpoint is for
         return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:

@@ -96,7 +96,7 @@ def frontal_view(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     x = np.where(keypoint.any(-1, keepdims=True), keypoint, np.nan).astype(np.float64)
     views = np.zeros((*x.shape[:3], 2))
     for person in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
-        up, left = _directions(x[person], skeleton, person)
+        up, left = _directions(x[person], skeleton, int(person))
         views[person] = np.stack([x[person] @ left, x[person] @ -up], -1)
     return np.nan_to_num(views, nan=0.0)
 
@@ -186,7 +186,8 @@ class VirtualCamera(Step):
         self.skeleton, self.target = get_skeleton(layout), get_skeleton(target)
         self.yaw, self.pitch, self.roll, self.distance = yaw, pitch, roll, distance
         self.bias, self.noise, self.lost = bias, noise, lost
-        self.img_shape, self.seed = tuple(img_shape), seed
+        height, width = img_shape
+        self.img_shape, self.seed = (height, width), seed
 
     def transform(self, results: dict) -> dict:
         rng = np.random if self.seed is None else np.random.RandomState(self.seed)
