@@ -324,6 +324,18 @@ SMPL = _define(
     },
 )
 
+SMPL_22 = _define(
+    'smpl_22',
+    'pelvis; both: hip; spine 1; both: knee; spine 2; both: ankle; spine 3; both: foot; neck; both: collar; '
+    'head; both: shoulder, elbow, wrist',
+    'pelvis > * hip > * knee > * ankle > * foot; pelvis > spine 1 > spine 2 > spine 3 > neck > head; '
+    'spine 3 > * collar > * shoulder > * elbow > * wrist',
+    center='spine 2',
+    up='pelvis',
+    meaning=SMPL.meaning,
+)
+"""SMPL without hands, as HumanML3D and AMASS's body have it."""
+
 BODY = _define(
     'body_13',
     'head; both: shoulder, elbow, wrist, hip, knee, ankle',
@@ -334,8 +346,9 @@ BODY = _define(
 )
 """The joints that all other layouts have or define, in an image: y points down."""
 
-_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, BODY)
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ALL}
+_KINECTS = (NTU, KINECT_V1, KINECT_AZURE)
+_ESTIMATORS = (OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, SMPL_22, BODY)
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (*_KINECTS, *_ESTIMATORS)}
 
 ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}
 """Other names; of COCO-WholeBody's 133 keypoints the first 17, the body, are those of COCO."""

@@ -226,7 +226,10 @@ def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> No
 
 def _check_coordinates(found: int, needs_depth: bool) -> None:
     if needs_depth and found != 3:
-        raise UserError(f'keypoint: {found} coordinates per joint, the model expects x, y, z')
+        raise UserError(
+            f'keypoint: {found} coordinates per joint, the model expects x, y, z; joints in an image need a '
+            'model that was trained on such joints'
+        )
     if found not in (2, 3):
         raise UserError(f'keypoint: {found} coordinates per joint, expected 2 or 3')
 
