@@ -315,10 +315,9 @@ def test_the_fast_form_of_u100_makes_the_same_batches(role, stream, tmp_path):
         torch.testing.assert_close(quick, slow, rtol=0, atol=0)
 
 
-def test_the_fine_tuning_of_the_readme_starts_from_a_checkpoint_of_other_classes(tmp_path):
-    (text,) = re.findall(
-        r'^## Fine-tune.*?```python\n(.*?)```', (ROOT.parent / 'README.md').read_text(), re.M | re.S
-    )
+def test_fine_tuning_as_documented_starts_from_a_checkpoint_of_other_classes(tmp_path):
+    page = (ROOT.parent / 'docs' / 'train.md').read_text()
+    (text,) = re.findall(r'^## Fine-tune.*?```python\n(.*?)```', page, re.M | re.S)
     (tmp_path / 'configs').symlink_to(ROOT)
     (tmp_path / 'mine.py').write_text(text.replace('dualhead_ntu60_xsub_j.py', 'quickstart_j.py'))
     config = Config.fromfile(tmp_path / 'mine.py')

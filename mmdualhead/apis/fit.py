@@ -58,10 +58,12 @@ def fit(
         raise UserError('layout: the model does not name the layout of its joints')
     given = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or given)
-    recording = _with_persons(recording, given)
+    recording = with_persons(recording, given)
     if network_input.takes_any_picture:
         _check_numbers(recording, given, network_input, most_active)
         return _in_any_picture(recording, given, wanted, img_shape)
+    if not (wanted.flat or recording.annotated):
+        recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
     if wanted.flat:
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
@@ -122,10 +124,8 @@ def _check_numbers(
     recording: Recording, given: Skeleton, network_input: NetworkInput, most_active: bool
 ) -> None:
     keypoint, score = recording.keypoint, recording.keypoint_score
-    _check_order(keypoint)
+    check_axes(recording)
     _check_coordinates(keypoint.shape[3], network_input.needs_depth)
-    if score is not None and score.shape != keypoint.shape[:3]:
-        raise UserError(f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint')
     if keypoint.shape[2] == given.num_joints:
         _check_finite(keypoint, given, 'keypoint')
         if score is not None:
@@ -144,8 +144,12 @@ def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recor
     return replace(recording, keypoint=convert_layout(keypoint, given, wanted), keypoint_score=score)
 
 
-def _with_persons(recording: Recording, given: Skeleton) -> Recording:
-    """With numbers (M, T, V, C) of a floating-point type."""
+def with_persons(recording: Recording, given: Skeleton) -> Recording:
+    """A recording as read, with numbers (M, T, V, C) of a floating-point type.
+
+    Raises:
+        UserError: it has no numbers of such a shape.
+    """
     keypoint = np.asarray(recording.keypoint)
     if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
         raise UserError(
@@ -199,13 +203,21 @@ def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int,
     return None if recording.annotated else recording.img_shape  # a test uses those as they are
 
 
-def _check_order(keypoint: np.ndarray) -> None:
+def check_axes(recording: Recording) -> None:
+    """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
+
+    Raises:
+        UserError: names the field.
+    """
+    keypoint, score = recording.keypoint, recording.keypoint_score
     persons, frames = keypoint.shape[:2]
     if persons > MANY_PERSONS and frames <= FEW_FRAMES:
         raise UserError(
             f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange the '
             'first two axes: keypoint.swapaxes(0, 1)'
         )
+    if score is not None and score.shape != keypoint.shape[:3]:
+        raise UserError(f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint')
 
 
 def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> None:

@@ -81,7 +81,7 @@ def clip_data(answer: Answer) -> dict[str, Any]:
     """
     skeleton = answer.skeleton
     return dict(
-        name=answer.name,
+        name=answer.title,
         true=None if answer.true_label is None else answer.classes[answer.true_label],
         label=answer.class_name,
         confidence=answer.confidence,
@@ -129,7 +129,7 @@ def _row(answer: Answer, file: str) -> dict[str, Any]:
     heads = {int(scores.argmax()) for head, scores in answer.scores.items() if head != FUSED}
     return dict(
         file=file,
-        name=answer.name,
+        name=answer.title,
         true=answer.true_label,
         label=answer.label,
         confidence=round(answer.confidence, 4),

@@ -6,7 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from math import gcd
@@ -39,6 +39,9 @@ LOWEST, HIGHEST = -1, 10
 SPARSE, FEW = 10, 1000
 """Frame numbers may spread over so many times the frames that are listed, and so many more."""
 
+NUMBERS = ('frame_id', 'frame', 'frame_index', 'frame_number', 'frame_idx')
+"""Names of the number of a frame."""
+
 NUMBERED = re.compile(r'(.*?)(\d+)(\D*)')
 
 
@@ -48,7 +51,8 @@ def named(where: object) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UserError(f'{where}: {error}') from None
+        kind = EmptyRecording if isinstance(error, EmptyRecording) else UserError
+        raise kind(f'{where}: {error}') from None
 
 
 def field_of(entry: Any, name: str) -> Any:
@@ -72,6 +76,43 @@ def list_of(entry: Any, name: str) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
         raise UserError(f'{name}: {shown(value)} is not a list')
     return value
+
+
+def id_of(entry: Any, name: str) -> int | None:
+    """The number of a person, which may be a float, and in a list; None if there is none.
+
+    Raises:
+        UserError: it is something else.
+    """
+    value: Any = entry.get(name) if isinstance(entry, Mapping) else None
+    while isinstance(value, list) and value:
+        value = value[0]
+    if value is None:
+        return None
+    if type(value) in (int, float) and float(value).is_integer():
+        return int(value)
+    raise UserError(f'{name}: {shown(value)} is not the number of a person')
+
+
+def frames_by_number(entries: Sequence[Any], read: Callable[[Any], list[Person]]) -> dict[int, list[Person]]:
+    """The persons in each frame, by its number, or else in their order.
+
+    Args:
+        entries: the frames.
+        read: the persons in one of them.
+
+    Raises:
+        UserError: two frames have the same number, or one something else; or as ``read``.
+    """
+    frames: dict[int, list[Person]] = {}
+    for i, entry in enumerate(entries):
+        with named(f'entry {i}'):
+            known = entry if isinstance(entry, Mapping) else {}
+            number = next((known[name] for name in NUMBERS if name in known), i)
+            if type(number) is not int or number in frames:
+                raise UserError(f'frame {shown(number)} occurs twice, or is not a number')
+            frames[number] = read(entry)
+    return frames
 
 
 def scored_person(joints: np.ndarray, scores: Any, id: Hashable | None = None) -> Person:
