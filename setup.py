@@ -7,9 +7,11 @@ meant for elsewhere.
 """
 
 import os
+import re
 import runpy
 import shutil
 import site
+import subprocess
 import sysconfig
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,8 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 README = ROOT / 'README.md'
+PLACEHOLDER = 'OWNER/mmdualhead'
+"""What the README has for the repository on GitHub, whose name a clone does not know."""
 VERSIONS = runpy.run_path(str(ROOT / 'mmdualhead' / 'version.py'))
 MIM_PARTS = ('configs', 'tools', 'docs/examples', 'model-index.yml')
 EXTRAS = {
@@ -32,7 +36,7 @@ EXTRAS = {
     'tensorboard': ['tensorboard'],
     'browser': ['selenium'],
     'notebook': ['nbclient', 'nbformat', 'ipykernel', 'matplotlib', 'plotly'],
-    'tests': ['pytest', 'hypothesis', 'ruff', 'mypy'],
+    'tests': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy'],
 }
 TESTED = ('tests', 'docs', 'plot', 'view', 'mat', 'export', 'hf', 'tensorboard')
 
@@ -54,6 +58,30 @@ def requirements() -> list[str]:
     """The supported ranges of version.py, with the name of the mmcv that was chosen."""
     names = {'mmcv': choose_mmcv()}
     return [f'{names.get(name, name)}{supported}' for name, supported in VERSIONS['SUPPORTED'].items()]
+
+
+def repository() -> str:
+    """OWNER/NAME on GitHub of the clone that this is; the README's placeholder elsewhere."""
+    if not (ROOT / '.git').exists() or not shutil.which('git'):
+        return PLACEHOLDER
+    command = ['git', '-C', str(ROOT), 'remote', 'get-url', 'origin']
+    origin = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    found = re.search(r'github\.com[:/](.+?/.+?)(\.git)?/?$', origin)
+    return found[1] if found else PLACEHOLDER
+
+
+def described(name: str, version: str) -> str:
+    """The README for other places, such as PyPI: its links and images are those of a release on GitHub."""
+    release = {kind: f'https://github.com/{name}/{kind}/v{version}' for kind in ('blob', 'raw')}
+
+    def address(link: re.Match) -> str:
+        target = f'README.md{link[2]}' if link[2].startswith('#') else link[2]
+        return f'{link[1]}({release["raw" if link[1].startswith("!") else "blob"]}/{target})'
+
+    text = re.sub(r'(!?\[[^\]]*\])\((?!https?:)([^)]+)\)', address, README.read_text(encoding='utf-8'))
+    if name != PLACEHOLDER:
+        text = re.sub(' +# OWNER: .*', '', text)
+    return text.replace(PLACEHOLDER, name)
 
 
 class BuildWithMim(build_py):
@@ -88,7 +116,7 @@ if __name__ == '__main__':
         name='mmdualhead',
         version=VERSIONS['__version__'],
         description='DualHead-Net for MMAction2: skeleton-based action recognition with two heads',
-        long_description=README.read_text(encoding='utf-8') if README.exists() else '',
+        long_description=described(repository(), VERSIONS['__version__']) if README.exists() else '',
         long_description_content_type='text/markdown',
         author='The mmdualhead contributors',
         license='Apache-2.0',

@@ -318,7 +318,19 @@ SMPL = _define(
     },
 )
 
-_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL)
+SMPL_22 = _define(
+    'smpl_22',
+    'pelvis; both: hip; spine 1; both: knee; spine 2; both: ankle; spine 3; both: foot; neck; both: collar; '
+    'head; both: shoulder, elbow, wrist',
+    'pelvis > * hip > * knee > * ankle > * foot; pelvis > spine 1 > spine 2 > spine 3 > neck > head; '
+    'spine 3 > * collar > * shoulder > * elbow > * wrist',
+    center='spine 2',
+    up='pelvis',
+    meaning=SMPL.meaning,
+)
+"""SMPL without hands, as HumanML3D and AMASS's body have it."""
+
+_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, SMPL_22)
 SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ALL}
 
 ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}

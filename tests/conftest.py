@@ -23,6 +23,14 @@ def file_size_limit(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.fixture(scope='session', autouse=True)
+def _plain_text_of_configs():
+    """MMEngine lays out the text of a config whenever it writes one, which takes most of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed():
     """The same numbers in every test, whatever ran before, and no fight for cores."""

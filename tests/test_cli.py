@@ -190,7 +190,7 @@ def test_a_reader_may_have_had_enough(tmp_path, command):
     """As in ``mmdualhead configs | head -1``, whose pipe is closed before all is written."""
     reads, writes = os.pipe()
     os.close(reads)
-    command = [sys.executable, '-W', 'ignore', '-m', 'mmdualhead', *command]
+    command = [sys.executable, '-W', 'ignore', ROOT / 'mmdualhead_cli.py', *command]
     with os.fdopen(writes) as pipe:
         done = subprocess.run(
             command,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import cache
 from pathlib import Path
 
 import mmaction
@@ -16,10 +18,12 @@ from mmengine.model import convert_sync_batchnorm
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
+from yapf.yapflib.yapf_api import FormatCode
 
 from mmdualhead.datasets import synthetic
 from mmdualhead.datasets.pipelines import with_stream
 from mmdualhead.engine.checks import check_config
+from mmdualhead.network_input import datasets_of
 from mmdualhead.skeletons import KINECT_V1, Skeleton, get_skeleton
 from tests.datasets.clips import make_clip, save
 
@@ -38,6 +42,7 @@ BENCHMARKS = {
     'utd_mhad': (27, 'utd_mhad.pkl', 'xsub'),
     'msr_action3d': (20, 'msr_action3d.pkl', 'xsub'),
     'nw_ucla': (10, 'nw_ucla.pkl', 'xview'),
+    'nw_ucla_field': (10, 'nw_ucla.pkl', 'xview'),
     'quickstart': (12, 'synthetic.pkl', 'xsub'),
 }
 MODELS_BY_NAME = {
@@ -74,13 +79,26 @@ PARAMETERS = {
 }
 
 
-@pytest.fixture(scope='module', params=CONFIGS, ids=lambda path: path.stem)
+def stream_of(path: Path) -> str:
+    """The part of the name behind the benchmark and protocol, before an ablation's."""
+    return next(part for part in reversed(path.stem.split('_')) if part in STREAMS)
+
+
+@pytest.fixture(
+    scope='module', params=[path for path in CONFIGS if stream_of(path) == 'j'], ids=lambda path: path.stem
+)
 def path(request) -> Path:
+    """Of joints; the configs of the other streams differ in the stream alone."""
     return request.param
 
 
 @pytest.fixture(scope='module')
 def config(path) -> Config:
+    return read(path)
+
+
+@cache
+def read(path: Path) -> Config:
     return Config.fromfile(path)
 
 
@@ -92,13 +110,9 @@ def benchmark_of(path: Path) -> str:
     return max((name for name in BENCHMARKS if name in path.stem), key=len)
 
 
-def stream_of(path: Path) -> str:
-    """The part of the name behind the benchmark and protocol, before an ablation's."""
-    return next(part for part in reversed(path.stem.split('_')) if part in STREAMS)
-
-
 def datasets(config: Config) -> dict[str, dict]:
-    return {role: config[f'{role}_dataloader'].dataset for role in ('train', 'val', 'test')}
+    """The innermost ones."""
+    return {role: datasets_of(config, f'{role}_dataloader')[0] for role in ('train', 'val', 'test')}
 
 
 def step_of(pipeline: list[dict], *types: str) -> dict:
@@ -156,6 +170,22 @@ def test_the_pipeline_of_inference_is_that_of_testing(config):
     assert config.test_pipeline == config.test_dataloader.dataset.pipeline
 
 
+def test_the_networks_of_a_benchmark_are_tested_on_the_same_input(path, config):
+    ours = read(ours_on_the_benchmark_of(path))
+    assert config.test_pipeline == ours.test_pipeline
+    assert config.test_dataloader.dataset == ours.test_dataloader.dataset
+    persons, expected = (one.model.backbone.get('num_person', 2) for one in (config, ours))
+    assert persons == expected
+
+
+def ours_on_the_benchmark_of(path: Path) -> Path:
+    """DualHead-Net's config, with the paper's parts."""
+    if path.parent.name == 'ablations':
+        return ROOT / f'{path.stem.rpartition("_")[0]}.py'
+    benchmark = path.stem[path.stem.index(benchmark_of(path)) :]
+    return ROOT / (f'{benchmark}.py' if benchmark.startswith('quickstart') else f'dualhead_{benchmark}.py')
+
+
 def test_clips_are_named_to_hooks_and_metrics(config):
     for dataset in datasets(config).values():
         assert 'frame_dir' in dataset.pipeline[-1]['meta_keys']
@@ -165,25 +195,21 @@ def test_learning_rate_scales_from_the_batch_it_was_set_for(config):
     assert config.auto_scale_lr.base_batch_size == config.train_dataloader.batch_size
 
 
-def test_dumped_and_read_again_it_is_the_same(config, tmp_path):
+def test_dumped_and_read_again_it_is_the_same(path, config, tmp_path, monkeypatch):
+    if path.stem in NETWORKS:
+        monkeypatch.setattr('mmengine.config.config.FormatCode', FormatCode)
     config.dump(tmp_path / 'dumped.py')
     assert Config.fromfile(tmp_path / 'dumped.py').to_dict() == config.to_dict()
 
 
 def test_the_model_builds(path, config):
-    if stream_of(path) != 'j':
-        joint = Config.fromfile(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j')))
-        assert joint.model == config.model
-        return
     with DefaultScope.overwrite_default_scope('mmaction'):
         model = MODELS.build(config.model)
     if path.stem in PARAMETERS:
         assert sum(p.numel() for p in model.parameters()) == PARAMETERS[path.stem]
 
 
-@pytest.mark.parametrize(
-    'name', [*NETWORKS, *(f'ablations/{path.stem}' for path in ROOT.glob('ablations/*.py'))]
-)
+@pytest.mark.parametrize('name', NETWORKS)
 def test_every_parameter_learns_and_every_norm_can_be_synchronized(name):
     """What training in several processes needs, without ``find_unused_parameters``."""
     config = Config.fromfile(ROOT / f'{name}.py')
@@ -206,15 +232,17 @@ def test_networks_are_of_all_families():
     assert {Path(name).stem.split('_')[0] for name in NETWORKS} == MODELS_BY_NAME.keys()
 
 
-def test_only_the_stream_differs_between_streams(path, config):
-    if stream_of(path) == 'j':
-        pytest.skip('the joint stream is what the others differ from')
-    joint = Config.fromfile(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j')))
+@pytest.mark.parametrize(
+    'path', [path for path in CONFIGS if stream_of(path) != 'j'], ids=lambda path: path.stem, scope='function'
+)
+def test_only_the_stream_differs_between_streams(path):
+    """So all that holds for the config of joints holds for the others."""
+    joint = copy.deepcopy(read(path.with_name(path.name.replace(f'_{stream_of(path)}', '_j'))))
     feats = [stream_of(path)]
     for pipeline in (joint.test_pipeline, *(dataset.pipeline for dataset in datasets(joint).values())):
         step = step_of(pipeline, 'SkeletonStream', 'GenSkeFeat')
         step |= dict(feats=feats) if step['type'] == 'GenSkeFeat' else dict(stream=feats[0])
-    assert joint.to_dict() == config.to_dict()
+    assert joint.to_dict() == Config.fromfile(path).to_dict()
 
 
 @pytest.mark.parametrize('benchmark', ['ntu60_xsub', 'ntu60_xsub_2d', 'kinetics', 'utd_mhad'])
@@ -276,10 +304,9 @@ def test_the_fast_form_of_u100_makes_the_same_batches(role, stream, tmp_path):
         torch.testing.assert_close(quick, slow, rtol=0, atol=0)
 
 
-def test_the_fine_tuning_of_the_readme_starts_from_a_checkpoint_of_other_classes(tmp_path):
-    (text,) = re.findall(
-        r'^## Fine-tune.*?```python\n(.*?)```', (ROOT.parent / 'README.md').read_text(), re.M | re.S
-    )
+def test_fine_tuning_as_documented_starts_from_a_checkpoint_of_other_classes(tmp_path):
+    page = (ROOT.parent / 'docs' / 'train.md').read_text()
+    (text,) = re.findall(r'^## Fine-tune.*?```python\n(.*?)```', page, re.M | re.S)
     (tmp_path / 'configs').symlink_to(ROOT)
     (tmp_path / 'mine.py').write_text(text.replace('dualhead_ntu60_xsub_j.py', 'quickstart_j.py'))
     config = Config.fromfile(tmp_path / 'mine.py')

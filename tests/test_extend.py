@@ -25,6 +25,9 @@ for name in sys.argv[1:]:
     config = Config.fromfile(f'{name}.py')
     config.work_dir = f'work_dirs/{name}'
     config.train_cfg.update(max_epochs=1, val_begin=2)
+    config.train_dataloader.dataset.indices = 8
+    for phase in ('train', 'test'):
+        config[f'{phase}_dataloader'].update(num_workers=0, persistent_workers=False)
     runner = Runner.from_cfg(config)
     runner.train()
     metrics = runner.test()

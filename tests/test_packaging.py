@@ -16,8 +16,9 @@ import yaml
 from mmdualhead.version import SUPPORTED, __version__, release
 
 ROOT = Path(__file__).parents[1]
+README = (ROOT / 'README.md').read_text()
 SOURCES = (
-    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml'),
+    *('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'README.md'),
     *('configs', 'tools', 'docs', 'mmdualhead', 'mmdualhead_cli.py'),
 )
 
@@ -95,6 +96,44 @@ def test_wheel_carries_what_mim_looks_for(project):
     metadata = wheel.read(f'{about}/METADATA').decode()
     required = re.findall(r'^Requires-Dist: ([\w-]+)[<>=]\S*$', metadata, re.MULTILINE)
     assert {name.replace('-lite', '') for name in required} == set(SUPPORTED)
+
+
+class TestDescription:
+    """What PyPI shows: the README, whose links and images lead to the release."""
+
+    @pytest.fixture
+    def described(self, project):
+        def described(origin=''):
+            if origin:
+                for command in (['init', '-q'], ['remote', 'add', 'origin', origin]):
+                    subprocess.run(['git', '-C', project, *command], check=True)
+            metadata = build(project, 'wheel').read(f'mmdualhead-{__version__}.dist-info/METADATA').decode()
+            return metadata.partition('\n\n')[2]
+
+        return described
+
+    @pytest.mark.parametrize(
+        'origin', ['https://github.com/someone/heads.git', 'git@github.com:someone/heads.git']
+    )
+    def test_addresses_of_the_release(self, described, origin):
+        text = described(origin)
+        release = f'https://github.com/someone/heads/{{}}/v{__version__}'
+        links = re.findall(r'(!?)\[[^\]]*\]\(([^)]+)\)', text)
+        assert len(links) > 30
+        for image, address in links:
+            assert address.startswith('https://')
+            if address.startswith('https://github.com/someone'):
+                kind = release.format('raw' if image else 'blob')
+                assert address.startswith(f'{kind}/')
+                path, _, anchor = address.removeprefix(f'{kind}/').partition('#')
+                assert (ROOT / path).is_file()
+                assert not anchor or f'#{anchor}' in README or path != 'README.md'
+        assert 'OWNER' not in text
+        assert 'git clone https://github.com/someone/heads.git' in text
+
+    def test_another_origin_keeps_the_placeholder(self, described):
+        text = described('/somewhere/mmdualhead')
+        assert f'(https://github.com/OWNER/mmdualhead/blob/v{__version__}/docs/train.md)' in text
 
 
 @pytest.mark.heavy

@@ -108,6 +108,7 @@ def get_tuples(definition):
         ),
         ('h36m', 17, {0: 'pelvis', 1: 'right hip', 4: 'left hip', 10: 'head', 11: 'left shoulder'}),
         ('smpl', 24, {1: 'left hip', 6: 'spine 2', 15: 'head', 23: 'right hand'}),
+        ('smpl_22', 22, {1: 'left hip', 6: 'spine 2', 15: 'head', 21: 'right wrist'}),
     ],
 )
 def test_joints_stand_where_the_estimator_puts_them(layout, number, joints):
@@ -120,7 +121,7 @@ def test_joints_stand_where_the_estimator_puts_them(layout, number, joints):
 def test_every_layout_is_checked_above():
     assert set(SKELETONS) == {
         *('nturgb+d', 'kinect_v1', 'kinect_azure', 'openpose', 'openpose_25', 'coco', 'halpe_26'),
-        *('mediapipe', 'h36m', 'smpl'),
+        *('mediapipe', 'h36m', 'smpl', 'smpl_22'),
     }
 
 

@@ -29,7 +29,7 @@ ROOMS = (
 
 STEPS = re.compile(
     r'(GenSkeFeat|JointToBone|ToMotion|MergeSkeFeat|PreNormalize[23]D|PadTo|PoseDecode|UniformSample\w+|ReplayPad'
-    r'|NormalizeSkeleton3D|SkeletonStream|FormatGCNInput|FormatSkeletonInput|TemporalCropResize|PackActionInputs)'
+    r'|NormalizeSkeleton3D|SkeletonStream|FormatGCNInput|FormatSkeletonInput|TemporalCropResize|StretchSkeleton|SortedSampleFrames|PackActionInputs)'
 )
 MOST_LINES, MOST_ERRORS = 40, 6
 

@@ -1,7 +1,7 @@
 """Write the list of configs, configs/metafile.yml, and the pages that quote costs, results and weights.
 
-The pages are docs/model_zoo.md and, in docs/results.md and README.md, the marked tables. Measured results are
-in configs/results.yml.
+The pages are docs/model_zoo.md and, in README.md and the other pages of docs/, the marked tables. Measured
+results are in configs/results.yml.
 
 python tools/metafile.py
 python tools/metafile.py --release release --url https://github.com/OWNER/mmdualhead/releases/download/v1.0.0
@@ -17,7 +17,7 @@ from mmdualhead.utils.command import make_parser, run_main
 from mmdualhead.utils.files import write_text
 from model_zoo.entries import describe_all, enter_files
 from model_zoo.pages import metafile, zoo_page
-from model_zoo.results import fill_tables, make_tables, zoo_accuracies
+from model_zoo.results import REGION, fill_tables, make_tables, zoo_accuracies
 from pack import read_sums
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,8 +49,10 @@ def render(
     if docs.is_dir():
         texts[docs / 'model_zoo.md'] = zoo_page(entries)
     tables = make_tables(results)
-    for page in filter(Path.exists, (docs / 'results.md', root / 'README.md')):
-        texts[page] = fill_tables(page.read_text(encoding='utf-8'), tables)
+    for page in filter(Path.is_file, (*docs.glob('*.md'), root / 'README.md')):
+        text = page.read_text(encoding='utf-8')
+        if REGION.search(text):
+            texts[page] = fill_tables(text, tables)
     return len(entries), texts
 
 

@@ -18,9 +18,9 @@ types=$!
 sphinx-build -q -W --keep-going docs docs/_build >"$logs/documentation" 2>&1 &
 documentation=$!
 
-say 'tests: pytest'
+say 'tests: pytest, in two processes'
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-python -m pytest "$@"
+python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
 
 say 'types: mypy'
 wait "$types" || { cat "$logs/types"; exit 1; }

@@ -26,7 +26,7 @@ from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import load_trained
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED, head_scores
-from mmdualhead.models.fused import fuse
+from mmdualhead.models.fused import can_fuse, fuse
 from mmdualhead.models.ops import standard_operations
 from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.timing import time_interleaved
@@ -73,7 +73,8 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
 
     Returns:
         ``nodes`` of the graph, the largest ``difference`` of an output, and the median seconds that the
-        fused model (``torch``, without pipeline) and the file (``file``) take for a recording of 100 frames.
+        model (``torch``, fused if it can be, without pipeline) and the file (``file``) take for a recording
+        of 100 frames.
 
     Raises:
         ValueError: another suffix.
@@ -282,10 +283,11 @@ def answers(network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]) -> li
 
 @torch.no_grad()
 def latency(network: ExportedNetwork, run: Run) -> dict[str, float]:
-    """Median seconds for a recording of 100 frames, of the fused model and of the file, in turns."""
+    """Median seconds for a recording of 100 frames, of the model and of the file, in turns."""
     packed, taken = behind_pipeline(network, *batch(network, 1, network.num_person, 100))
-    fused, inputs = fuse(network.model.network), torch.stack([one['inputs'] for one in packed])
-    calls: dict[str, Callable[[], Any]] = dict(torch=lambda: fused(inputs), file=lambda: run(*taken))
+    model = network.model.network
+    model, inputs = fuse(model) if can_fuse(model) else model, torch.stack([one['inputs'] for one in packed])
+    calls: dict[str, Callable[[], Any]] = dict(torch=lambda: model(inputs), file=lambda: run(*taken))
     seconds = time_interleaved(calls, repeats=7, warmup=1)
     return {name: float(np.median(samples)) for name, samples in seconds.items()}
 

@@ -6,12 +6,13 @@ of a sample, V joints, C coordinates, K classes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from mmaction.models import GCNHead
+from mmaction.models import STGCN, GCNHead
 from torch import Tensor, nn
 
 from mmdualhead.apis.forward import Masks, recorded
@@ -19,6 +20,7 @@ from mmdualhead.apis.trained import ModelError, TrainedModel
 from mmdualhead.datasets.transforms.normalize import FIT, PRESENT, TINY, reference_joints, turns
 from mmdualhead.datasets.transforms.sampling import fixed_indices
 from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.models.backbone import input_shape_of
 from mmdualhead.models.fused import can_fuse, fuse
 from mmdualhead.models.norm import affine
 from mmdualhead.network_input import GEN_SKE_FEATS, NetworkInput
@@ -149,11 +151,31 @@ class PreNormalize(Normalize):
         return torch.ones_like(person[:, :, self.needed, 0]).bool()
 
 
+class GraphUnit(nn.Module):
+    """MMAction2's graph convolution without reading sizes, which would be constants of the traced graph."""
+
+    def __init__(self, unit: nn.Module) -> None:
+        super().__init__()
+        self.unit = unit
+        matrices = {'offset': lambda: unit.A + unit.PA, 'importance': lambda: unit.A * unit.PA}
+        self.register_buffer('matrices', matrices.get(unit.adaptive, lambda: unit.A)().detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        unit = self.unit
+        rest = unit.down(x) if unit.with_res else 0
+        if unit.conv_pos == 'pre':
+            parts = unit.conv(x).chunk(len(self.matrices), 1)
+            y = sum(part @ matrix for part, matrix in zip(parts, self.matrices, strict=True))
+        else:
+            y = unit.conv(torch.cat([x @ matrix for matrix in self.matrices], 1))
+        return unit.act(unit.bn(y) + rest)
+
+
 class ExportedNetwork(nn.Module):
     """A trained model as one function of joints, without branches on data.
 
     Args:
-        model: a DualHead-Net, MS-G3D or CTR-GCN.
+        model: a DualHead-Net, MS-G3D or CTR-GCN, or MMAction2's ST-GCN or ST-GCN++.
 
     Shape:
         joints (N, P, T, V, C), and the frames that each sample sees, (N, S, T') integers -> a tuple in the
@@ -170,27 +192,36 @@ class ExportedNetwork(nn.Module):
         super().__init__()
         network = model.network
         heads = tuple(getattr(network, 'heads', ()))
-        if not can_fuse(network) or not (heads or type(network.cls_head) is GCNHead):
-            raise ModelError(f'{model.source}: only DualHead-Net, MS-G3D and CTR-GCN can be exported')
+        backbone: Any = getattr(network, 'backbone', None)
+        self.is_theirs = type(backbone) is STGCN and isinstance(backbone.data_bn, nn.BatchNorm1d)
+        if not (can_fuse(network) or self.is_theirs) or not (heads or type(network.cls_head) is GCNHead):
+            names = 'DualHead-Net, MS-G3D, CTR-GCN, ST-GCN and ST-GCN++'
+            raise ModelError(f'{model.source}: only {names} can be exported')
         self.model = model
-        self.network = fuse(network).recognizer.cpu()
+        self.network = (copy.deepcopy(network).eval() if self.is_theirs else fuse(network).recognizer).cpu()
+        backbone = self.network.backbone
+        self.blocks = nn.Sequential(*backbone.gcn) if self.is_theirs else backbone.blocks
+        for block in self.blocks if self.is_theirs else ():
+            block.gcn = GraphUnit(block.gcn)
         self.takes_joints = takes_joints(model.input)
         self.stream = tuple(model.stream.split('+')) if self.takes_joints else ('j',)
         is_turned = self.takes_joints and model.input.needs_depth
         kind = PreNormalize if model.input.dropped_frames == PRE_NORMALIZE else Normalize
         self.normalize = kind(model.skeleton) if is_turned else nn.Identity()
-        self.num_person, joints, channels = self.network.backbone.input_shape
+        # ST-GCN takes any number of persons, so the pipeline determines it.
+        sizes = (size or model.num_person or 0 for size in input_shape_of(backbone))
+        self.num_person, joints, channels = sizes
         self.input_joints = (joints, channels // len(self.stream))
         self.scored = model.skeleton.flat and self.input_joints[1] == 3
-        norm = self.network.backbone.data_norm
+        norm = backbone.data_bn if self.is_theirs else backbone.data_norm
         for name, values in zip(
             ('scale', 'shift'), affine(norm, norm.running_mean, norm.running_var), strict=True
         ):
-            self.register_buffer(name, values.view(self.network.backbone.input_shape))
+            self.register_buffer(name, values.view(-1, joints, channels))
         self.register_buffer('parents', torch.as_tensor(np.asarray(model.skeleton.parents)))
         self.heads = heads
         with torch.no_grad(), recorded(self.network) as masks:
-            self._logits(torch.zeros(1, 16, *self.network.backbone.input_shape))
+            self._logits(torch.zeros(1, 16, self.num_person, joints, channels))
         attentions = (('frame_attention', masks.temporal), ('joint_attention', masks.spatial))
         scores = [f'{name}_score' for name in (FUSED, *self.heads)]
         self.outputs = (*scores, *(name for name, found in attentions if found))
@@ -221,7 +252,7 @@ class ExportedNetwork(nn.Module):
         """Of each head, from what the network takes, frames before persons: (N * S, T', M, V, C)."""
         x = (x * self.scale + self.shift).permute(0, 2, 4, 1, 3).flatten(0, 1)
         if not self.heads:  # as GCNHead does, which reads sizes
-            pooled = self._by_clip(self.network.backbone.blocks(x)).mean((3, 4)).mean(1)
+            pooled = self._by_clip(self.blocks(x)).mean((3, 4)).mean(1)
             return [self.network.cls_head.fc(pooled)]
         features = self.network.person_features(x)
         return self.network.cls_head({head: self._by_clip(maps) for head, maps in features.items()})

@@ -57,6 +57,8 @@ def fit(
     given = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or given)
     recording = with_persons(recording, given)
+    if not (wanted.flat or recording.annotated):
+        recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
     if wanted.flat:
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
@@ -192,7 +194,10 @@ def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> No
 
 def _check_coordinates(found: int, needs_depth: bool) -> None:
     if needs_depth and found != 3:
-        raise UserError(f'keypoint: {found} coordinates per joint, the model expects x, y, z')
+        raise UserError(
+            f'keypoint: {found} coordinates per joint, the model expects x, y, z; joints in an image need a '
+            'model that was trained on such joints'
+        )
     if found not in (2, 3):
         raise UserError(f'keypoint: {found} coordinates per joint, expected 2 or 3')
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mmdualhead.apis.fit import fit
-from mmdualhead.apis.forward import Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.forward import PASS, Prediction, Prepared, predict, run_pipeline
 from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import Recording, read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
@@ -29,6 +29,7 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
+from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
 
 ON_ERROR = ('raise', 'skip')
@@ -59,10 +60,12 @@ class SkeletonInferencer(BaseInferencer):
         device: where the networks run; the first available one by default.
         stream_weights: the weights of the streams: ``'equal'``, a ratio such as ``'2:2:1:1'``, or numbers.
         show_progress: show a progress bar.
+        half: run the networks in half precision (bfloat16), which rounds the scores.
 
     Raises:
         FileNotFoundError: a file or folder is missing.
-        ModelError: something given as a model is not one, or the models do not match.
+        ModelError: something given as a model is not one, the models do not match, or half precision is slow
+            on the processor.
         UserError: a checkpoint is damaged, or would execute code.
     """
 
@@ -79,6 +82,7 @@ class SkeletonInferencer(BaseInferencer):
         device: str | None = None,
         stream_weights: str | Sequence[float] = 'equal',
         show_progress: bool = False,
+        half: bool = False,
     ) -> None:
         # Not MMEngine's method, which executes the config in a checkpoint.
         models, files = (list(one) if isinstance(one, list | tuple) else [one] for one in (model, weights))
@@ -87,6 +91,7 @@ class SkeletonInferencer(BaseInferencer):
         if len(models) != len(files):
             raise ModelError(f'{len(models)} models and {len(files)} weights: expected equally many')
         self.models = [load_trained(*pair, device) for pair in zip(models, files, strict=True)]
+        self.models = [model.in_half() for model in self.models] if half else self.models
         self.shares = _shares(self.models, stream_weights)
         first = self.models[0]
         self.model, self.cfg = first.network, first.config
@@ -110,7 +115,7 @@ class SkeletonInferencer(BaseInferencer):
         return lambda clip: run_pipeline(self.models[0], read_annotation(clip, name='')).packed
 
     def __call__(
-        self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
+        self, inputs: Any, return_datasamples: bool = False, batch_size: int | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Predict for recordings.
 
@@ -118,7 +123,7 @@ class SkeletonInferencer(BaseInferencer):
             inputs: anything that :func:`~mmdualhead.apis.recordings.find_recordings` accepts: arrays, files,
                 directories, annotation files, poses, or a list of these, of any lengths.
             return_datasamples: return MMAction2's data samples instead of predictions.
-            batch_size: recordings per pass through the network.
+            batch_size: the most recordings per pass through the network; by default as many as are fast.
             **kwargs: ``layout``, the layout of arrays that are not in the model's; ``unit`` of arrays and
                 your own files, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
                 pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active persons if
@@ -144,20 +149,28 @@ class SkeletonInferencer(BaseInferencer):
         visualization = self.visualize(inputs, answers, **visualize)
         return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
-    def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Generator[Answer, None, None]:
-        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``."""
-        if batch_size < 1:
+    def iterate(
+        self, inputs: Any, batch_size: int | None = None, **kwargs: Any
+    ) -> Generator[Answer, None, None]:
+        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``.
+
+        Recordings are read and prepared in a thread of their own while the network runs.
+        """
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
         found = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         left_out = kwargs.setdefault('left_out', {})
         per_person = kwargs.pop('per_person', False)
         recordings = self._parts(found, per_person, kwargs.pop('pair_distance', None), kwargs.get('layout'))
-        batches: Iterable[list[Ready]] = self.preprocess(recordings, batch_size, **kwargs)
+        batches = ahead(self.preprocess(recordings, batch_size, **kwargs))
+        on_error = kwargs.get('on_error', 'raise')
+        answers: Iterable[Answer] = (
+            answer for batch in batches for answer in self.forward(batch, on_error, left_out)
+        )
         if self.show_progress:
-            count = None if per_person else -(-len(found) // batch_size)
-            batches = track(batches, 'Recordings', count, console=Console(stderr=True))
-        for batch in batches:
-            yield from self.forward(batch, kwargs.get('on_error', 'raise'), left_out)
+            count = None if per_person else len(found)
+            answers = track(answers, 'Recordings', count, console=Console(stderr=True))
+        yield from answers
 
     def _parts(
         self, found: list[Recording], per_person: bool, pair_distance: float | None, layout: Any
@@ -174,12 +187,14 @@ class SkeletonInferencer(BaseInferencer):
     def preprocess(
         self,
         inputs: Iterable[Recording],
-        batch_size: int = 1,
+        batch_size: int | None = None,
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
         **options: Any,
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
+
+        A batch is full when its inputs fill a pass through the network, or at ``batch_size``.
 
         Skipped recordings are added to ``left_out``, by default a new dict, which the inferencer also keeps.
         """
@@ -193,7 +208,7 @@ class SkeletonInferencer(BaseInferencer):
                 batch.append(self.prepare(recording, **options))
             except RecordingError as error:
                 _leave_out(recording.where, error, on_error, left_out)
-            if len(batch) == batch_size:
+            if len(batch) == batch_size or sum(map(_size, batch)) >= PASS:
                 yield batch
                 batch = []
         if batch:
@@ -300,6 +315,11 @@ class SkeletonInferencer(BaseInferencer):
             write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
+
+
+def _size(ready: Ready) -> int:
+    """The values of a recording that a network takes."""
+    return max(one.packed['inputs'].numel() for one in ready.prepared)
 
 
 def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:

@@ -6,7 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,11 @@ from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, 
 from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip, as_float32
 from mmdualhead.datasets.converters.recording import Recording as RawFile
+from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
+from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, read_frames
+from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS
+from mmdualhead.skeletons import SKELETONS, SMPL_22
 from mmdualhead.utils.reading import shown
 
 
@@ -68,14 +71,37 @@ class Recording:
     @property
     def where(self) -> str:
         """Its name in messages."""
-        name = self.name if self.source is None else str(self.source)
-        clip = f', clip {self.name}' if self.annotated and self.source is not None else ''
         person = f', person {"+".join(map(str, self.persons))}' if self.persons else ''
-        return name + clip + person
+        if self.source is None:
+            return self.name + person
+        is_one_of_many = self.name not in (self.source.stem, self.source.name)
+        clip = f', clip {self.name}' if self.annotated or is_one_of_many else ''
+        return f'{self.source}{clip}{person}'
 
     def read(self) -> Recording:
         """The recording with its joints."""
         return self if self.load is None else self.load()
+
+    def frames(self, frame_rate: float | None = None) -> Iterator[tuple[float, dict[Hashable, np.ndarray]]]:
+        """The time of each frame and the joints of the persons in sight by id, as a stream takes them.
+
+        Args:
+            frame_rate: frames per second, if the recording does not have it.
+
+        Raises:
+            UserError: it is not known.
+        """
+        rate = self.frame_rate or frame_rate
+        if not rate:
+            raise UserError(f'{self.where}: frame_rate: it is not in the recording; give it')
+        joints = np.asarray(self.keypoint)
+        joints = joints[None] if joints.ndim == 3 else joints
+        present = np.asarray(joints.any((2, 3)))
+        if self.keypoint_score is not None and joints.shape[-1] == 2:
+            joints = np.concatenate([joints, self.keypoint_score[..., None]], -1)
+        ids = range(len(joints)) if self.ids is None else self.ids
+        for t in range(joints.shape[1]):
+            yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
 
 
 def read_annotation(clip: Mapping[str, Any], **known: Any) -> Recording:
@@ -128,40 +154,85 @@ def read_poses(
     return Recording(name=name, keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
 
 
-def read_file(path: Path) -> Recording:
-    """One recording from a file, by one of :data:`READERS`.
+def read_clip(name: str, clip: Clip, **known: Any) -> Recording:
+    """A clip that a reader of :mod:`mmdualhead.datasets` returned.
+
+    Args:
+        name: its name.
+        clip: the clip.
+        **known: other fields of the recording.
+    """
+    return Recording(
+        **{
+            'keypoint_score': clip.keypoint_score,
+            'img_shape': clip.img_shape,
+            'layout': clip.layout,
+            'ids': clip.ids,
+            'frame_rate': clip.frame_rate,
+            **known,
+        },
+        name=name,
+        keypoint=clip.keypoint,
+    )
+
+
+def read_objects(content: Any, name: str, img_shape: tuple[int, int] | None) -> Recording:
+    """What an estimator returned or saved, as Python objects; see :func:`.read_content`."""
+    clip = read_content(content, img_shape)
+    if clip is None:
+        raise UserError('not the output of a known estimator')
+    return read_clip(name, clip)
+
+
+def read_file(path: Path, img_shape: tuple[int, int] | None = None) -> Recording:
+    """One recording from a file, by one of :data:`READERS`, or from a folder of frames.
+
+    Args:
+        path: the file or folder.
+        img_shape: (height, width) of the image, for joints in fractions of it.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it has another format or is malformed.
     """
-    reader = next((reader for end, reader in READERS.items() if path.name.endswith(end)), None)
+    name = FRAME if path.is_dir() else path.name
+    reader = next((reader for end, reader in READERS.items() if name.endswith(end)), None)
     if reader is None:
         raise ValueError(f'files of recordings end with {", ".join(SUFFIXES)}, not with {path.suffix!r}')
-    return replace(reader(path), source=path)
+    return replace(reader(path, img_shape), source=path)
+
+
+HUMANML3D = 'new_joints'
+"""The folder of HumanML3D's joints, 20 frames per second; otherwise they are an array like others."""
 
 
 def _read_raw(
-    read: Callable[[RawFile], Clip], layout: str, dataset: str, action: str, path: Path
+    read: Callable[[RawFile], Clip], layout: str, dataset: str, action: str, path: Path, *_: Any
 ) -> Recording:
     """A file of a known data set; ``action`` finds the number of its class in its name, from 1."""
     named, classes = re.match(action, path.name), CLASS_NAMES[dataset]
     clip = read(RawFile(path.name.split('.')[0], path, int(named[1]) - 1 if named else None))
     label = classes[clip.label] if clip.label is not None and 0 <= clip.label < len(classes) else None
-    return Recording(name=path.stem, keypoint=clip.keypoint, layout=layout, label=label)
+    return read_clip(path.stem, clip, layout=layout, label=label)
 
 
-def _read_json(path: Path) -> Recording:
-    """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``."""
+def _read_frames(path: Path, _: Any) -> Recording:
+    return read_clip(path.name, read_frames(path))
+
+
+def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
+    """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``; others are estimators'."""
     content = read_json(path)
     keys = set(content) if isinstance(content, dict) else set()
     if 'skeletons' in keys:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
         return _read_raw(nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', action, path)
     if 'data' not in keys:
-        raise UserError(
-            f"expected 'skeletons' (NW-UCLA) or 'data' (Kinetics-Skeleton), found {sorted(keys)[:5]}"
-        )
+        estimated = read_content(content, img_shape)
+        if estimated is not None:
+            return read_clip(path.stem, estimated)
+        names = ', '.join(dict.fromkeys(one.name for one in FORMATS))
+        raise UserError(f'found {shown(content)}, expected JSON of NW-UCLA, Kinetics-Skeleton, {names}')
     index = content.get('label_index')
     clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
     # The converter already normalizes.
@@ -171,20 +242,21 @@ def _read_json(path: Path) -> Recording:
     return Recording(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 
-def _read_array(path: Path) -> Recording:
-    """A user's array."""
+def _read_array(path: Path, _: Any) -> Recording:
+    """A user's array, or one of HumanML3D."""
+    known = {}
     clip = custom.read_numpy(path)
-    return Recording(
-        name=path.stem,
-        keypoint=clip.keypoint,
-        keypoint_score=clip.keypoint_score,
-        img_shape=clip.img_shape,
-    )
+    if path.parent.name == HUMANML3D and clip.keypoint.shape[2:] == (SMPL_22.num_joints, 3):
+        known = dict(layout=SMPL_22.name, frame_rate=20.0)
+    return read_clip(path.stem, clip, **known)
 
 
-def _read_table(path: Path) -> Recording:
+def _read_table(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     """A user's table; its header, or else the number of columns, determines the columns of a joint."""
     table = custom.read_table_of_joints(path)
+    landmarks = clip_of_table(table.keypoint, table.score, img_shape)
+    if landmarks is not None:
+        return read_clip(path.stem, landmarks)
     is_grouped = table.is_grouped
     if not is_grouped:
         table = custom.group_columns(table, _likely_joints(table.keypoint.shape[2]))
@@ -205,14 +277,16 @@ def _likely_joints(columns: int) -> int:
     return next((joints for joints in fitting if joints in counts), fitting[0])
 
 
-READERS: dict[str, Callable[[Path], Recording]] = {
-    '.skeleton': partial(
-        _read_raw, ntu.read_recording, 'nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})'
-    ),
+NTU = ('nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})')
+
+READERS: dict[str, Callable[[Path, Any], Recording]] = {
+    '.skeleton': partial(_read_raw, ntu.read_recording, *NTU),
+    NTU_DICT: partial(_read_raw, lambda file: read_ntu_dict(file.path)._replace(label=file.label), *NTU),
     '.mat': partial(_read_raw, utd_mhad.read_recording, 'kinect_v1', 'utd_mhad', r'a(\d+)_s\d+_t\d+'),
     '_skeleton3D.txt': partial(
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
     ),
+    FRAME: _read_frames,
     '.json': _read_json,
     **dict.fromkeys(('.npy', '.npz'), _read_array),
     '.csv': _read_table,

@@ -6,7 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,14 @@ from mmdualhead.apis.readers import (
     SUFFIXES,
     Recording,
     read_annotation,
+    read_clip,
     read_file,
+    read_objects,
     read_poses,
 )
 from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.poses.arrays import ListedClip, clips_in
+from mmdualhead.datasets.poses.files import is_content, whole
 from mmdualhead.errors import UserError
 
 MOST_BYTES = 2 << 30
@@ -63,13 +67,27 @@ def find_recordings(
         RecordingError: an input has another type, or there is none. Files that are missing or cannot be read
             are reported when they are read.
     """
-    if _is_poses(inputs) or not isinstance(inputs, list | tuple):
+    if isinstance(inputs, Iterator):
+        inputs = list(inputs)
+    if _is_poses(inputs) or is_content(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
-    named = [(one, f'input {i}') for i, one in enumerate(inputs)]
+    named = [(one, f'input {i}') for i, one in enumerate(_without_repeats(inputs))]
     found = [recording for one in named for recording in _recordings_in(*one, img_shape, split)]
     if not found:
         raise RecordingError('no recordings: the list of inputs is empty')
     return found
+
+
+def _without_repeats(inputs: Iterable[Any]) -> Iterator[Any]:
+    """The inputs, but the frames of a folder as one, even if each of them is given."""
+    folders: set[Path] = set()
+    for one in inputs:
+        folder = whole(Path(one)) if isinstance(one, str | Path) else one
+        if not isinstance(folder, Path) or folder == Path(one):
+            yield one
+        elif folder not in folders:
+            folders.add(folder)
+            yield str(one)
 
 
 def _is_poses(value: Any) -> bool:
@@ -82,10 +100,12 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
     if isinstance(one, Recording):
         yield one
     elif isinstance(one, str | Path):
-        yield from _named(str(one), split)
+        yield from _named(str(one), img_shape, split)
     elif isinstance(one, Mapping) and 'keypoint' in one:
         name = str(one.get('frame_dir', name))
         yield Recording(name=name, load=partial(read_annotation, one, name=name))
+    elif is_content(one):
+        yield Recording(name=name, load=partial(read_objects, one, name, img_shape))
     elif _is_poses(one):
         yield Recording(name=name, load=partial(read_poses, one, name, img_shape))
     elif hasattr(one, '__array__') and not isinstance(one, np.generic):
@@ -97,36 +117,47 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
         )
 
 
-def _named(text: str, split: str | None) -> Iterator[Recording]:
+def _named(text: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
     """The recordings in a file or directory, or in all that match a pattern."""
     path = Path(text).expanduser()
     is_pattern = glob.has_magic(text) and not path.exists()
     found = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
     if not found:
         yield _failing(text, ValueError('no file matches this pattern'))
-    for one in found:
-        yield from _at(one, split)
+    for one in {whole(one): one for one in found}.values():
+        yield from _at(one, img_shape, split)
 
 
-def _at(path: Path, split: str | None) -> Iterator[Recording]:
+def _at(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
     try:
-        if path.is_dir() and path.suffix != STORE:
-            for one in _below(path):
-                yield from _at(one, split)
+        for one in _below(path) if path.is_dir() and path.suffix != STORE else [whole(path)]:
+            yield from _in_file(one, img_shape, split)
+    except ValueError as error:
+        yield _failing(path, error)
+
+
+def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
+    """The recordings in a file, a store or a folder of frames."""
+    try:
+        if not path.exists():
+            raise ValueError('no such file or directory')
+        if clips := clips_in(path):
+            yield from _listed(path, clips, split)
             return
         _check_size(path)
         if path.suffix in ANNOTATIONS:
             yield from _annotated(path, split)
         else:
-            yield Recording(name=path.stem, source=path, load=partial(read_file, path))
+            name = path.name if path.is_dir() else path.stem
+            yield Recording(name=name, source=path, load=partial(read_file, path, img_shape))
     except (ValueError, OSError) as error:
         yield _failing(path, error)
 
 
 def _below(folder: Path) -> list[Path]:
-    """All files of recordings in a directory, without those inside stores."""
+    """All files of recordings in a directory, without those inside stores; folders of frames as such."""
     found = [
-        path
+        whole(path)
         for path in sorted(folder.rglob('*'))
         if path.name.endswith(SUFFIXES)
         and path.is_dir() == (path.suffix == STORE)
@@ -134,12 +165,25 @@ def _below(folder: Path) -> list[Path]:
     ]
     if not found:
         raise ValueError(f'no recordings in this directory; files end with {", ".join(SUFFIXES)}')
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _listed(path: Path, clips: Iterable[ListedClip], split: str | None) -> Iterator[Recording]:
+    """The clips of an array, which are read lazily."""
+    splits = set()
+    for one in clips:
+        splits.add(one.split)
+        if split in (None, one.split):
+            yield Recording(name=one.name, source=path, load=partial(_read_listed, path, one))
+    if split not in {None, *splits}:
+        raise ValueError(f'split {split!r} is not one of {sorted(map(str, splits))}')
+
+
+def _read_listed(path: Path, one: ListedClip) -> Recording:
+    return read_clip(one.name, one.read(), source=path, label=one.label)
 
 
 def _check_size(path: Path) -> None:
-    if not path.exists():
-        raise ValueError('no such file or directory')
     most, advice = MOST_BYTES, 'split it into several recordings'
     if path.suffix in ANNOTATIONS:
         most, advice = MOST_ANNOTATION_BYTES, 'a store (converters: --store) is read clip by clip'

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
 from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
@@ -29,8 +30,9 @@ from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
-from mmdualhead.models.backbone import STGCBackbone
+from mmdualhead.models.backbone import input_shape_of
 from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
+from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
 from mmdualhead.utils.text import SHOWN, plural
 
@@ -197,6 +199,7 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
+    yield from _check_half(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     train = LOADERS[0]
@@ -223,26 +226,19 @@ def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(Level.ERROR, f'--seed {given[0]}', text)
 
 
+def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """``--amp`` on a processor that is slow at half precision."""
+    wrapper = config.get('optim_wrapper') or {}
+    if wrapper.get('type') == 'AmpOptimWrapper' and (reason := slow_half(get_device())):
+        yield Finding(Level.WARNING, '--amp', f'{reason}; train without --amp')
+
+
 def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
     hooks = [*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())]
     for hook in hooks:
         if isinstance(hook, Mapping) and hook.get('enable') and _type_name(hook) == 'VisualizationHook':
             text = 'draws videos, not skeletons; ShowValidationHook shows validation clips and their answers'
             yield Finding(Level.ERROR, 'VisualizationHook', text)
-    for key in ('val_evaluator', 'test_evaluator'):
-        given = config.get(key) or ()
-        metrics = [given] if isinstance(given, Mapping) else given
-        alike = {_type_name(one) for one in metrics if not one.get('prefix') and _measures_accuracy(one)}
-        if alike >= {'AccMetric', 'DualHeadMetric'}:
-            text = (
-                'AccMetric and DualHeadMetric both measure acc/top1: leave out AccMetric, whose accuracies '
-                "DualHeadMetric has, too, or give one of them a name, prefix='other'"
-            )
-            yield Finding(Level.ERROR, key, text)
-
-
-def _measures_accuracy(metric: Mapping[str, Any]) -> bool:
-    return 'accuracy' in str(metric.get('metric_list', 'accuracy'))
 
 
 def _type_name(part: Mapping[str, Any]) -> str:
@@ -342,7 +338,7 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
     found = (x.shape[1], x.shape[3], x.shape[4])
     wrong = [
         f'{key}={wanted} in the model, but the pipeline gives {plural(size, noun)}'
-        for (key, noun), wanted, size in zip(AXES.items(), _input_shape(backbone), found, strict=True)
+        for (key, noun), wanted, size in zip(AXES.items(), input_shape_of(backbone), found, strict=True)
         if wanted not in (None, size)
     ]
     if wrong:
@@ -350,18 +346,6 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
     elif data.facts and data.facts.persons.max() == 1 < x.shape[1]:
         text = 'no clip has a second person, so num_person=1 in pipeline and backbone is enough'
         yield Finding(Level.WARNING, data.name, text)
-
-
-def _input_shape(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
-    """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
-    if isinstance(backbone, STGCBackbone):
-        return backbone.input_shape
-    joints = getattr(getattr(backbone, 'graph', None), 'num_node', None)
-    channels = getattr(backbone, 'in_channels', None)
-    persons = None
-    if joints and channels and getattr(backbone, 'data_bn_type', '') == 'MVC':
-        persons = backbone.data_bn.num_features // (joints * channels)  # type: ignore[union-attr]
-    return persons, joints, channels
 
 
 def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from mmaction.registry import RUNNERS
+from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
@@ -17,6 +18,7 @@ from mmdualhead.datasets.annotations.files import describe_missing
 from mmdualhead.engine.checks import check_config
 from mmdualhead.engine.loaders import allow_many_files
 from mmdualhead.errors import UserError, report
+from mmdualhead.evaluation.metrics import share_names
 from mmdualhead.network_input import datasets_of
 from mmdualhead.utils.command import one_line_errors
 from mmdualhead.utils.text import printable_lines
@@ -55,6 +57,12 @@ class DataCheckRunner(Runner):
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_spell_out)
         return logger
+
+    def build_evaluator(self, evaluator: Any) -> Evaluator:
+        """Build an evaluator; DualHeadMetric and MMAction2's AccMetric can both be in it."""
+        built = super().build_evaluator(evaluator)
+        share_names(built.metrics)
+        return built
 
     def train(self) -> Any:
         """Train.

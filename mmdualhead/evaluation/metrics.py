@@ -6,11 +6,12 @@ K is the number of classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmaction.evaluation import AccMetric
 from mmaction.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger, print_log
@@ -44,7 +45,8 @@ class DualHeadMetric(ScoreMetric):
 
     The fused ones keep MMAction2's names (``acc/top1``, ``acc/top5``, ``acc/mean1``); the others are
     ``acc/coarse_top1``, ``acc/fine_mean1``, ``acc/oracle_top5`` and so on. The oracle counts a clip as
-    correct if any head is correct: an upper bound for choosing between them.
+    correct if any head is correct: an upper bound for choosing between them. Beside MMAction2's AccMetric,
+    its fused ones are left to that (:func:`share_names`).
 
     Args:
         topk: the values of k.
@@ -59,6 +61,7 @@ class DualHeadMetric(ScoreMetric):
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.topk = tuple(topk)
+        self.left_out: frozenset[str] = frozenset()
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
         """Accuracies as fractions."""
@@ -67,7 +70,28 @@ class DualHeadMetric(ScoreMetric):
             prefix = '' if head == FUSED else f'{head}_'
             for name, value in accuracies(rank, scores.labels, self.topk).items():
                 metrics[prefix + name.replace('mean_class', 'mean1')] = value
-        return metrics
+        return {name: value for name, value in metrics.items() if name not in self.left_out}
+
+
+def share_names(metrics: Iterable[BaseMetric]) -> None:
+    """Let DualHeadMetric leave out what MMAction2's AccMetric beside it measures under the same names.
+
+    MMEngine refuses two results of one name, after all clips.
+    """
+    metrics = tuple(metrics)
+    for ours in metrics:
+        if isinstance(ours, DualHeadMetric):
+            beside = [one for one in metrics if isinstance(one, AccMetric) and one.prefix == ours.prefix]
+            ours.left_out = frozenset(name for one in beside for name in _measured_names(one))
+
+
+def _measured_names(metric: AccMetric) -> Iterator[str]:
+    """The names of DualHeadMetric's that AccMetric uses, too."""
+    if 'top_k_accuracy' in metric.metrics:
+        options = metric.metric_options.get('top_k_accuracy', {})
+        yield from (f'top{k}' for k in np.ravel(options.get('topk', TOPK)))
+    if 'mean_class_accuracy' in metric.metrics:
+        yield 'mean1'
 
 
 @METRICS.register_module()

@@ -98,3 +98,15 @@ class STGCBackbone(BaseModule):
             )
         x = self.data_norm(x.transpose(1, 2).reshape(n * t, m * v * c))
         return x.view(n, t, m, v, c).permute(0, 2, 4, 1, 3).flatten(0, 1)
+
+
+def input_shape_of(backbone: nn.Module | None) -> tuple[int | None, int | None, int | None]:
+    """The (M, V, C) that a backbone of ours or of MMAction2 takes; None for what it takes any of."""
+    if isinstance(backbone, STGCBackbone):
+        return backbone.input_shape
+    joints = getattr(getattr(backbone, 'graph', None), 'num_node', None)
+    channels = getattr(backbone, 'in_channels', None)
+    persons = None
+    if joints and channels and getattr(backbone, 'data_bn_type', '') == 'MVC':
+        persons = backbone.data_bn.num_features // (joints * channels)  # type: ignore[union-attr]
+    return persons, joints, channels

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
+from math import prod
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from mmdualhead.errors import UserError
 from mmdualhead.utils.memory import BASE, FACTOR, memory_for_file
-from mmdualhead.utils.reading import read_bytes
+from mmdualhead.utils.reading import open_regular, read_bytes
 
 ARCHIVE = (b'PK\3\4', b'PK\5\6')
 """The magic bytes of zip archives, with files and empty."""
@@ -58,3 +60,40 @@ def _load_archive(content: bytes) -> dict[str, np.ndarray]:
         if len(set(names)) < len(names):
             raise UserError('an array occurs twice in the archive')
         return {name.removesuffix('.npy'): _load_array(archive.read(name)) for name in names}
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """The shape of an array in a file, whether its axes are in Fortran's order, and its type.
+
+    Raises:
+        UserError: it is not NumPy's format.
+    """
+    try:
+        np.lib.format.read_magic(file)
+        return np.lib.format.read_array_header_1_0(file)
+    except ValueError as error:
+        raise UserError(f'not a NumPy file ({error})') from None
+
+
+def map_array(path: str | Path, start: int = 0, end: int | None = None) -> np.ndarray:
+    """An array of numbers that stays in its file until it is used.
+
+    Args:
+        path: a ``.npy`` file, or one that contains such.
+        start: where it begins.
+        end: where it ends; by default at the end of the file.
+
+    Raises:
+        OSError: the file cannot be opened.
+        UserError: there is no array, or it has another length.
+    """
+    with open_regular(path) as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(start)
+        shape, is_fortran, dtype = read_header(file)
+        begin = file.tell()
+    length = (size if end is None else min(end, size)) - begin
+    if dtype.kind not in 'biuf' or prod(shape) * dtype.itemsize != length or not length:
+        raise UserError(f'an array of shape {shape} and type {dtype} in {length:,} bytes')
+    order: Any = 'F' if is_fortran else 'C'
+    return np.memmap(path, dtype, 'r', begin, shape, order)

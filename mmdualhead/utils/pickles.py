@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.errors import UserError
+from mmdualhead.utils.arrays import read_header
 from mmdualhead.utils.memory import FACTOR, memory_for_file
 from mmdualhead.utils.plain_arrays import PlainDtype, fill_array, plain_array, plain_scalar
 from mmdualhead.utils.reading import open_regular
@@ -52,7 +53,25 @@ def load_annotations(path: str | Path) -> Any:
     return load_pickle(path, PlainUnpickler)
 
 
-def load_pickle(path: str | Path, unpickler: type[PlainUnpickler]) -> Any:
+def load_saved_dict(path: str | Path) -> dict[Any, Any]:
+    """Load the dict in a ``.npy`` file, where NumPy pickles it in an array of one object.
+
+    Raises:
+        OSError: it cannot be opened.
+        UserError: as :func:`load_pickle`, or it has other contents.
+    """
+    with open_regular(path) as file:
+        shape, _, dtype = read_header(file)
+        start = file.tell()
+    if shape or dtype.kind != 'O':
+        raise UserError(f'{path}: expected a dict, found an array of shape {shape} and type {dtype}')
+    value = load_pickle(path, lambda content: SavedDictUnpickler(content, start))
+    if not isinstance(value, dict):
+        raise UserError(f'{path}: expected a dict, found a {type(value).__name__}')
+    return value
+
+
+def load_pickle(path: str | Path, unpickler: Callable[[Any], PlainUnpickler]) -> Any:
     """Load a pickle.
 
     Args:
@@ -355,6 +374,31 @@ class PlainUnpickler(pickle._Unpickler):
     def load_build(self) -> None:
         state = self.stack.pop()
         self.fill(self.stack[-1], state)
+
+
+class SavedDictUnpickler(PlainUnpickler):
+    """Takes the array of one object that NumPy pickles around it for that object."""
+
+    def find_class(self, module: str, name: str) -> Named:
+        """As for plain data, but the type of an array may be ``object``."""
+        if (module, name) == ('numpy', 'dtype'):
+            return Named('numpy.dtype', _dtype_or_object)
+        return super().find_class(module, name)
+
+    def fill(self, value: Any, state: Any) -> None:
+        """Set the state of an object; the array of one object becomes this object."""
+        is_object = type(value) is np.ndarray and isinstance(state, tuple) and state[-3:-2] == (OBJECT,)
+        if is_object and state[-4] == () and isinstance(state[-1], list) and len(state[-1]) == 1:
+            self.stack[-1] = state[-1][0]
+        elif value is not OBJECT:
+            super().fill(value, state)
+
+
+OBJECT = object()
+
+
+def _dtype_or_object(_: PlainUnpickler, name: Any, *rest: Any) -> Any:
+    return OBJECT if name == 'O8' else PlainDtype(name, *rest)
 
 
 KEPT = (

@@ -85,7 +85,7 @@ def test_the_tool_writes_and_says_what(exported):
     assert f'{target.stat().st_size:,} bytes, ' in said
     assert int(said.split(' nodes')[0].split()[-1]) < 800
     assert 'outputs differ by' in said
-    assert 'fused in PyTorch' in said
+    assert 'ms in PyTorch' in said
     assert [path.name for path in target.parent.iterdir()] == ['model.onnx']
 
 
@@ -235,6 +235,39 @@ def test_ctrgcn_on_2d_joints(tmp_path):
     assert nodes < 300
 
 
+@pytest.mark.usefixtures('needed')
+@pytest.mark.parametrize(
+    ('name', 'backbone'),
+    [
+        ('stgcn_quickstart_j', {}),
+        ('stgcn_ntu60_xsub_2d_bm', dict(base_channels=8, data_bn_type='MVC')),
+        ('stgcnpp_utd_mhad_b', dict(base_channels=16)),
+        ('stgcnpp_utd_mhad_jm', dict(base_channels=16, gcn_adaptive='offset', gcn_conv_pos='post')),
+    ],
+)
+def test_networks_of_mmaction2(tmp_path, name, backbone):
+    import torch
+    from mmengine.config import Config
+
+    config = Config.fromfile(CONFIGS / f'{name}.py')
+    config.model.backbone.update(backbone)
+    config.model.cls_head.in_channels = 4 * config.model.backbone.base_channels
+    for step in config.test_pipeline:
+        if step['type'] in ('UniformSampleClips', 'UniformSampleFrames'):
+            step.update(num_clips=2, clip_len=12)
+    path = save_trained(tmp_path / 'model.pth', config)
+    checkpoint = torch.load(path)
+    for key, value in checkpoint['state_dict'].items():
+        if key.endswith('.PA') or key.startswith('cls_head.fc'):
+            value.normal_()
+    torch.save(checkpoint, path)
+    network = ExportedNetwork(load_trained(path, device='cpu')).eval()
+    assert network.outputs == ('fused_score',)
+    content, nodes = write(network)
+    assert largest_difference(network, open_exported(content)) < 1e-5
+    assert nodes < 800
+
+
 def test_other_suffixes_are_refused(tmp_path, checkpoint):
     assert run_tool(checkpoint, tmp_path / 'model.pt2').endswith("model.pt2 ends with '.pt2', expected .onnx")
 
@@ -319,11 +352,11 @@ def test_the_packaged_model_and_genuine_clips(tmp_path, example):
 
 @pytest.mark.heavy
 @pytest.mark.usefixtures('needed')
-@pytest.mark.parametrize('name', ['dualhead_ntu60_xsub_j', 'msg3d_ntu60_xsub_j', 'ctrgcn_ntu60_xsub_j'])
-def test_networks_of_the_papers_size(tmp_path, name):
+@pytest.mark.parametrize('network', ['dualhead', 'msg3d', 'ctrgcn', 'stgcn'])
+def test_networks_of_the_papers_size(tmp_path, network):
     from mmengine.config import Config
 
-    path = save_trained(tmp_path / 'model.pth', Config.fromfile(CONFIGS / f'{name}.py'))
+    path = save_trained(tmp_path / 'model.pth', Config.fromfile(CONFIGS / f'{network}_ntu60_xsub_j.py'))
     found = export(path, tmp_path / 'model.onnx')
     assert found['difference'] < 1e-5
     assert found['nodes'] < 800

@@ -146,5 +146,5 @@ def test_a_frame_that_a_recording_lacks_is_an_error(checkpoint, frame):
 def test_other_networks_are_refused(tmp_path, checkpoint):
     model = load_trained(checkpoint, device='cpu')
     other = replace(model, network=torch.nn.Linear(2, 2), source=tmp_path / 'other.pth')
-    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net, MS-G3D and CTR-GCN'):
+    with pytest.raises(ModelError, match=r'other\.pth: only DualHead-Net, MS-G3D, CTR-GCN, ST-GCN and'):
         ExportedNetwork(other)

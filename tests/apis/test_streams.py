@@ -28,7 +28,7 @@ FAMILIES = (
 )
 
 
-def test_scores(path: str, config, checkpoint) -> Scores:
+def scores_of_a_test(path: str, config, checkpoint) -> Scores:
     """What ``mim test`` dumps."""
     config.merge_from_dict(
         dict(
@@ -40,9 +40,6 @@ def test_scores(path: str, config, checkpoint) -> Scores:
     )
     Runner.from_cfg(config).test()
     return load_scores(f'{path}.npz')
-
-
-test_scores.__test__ = False  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=FAMILIES)
@@ -78,7 +75,7 @@ def test_a_stream_among_others_is_the_stream_alone_and_a_test(family, tmp_path, 
     given = copy.deepcopy(clips)
     from_file, from_memory = (fused(inputs)['predictions'] for inputs in (str(file), given))
     for config, path, stream in zip(configs, paths, STREAMS, strict=True):
-        tested = test_scores(str(tmp_path / stream), config, path)
+        tested = scores_of_a_test(str(tmp_path / stream), config, path)
         alone = SkeletonInferencer(path, device='cpu')(str(file))['predictions']
         assert np.ptp(tested.fused, axis=0).max() > 0.001, 'the clips should be told apart'
         for head, expected in tested.heads.items():

@@ -9,6 +9,8 @@ from mmaction.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmdualhead.models.backbone import input_shape_of
+
 CONFIGS = Path(__file__).parents[2] / 'configs'
 SMALL = dict(
     graph_cfg=dict(gcn_scales=3, g3d_scales=2),
@@ -45,7 +47,8 @@ def random_network(config: Config, seed: int = 0, passes: int = 20) -> torch.nn.
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope('mmaction'):
         network = MODELS.build(config.model)
-    persons, joints, channels = network.backbone.input_shape
+    persons, joints, channels = input_shape_of(network.backbone)
+    persons = persons or 2
     with torch.no_grad():
         for name, value in network.named_parameters():
             if 'attention' in name or 'linear' in name:

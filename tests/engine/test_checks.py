@@ -10,18 +10,13 @@ import numpy as np
 import pytest
 import torch
 from mmaction.datasets import PoseDataset
-from mmaction.evaluation import AccMetric
-from mmaction.models import STGCN
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
-from mmengine.registry import DefaultScope
 
 from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.engine.checks import (
     LoaderData,
     _check_classes,
-    _input_shape,
     check_checkpoint,
     check_config,
     check_resume,
@@ -115,41 +110,6 @@ def test_loaders_that_contradict_each_other():
 OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
 
 
-@pytest.mark.parametrize(
-    ('metrics', 'is_refused'),
-    [
-        ([dict(type='AccMetric'), dict(type='mmaction.DualHeadMetric')], True),
-        ([dict(type='DualHeadMetric'), dict(type=AccMetric, metric_list=('mean_class_accuracy',))], True),
-        ([dict(type='AccMetric', prefix='mm'), dict(type='DualHeadMetric')], False),
-        ([dict(type='AccMetric', metric_list='mean_average_precision'), dict(type='DualHeadMetric')], False),
-        ([dict(type='DualHeadMetric'), dict(type='DumpScores')], False),
-        (dict(type='AccMetric'), False),
-        (None, False),
-    ],
-)
-def test_metrics_of_the_same_names_end_a_run_before_its_first_epoch(metrics, is_refused):
-    found = [finding for finding in check_config({'val_evaluator': metrics}) if finding.is_error]
-    assert [str(finding).partition(' both')[0] for finding in found] == (
-        ['val_evaluator: AccMetric and DualHeadMetric'] * is_refused
-    )
-    assert same_names(metrics) == is_refused
-
-
-def same_names(metrics):
-    """Whether MMEngine refuses what the metrics return."""
-    clips = [dict(frame_dir=f'{i}', gt_label=torch.tensor([i]), pred_score=torch.eye(2)[i]) for i in (0, 1)]
-    with DefaultScope.overwrite_default_scope('mmaction'):
-        evaluator = Evaluator([one for one in np.ravel(metrics or []) if one['type'] != 'DumpScores'])
-    if 'mean_average_precision' in str(metrics):  # which needs many labels for each clip
-        return False
-    evaluator.process(clips)
-    try:
-        evaluator.evaluate(2)
-    except ValueError as error:
-        return 'same metric name' in str(error)
-    return False
-
-
 @pytest.mark.parametrize('place', ['default_hooks', 'custom_hooks'])
 def test_the_hook_that_draws_videos_is_refused_with_what_to_use(place):
     def errors(**options):
@@ -202,7 +162,6 @@ QUICKSTART = Path(__file__).parents[2] / 'configs' / 'quickstart_j.py'
 def run(tmp_path, monkeypatch, caplog):
     """Runs the quickstart on an annotation file; gives the checkpoint and what was warned of."""
     monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **_: (text, True))  # takes a second
     count = iter(range(100))
 
     def run(data, change=None, checkpoint=None, store=False):
@@ -420,13 +379,6 @@ def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
     np.testing.assert_equal(packed.facts, plain.facts)
     (fault,) = _check_classes(4, packed)
     assert 'clip S017, label: 9, expected 0..3' in str(fault)
-
-
-@pytest.mark.parametrize(('kind', 'persons'), [('MVC', 3), ('VC', None)])
-def test_what_backbones_of_mmaction2_take(kind, persons):
-    graph = dict(layout='coco', mode='spatial')
-    backbone = STGCN(graph, num_stages=1, in_channels=2, num_person=3, data_bn_type=kind)
-    assert _input_shape(backbone) == (persons, 17, 2)
 
 
 def test_what_earlier_and_foreign_checkpoints_hold_under_that_name():

@@ -5,6 +5,7 @@ from mmaction.registry import METRICS
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
 
+from mmdualhead.engine.runner import DataCheckRunner
 from mmdualhead.evaluation import DualHeadMetric, DumpScores, load_scores
 
 FIELDS = {'fused': 'pred_score', 'coarse': 'coarse_score', 'fine': 'fine_score'}
@@ -52,6 +53,26 @@ def test_dual_head_metric_equals_mmaction_on_a_single_head(make_scores):
     theirs = evaluate(METRICS.build(dict(type='AccMetric')), samples)
     ours = evaluate(DualHeadMetric(), samples)
     assert ours == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize(
+    'theirs',
+    [
+        {},
+        dict(metric_list=('mean_class_accuracy',)),
+        dict(metric_list='top_k_accuracy', metric_options=dict(top_k_accuracy=dict(topk=1))),
+        dict(prefix='mm'),
+    ],
+)
+@pytest.mark.parametrize('is_first', [True, False])
+def test_both_metrics_stand_side_by_side(make_scores, theirs, is_first):
+    """MMEngine refuses two results of one name; AccMetric's own are kept."""
+    samples = to_samples(make_scores(dual=True))
+    metrics = [DualHeadMetric(), METRICS.build(dict(type='AccMetric', **theirs))]
+    evaluator = object.__new__(DataCheckRunner).build_evaluator(metrics[::-1] if is_first else metrics)
+    found = evaluator.offline_evaluate(samples)
+    alone = [evaluate(DualHeadMetric(), samples), evaluate(metrics[1], samples)]
+    assert found == alone[0] | alone[1]
 
 
 def test_non_finite_score_stops_at_its_batch_and_names_the_clip(make_scores):

@@ -33,8 +33,15 @@ def train(half: torch.dtype | None, recompute: bool) -> tuple[list[float], list[
     return losses, [head.argmax(1) for head in logits]
 
 
-@pytest.mark.parametrize('recompute', [False, True])
-@pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(
+    ('half', 'recompute'),
+    [
+        (torch.bfloat16, False),
+        (torch.float16, True),
+        pytest.param(torch.bfloat16, True, marks=pytest.mark.heavy),
+        pytest.param(torch.float16, False, marks=pytest.mark.heavy),
+    ],
+)
 def test_half_precision_learns_what_single_precision_learns(half, recompute):
     (exact, learned), (found, learned_in_half) = train(None, recompute), train(half, recompute)
     # With equal weights the losses differ by rounding. Training amplifies any difference, even that of the

@@ -63,17 +63,19 @@ def test_everything_that_is_written_is_up_to_date(written):
     number, texts = written
     assert number > 100
     names = {path.relative_to(ROOT).as_posix() for path in texts}
-    assert names == {'configs/metafile.yml', 'docs/model_zoo.md', 'docs/results.md', 'README.md'}
+    pages = {f'docs/{name}.md' for name in ('model_zoo', 'results', 'laboratory')}
+    assert names == {'configs/metafile.yml', 'README.md', *pages}
     for path, text in texts.items():
         assert path.read_text() == text, 'run tools/metafile.py'
 
 
 def test_every_table_is_shown_somewhere():
-    pages = [(ROOT / name).read_text() for name in ('README.md', 'docs/results.md')]
+    names = ('README.md', 'docs/results.md', 'docs/laboratory.md')
+    pages = [(ROOT / name).read_text() for name in names]
     shown = [name for page in pages for name in re.findall('<!-- results: (.+) -->', page)]
     assert sorted(shown) == sorted(make_tables(RESULTS))
     made = {line for text in make_tables(RESULTS).values() for line in text.splitlines()}
-    assert {line for line in pages[1].splitlines() if line.startswith('|')} <= made
+    assert {line for page in pages[1:] for line in page.splitlines() if line.startswith('|')} <= made
 
 
 def test_the_networks_that_were_measured_are_those_that_are_counted(entries):

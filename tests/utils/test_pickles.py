@@ -6,6 +6,7 @@ import pickletools
 import subprocess
 import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mmdualhead.utils.plain_arrays import PlainDtype, plain_array
 from tests.datasets.clips import make_data
 from tests.utils import hostile
 
+LIGHT = Path(__file__).parents[1] / 'light.py'
 PLAIN = dict(
     floats=np.arange(6.0).reshape(2, 3).T,
     half=np.asfortranarray(np.ones((2, 3), np.float16)),
@@ -155,12 +157,16 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     'reads the memory of the process',
     'the array stays as it was built',
 )
-def test_an_array_keeps_its_memory(write):
+def test_an_array_keeps_its_memory(tmp_path):
     for latin in (False, True):
-        path = write(hostile.plain(hostile.growing_array(latin)))
-        code = f'from mmdualhead.datasets import load_annotations; print(load_annotations({str(path)!r})[0])'
-        done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stdout.strip()) == (0, str(np.array(['a'] * 8))), done.stderr
+        (tmp_path / f'{latin}.pkl').write_bytes(hostile.plain(hostile.growing_array(latin)))
+    (tmp_path / 'read.py').write_text(
+        'import sys; from mmdualhead.utils.pickles import load_annotations\n'
+        'for path in sys.argv[1:]: print(load_annotations(path)[0])'
+    )
+    command = [sys.executable, LIGHT, 'read.py', 'False.pkl', 'True.pkl']
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [str(np.array(['a'] * 8))] * 2), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ WEIGHTED = {'4s 2:2:1:1': '2 : 2 : 1 : 1'}
 NETWORKS = {
     'dualhead': 'DualHead-Net',
     'msg3d': 'MS-G3D (this package)',
+    'ctrgcn': 'CTR-GCN (this package)',
     'stgcn': 'ST-GCN (MMAction2)',
     'stgcnpp': 'ST-GCN++ (MMAction2)',
 }

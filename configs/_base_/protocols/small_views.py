@@ -15,5 +15,5 @@ train_dataloader = dict(dataset=dict(pipeline=pipeline(*augment, ratio=(0.5, 1.0
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(batch_size=32, dataset=dict(pipeline=test_pipeline))
 
-# Ahead of small.py's SGD at every evaluated epoch (docs/results.md).
+# Ahead of small.py's SGD at every evaluated epoch (docs/laboratory.md).
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=2e-3, weight_decay=0.05))

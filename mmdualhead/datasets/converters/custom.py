@@ -17,14 +17,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
+from mmdualhead.datasets.poses.files import FRAME, read_estimated, whole
+from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
+from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
 from .files import list_files, read_text
 from .recording import Clip, RawDataset, Recording, as_float32
-from .table import joint_columns, parse_table
+from .table import joint_columns, one_line_per_frame, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
 PICTURE = ('height', 'width')
@@ -89,8 +91,9 @@ def scan(
         Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits, row.img_shape)
         for row, index in zip(rows, indices, strict=True)
     ]
-    own = {recording.path for recording in recordings} | {labels}
-    unlisted = [path for path in files if path.suffix in SUFFIXES and path not in own]
+    own = {whole(recording.path) for recording in recordings} | {labels}
+    readable = (whole(path) for path in files if path.name.endswith((*SUFFIXES, FRAME)))
+    unlisted = [path for path in dict.fromkeys(readable) if path not in own]
     return RawDataset(
         meta=dict(dataset=name, layout=definition, classes=names),
         recordings=recordings,
@@ -221,6 +224,7 @@ def read_recording(
 ) -> Clip:
     """Read one clip.
 
+    * a file of an estimator of poses, or a folder of one file for each frame;
     * ``.npy``: an array (T, V, C) or (M, T, V, C);
     * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
       ``img_shape`` (height, width);
@@ -242,22 +246,46 @@ def read_recording(
             table has a different image size.
     """
     path = recording.path
-    if path.suffix not in SUFFIXES:
+    picture = recording.img_shape or img_shape
+    estimated = read_estimated(path, picture)
+    if estimated is not None:
+        clip = _in_layout(estimated, skeleton)
+    elif path.suffix not in SUFFIXES:
         raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
-    clip = _read_csv(path, skeleton.num_joints) if path.suffix == '.csv' else read_numpy(path)
+    else:
+        clip = _read_csv(path, skeleton, picture) if path.suffix == '.csv' else read_numpy(path)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
         raise UserError(f'img_shape is {clip.img_shape}, but the label table has {recording.img_shape}')
-    picture = clip.img_shape or recording.img_shape or img_shape
-    return _with_scores_apart(clip._replace(label=recording.label, img_shape=picture), skeleton)
+    clip = clip._replace(label=recording.label, img_shape=clip.img_shape or picture)
+    return _with_scores_apart(clip, skeleton)
 
 
-def _read_csv(path: Path, num_joints: int) -> Clip:
+def _read_csv(path: Path, skeleton: Skeleton, img_shape: tuple[int, int] | None) -> Clip:
     table = read_table_of_joints(path)
+    landmarks = clip_of_table(table.keypoint, table.score, img_shape)
+    if landmarks is not None:
+        return _in_layout(landmarks, skeleton)
+    num_joints = skeleton.num_joints
     if not table.is_grouped:
         table = group_columns(table, num_joints)
     score = None if table.score is None else as_float32(table.score)
     counts = {'missing joints set to zero': table.missing}
     return Clip(as_float32(table.keypoint), counts=counts, keypoint_score=score)
+
+
+def _in_layout(clip: Clip, skeleton: Skeleton) -> Clip:
+    """An estimator's clip in the layout of the data set."""
+    source = get_skeleton(clip.layout or skeleton)
+    if skeleton.flat and clip.keypoint.shape[-1] > 2:
+        raise UserError(f'joints in space of layout {source.name!r}, while layout {skeleton.name!r} is flat')
+    if source is skeleton:
+        return clip
+    score = clip.keypoint_score
+    if score is not None:
+        score = convert_layout(score[..., None], source, skeleton)[..., 0]
+    return clip._replace(
+        keypoint=convert_layout(clip.keypoint, source, skeleton), keypoint_score=score, layout=skeleton.name
+    )
 
 
 def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
@@ -331,7 +359,7 @@ def read_table_of_joints(path: Path) -> JointTable:
         ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; the
             message says where.
     """
-    names, numbers = parse_table(read_text(path))
+    names, numbers = one_line_per_frame(parse_table(read_text(path)))
     pattern = None if names is None else joint_columns(names)
     if pattern is None:
         return JointTable(numbers[None, :, :, None])

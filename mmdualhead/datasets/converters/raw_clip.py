@@ -99,7 +99,8 @@ def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
 def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Clip:
     """Read a clip; reading a pipe in place of a file would block forever."""
     try:
-        check_regular(recording.path)
+        if not recording.path.is_dir():
+            check_regular(recording.path)
     except OSError as error:
         raise UserError(str(error.strerror)) from error
     return read(recording)

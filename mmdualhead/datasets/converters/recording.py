@@ -5,7 +5,7 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +56,9 @@ class Clip(NamedTuple):
         counts: what the reader did, and how often, for the summary, such as ``{LOST_FRAMES: 3}``.
         keypoint_score: (M, T, V) float32 confidences, if there are any in addition to the coordinates.
         img_shape: (height, width) of the image in whose pixels the joints are.
+        layout: of the joints, if the file determines it.
+        ids: of the M persons, if they are tracked.
+        frame_rate: frames per second, if the file has it.
     """
 
     keypoint: np.ndarray
@@ -63,6 +66,9 @@ class Clip(NamedTuple):
     counts: Mapping[str, int] = {}
     keypoint_score: np.ndarray | None = None
     img_shape: tuple[int, int] | None = None
+    layout: str | None = None
+    ids: tuple[Hashable, ...] | None = None
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,9 @@ SCORES = frozenset(['vis', 'visibility', 'conf', 'confidence', 'score', 'prob', 
 LETTERS = frozenset('vcsp')
 """Names of scores; a single letter only in names without an axis, since joints also have letters."""
 
+CLOCKS = frozenset(['frame', 'time', 'timestamp', 'ms'])
+"""Names of the first columns, if they number or time the frames."""
+
 WORD = re.compile('[A-Z]+(?![a-z])|[A-Z]?[a-z]+')
 NAME = re.compile(r'[^\W\d_]+$|.*[^\W\d_eE]')
 """A name has a letter that no number has, or letters alone; ``0_0`` and ``1,5`` are damaged numbers."""
@@ -56,7 +59,7 @@ def parse_table(text: str) -> Table:
 
     The first line is a header if it contains no number, or if it counts 0, 1, 2, ... as pandas does. A first
     column without a name that also counts is pandas' index and is ignored. Empty lines, and lines that begin
-    with ``#`` before the first row, are ignored.
+    with ``#`` before the first row, are ignored, and so are columns of names (``landmark_name``).
 
     Raises:
         ValueError: a field is not a number, or lines differ in length; the message names line and column.
@@ -76,6 +79,8 @@ def parse_table(text: str) -> Table:
     names, width = _find_header(rows[0], numbers[0]), len(rows[0])
     if names is not None:
         numbers, rows = numbers[1:], rows[1:]
+        kept = [i for i, name in enumerate(names) if 'name' not in _words(name)]
+        names, rows, width = [names[i] for i in kept], [[row[i] for i in kept] for row in rows], len(kept)
     values = _to_numbers(numbers, rows).reshape(len(rows), width)
     if names is None or names[0]:
         return Table(names, values)
@@ -165,6 +170,41 @@ def _to_numbers(lines: Sequence[int], rows: Sequence[Sequence[str]]) -> np.ndarr
     return np.array([float(field.strip() or 'nan') for field in fields])
 
 
+def one_line_per_frame(table: Table) -> Table:
+    """A table without its first columns, if they number or time the frames, and with one line per frame.
+
+    Args:
+        table: it may have a line for each joint, in columns such as ``frame, landmark, x, y, z, visibility``.
+
+    Raises:
+        ValueError: frames or joints are not in order, or some are missing; the message names the first.
+    """
+    names, numbers = table.names or [], table.numbers
+    first = sum(1 for _ in takewhile(lambda name: CLOCKS & _words(name).keys(), names))
+    axes = [_axis(name) for name in names[first:]]
+    if not first or not {'x', 'y'} <= set(axes) or not len(numbers):
+        return table
+    clocks, names = names[:first], names[first:]
+    times, numbers = numbers[:, :first], numbers[:, first:]
+    if axes[0] is None and axes.count('x') == 1:
+        # The first frame shows how many joints there are.
+        joints = int((times == times[0]).all(1).cumprod().sum())
+        whole = np.arange(len(times)) // joints * joints
+        odd = (times != times[whole]).any(1) | (numbers[:, 0] != np.arange(len(times)) % joints)
+        if odd.any() or len(times) % joints:
+            i = int(odd.argmax()) if odd.any() else len(times) - 1
+            raise UserError(f'row {i + 1} below the header: expected joints 0 to {joints - 1} of each frame')
+        times, names = times[::joints], names[1:] * joints
+        numbers = numbers[:, 1:].reshape(len(times), -1)
+    for clock, column in zip(clocks, times.T, strict=True):
+        steps = np.diff(column)
+        uneven = steps <= 0 if 'frame' not in _words(clock) else (steps <= 0) | (steps != steps[:1])
+        if uneven.any():
+            i = int(uneven.argmax())
+            raise UserError(f'column {clock}: {column[i + 1]:g} follows {column[i]:g}; frames are missing')
+    return Table(names, numbers)
+
+
 def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
     """The meaning of a joint's columns, from their names, such as ``left_hip_x`` or ``z12``.
 
@@ -188,8 +228,13 @@ def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def _axis(name: str) -> str | None:
-    words = [word.lower() for word in WORD.findall(name)]
-    if SCORES & set(words):
+    words = _words(name)
+    if SCORES & words.keys():
         return 'score'
     axes = [word for word in words if word in AXES]
-    return axes[-1] if axes else 'score' if LETTERS & set(words) else None
+    return axes[-1] if axes else 'score' if LETTERS & words.keys() else None
+
+
+def _words(name: str) -> dict[str, None]:
+    """The words in a name, in their order."""
+    return dict.fromkeys(word.lower() for word in WORD.findall(name))

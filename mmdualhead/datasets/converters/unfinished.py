@@ -128,14 +128,16 @@ class Unfinished:
 
 
 def state_of(recording: Recording) -> State:
-    """The state of a raw file; only its name if it does not exist."""
+    """The state of a raw file, or of all in a folder; only its name if it does not exist."""
     try:
         stat = recording.path.stat()
+        inner = [path.stat() for path in recording.path.iterdir()] if recording.path.is_dir() else []
     except OSError:  # reading it reports the fault
         return [recording.name]
     shape = recording.img_shape and list(recording.img_shape)
     known = [recording.name, recording.label, recording.subject, shape, str(recording.path)]
-    return [*known, stat.st_size, stat.st_mtime_ns]
+    states = [stat, *inner]
+    return [*known, sum(one.st_size for one in states), max(one.st_mtime_ns for one in states)]
 
 
 def describe_step(step: Callable[..., Any] | None) -> str:

@@ -10,8 +10,8 @@ from .augment import (
     TemporalCropResize,
 )
 from .formatting import FormatSkeletonInput
-from .normalize import NormalizeSkeleton3D
-from .sampling import ReplayPad, UniformSampleClips
+from .normalize import NormalizeSkeleton3D, StretchSkeleton
+from .sampling import ReplayPad, SortedSampleFrames, UniformSampleClips
 from .streams import SkeletonStream, register_stream
 
 __all__ = [
@@ -25,6 +25,8 @@ __all__ = [
     'RandomShear',
     'ReplayPad',
     'SkeletonStream',
+    'SortedSampleFrames',
+    'StretchSkeleton',
     'TemporalCropResize',
     'UniformSampleClips',
     'register_stream',

@@ -1,4 +1,4 @@
-"""Normalization of 3-D skeletons: centered on the spine, upright, shoulders along x.
+"""Normalization of 3-D skeletons: centered on the spine, upright, shoulders along x; or stretched to -1..1.
 
 M persons, T frames, V joints, C = 3 coordinates.
 """
@@ -6,7 +6,7 @@ M persons, T frames, V joints, C = 3 coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import numpy as np
 from mmaction.registry import TRANSFORMS
@@ -264,4 +264,30 @@ class NormalizeSkeleton3D(Step):
             results['keypoint_score'] = results['keypoint_score'][clip.persons][:, clip.frames]
         if clip.center is not None:
             results['body_center'] = clip.center
+        return results
+
+
+@TRANSFORMS.register_module()
+class StretchSkeleton(Step):
+    """Stretch every coordinate of a clip to -1..1, as papers on NW-UCLA do.
+
+    ``x' = 2 (x - min) / (max - min) - 1`` with the extremes of all joints in all frames, so that place, size
+    and proportions are removed; centering or scaling a clip before this step changes nothing. Missing joints
+    (zero or NaN) are zero, as is a coordinate that is the same everywhere.
+
+    Required keys: keypoint. Modified: keypoint.
+    """
+
+    network_input: ClassVar[Share] = dict(normalization='3d stretched')
+
+    def transform(self, results: dict) -> dict:
+        _, keypoint = _zero_nan(results['keypoint'])
+        present = np.asarray(keypoint.any(-1))
+        joints = keypoint[present]
+        if not len(joints):
+            return results
+        low, high = joints.min(0), joints.max(0)
+        middle, half = (low + high) / 2, (high - low) / 2
+        stretched = (keypoint - middle) / np.where(half > 0, half, 1)
+        results['keypoint'] = np.where(present[..., None], stretched, 0).astype(keypoint.dtype)
         return results

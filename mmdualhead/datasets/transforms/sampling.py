@@ -1,4 +1,5 @@
-"""Choose the frames of a clip that the network sees: uniform samples, or a fixed length filled by repetition.
+"""Choose the frames of a clip that the network sees: uniform samples, a fixed length filled by repetition, or
+random frames in order.
 
 M persons, T frames, V joints, C channels.
 """
@@ -140,6 +141,41 @@ class ReplayPad(Step):
         indices = np.arange(self.length) % _num_frames(results)
         take(results, indices, axis=1)
         results['total_frames'] = self.length
+        return results
+
+
+@TRANSFORMS.register_module()
+class SortedSampleFrames(Step):
+    """Draw frames at random with replacement and sort them, as papers on NW-UCLA do; in tests, equally spaced
+    ones, from the first to the last.
+
+    Required keys: keypoint, (keypoint_score). Modified: keypoint, keypoint_score, total_frames. Added:
+    frame_inds.
+
+    Args:
+        length: frames of the result.
+        test_mode: take equally spaced frames.
+    """
+
+    @staticmethod
+    def network_input(length: int, test_mode: bool = False) -> Share:  # noqa: ARG004
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(other_steps=(SortedSampleFrames.__name__,), frames='frame_inds')
+
+    def __init__(self, length: int, test_mode: bool = False) -> None:
+        self.length = length
+        self.test_mode = test_mode
+        self.require_counts(length=length)
+
+    def transform(self, results: dict) -> dict:
+        num_frames = _num_frames(results)
+        if self.test_mode:
+            indices = np.linspace(0, num_frames - 1, self.length).astype(np.int64)
+        else:
+            indices = np.sort(np.random.randint(num_frames, size=self.length))
+        take(results, indices, axis=1)
+        results['total_frames'] = self.length
+        results['frame_inds'] = indices.astype(np.int32)
         return results
 
 

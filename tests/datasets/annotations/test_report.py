@@ -1,4 +1,4 @@
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -70,11 +70,17 @@ def test_a_config_says_what_is_expected(tmp_path, config):
     assert 'error' not in page.partition('val: ')[0]
 
 
-def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config):
+def test_the_tool_prints_the_page_and_exits_1_on_faults(tmp_path, config, monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['check.py', save(tmp_path, make_data()), '--config', str(config)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools' / 'data' / 'check.py'), run_name='__main__')
+    assert int(end.value.code) == 1
+    assert 'error: label' in capsys.readouterr().out
+
+
+def test_the_tool_takes_the_name_of_a_config(tmp_path, monkeypatch):
     path = save(tmp_path, make_data())
 
-    command = [sys.executable, 'tools/data/check.py', path, '--config', str(config)]
-    environment = {'PYTHONPATH': str(ROOT), 'PATH': ''}
-    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 1
-    assert 'error: label' in ran.stdout
+    monkeypatch.setattr(sys, 'argv', ['check.py', str(path), '--config', 'dualhead_utd_mhad_j'])
+    with pytest.raises(SystemExit, match="no split 'xsub_train'"):
+        runpy.run_path(str(ROOT / 'tools' / 'data' / 'check.py'), run_name='__main__')

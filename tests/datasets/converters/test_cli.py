@@ -19,6 +19,7 @@ from mmdualhead.skeletons import KINECT_V1
 from .raw_files import standing, write_utd
 
 TOOLS = Path(__file__).parents[3] / 'tools' / 'data'
+LIGHT = Path(__file__).parents[2] / 'light.py'
 NAMES = ('ntu', 'kinetics', 'utd_mhad', 'msr_action3d', 'nw_ucla', 'custom')
 
 
@@ -111,7 +112,7 @@ def test_every_tool_is_a_thin_command_line(name: str, monkeypatch: pytest.Monkey
 def program(name: str, *args: object, most_bytes: int | None = None) -> subprocess.CompletedProcess:
     """Run a tool as a user would; files that it writes can't become larger than ``most_bytes``."""
     limit = most_bytes and (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)))
-    command = [sys.executable, str(TOOLS / f'{name}.py'), *map(str, args), '--workers', '0']
+    command = [sys.executable, str(LIGHT), str(TOOLS / f'{name}.py'), *map(str, args), '--workers', '0']
     return subprocess.run(command, capture_output=True, text=True, preexec_fn=limit or None, timeout=120)
 
 

@@ -25,6 +25,7 @@ from mmdualhead.skeletons import get_skeleton
 from .raw_files import standing, star
 
 REPOSITORY = Path(__file__).parents[3]
+LIGHT = Path(__file__).parents[2] / 'light.py'
 LAYOUT = {'name': 'arm', 'joints': ['shoulder', 'elbow', 'hand'], 'bones': [[1, 0], [2, 1]]}
 
 
@@ -222,7 +223,7 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
         (tmp_path / name).symlink_to(REPOSITORY / name)
 
     _run([sys.executable, '-c', make], tmp_path)
-    command = ['bash', '-ec', convert_them.replace('python ', f'{sys.executable} ')]
+    command = ['bash', '-ec', convert_them.replace('python ', f'{sys.executable} {LIGHT} ')]
     assert _run(command, tmp_path) == expected
 
     monkeypatch.chdir(tmp_path)
@@ -238,7 +239,7 @@ def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: py
     for name in 'ab':
         np.save(tmp_path / f'{name}.npy', np.random.default_rng(0).random((40, 5, 3)))
     options = ['--labels', 'labels.csv', '--layout', 'arms.json']
-    _run([sys.executable, 'tools/data/custom.py', '.', 'data/arms.pkl', *options], tmp_path)
+    _run([sys.executable, str(LIGHT), 'tools/data/custom.py', '.', 'data/arms.pkl', *options], tmp_path)
     (tmp_path / 'configs' / 'dualhead_arms_j.py').write_text(own_layout)
     cfg = Config.fromfile('configs/dualhead_arms_j.py')
     inputs = [DATASETS.build(cfg[f'{phase}_dataloader'].dataset)[0]['inputs'] for phase in ('train', 'test')]
@@ -257,7 +258,7 @@ def test_the_example_of_the_documentation_in_2d(tmp_path: Path, monkeypatch: pyt
     for path in (REPOSITORY / 'configs').iterdir():
         (tmp_path / 'configs' / path.name).symlink_to(path)
     _run([sys.executable, '-c', make], tmp_path)
-    summary = _run(['bash', '-ec', convert_them.replace('python ', f'{sys.executable} ')], tmp_path)
+    summary = _run(['bash', '-ec', convert_them.replace('python ', f'{sys.executable} {LIGHT} ')], tmp_path)
     assert 'image: joints are in their image in 12 of 12 clips' in summary
 
     monkeypatch.chdir(tmp_path)

@@ -48,8 +48,8 @@ pytestmark = pytest.mark.filterwarnings('ignore')
 
 @pytest.fixture(autouse=True, params=PLACES)
 def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At how many places :func:`check` damages a file."""
-    monkeypatch.setattr(check, 'places', request.param, raising=False)
+    """At how many places :func:`check_damaged` damages a file."""
+    monkeypatch.setattr(check_damaged, 'places', request.param, raising=False)
 
 
 def damaged(content: bytes, seed: int) -> bytes:
@@ -76,7 +76,9 @@ def damaged(content: bytes, seed: int) -> bytes:
             return content[: place + rng.randrange(1, 30)] + content[place:]
 
 
-def check(path: Path, read: Callable[[Path], Any], independent: Callable[[Path], Any], named: bool) -> None:
+def check_damaged(
+    path: Path, read: Callable[[Path], Any], independent: Callable[[Path], Any], named: bool
+) -> None:
     """Damage a file at many places.
 
     Args:
@@ -88,7 +90,7 @@ def check(path: Path, read: Callable[[Path], Any], independent: Callable[[Path],
     content = path.read_bytes()
     np.testing.assert_equal(read(path), independent(path))
     refused = 0
-    for seed in range(check.places):
+    for seed in range(check_damaged.places):
         path.write_bytes(damaged(content, seed))
         try:
             found = read(path)
@@ -126,7 +128,7 @@ def test_skeleton(tmp_path: Path) -> None:
         index = {body: i for i, body in enumerate(dict.fromkeys(body for _, body in bodies))}
         return [(frame, body, found[index[body]][frame]) for frame, body in bodies]
 
-    check(path, read, independent, named=False)
+    check_damaged(path, read, independent, named=False)
 
 
 @pytest.mark.parametrize('compress', [False, True])
@@ -135,7 +137,7 @@ def test_mat(tmp_path: Path, compress: bool) -> None:
     path = tmp_path / 'a1_s1_t1_skeleton.mat'
     joints = standing(20, 3).transpose(1, 2, 0).astype(np.float64)
     savemat(path, {'before': np.arange(3), 'd_skel': joints, 'after': 'text'}, do_compression=compress)
-    check(
+    check_damaged(
         path,
         keypoint,
         lambda path: (
@@ -150,7 +152,7 @@ def test_mat(tmp_path: Path, compress: bool) -> None:
 def test_msr_action3d(tmp_path: Path) -> None:
     path = tmp_path / 'a02_s01_e01_skeleton3D.txt'
     write_msr(path, standing(20, 3))
-    check(
+    check_damaged(
         path,
         keypoint,
         lambda path: np.loadtxt(path).reshape(1, -1, 20, 4)[:, :, MSR_ROWS, :3].astype(np.float32),
@@ -161,7 +163,7 @@ def test_msr_action3d(tmp_path: Path) -> None:
 def test_nw_ucla(tmp_path: Path) -> None:
     path = tmp_path / 'a03_s01_e00_v01.json'
     write_ucla(path, 3, standing(20, 3))
-    check(
+    check_damaged(
         path,
         keypoint,
         lambda path: np.array(json.loads(path.read_bytes())['skeletons'], np.float32)[None],
@@ -191,7 +193,7 @@ def test_kinetics(tmp_path: Path) -> None:
         used = [frame['frame_index'] - first for frame in frames if frame['skeleton']]
         return clip[:, : max(at for at in used if at < 300) + 1]
 
-    check(path, keypoint, independent, named=False)
+    check_damaged(path, keypoint, independent, named=False)
 
 
 @pytest.mark.parametrize('heading', ['', ','.join(f'{axis}{i}' for i in range(5) for axis in 'xyz')])
@@ -208,20 +210,22 @@ def test_csv(tmp_path: Path, heading: str) -> None:
     def read(path: Path) -> np.ndarray:
         return read_recording(Recording('x', path), skeleton=star(5)).keypoint
 
-    check(path, read, independent, named=False)
+    check_damaged(path, read, independent, named=False)
 
 
 def test_npy(tmp_path: Path) -> None:
     path = tmp_path / 'x.npy'
     np.save(path, standing(5, 4))
-    check(path, keypoint, lambda path: np.load(path).astype(np.float32)[None], named=False)
+    check_damaged(path, keypoint, lambda path: np.load(path).astype(np.float32)[None], named=False)
 
 
 @pytest.mark.parametrize('save', [np.savez, np.savez_compressed])
 def test_npz(tmp_path: Path, save: Callable) -> None:
     path = tmp_path / 'x.npz'
     save(path, keypoint=standing(5, 2), other=np.arange(3))
-    check(path, keypoint, lambda path: np.load(path)['keypoint'].astype(np.float32)[None], named=False)
+    check_damaged(
+        path, keypoint, lambda path: np.load(path)['keypoint'].astype(np.float32)[None], named=False
+    )
 
 
 def test_scores(tmp_path: Path) -> None:
@@ -233,7 +237,7 @@ def test_scores(tmp_path: Path) -> None:
         scores = load_scores(path)
         return {'names': np.array(scores.names), 'labels': scores.labels, **scores.heads}
 
-    check(path, read, lambda path: dict(np.load(path)), named=True)
+    check_damaged(path, read, lambda path: dict(np.load(path)), named=True)
 
 
 def test_label_table(tmp_path: Path) -> None:
@@ -249,13 +253,13 @@ def test_label_table(tmp_path: Path) -> None:
     def read(path: Path) -> list:
         return [(row.clip, row.label, ' '.join(row.splits), row.subject or '') for row in read_table(path)]
 
-    check(path, read, independent, named=True)
+    check_damaged(path, read, independent, named=True)
 
 
 def test_class_list(tmp_path: Path) -> None:
     path = tmp_path / 'classes.txt'
     path.write_text('wave\npush a door\nclap\n')
-    check(
+    check_damaged(
         path,
         read_class_names,
         lambda path: [line.strip() for line in path.read_text(encoding='utf-8-sig').rstrip().split('\n')],
@@ -269,7 +273,7 @@ def test_layout(tmp_path: Path) -> None:
     np.save(tmp_path / 'x.npy', standing(3, 2))
     labels = tmp_path / 'labels.csv'
     labels.write_text('clip,label,split\nx.npy,0,train\n')
-    check(
+    check_damaged(
         path,
         lambda path: scan(tmp_path, labels, str(path)).meta['layout'],
         lambda path: json.loads(path.read_text(encoding='utf-8-sig')),
@@ -286,7 +290,7 @@ def test_labels_of_kinetics(tmp_path: Path) -> None:
         entries = json.loads(path.read_bytes())
         return {name: entry['label_index'] for name, entry in entries.items() if entry['has_skeleton']}
 
-    check(
+    check_damaged(
         tmp_path / 'kinetics_val_label.json',
         lambda _: {one.name: one.label for one in kinetics.scan(tmp_path).recordings},
         independent,
@@ -305,7 +309,7 @@ def test_list_of_missing_skeletons(tmp_path: Path) -> None:
         lines = {line.strip() for line in text.split('\n')}
         return lines & {'S001C002P005R002A008', 'S001C002P006R001A008', 'S001C002P006R001A001'}
 
-    check(path, lambda path: set(ntu.scan(tmp_path, 60, path).left_out), independent, named=True)
+    check_damaged(path, lambda path: set(ntu.scan(tmp_path, 60, path).left_out), independent, named=True)
 
 
 def test_archive_of_arrays_without_arrays(tmp_path: Path) -> None:
@@ -338,4 +342,4 @@ def test_store(tmp_path: Path, name: str) -> None:
         store = Store(path.parent)
         return [dict(clip) for split in store.splits for clip in store.select(split)]
 
-    check(tmp_path / 'x.store' / name, read, lambda _: clips, named=False)
+    check_damaged(tmp_path / 'x.store' / name, read, lambda _: clips, named=False)

@@ -33,6 +33,7 @@ from .raw_files import (
 from .test_interruption import count_read
 
 TOOLS = Path(__file__).parents[3] / 'tools' / 'data'
+LIGHT = Path(__file__).parents[2] / 'light.py'
 NUM_CLIPS = 96
 
 
@@ -105,7 +106,7 @@ def kill_at_random(name: str, store: bool, kills: int, folder: Path, rng: random
     def command(target: Path) -> list[str]:
         options = ['--store'] * store + ['--workers', '2']
         options += ['--labels', str(src / 'labels.csv'), '--layout', 'kinect_v1'] * (name == 'custom')
-        return [sys.executable, str(TOOLS / f'{name}.py'), str(src), str(target), *options]
+        return [sys.executable, str(LIGHT), str(TOOLS / f'{name}.py'), str(src), str(target), *options]
 
     def lost(before: int) -> bool:
         """Whether the run that wrote the log did not continue after what was read before it."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mmaction.datasets.transforms import PreNormalize3D
 
-from mmdualhead.datasets import NormalizeSkeleton3D
+from mmdualhead.datasets import NormalizeSkeleton3D, StretchSkeleton
 from mmdualhead.datasets.transforms.normalize import X_AXIS, Z_AXIS, normalize_clip, rotation_onto
 from mmdualhead.skeletons import KINECT_V1, NTU
 from tests.datasets.clips import make_clip
@@ -218,3 +218,45 @@ def test_rotation_onto_its_own_direction_survives_a_cosine_beyond_one():
     np.testing.assert_array_equal(rotation_onto(np.ones(3), axis, spare), np.eye(3))
     turned = rotation_onto(-np.ones(3), axis, spare) @ axis
     np.testing.assert_allclose(turned, -axis, atol=1e-12)
+
+
+class TestStretchSkeleton:
+    @pytest.fixture
+    def clip(self):
+        clip = make_clip(2, 30)
+        clip['keypoint'][1, 5:9] = 0
+        clip['keypoint'][0, 3, 4] = np.nan
+        return clip
+
+    def stretch(self, clip, keypoint):
+        return StretchSkeleton().transform(dict(clip, keypoint=keypoint))['keypoint']
+
+    def test_every_coordinate_reaches_from_one_end_to_the_other(self, clip):
+        before = clip['keypoint'].copy()
+        stretched = self.stretch(clip, before)
+        assert stretched.dtype == np.float32
+        missing = np.isnan(before).any(-1) | ~before.any(-1)
+        assert not stretched[missing].any()
+        np.testing.assert_allclose(stretched[~missing].min(0), -1, atol=1e-5)
+        np.testing.assert_allclose(stretched[~missing].max(0), 1, atol=1e-5)
+        np.testing.assert_array_equal(clip['keypoint'], before)
+
+    def test_place_and_size_do_not_matter(self, clip):
+        moved = np.where(clip['keypoint'] != 0, 3 * clip['keypoint'] + np.float32([1, -2, 5]), 0)
+        expected = self.stretch(clip, clip['keypoint'])
+        np.testing.assert_allclose(self.stretch(clip, moved), expected, atol=1e-4)
+
+    def test_of_the_authors_of_ctr_gcn(self):
+        """Their feeder: centered on the spine of the first frame, then (x - min) / (max - min) * 2 - 1."""
+        keypoint = make_clip(1, 20)['keypoint'].astype(np.float64)
+        value = (keypoint - keypoint[0, 0, 1])[0].reshape(-1, 3)
+        value = (value - value.min(0)) / (value.max(0) - value.min(0)) * 2 - 1
+        found = self.stretch({}, keypoint)
+        np.testing.assert_allclose(found, value.reshape(keypoint.shape), rtol=0, atol=1e-12)
+
+    def test_nobody_and_a_flat_clip(self):
+        empty = np.zeros((1, 4, 5, 3), np.float32)
+        np.testing.assert_array_equal(self.stretch({}, empty), empty)
+        flat = make_clip(1, 4)['keypoint']
+        flat[..., 2] = 7
+        assert not self.stretch({}, flat)[..., 2].any()

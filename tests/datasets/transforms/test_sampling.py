@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmaction.datasets.transforms import PadTo, PoseDecode, UniformSampleFrames
 
-from mmdualhead.datasets import ReplayPad, UniformSampleClips
+from mmdualhead.datasets import ReplayPad, SortedSampleFrames, UniformSampleClips
 from mmdualhead.datasets.transforms.sampling import fixed_indices
 from tests.datasets.clips import make_clip
 
@@ -64,7 +64,7 @@ def test_replay_cuts_and_takes_scores_along():
     np.testing.assert_array_equal(replayed['keypoint_score'][0, :, 0], np.arange(65) % 30)
 
 
-@pytest.mark.parametrize('step', [UniformSampleClips(20), ReplayPad(20)])
+@pytest.mark.parametrize('step', [UniformSampleClips(20), ReplayPad(20), SortedSampleFrames(20)])
 def test_no_frames_names_the_clip(step):
     with pytest.raises(ValueError, match=r"'S004'.*no frames"):
         step.transform(make_clip(1, 0, seed=4))
@@ -90,3 +90,19 @@ def test_samples_are_random_by_default_and_fixed_in_tests():
     assert np.random.get_state()[2] == np_state[2]
     with pytest.raises(ValueError, match='read-only'):
         fixed_indices(300, 20, 1, 255)[0] = 7
+
+
+@pytest.mark.parametrize('frames', [1, 7, 52, 300])
+def test_sorted_samples_are_random_in_training_and_equally_spaced_in_tests(frames):
+    clip = make_clip(1, frames)
+    clip['keypoint_score'] = np.arange(float(frames))[None, :, None].repeat(25, 2)
+    for test_mode in (False, True):
+        drawn = [SortedSampleFrames(52, test_mode).transform(dict(clip)) for _ in range(2)]
+        indices = drawn[0]['frame_inds']
+        assert (np.diff(indices) >= 0).all()
+        np.testing.assert_array_equal(drawn[0]['keypoint'], clip['keypoint'][:, indices])
+        np.testing.assert_array_equal(drawn[0]['keypoint_score'][0, :, 0], indices)
+        assert drawn[0]['total_frames'] == 52
+        assert np.array_equal(indices, drawn[1]['frame_inds']) == (test_mode or frames == 1)
+    assert (indices[0], indices[-1]) == (0, frames - 1)
+    assert np.ptp(np.diff(indices)) <= 1

@@ -1,0 +1,5 @@
+# NW-UCLA, views 1 and 2 train, view 3 tests, with the recipe of CTR-GCN's authors.
+_base_ = ['../protocols/field_views.py', '../annotations/nw_ucla.py']
+
+train_dataloader = dict(dataset=dict(dataset=dict(split='xview_train', **_base_.annotations)))
+val_dataloader = test_dataloader = dict(dataset=dict(split='xview_val', **_base_.annotations))

@@ -1,0 +1,253 @@
+"""The files of estimators: JSON by its contents, and folders of one file for each frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmdualhead.datasets.converters.files import read_json
+from mmdualhead.datasets.converters.recording import Clip
+from mmdualhead.datasets.poses import mediapipe
+from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
+from mmdualhead.datasets.poses.frames import (
+    clip_of_frames,
+    field_of,
+    frames_by_number,
+    id_of,
+    list_of,
+    named,
+    number_frames,
+    scored_person,
+    triples,
+    upright,
+)
+from mmdualhead.datasets.poses.persons import Person
+from mmdualhead.errors import UserError
+from mmdualhead.skeletons import KINECT_AZURE
+from mmdualhead.utils.reading import json_numbers, shown
+
+Picture = tuple[int, int] | None
+"""(height, width) of the image, if it is known."""
+
+FRAME = '_keypoints.json'
+"""The end of the names of OpenPose's files, one for each frame."""
+
+DATASETS = ('coco', 'coco_wholebody', 'halpe26', 'halpe')
+"""MMPose's data sets with joints of :data:`.LAYOUTS`; others have as many, but at other places."""
+
+BODIES = {'people': 'pose_keypoints_2d', 'bodies': 'joints'}
+"""The list of persons in a frame, and the joints of each: OpenPose, and AlphaPose in CMU's form."""
+
+UNTRACKED, NO_TRACK = -1, (0, [0], [[0]])
+"""The id of persons who were not tracked: OpenPose's, and AlphaPose's in its different versions."""
+
+MILLIMETERS, MICROSECONDS = 1e3, 1e6
+
+
+def _openpose_frame(frame: Any) -> list[Person]:
+    people = next((name for name in BODIES if name in frame), 'people')
+    persons = []
+    for i, entry in enumerate(list_of(frame, people)):
+        with named(f'person {i}'):
+            id = id_of(entry, 'person_id')
+            persons.append(triples(entry, BODIES[people], None if id == UNTRACKED else id))
+    return persons
+
+
+def _openpose(frames: Mapping[Any, Any]) -> Clip:
+    """The frames of OpenPose, or of AlphaPose in OpenPose's or CMU's form, by name."""
+    persons = {}
+    for name, number in number_frames(frames).items():
+        with named(f'frame {name}'):
+            persons[number] = _openpose_frame(frames[name])
+    return clip_of_frames(persons)
+
+
+def _alphapose(content: Any) -> Clip:
+    """A list of persons, each with the name of its image and, if it was tracked, a number."""
+    images = []
+    for i, entry in enumerate(content):
+        with named(f'entry {i}, image_id'):
+            images.append(field_of(entry, 'image_id'))
+            number_frames(images[-1:])
+    numbers = number_frames(images)
+    is_tracked = any(entry.get('idx') not in (*NO_TRACK, None) for entry in content)
+    frames: dict[int, list[Person]] = {number: [] for number in numbers.values()}
+    for i, (entry, image) in enumerate(zip(content, images, strict=True)):
+        with named(f'entry {i}, image {image}'):
+            id = id_of(entry, 'idx') if is_tracked else None
+            frames[numbers[image]].append(triples(entry, 'keypoints', id))
+    return clip_of_frames(frames)
+
+
+def _mmpose_results(content: Any) -> Clip:
+    """What MMPose's demos save."""
+    dataset = (content.get('meta_info') or {}).get('dataset_name')
+    if dataset not in (None, *DATASETS):
+        raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
+    return _mmpose(list_of(content, 'instance_info'))
+
+
+def _mmpose_output(content: Any) -> Clip:
+    """What MMPoseInferencer yields: for each batch of frames, the persons of each."""
+    batches = [list_of(result, 'predictions') for result in content]
+    return _mmpose([{'instances': frame} for batch in batches for frame in batch])
+
+
+def _mmpose(content: Any) -> Clip:
+    """What MMPoseInferencer saves for a video."""
+
+    def read(frame: Any) -> list[Person]:
+        return [_mmpose_person(i, one) for i, one in enumerate(list_of(frame, 'instances'))]
+
+    return clip_of_frames(frames_by_number(content, read))
+
+
+def _mmpose_person(index: int, entry: Any) -> Person:
+    with named(f'person {index}, keypoints'):
+        joints = json_numbers(_plain(field_of(entry, 'keypoints')), 2)
+    with named(f'person {index}, keypoint_scores'):
+        scores = json_numbers(_plain(field_of(entry, 'keypoint_scores')), 1)
+        return scored_person(joints, scores, id_of(entry, 'track_id'))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _azure(content: Any) -> Clip:
+    """Azure Kinect's k4abt_offline_processor: millimeters, y down."""
+
+    def read(frame: Any) -> list[Person]:
+        return [_azure_body(i, body) for i, body in enumerate(field_of(frame, 'bodies') or ())]
+
+    frames = list_of(content, 'frames')
+    persons = frames_by_number(frames, read)
+    times = [(number, frame.get('timestamp_usec')) for number, frame in zip(persons, frames, strict=True)]
+    return clip_of_frames(persons, KINECT_AZURE.name, _frame_rate(times))
+
+
+def _azure_body(index: int, body: Any) -> Person:
+    with named(f'body {index}, joint_positions'):
+        joints = json_numbers(field_of(body, 'joint_positions'), 2)
+        if joints.shape != (KINECT_AZURE.num_joints, 3):
+            raise UserError(f'shape {joints.shape}, expected 32 joints of x, y and z')
+        return Person(upright(joints / MILLIMETERS), id=id_of(body, 'body_id'))
+
+
+def _frame_rate(times: Sequence[tuple[int, Any]]) -> float | None:
+    """Frames per second of numbered frames, if all have a time."""
+    if len(times) < 2 or not all(type(time) is int for _, time in times):
+        return None
+    numbers, microseconds = np.diff(np.array(sorted(times), np.float64), axis=0).T
+    if (microseconds <= 0).any():
+        raise UserError('timestamp_usec: times do not increase')
+    return float(MICROSECONDS / np.median(microseconds / numbers))
+
+
+class Format(NamedTuple):
+    """One way in which estimators save poses.
+
+    Args:
+        name: for messages.
+        matches: recognizes the contents of a file.
+        read: makes a clip of them.
+    """
+
+    name: str
+    matches: Callable[[Any], bool]
+    read: Callable[[Any, Picture], Clip]
+
+
+def _has(kind: type, *names: str) -> Callable[[Any], bool]:
+    """Recognizes an object with these fields, or a list of such objects."""
+
+    def matches(content: Any) -> bool:
+        if not isinstance(content, (list, tuple) if kind is list else Mapping):
+            return False
+        first = next(iter(content), None) if kind is list else content
+        return isinstance(first, Mapping) and set(names) <= set(first)
+
+    return matches
+
+
+def _is_by_image(content: Any) -> bool:
+    first = next(iter(content.values()), None) if isinstance(content, Mapping) else None
+    return isinstance(first, Mapping) and 'version' in first and any(name in first for name in BODIES)
+
+
+FORMATS = (
+    Format('OpenPose', _has(dict, 'people'), lambda frame, _: _openpose({0: frame})),
+    Format('AlphaPose', _has(list, 'image_id', 'keypoints'), lambda content, _: _alphapose(content)),
+    Format('AlphaPose', _is_by_image, lambda content, _: _openpose(content)),
+    Format('MMPose', _has(dict, 'instance_info'), lambda content, _: _mmpose_results(content)),
+    Format('MMPose', _has(list, 'instances'), lambda content, _: _mmpose(content)),
+    Format('MMPose', _has(list, 'predictions'), lambda content, _: _mmpose_output(content)),
+    Format('Azure Kinect', _has(dict, 'frames', 'joint_names'), lambda content, _: _azure(content)),
+    Format('MediaPipe', mediapipe.is_landmarks, mediapipe.read_landmarks),
+)
+"""All that is read, by contents alone."""
+
+
+def read_content(content: Any, img_shape: Picture = None) -> Clip | None:
+    """The clip in the contents of a file, or in the same as Python objects; None if no format is theirs.
+
+    Args:
+        content: lists, dicts, strings and numbers.
+        img_shape: (height, width) of the image, for joints in fractions of it.
+
+    Raises:
+        UserError: the contents are damaged; the message names the frame, the person and the field.
+    """
+    for one in FORMATS:
+        if one.matches(content):
+            with named(one.name):
+                return one.read(content, img_shape)
+    return None
+
+
+def is_content(value: Any) -> bool:
+    """True if :func:`read_content` has a format for it."""
+    return any(one.matches(value) for one in FORMATS)
+
+
+def whole(path: Path) -> Path:
+    """The recording that a file belongs to: the folder of a frame, otherwise the file itself."""
+    return path.parent if path.name.endswith(FRAME) else path
+
+
+def read_frames(folder: Path) -> Clip:
+    """The recording in a folder of OpenPose, which has one file for each frame.
+
+    Raises:
+        UserError: there are none, or those of several recordings, or one is damaged.
+    """
+    files = {file.name.removesuffix(FRAME): file for file in sorted(folder.glob(f'*{FRAME}'))}
+    if not files:
+        raise UserError(f'no recording in this folder; the names of frames end with {FRAME}')
+    with named('OpenPose'):
+        frames = {}
+        for name, file in files.items():
+            with named(file.name):
+                frames[name] = read_json(file)
+        return _openpose(frames)
+
+
+def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
+    """The clip in an estimator's file or folder; None if it is of another kind.
+
+    Args:
+        path: a file, or a folder of one file for each frame.
+        img_shape: (height, width) of the image, for joints in fractions of it.
+
+    Raises:
+        OSError, ValueError: as the readers.
+    """
+    if whole(path).is_dir():
+        return read_frames(whole(path))
+    if path.suffix == '.json':
+        return read_content(read_json(path), img_shape)
+    return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None

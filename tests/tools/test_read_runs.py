@@ -1,0 +1,57 @@
+"""The figures of a training come from its logs and its dumped scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmdualhead.errors import UserError
+from mmdualhead.evaluation.scores import LabeledScores, save_scores
+from model_zoo.logs import read_run
+
+
+def write_session(work_dir: Path, start: str, epochs: range, top1: dict[int, float]) -> None:
+    session = work_dir / start
+    (session / 'vis_data').mkdir(parents=True)
+    rows = [dict(loss=2 - epoch / 10, epoch=epoch, step=7 * epoch) for epoch in epochs]
+    rows += [{'acc/top1': value, 'step': epoch} for epoch, value in top1.items()]
+    (session / 'vis_data/scalars.json').write_text('\n'.join(map(json.dumps, rows)))
+    log = f'2026/11/29 {start[9:11]}:00:00 - mmengine - INFO - x\nConfig:\n'
+    log += f'2026/11/29 {start[9:11]}:10:00 - mmengine - INFO - Epoch(train)'
+    (session / f'{start}.log').write_text(log)
+
+
+def test_a_resumed_training(tmp_path):
+    write_session(tmp_path, '20261129_010000', range(1, 6), {2: 0.25, 4: 0.75})
+    write_session(tmp_path, '20261129_030000', range(5, 9), {6: 0.875, 8: 0.8125})
+    assert read_run(tmp_path) == dict(
+        loss=[1.8, 1.6, 1.4, 1.2],
+        one_clip=[25.0, 75.0, 87.5, 81.2],
+        minutes=20,
+        last=(8, 81.25),
+        best=(6, 87.5),
+    )
+
+
+def test_with_the_scores_of_its_test(tmp_path):
+    write_session(tmp_path, '20261129_010000', range(1, 5), {})
+    scores = np.eye(6)[[0, 1, 2, 0]]
+    other = np.eye(6)[[1, 1, 2, 3]]
+    fused = LabeledScores(
+        source='',
+        names=tuple('abcd'),
+        labels=np.array([0, 1, 2, 3]),
+        heads=dict(fused=scores, coarse=scores, fine=other),
+    )
+    save_scores(fused, tmp_path / 'scores.npz')
+    found = read_run(tmp_path)
+    expected = dict(top1=75.0, top5=100.0, coarse=75.0, fine=75.0, either=100.0)
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_without_a_training(tmp_path):
+    with pytest.raises(UserError, match='no log of a training'):
+        read_run(tmp_path)
