@@ -97,6 +97,12 @@ class TestFindings:
         assert finding.level is level
         assert (SETUPTOOLS in finding.remedy) == (level is not None)
 
+    def test_mediapipe(self):
+        assert doctor.look_at_mediapipe(lambda _: True).level is None
+        missing = doctor.look_at_mediapipe(lambda _: False)
+        assert missing.level is Level.NOTE
+        assert missing.remedy == 'pip install mediapipe'
+
     @pytest.mark.parametrize(
         ('program', 'found', 'remedy'),
         [
