@@ -50,6 +50,8 @@ torch.load(file)
 import mmdualhead
 for fault in mmdualhead.REPAIRED:
     print('repaired', fault, flush=True)
+from mmdualhead.utils.half import fast_half, slow_half
+print('half', fast_half() or ('slower than float32' if slow_half('cpu') else 'not measured'), flush=True)
 print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU', flush=True)
 """
 """Runs the steps of training one by one; prints each step before trying it."""
@@ -175,6 +177,9 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspe
         return
     steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
     repaired = [what for step, what in steps if step == 'repaired']
+    for what in (what for step, what in steps if step == 'half'):
+        level = Level.NOTE if what.startswith('slower') else None
+        yield Inspected('half precision on a CPU', what, 'AMX or AVX512_BF16', level)
     yield from (Inspected('repair', fault, 'worked around by mmdualhead', Level.NOTE) for fault in repaired)
     if done.returncode == 0:
         yield Inspected('training', f'works on {steps[-1][1]}', 'works')

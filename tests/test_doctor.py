@@ -143,6 +143,15 @@ class TestFindings:
         assert remedy in finding.remedy
         assert bool(remedy) == bool(finding.remedy)
 
+    @pytest.mark.parametrize(
+        ('found', 'level'),
+        [('AVX512_BF16', None), ('slower than float32', Level.NOTE), ('not measured', None)],
+    )
+    def test_half_precision(self, found, level):
+        half, training = doctor.try_training(f"print('half', {found!r}); print('device', 'CPU')")
+        assert half == doctor.Inspected('half precision on a CPU', found, 'AMX or AVX512_BF16', level)
+        assert training.found == 'works on CPU'
+
     def test_trial_that_hangs(self, monkeypatch):
         monkeypatch.setattr(doctor, 'TIMEOUT', 0.2)
         (finding,) = doctor.try_training('import time; time.sleep(60)')

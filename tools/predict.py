@@ -62,7 +62,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--most-active', action='store_true', help='of too many persons, keep the most active ones'
     )
-    parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
+    parser.add_argument('--batch-size', type=int, help='at most so many recordings at once')
+    parser.add_argument(
+        '--half', action='store_true', help='in half precision, where the processor is fast at it'
+    )
     parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
     add_import_option(parser)
     args = parser.parse_args()
@@ -119,9 +122,10 @@ def main() -> None:
         args.device,
         stream_weights=args.stream_weights,
         show_progress=sys.stderr.isatty(),
+        half=args.half,
     )
-    for model in inferencer.models:
-        sys.stderr.write(f'model: {model.describe()}\n')
+    for line in inferencer.describe():
+        sys.stderr.write(f'model: {line}\n')
     left_out: dict[str, str] = {}
     number, shown, error = predict(args, inferencer, left_out)
     if shown:

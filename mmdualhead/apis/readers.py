@@ -71,12 +71,12 @@ class Recording:
     @property
     def where(self) -> str:
         """Its name in messages."""
-        name = self.name if self.source is None else str(self.source)
-        is_one_of_many = self.source is not None and self.name not in (self.source.stem, self.source.name)
-        is_clip = self.source is not None and (self.annotated or is_one_of_many)
-        clip = f', clip {self.name}' if is_clip else ''
         person = f', person {"+".join(map(str, self.persons))}' if self.persons else ''
-        return name + clip + person
+        if self.source is None:
+            return self.name + person
+        is_one_of_many = self.name not in (self.source.stem, self.source.name)
+        clip = f', clip {self.name}' if self.annotated or is_one_of_many else ''
+        return f'{self.source}{clip}{person}'
 
     def read(self) -> Recording:
         """The recording with its joints."""
@@ -95,7 +95,8 @@ class Recording:
         if not rate:
             raise UserError(f'{self.where}: frame_rate: it is not in the recording; give it')
         joints = np.asarray(self.keypoint)
-        present = joints.any((2, 3))
+        joints = joints[None] if joints.ndim == 3 else joints
+        present = np.asarray(joints.any((2, 3)))
         if self.keypoint_score is not None and joints.shape[-1] == 2:
             joints = np.concatenate([joints, self.keypoint_score[..., None]], -1)
         ids = range(len(joints)) if self.ids is None else self.ids

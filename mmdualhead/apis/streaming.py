@@ -124,16 +124,13 @@ class StreamRecognizer:
         max_persons: int = 32,
     ) -> None:
         windows = tuple(window) if isinstance(window, Sequence) else (window,)
-        positive = dict(hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
-        for name, number in (*(('window', one) for one in windows), *positive.items()):
-            if not 0 < number < math.inf:
-                raise ValueError(f'{name} is {number}, expected a positive number')
+        _check_positive(window=min(windows), hop=hop, frame_rate=frame_rate, smoothing=smoothing)
+        _check_positive(window=max(windows), patience=patience, max_persons=max_persons)
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
-        if max_persons < 1:
-            raise ValueError(f'max_persons is {max_persons}, expected 1 or more')
         if unit is not None and unit not in UNIT_SIZES:
             raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
+        inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:
             raise ValueError('pair_distance: the model takes one person')
@@ -327,6 +324,12 @@ class StreamRecognizer:
         group.segment = segment
         if segment:
             yield segment
+
+
+def _check_positive(**given: float) -> None:
+    for name, number in given.items():
+        if not 0 < number < math.inf:
+            raise ValueError(f'{name} is {number}, expected a positive number')
 
 
 def _shows_the_unit(answer: Answer) -> bool:
