@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Sees DualHead-Net work: makes .venv, generates the synthetic data, trains and tests a small DualHead-Net on the
-# four streams, and fuses them. About six minutes on two idle cores, beside the downloads. Safe to run twice; each
-# run trains anew.
+# four streams, and fuses them. Takes minutes on two cores (docs/synthetic_data.md). Safe to run twice; each run trains
+# anew.
 #
 #   bash tools/quickstart.sh
-#   bash tools/quickstart.sh --baselines   # MS-G3D and ST-GCN beside it, under equal conditions
+#   bash tools/quickstart.sh --baselines   # MS-G3D, CTR-GCN and ST-GCN beside it, under equal conditions
 #
 # PYTHON and MMDUALHEAD_VENV as in tools/setup_env.sh. Everything it makes lies in .venv, data/ and work_dirs/.
 set -euo pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 case "${1:-}" in
     '') networks=(quickstart) ;;
-    --baselines) networks=(quickstart msg3d_quickstart stgcn_quickstart) ;;
+    --baselines) networks=(quickstart msg3d_quickstart ctrgcn_quickstart stgcn_quickstart) ;;
     *)
         echo "usage: bash tools/quickstart.sh [--baselines]" >&2
         exit 2
