@@ -24,7 +24,8 @@ usage: mmdualhead COMMAND ...
 
 Train and test, by MMAction2's tools/train.py and tools/test.py:
   train CONFIG ...           CONFIG is a path or the name of a shipped config
-  test CONFIG CHECKPOINT ... CHECKPOINT is a file or a work dir, whose newest checkpoint is taken
+  test CONFIG CHECKPOINT ... CHECKPOINT is a file or a work dir, whose newest checkpoint is taken; --half
+                             tests in half precision (bfloat16)
   run NAME ...               another of MMAction2's tools, e.g. confusion_matrix or get_flops
 
 Installation:
@@ -89,7 +90,7 @@ def run_command(name: str, arguments: list[str]) -> int:
         case 'train':
             run_program(mmaction_tools() / 'train.py', with_config(arguments, must_exist=True), 'train')
         case 'test':
-            arguments = with_checkpoint(with_config(arguments, must_exist=True))
+            arguments = with_half(with_checkpoint(with_config(arguments, must_exist=True)))
             run_program(mmaction_tools() / 'test.py', arguments, 'test')
         case 'run':
             tool = find_mmaction_tool(arguments)
@@ -213,6 +214,15 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     for reason in reasons:
         print(f'passed over: {reason}', file=sys.stderr)
     return [arguments[0], str(found), *arguments[2:]]
+
+
+def with_half(arguments: list[str]) -> list[str]:
+    """The arguments of a test, with ``--half`` as the option of the config that it stands for."""
+    if '--half' not in arguments:
+        return arguments
+    others = [argument for argument in arguments if argument != '--half']
+    at = others.index('--cfg-options') if '--cfg-options' in others else len(others)
+    return [*others[:at], '--cfg-options', 'default_hooks.fuse.half=True', *others[at + 1 :]]
 
 
 def run_program(program: Path, arguments: list[str], name: str) -> None:

@@ -3,16 +3,25 @@
 python tools/predict.py --example
 python tools/predict.py a1_s2_t1_skeleton.mat
 python tools/predict.py 'clips/*.skeleton' --model work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --json out.json
+python tools/predict.py clips/ --per-person --jsonl - | head
+
+Predictions are printed as they are made. After Ctrl-C or SIGTERM, files contain those made so far.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.evaluation.answer import report, to_table, write_csv
+from mmdualhead.apis.readers import Recording
+from mmdualhead.apis.recordings import find_recordings
+from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
+from mmdualhead.evaluation.outputs import STDOUT, Write, csv_file, json_file, json_lines, table
 from mmdualhead.skeletons import ALIASES, SKELETONS
-from mmdualhead.utils.command import add_import_option, make_parser, run_main
+from mmdualhead.utils.command import add_import_option, exits_on_signals, make_parser, run_main
+from mmdualhead.visualization.pages import write_pages
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,8 +41,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--top', type=int, default=5, help='how many classes to name (default: 5)')
     out = parser.add_mutually_exclusive_group()
     out.add_argument('--json', type=Path, metavar='OUT', help='write everything that is known as JSON')
+    out.add_argument(
+        '--jsonl', metavar='OUT', help='the same, a line per prediction as it is made; - prints them'
+    )
     out.add_argument('--csv', type=Path, metavar='OUT', help='write the best classes as CSV')
     parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
+    parser.add_argument('--per-person', action='store_true', help='a prediction for each person')
+    parser.add_argument(
+        '--pair-distance',
+        type=float,
+        metavar='D',
+        help='with --per-person, also for two whose centers are closer than this, in the unit of the joints',
+    )
     parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of your own recordings')
     parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help='of your own recordings')
     parser.add_argument(
@@ -43,14 +62,56 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--most-active', action='store_true', help='of too many persons, keep the most active ones'
     )
-    parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
+    parser.add_argument('--batch-size', type=int, help='at most so many recordings at once')
+    parser.add_argument(
+        '--half', action='store_true', help='in half precision, where the processor is fast at it'
+    )
     parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
     add_import_option(parser)
     args = parser.parse_args()
     args.recordings += [SkeletonInferencer.example()] * args.example
     if not args.recordings:
         parser.error('expected a RECORDING or --example')
+    args.img_shape = args.img_shape and tuple(args.img_shape)
     return args
+
+
+def outputs(
+    args: argparse.Namespace, recordings: list[Recording], left_out: dict[str, str], files: ExitStack
+) -> Iterator[Write]:
+    """What to do with each prediction: what is printed is already in the files."""
+    if args.jsonl is not None:
+        yield files.enter_context(json_lines(args.jsonl, args.top))
+    if args.json is not None:
+        yield files.enter_context(json_file(args.json, args.top, left_out))
+    if args.csv is not None:
+        yield files.enter_context(csv_file(args.csv, args.top))
+    if args.jsonl != STDOUT:
+        names = [recording.name for recording in recordings]
+        yield files.enter_context(table(names, args.top, args.per_person))
+    yield report_notes
+
+
+def predict(
+    args: argparse.Namespace, inferencer: SkeletonInferencer, left_out: dict[str, str]
+) -> tuple[int, list[Answer], BaseException | None]:
+    """The number of predictions, those for pages, and what ended them early; files are complete anyway."""
+    names = ('batch_size', 'layout', 'unit', 'img_shape', 'most_active', 'per_person', 'pair_distance')
+    options = {name: getattr(args, name) for name in names}
+    recordings = find_recordings(args.recordings, args.img_shape, args.split)
+    number, shown = 0, []
+    with ExitStack() as files:
+        writes = list(outputs(args, recordings, left_out, files))
+        try:
+            answers = inferencer.iterate(recordings, on_error='skip', left_out=left_out, **options)
+            for answer in files.enter_context(closing(answers)):
+                number += 1
+                shown += [answer] * (args.view is not None)
+                for write in writes:
+                    write(answer)
+        except BaseException as error:
+            return number, shown, error
+    return number, shown, None
 
 
 def main() -> None:
@@ -61,32 +122,22 @@ def main() -> None:
         args.device,
         stream_weights=args.stream_weights,
         show_progress=sys.stderr.isatty(),
+        half=args.half,
     )
-    for model in inferencer.models:
-        sys.stderr.write(f'model: {model.describe()}\n')
-    result = inferencer(
-        args.recordings,
-        batch_size=args.batch_size,
-        on_error='skip',
-        layout=args.layout,
-        unit=args.unit,
-        img_shape=args.img_shape and tuple(args.img_shape),
-        split=args.split,
-        most_active=args.most_active,
-        vis_out_dir=args.view,
-        pred_out_file=args.json,
-        top=args.top,
-    )
-    answers, left_out = result['predictions'], result['left_out']
-    if args.csv is not None:
-        write_csv(answers, args.csv, args.top)
-    print(to_table(answers, args.top))
-    if result['visualization'] is not None:
-        sys.stderr.write(f'pages: {result["visualization"]}\n')
-    report(answers, left_out)
+    for line in inferencer.describe():
+        sys.stderr.write(f'model: {line}\n')
+    left_out: dict[str, str] = {}
+    number, shown, error = predict(args, inferencer, left_out)
+    if shown:
+        sys.stderr.write(f'pages: {write_pages(shown, args.view)}\n')
+    report_skipped(left_out, number)
+    if error is not None:
+        sys.stderr.write(f'stopped after {number} predictions\n')
+        raise error
     if left_out:
         sys.exit(1)
 
 
 if __name__ == '__main__':
-    run_main(main)
+    with exits_on_signals():
+        run_main(main)

@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--every', type=int, default=1, metavar='N', help='only every Nth clip (default: all)'
     )
+    parser.add_argument('--per-person', action='store_true', help='one page for each person')
     parser.add_argument('--strip', action='store_true', help='also draw a PNG strip per clip')
     parser.add_argument('--film', choices=('gif', 'mp4'), help='also write a film per clip')
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
@@ -48,11 +49,15 @@ def main() -> None:
     if args.scores:
         if len(args.recordings) != 1:
             raise ValueError('--scores belong to one annotation file')
+        if args.per_person:
+            raise ValueError('--per-person: the scores are those of recordings')
         answers = scored_answers(args.scores, args.recordings[0], args.split, args.every)
     else:
         inferencer = SkeletonInferencer(args.model)
         items = find_recordings(args.recordings, split=args.split)[:: args.every]
-        answers = list(inferencer.iterate(items, args.batch_size, on_error='skip'))
+        answers = list(
+            inferencer.iterate(items, args.batch_size, on_error='skip', per_person=args.per_person)
+        )
         left_out = inferencer.left_out
     report(answers, left_out)
     if not answers:

@@ -6,9 +6,10 @@ N recordings, S samples of each, M persons, T frames of a recording and T' of a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, RLock, get_ident
 from typing import Any, NamedTuple
 
@@ -22,17 +23,21 @@ from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import TrainedModel
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
-from mmdualhead.models.ops import standard_operations
+from mmdualhead.models.fused import FusedRecognizer, can_fuse
 from mmdualhead.network_input import step_name
+from mmdualhead.utils.threads import workers
 
 LARGEST = 1e6
 """The largest accepted coordinate: a kilometer in millimeters."""
 
-PASS = 1 << 19
-"""The number of input values per pass through a network, which takes about a kilobyte of memory for each."""
+PASS = 1 << 17
+"""The number of input values per pass through a network, which takes about a kilobyte of memory for each.
 
-SMALL = 1 << 16
-"""Coordinates up to which PyTorch's operations are as fast as ours, whose first call takes a second."""
+Such a pass, of 45 persons of 48 frames for example, is as fast for each person as larger ones are.
+"""
+
+SHARE = 1 << 11
+"""The joints, in all frames, that are worth a thread: a network takes some 25 ms for them, 6 for any pass."""
 
 
 _changing_hooks = Lock()
@@ -136,21 +141,47 @@ def _follow(
     return seen if kept is None else seen[kept]
 
 
-@torch.no_grad()
 def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """A model's outputs for recordings that have passed its pipeline."""
-    sizes = {one.packed['inputs'].shape: one.packed['inputs'].numel() for one in batch}
-    # Pipelines that keep the length of clips give batches that cannot be stacked.
-    most = 1 if len(sizes) > 1 else max(1, PASS // max(1, *sizes.values()))
-    if len(batch) > most:
-        parts = [batch[start : start + most] for start in range(0, len(batch), most)]
-        return [found for part in parts for found in predict(model, part)]
-    packed = [one.packed for one in batch]
-    inputs = torch.stack([one['inputs'] for one in packed]).numpy()
-    operations = standard_operations() if inputs.size <= SMALL else nullcontext()
-    with recorded(model.network) as masks, operations:
-        samples = model.network.test_step(pseudo_collate(packed))
+    """A model's outputs for recordings that have passed its pipeline, of any lengths."""
+    groups: dict[torch.Size, list[int]] = {}  # of recordings that can be stacked
+    for i, one in enumerate(batch):
+        groups.setdefault(one.packed['inputs'].shape, []).append(i)
+    found: dict[int, Prediction] = {}
+    for shape, group in groups.items():
+        most = max(1, PASS // max(1, shape.numel()))
+        for part in (group[start : start + most] for start in range(0, len(group), most)):
+            found |= zip(part, _predict(model, [batch[i] for i in part]), strict=True)
+    return [found[i] for i in range(len(batch))]
+
+
+def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
+    """Those for recordings of one shape, in one pass; its persons side by side where they are enough."""
+    inputs = torch.stack([one.packed['inputs'] for one in batch]).numpy()
     present = np.any(inputs, axis=(3, 4, 5))
+    threads = torch.get_num_threads()
+    rows = present.sum() * inputs.shape[3] * inputs.shape[4]
+    parts = min(threads, int(present.sum()), int(rows) // SHARE)
+    runs_here = model.device.type != 'cpu' or torch.is_autocast_enabled('cpu')
+    if parts < 2 or runs_here or not can_fuse(model.network):
+        return _pass(model, batch, present, Persons(map, 1))
+    with workers(parts + 1, max(1, threads // parts)) as pool:
+        return pool.submit(_pass, model, batch, present, Persons(pool.map, parts)).result()
+
+
+@torch.no_grad()
+def _pass(
+    model: TrainedModel, batch: Sequence[Prepared], present: np.ndarray, persons: Persons
+) -> list[Prediction]:
+    """The same in this thread, but for the persons (N, S, M) that are present."""
+    network = model.inference_form()
+    data = network.data_preprocessor(pseudo_collate([one.packed for one in batch]), False)
+    inputs, samples = data['inputs'], data['data_samples']
+    if isinstance(network, FusedRecognizer):
+        features, _ = network.extract_feat(inputs, run=partial(persons, network))
+        samples, masks = network.recognizer.cls_head.predict(features, samples), persons.masks
+    else:
+        with recorded(network) as masks:
+            samples = network(inputs, samples, mode='predict')
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     heads = (FUSED, *getattr(model.network, 'heads', ()))
     return [
@@ -163,6 +194,33 @@ def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
     ]
 
 
+class Persons:
+    """Runs a fused network on the persons present, in parts, and keeps its masks.
+
+    Args:
+        run: applies a function to the parts: ``map``, or that of a pool.
+        parts: how many.
+    """
+
+    def __init__(self, run: Callable[..., Iterable[tuple[dict[str, Tensor], Masks]]], parts: int) -> None:
+        self.run = run
+        self.parts = parts
+        self.masks = Masks()
+
+    def __call__(self, network: FusedRecognizer, persons: Tensor) -> dict[str, Tensor]:
+        """The features of each head, of normalized persons (N, C, T, V)."""
+        found = self.run(partial(_features, network), persons.tensor_split(self.parts))
+        features, masks = zip(*found, strict=True)
+        self.masks = Masks.joined(masks)
+        return {head: torch.cat([one[head] for one in features]) for head in features[0]}
+
+
+@torch.no_grad()
+def _features(network: FusedRecognizer, persons: Tensor) -> tuple[dict[str, Tensor], Masks]:
+    with recorded(network) as masks:
+        return network.person_features(persons), masks
+
+
 def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
     """(T,) the mean weight of each frame of the recording, NaN where it was not seen, from (S, T')."""
     seen = np.bincount(frames.ravel(), minlength=length)
@@ -173,10 +231,18 @@ def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarra
 
 @dataclass
 class Masks:
-    """The masks of all blocks in one pass: each (N * S * M, 1, T' or V)."""
+    """The masks of all blocks in one pass: each (P, 1, T' or V), P of all persons or of those present."""
 
     temporal: list[Tensor] = field(default_factory=list)
     spatial: list[Tensor] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Masks]) -> Masks:
+        """The masks of persons that were computed in parts."""
+        return cls(
+            [torch.cat(one) for one in zip(*(part.temporal for part in parts), strict=True)],
+            [torch.cat(one) for one in zip(*(part.spatial for part in parts), strict=True)],
+        )
 
     def when(self, present: np.ndarray, frames: int) -> np.ndarray | None:
         """(N, S, T'): the mean over blocks and over the persons present (N, S, M); None without attention."""
@@ -192,8 +258,10 @@ def _mean(masks: list[Tensor], present: np.ndarray) -> np.ndarray | None:
     if not masks:
         return None
     mean = torch.stack([mask.squeeze(1).float() for mask in masks]).mean(0).cpu().numpy()
+    by_person = np.zeros((*present.shape, mean.shape[-1]), mean.dtype)
+    by_person[present if len(mean) < present.size else np.ones_like(present)] = mean
     weights = present / np.maximum(present.sum(-1, keepdims=True), 1)
-    return np.einsum('nsm,nsmx->nsx', weights, mean.reshape(*present.shape, -1))
+    return np.einsum('nsm,nsmx->nsx', weights, by_person)
 
 
 @contextmanager

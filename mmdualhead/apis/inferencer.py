@@ -6,7 +6,8 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,25 +20,28 @@ from mmengine.infer import BaseInferencer
 from rich.console import Console
 from rich.progress import track
 
-from mmdualhead.apis.fit import fit
-from mmdualhead.apis.forward import Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.fit import fit, suits
+from mmdualhead.apis.forward import PASS, Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import Recording, read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
+from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D, ModelError, TrainedModel, load_trained
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
+from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
 
 ON_ERROR = ('raise', 'skip')
 
 
 class Ready(NamedTuple):
-    """A recording in the form of the models, and the output of the pipeline of each."""
+    """A recording in the form of the models, the output of the pipeline of each, and who predicts it."""
 
     recording: Recording
     prepared: list[Prepared]
+    inferencer: SkeletonInferencer
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -52,20 +56,25 @@ class SkeletonInferencer(BaseInferencer):
 
     Args:
         model: anything that :func:`~mmdualhead.apis.trained.load_trained` accepts: a checkpoint, a work dir,
-            a config's name or path (with ``weights``), or None for the packaged model. A list
-            of checkpoints or work dirs is fused, one per stream; each forms its own stream from the joints.
+            a config's name or path (with ``weights``), or None for the packaged models: one for recordings
+            with depth, one for joints in images (:meth:`for_joints`). A list of checkpoints or work dirs is
+            fused, one per stream; each forms its own stream from the joints.
         weights: the checkpoint of a config, or a list of them.
         device: where the networks run; the first available one by default.
         stream_weights: the weights of the streams: ``'equal'``, a ratio such as ``'2:2:1:1'``, or numbers.
         show_progress: show a progress bar.
+        half: run the networks in half precision (bfloat16), which rounds the scores.
 
     Raises:
         FileNotFoundError: a file or folder is missing.
-        ModelError: something given as a model is not one, or the models do not match.
+        ModelError: something given as a model is not one, the models do not match, or half precision is slow
+            on the processor.
         UserError: a checkpoint is damaged, or would execute code.
     """
 
-    preprocess_kwargs = {'layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error'}  # noqa: RUF012
+    preprocess_kwargs = {  # noqa: RUF012
+        *('layout', 'unit', 'img_shape', 'split', 'most_active', 'on_error', 'per_person', 'pair_distance')
+    }
     visualize_kwargs = {'vis_out_dir'}  # noqa: RUF012
     postprocess_kwargs = {'pred_out_file', 'top'}  # noqa: RUF012
 
@@ -76,14 +85,17 @@ class SkeletonInferencer(BaseInferencer):
         device: str | None = None,
         stream_weights: str | Sequence[float] = 'equal',
         show_progress: bool = False,
+        half: bool = False,
     ) -> None:
         # Not MMEngine's method, which executes the config in a checkpoint.
+        self.is_packaged, self.device, self.half = model is None and weights is None, device, half
         models, files = (list(one) if isinstance(one, list | tuple) else [one] for one in (model, weights))
         size = max(len(models), len(files))
         models, files = (one * size if len(one) == 1 else one for one in (models, files))
         if len(models) != len(files):
             raise ModelError(f'{len(models)} models and {len(files)} weights: expected equally many')
         self.models = [load_trained(*pair, device) for pair in zip(models, files, strict=True)]
+        self.models = [model.in_half() for model in self.models] if half else self.models
         self.shares = _shares(self.models, stream_weights)
         first = self.models[0]
         self.model, self.cfg = first.network, first.config
@@ -102,12 +114,30 @@ class SkeletonInferencer(BaseInferencer):
         """The names of the classes."""
         return self.models[0].classes
 
+    def for_joints(self, in_space: bool) -> SkeletonInferencer:
+        """The inferencer for joints in space, with depth, or in images: this one if a model was given.
+
+        Of the packaged models, the one for joints in images is loaded when it is first needed.
+        """
+        return self if in_space or not self.is_packaged else self._in_images
+
+    @cached_property
+    def _in_images(self) -> SkeletonInferencer:
+        return SkeletonInferencer(PACKAGED_2D, device=self.device, half=self.half)
+
+    def describe(self) -> list[str]:
+        """A line of text for each model that predicts."""
+        if not self.is_packaged:
+            return [model.describe() for model in self.models]
+        uses = {'in space': self, 'in images': self._in_images}
+        return [f'for joints {use}: {one.models[0].describe()}' for use, one in uses.items()]
+
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
         """The test pipeline of the first model, from an annotation to the input of its network."""
         return lambda clip: run_pipeline(self.models[0], read_annotation(clip, name='')).packed
 
     def __call__(
-        self, inputs: Any, return_datasamples: bool = False, batch_size: int = 1, **kwargs: Any
+        self, inputs: Any, return_datasamples: bool = False, batch_size: int | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Predict for recordings.
 
@@ -115,11 +145,14 @@ class SkeletonInferencer(BaseInferencer):
             inputs: anything that :func:`~mmdualhead.apis.recordings.find_recordings` accepts: arrays, files,
                 directories, annotation files, poses, or a list of these, of any lengths.
             return_datasamples: return MMAction2's data samples instead of predictions.
-            batch_size: recordings per pass through the network.
+            batch_size: the most recordings per pass through the network; by default as many as are fast.
             **kwargs: ``layout``, the layout of arrays that are not in the model's; ``unit`` of arrays and
                 your own files, ``'m'``, ``'cm'`` or ``'mm'``; ``img_shape`` (height, width) for joints in
                 pixels; ``split`` of annotation files; ``most_active=True`` to keep the most active persons if
-                there are too many; ``on_error='skip'`` to skip recordings that cannot be predicted;
+                there are too many; ``per_person=True`` for a prediction for each person, and with
+                ``pair_distance`` for two that are closer than this, in the unit of the recording
+                (:func:`~mmdualhead.apis.persons.each_person`); ``on_error='skip'`` to skip recordings that
+                cannot be predicted;
                 ``vis_out_dir``, a directory for one page per recording; ``pred_out_file``, a JSON file for
                 the predictions, with ``top`` classes each.
 
@@ -138,28 +171,52 @@ class SkeletonInferencer(BaseInferencer):
         visualization = self.visualize(inputs, answers, **visualize)
         return self.postprocess(answers, visualization, return_datasamples, left_out=left_out, **postprocess)
 
-    def iterate(self, inputs: Any, batch_size: int = 1, **kwargs: Any) -> Iterator[Answer]:
-        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``."""
-        if batch_size < 1:
+    def iterate(
+        self, inputs: Any, batch_size: int | None = None, **kwargs: Any
+    ) -> Generator[Answer, None, None]:
+        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``.
+
+        Recordings are read and prepared in a thread of their own while the network runs.
+        """
+        if batch_size is not None and batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
-        recordings = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
+        found = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         left_out = kwargs.setdefault('left_out', {})
-        batches: Iterable[list[Ready]] = self.preprocess(recordings, batch_size, **kwargs)
+        per_person = kwargs.pop('per_person', False)
+        recordings = self._parts(found, per_person, kwargs.pop('pair_distance', None), kwargs.get('layout'))
+        batches = ahead(self.preprocess(recordings, batch_size, **kwargs))
+        on_error = kwargs.get('on_error', 'raise')
+        answers: Iterable[Answer] = (
+            answer for batch in batches for answer in self.forward(batch, on_error, left_out)
+        )
         if self.show_progress:
-            count = -(-len(recordings) // batch_size)
-            batches = track(batches, 'Recordings', count, console=Console(stderr=True))
-        for batch in batches:
-            yield from self.forward(batch, kwargs.get('on_error', 'raise'), left_out)
+            count = None if per_person else len(found)
+            answers = track(answers, 'Recordings', count, console=Console(stderr=True))
+        yield from answers
+
+    def _parts(
+        self, found: list[Recording], per_person: bool, pair_distance: float | None, layout: Any
+    ) -> Iterable[Recording]:
+        """The recordings as they are, or those of each person and pair."""
+        if not per_person:
+            if pair_distance is not None:
+                raise ValueError('pair_distance: pairs are found with per_person=True')
+            return found
+        if pair_distance is not None and self.models[0].num_person == 1:
+            raise ValueError('pair_distance: the model takes one person')
+        return each_person(found, layout or self.models[0].skeleton, pair_distance)
 
     def preprocess(
         self,
-        inputs: Sequence[Recording],
-        batch_size: int = 1,
+        inputs: Iterable[Recording],
+        batch_size: int | None = None,
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
         **options: Any,
     ) -> Iterator[list[Ready]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
+
+        A batch is full when its inputs fill a pass through the network, or at ``batch_size``.
 
         Skipped recordings are added to ``left_out``, by default a new dict, which the inferencer also keeps.
         """
@@ -173,7 +230,7 @@ class SkeletonInferencer(BaseInferencer):
                 batch.append(self.prepare(recording, **options))
             except RecordingError as error:
                 _leave_out(recording.where, error, on_error, left_out)
-            if len(batch) == batch_size:
+            if len(batch) == batch_size or sum(map(_size, batch)) >= PASS:
                 yield batch
                 batch = []
         if batch:
@@ -190,8 +247,10 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: it cannot be read or predicted.
         """
         try:
-            fitted = fit(recording.read(), self.models[0].input, **options)
-            return Ready(fitted, [run_pipeline(model, fitted) for model in self.models])
+            recording = recording.read()
+            chosen = self.for_joints(suits(recording, self.models[0].skeleton, options.get('layout')))
+            fitted = fit(recording, chosen.models[0].input, **options)
+            return Ready(fitted, [run_pipeline(model, fitted) for model in chosen.models], chosen)
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
@@ -208,17 +267,25 @@ class SkeletonInferencer(BaseInferencer):
     ) -> list[Answer]:
         """The predictions for a batch."""
         left_out = self.left_out if left_out is None else left_out
-        by_model = [
-            predict(model, [prepared[i] for _, prepared in inputs]) for i, model in enumerate(self.models)
-        ]
+        by_one = {id(one.inferencer): one.inferencer for one in inputs}
+        ready = {key: [one for one in inputs if id(one.inferencer) == key] for key in by_one}
+        predicted = {key: iter(inferencer._predict(ready[key])) for key, inferencer in by_one.items()}
         answers = []
-        for (recording, prepared), predictions in zip(inputs, zip(*by_model, strict=True), strict=True):
+        for recording, prepared, inferencer in inputs:
+            predictions = next(predicted[id(inferencer)])
             try:
-                answers.append(self._answer(recording, prepared[0].frames, predictions))
+                answers.append(inferencer._answer(recording, prepared[0].frames, predictions))
             except ValueError as error:
                 where = recording.where
                 _leave_out(where, RecordingError(_named(where, str(error))), on_error, left_out)
         return answers
+
+    def _predict(self, inputs: Sequence[Ready]) -> Iterator[tuple[Prediction, ...]]:
+        """For each recording, the predictions of the models."""
+        by_model = [
+            predict(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)
+        ]
+        return zip(*by_model, strict=True)
 
     def _answer(
         self, recording: Recording, frames: np.ndarray | None, predictions: Sequence[Prediction]
@@ -244,6 +311,8 @@ class SkeletonInferencer(BaseInferencer):
             streams=streams,
             true_label=label if label is None or 0 <= label < len(self.classes) else None,
             notes=recording.notes,
+            persons=recording.persons,
+            first_frame=recording.first_frame,
         )
 
     def _mean(self, values: Sequence[Any]) -> Any:
@@ -278,6 +347,11 @@ class SkeletonInferencer(BaseInferencer):
             write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
+
+
+def _size(ready: Ready) -> int:
+    """The values of a recording that a network takes."""
+    return max(one.packed['inputs'].numel() for one in ready.prepared)
 
 
 def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:

@@ -46,6 +46,8 @@ class Recording:
         regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
             have another V and C of the same product.
         notes: caveats about its prediction.
+        persons: the ids of the one or two persons that it was reduced to; None if it has all.
+        first_frame: the frame at which these begin, in the complete recording.
         load: reads it; raises a ValueError or an OSError whose message does not name the file.
     """
 
@@ -62,15 +64,19 @@ class Recording:
     normalized: bool = False
     regroup: bool = False
     notes: tuple[str, ...] = ()
+    persons: tuple[Hashable, ...] | None = None
+    first_frame: int = 0
     load: Callable[[], Recording] | None = None
 
     @property
     def where(self) -> str:
         """Its name in messages."""
+        person = f', person {"+".join(map(str, self.persons))}' if self.persons else ''
         if self.source is None:
-            return self.name
+            return self.name + person
         is_one_of_many = self.name not in (self.source.stem, self.source.name)
-        return f'{self.source}, clip {self.name}' if self.annotated or is_one_of_many else str(self.source)
+        clip = f', clip {self.name}' if self.annotated or is_one_of_many else ''
+        return f'{self.source}{clip}{person}'
 
     def read(self) -> Recording:
         """The recording with its joints."""
@@ -89,7 +95,8 @@ class Recording:
         if not rate:
             raise UserError(f'{self.where}: frame_rate: it is not in the recording; give it')
         joints = np.asarray(self.keypoint)
-        present = joints.any((2, 3))
+        joints = joints[None] if joints.ndim == 3 else joints
+        present = np.asarray(joints.any((2, 3)))
         if self.keypoint_score is not None and joints.shape[-1] == 2:
             joints = np.concatenate([joints, self.keypoint_score[..., None]], -1)
         ids = range(len(joints)) if self.ids is None else self.ids

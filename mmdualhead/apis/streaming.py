@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import numbers
-from collections import deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ import numpy as np
 from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.readers import Recording
-from mmdualhead.datasets.plausibility import UNIT_SIZES
+from mmdualhead.apis.tracks import Key, Tracks
+from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
+from mmdualhead.datasets.poses import Person
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.skeletons import get_skeleton
@@ -28,8 +31,14 @@ logger = logging.getLogger('mmdualhead')
 SPARSE, REPEATED = 4, 3
 """The fewest frames in a window, and how many longer steps in a row are an error."""
 
-Key = tuple[Hashable, ...]
-"""The id of one person, or of two."""
+DENSE, MANY = 1e-3, 300
+"""Shorter steps, of which so many in a row are an error."""
+
+NOTHING = 'nothing'
+"""The name of a class that gives no label, such as of what is between two actions."""
+
+BATCH = 16
+"""The number of windows per pass through the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +49,8 @@ class Segment:
         persons: the ids of the one or two persons.
         label: the class.
         name: its name.
-        begin: the middle of the first window with this label.
-        end: the middle of the last one.
+        begin: where it begins: a window stands for half a hop on both sides of its middle.
+        end: where it ends.
         score: the highest smoothed score in it.
         ended: no window will be added.
     """
@@ -56,26 +65,12 @@ class Segment:
 
 
 @dataclass
-class _Track:
-    """One person, resampled to the times ``index / frame_rate``."""
-
-    time: float
-    joints: np.ndarray
-    grid: deque[np.ndarray]
-    index: int
-    """Index of the last time in the grid."""
-
-    @property
-    def first(self) -> int:
-        """Index of the first time in the grid."""
-        return self.index - len(self.grid) + 1
-
-
-@dataclass
 class _Group:
     """One person or pair that gets labels."""
 
     scores: np.ndarray | None = None
+    until: float = -math.inf
+    """The end of the time that its latest windows stand for."""
     segment: Segment | None = None
     hop: float = -math.inf
     seen: float = -math.inf
@@ -116,7 +111,7 @@ class StreamRecognizer:
         self,
         inferencer: SkeletonInferencer,
         *,
-        window: float = 2.0,
+        window: float | Sequence[float] = 2.0,
         hop: float = 0.5,
         frame_rate: float = 30.0,
         smoothing: float = 0.5,
@@ -126,96 +121,110 @@ class StreamRecognizer:
         layout: Any = None,
         unit: str | None = None,
         img_shape: tuple[int, int] | None = None,
+        max_persons: int = 32,
     ) -> None:
-        positive = dict(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing, patience=patience)
-        for name, number in positive.items():
-            if not 0 < number < math.inf:
-                raise ValueError(f'{name} is {number}, expected a positive number')
+        windows = tuple(window) if isinstance(window, Sequence) else (window,)
+        _check_positive(window=min(windows), hop=hop, frame_rate=frame_rate, smoothing=smoothing)
+        _check_positive(window=max(windows), patience=patience, max_persons=max_persons)
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
         if unit is not None and unit not in UNIT_SIZES:
             raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
+        inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:
             raise ValueError('pair_distance: the model takes one person')
         self.inferencer, self.frame_rate, self.patience = inferencer, frame_rate, patience
-        self.frames = max(2, round(window * frame_rate))
+        self.lengths = sorted({max(2, round(one * frame_rate)) for one in windows})
+        self.frames = self.lengths[-1]
         self.hop = max(1, round(hop * frame_rate))
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
         self.skeleton = get_skeleton(layout or self.model.skeleton)
         self._size = 1 if self.skeleton.flat else UNIT_SIZES[unit or 'm']
         self._options = dict(layout=layout, unit='m' if unit == 'm' else None, img_shape=img_shape)
         self._notes: set[str] = set()
-        self._tracks: dict[Hashable, _Track] = {}
+        self._tracks = Tracks(frame_rate, self.frames, max_persons)
         self._groups: dict[Key, _Group] = {}
-        self._longest = min(patience, window / SPARSE)
-        self._time, self._long_steps = -math.inf, 0
+        self._longest = min(patience, max(windows) / SPARSE)
+        self._time, self._long_steps, self._short_steps = -math.inf, 0, 0
+        self._lock = RLock()
 
     def push(self, frame: Mapping[Hashable, Any], time: float) -> list[Segment]:
         """Process the next frame.
 
         Args:
             frame: the joints (V, C) of each person in sight by id: x, y, z, or, in pixels, x, y and perhaps
-                the confidence.
+                the confidence; or a :class:`~mmdualhead.datasets.poses.Person`.
             time: when it was taken, in seconds from any origin; later than the previous frame.
 
         Returns:
             The segments that began, grew or ended; for each person, the segment that ended comes first.
 
         Raises:
-            ValueError: time does not increase, or several steps in a row are too long for a window, as with
-                milliseconds; joints are of the wrong shape, not finite or too large, or in pixels of an image
-                of unknown size; the message names the person and the joint, and the frame is ignored. Or a
-                window cannot be predicted, for example because of another unit.
+            ValueError: time does not increase, or many steps in a row are too long or too short for seconds;
+                joints are of the wrong shape, not finite or too large, or in pixels of an image of unknown
+                size; the message names the person and the joint, and the frame is ignored. Or a window cannot
+                be predicted, for example because of another unit.
         """
         if not isinstance(time, numbers.Real) or isinstance(time, bool):
             raise ValueError(f'time: {time!r} is not a number')
+        with self._lock:
+            return self._push(frame, float(time))
+
+    def _push(self, frame: Mapping[Hashable, Any], time: float) -> list[Segment]:
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f'time: {time} is not later than {self._time}')
-        long_steps = self._count_long_steps(time - self._time) if frame else 0
+        counts = self._count_steps(time - self._time) if frame else (0, self._short_steps)
         if self.model.input.needs_picture and self._options['img_shape'] is None:
             raise ValueError('img_shape: the model expects pixels; give the height and width of the image')
-        joints = {person: self._checked(person, value) for person, value in frame.items()}
-        self._time, self._long_steps = time, long_steps
+        joints = {person: self._checked(person, frame[person]) for person in self._tracks.admitted(frame)}
+        if len(joints) < len(frame):
+            self._warn([f'max_persons is {self._tracks.most}, further persons in a frame are ignored'])
+        self._time, (self._long_steps, self._short_steps) = time, counts
+        self._tracks.make_room(list(joints))
+        self._tracks.forget(time - self.patience)
         changed = list(self._forget(time))
         for person, value in joints.items():
-            self._extend(person, value, time)
+            self._tracks.extend(person, value, time)
         return changed + list(self._answer())
 
     def finish(self) -> list[Segment]:
         """End all segments and forget all persons."""
-        ended = [replace(group.segment, ended=True) for group in self._groups.values() if group.segment]
-        self._tracks.clear()
-        self._groups.clear()
+        with self._lock:
+            ended = [replace(group.segment, ended=True) for group in self._groups.values() if group.segment]
+            self._tracks.clear()
+            self._groups.clear()
         return ended
 
     def window(self, persons: Key) -> np.ndarray:
-        """(M, T, V, C) the current window of a person or a pair.
+        """(M, T, V, C) the current window of a person or a pair, the longest one.
 
         Raises:
             KeyError: one of them is not in sight.
         """
-        first, last = self._span(persons)
-        tracks = [self._tracks[person] for person in persons]
-        return np.array([list(one.grid)[first - one.first : last - one.first + 1] for one in tracks])
+        with self._lock:
+            return self._tracks.window(persons, *self._tracks.span(persons))
 
-    def _span(self, persons: Key) -> tuple[int, int]:
-        """The first and the last time that all of them have."""
-        tracks = [self._tracks[person] for person in persons]
-        return max(track.first for track in tracks), min(track.index for track in tracks)
-
-    def _count_long_steps(self, step: float) -> int:
-        """The number of consecutive steps, with this one, that were too long between frames with persons."""
-        if not (self._tracks and step > self._longest):
-            return 0
-        if self._long_steps + 1 == REPEATED:
+    def _count_steps(self, step: float) -> tuple[int, int]:
+        """How many consecutive steps, with this one, between frames with persons were too long or short."""
+        long = self._long_steps + 1 if self._tracks and step > self._longest else 0
+        short = self._short_steps + 1 if step < DENSE else 0
+        if long == REPEATED:
             raise ValueError(
                 f'time: {REPEATED} steps in a row of more than {self._longest:g} s, the last of {step:g} s, '
                 f'are too long for a window of {self.frames / self.frame_rate:g} s; times are in seconds'
             )
-        return self._long_steps + 1
+        if short == MANY:
+            raise ValueError(
+                f'time: {MANY} steps in a row of less than {DENSE:g} s, the last of {step:g} s; times are in '
+                'seconds'
+            )
+        return long, short
 
     def _checked(self, person: Hashable, value: Any) -> np.ndarray:
+        if isinstance(value, Person):
+            scores = value.scores if self.skeleton.flat else None
+            value = value.joints if scores is None else np.column_stack([value.joints, scores])
         try:
             joints = np.array(value, np.float32)  # a copy, since trackers may reuse one array
         except (TypeError, ValueError) as error:
@@ -234,52 +243,45 @@ class StreamRecognizer:
         return joints / np.float32(self._size)
 
     def _forget(self, time: float) -> Iterator[Segment]:
-        """End the segments of persons that were out of sight, or of pairs that were apart, for too long."""
-        for person in [p for p, track in self._tracks.items() if time - track.time > self.patience]:
-            del self._tracks[person]
-        for key in [key for key, group in self._groups.items() if time - group.seen > self.patience]:
-            if segment := self._groups.pop(key).segment:
-                yield replace(segment, ended=True)
-
-    def _extend(self, person: Hashable, joints: np.ndarray, time: float) -> None:
-        """Extend the grid up to a frame by linear interpolation from the previous frame."""
-        before = math.ceil(time * self.frame_rate - 1e-6) - 1
-        new = _Track(time, joints, deque(maxlen=self.frames), before)
-        track = self._tracks.setdefault(person, new)
-        last = math.floor(time * self.frame_rate + 1e-6)
-        # Missing joints are zero; nothing is interpolated between them and others.
-        both = np.asarray(track.joints.any(1) & joints.any(1))[:, None]
-        for index in range(max(track.index + 1, last - self.frames + 1), last + 1):
-            share = np.interp(index / self.frame_rate, (track.time, time), (0, 1))
-            between = np.where(both, track.joints + share * (joints - track.joints), joints)
-            track.grid.append(between.astype(np.float32))
-        track.index = max(track.index, last)
-        track.time, track.joints = time, joints
+        """End the segments of persons who are forgotten, and of pairs that were apart for too long."""
+        for key, group in list(self._groups.items()):
+            if time - group.seen > self.patience or not self._tracks.keys() >= set(key):
+                del self._groups[key]
+                if group.segment:
+                    yield replace(group.segment, ended=True)
 
     def _answer(self) -> Iterator[Segment]:
         """Predict for all persons whose next window is full."""
-        due = {}
+        due: list[tuple[Key, float, list[Recording]]] = []
         for key in self._keys():
             group = self._groups.setdefault(key, _Group())
             group.seen = self._time
-            first, last = self._span(key)
+            first, last = self._tracks.span(key)
             if last // self.hop > group.hop and last - first + 1 == self.frames:
-                window = self.window(key)
-                if window.any():
-                    group.hop, due[key] = last // self.hop, window
+                window = self._tracks.window(key, first, last)
+                if parts := list(self._parts(key, window)):
+                    group.hop = last // self.hop
+                    due.append((key, (first + last) / 2 / self.frame_rate, parts))
         if not due:
             return
-        windows = [
-            Recording(name=f'stream, person {" and ".join(map(repr, key))}', keypoint=window)
-            for key, window in due.items()
-        ]
-        answers = list(self.inferencer.iterate(windows, batch_size=len(due), **self._options))
-        # The unit of a tracker is constant, and a later window may show little of a person.
-        self._options['unit'] = 'm'
-        for key, answer in zip(due, answers, strict=True):
-            self._warn(answer.notes)
-            middle = sum(self._span(key)) / 2 / self.frame_rate
-            yield from self._label(key, answer, middle)
+        windows = [part for *_, parts in due for part in parts]
+        answers = list(self.inferencer.iterate(windows, batch_size=BATCH, **self._options))
+        if any(map(_shows_the_unit, answers)):
+            # The unit of a tracker is constant, and a later window may show little of a person.
+            self._options['unit'] = 'm'
+        self._warn([note for answer in answers for note in answer.notes])
+        remaining = iter(answers)
+        for key, middle, parts in due:
+            yield from self._label(key, list(islice(remaining, len(parts))), middle)
+
+    def _parts(self, key: Key, window: np.ndarray) -> Iterator[Recording]:
+        """The windows of all lengths around the same middle that show somebody."""
+        name = f'stream, person {" and ".join(map(repr, key))}'
+        for length in self.lengths:
+            start = (self.frames - length) // 2
+            part = window[:, start : start + length]
+            if part.any():
+                yield Recording(name=name, keypoint=part)
 
     def _warn(self, notes: Sequence[str]) -> None:
         """Log each note on the predictions once."""
@@ -288,34 +290,53 @@ class StreamRecognizer:
             logger.warning('stream: %s', note)
 
     def _keys(self) -> list[Key]:
+        """The persons in sight, and the nearest pairs of them, as many as there may be persons."""
         there = [person for person, track in self._tracks.items() if track.time == self._time and track.grid]
         keys: list[Key] = [(person,) for person in there]
         if self.pair_distance is None or len(there) < 2:
             return keys
         centers = np.array([self._tracks[person].joints[self.skeleton.center] for person in there])
+        centers = centers[:, : 2 if self.skeleton.flat else 3]
         known = np.asarray(centers.any(1))
-        apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
-        near = np.triu((apart * self._size < self.pair_distance) & known & known[:, None], 1)
-        return keys + [(there[a], there[b]) for a, b in np.argwhere(near)]
+        apart = self._size * np.linalg.norm(centers[:, None] - centers[None], axis=-1)
+        near = np.argwhere(np.triu((apart < self.pair_distance) & known & known[:, None], 1))
+        nearest = np.argsort([apart[a, b] for a, b in near], kind='stable')[: self._tracks.most]
+        return keys + [(there[a], there[b]) for a, b in near[nearest]]
 
-    def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
-        """Smooth the scores of a window, and extend the segment or start a new one."""
-        group, new = self._groups[key], answer.scores[FUSED]
+    def _label(self, key: Key, answers: Sequence[Answer], time: float) -> Iterator[Segment]:
+        """Smooth the scores of the windows around a time, and extend the segment or start a new one."""
+        group, new = self._groups[key], np.mean([answer.scores[FUSED] for answer in answers], axis=0)
         old = new if group.scores is None else group.scores
         group.scores = (1 - self.smoothing) * old + self.smoothing * new
         label, score = int(group.scores.argmax()), float(group.scores.max())
-        segment, known = group.segment, score >= self.threshold
+        name = answers[0].classes[label]
+        segment, known = group.segment, score >= self.threshold and name != NOTHING
         if segment and not (known and segment.label == label):
             yield replace(segment, ended=True)
             segment = None
+        half = self.hop / self.frame_rate / 2
+        begin = time - half if time - half - group.until > half else max(group.until, time - half)
+        group.until = time + half
         if segment:
-            segment = replace(segment, end=time, score=max(segment.score, score))
+            segment = replace(segment, end=time + half, score=max(segment.score, score))
         elif known:
-            name = answer.classes[label]
-            segment = Segment(persons=key, label=label, name=name, begin=time, end=time, score=score)
+            segment = Segment(persons=key, label=label, name=name, begin=begin, end=time + half, score=score)
         group.segment = segment
         if segment:
             yield segment
+
+
+def _check_positive(**given: float) -> None:
+    for name, number in given.items():
+        if not 0 < number < math.inf:
+            raise ValueError(f'{name} is {number}, expected a positive number')
+
+
+def _shows_the_unit(answer: Answer) -> bool:
+    """Whether its joints were enough to judge their unit, or whether they are in the image."""
+    if answer.skeleton.flat:
+        return bone_length(answer.keypoint, answer.skeleton) is not None
+    return find_axes(answer.keypoint, answer.skeleton) is not None
 
 
 def calibrate(scores: LabeledScores, precision: float = 0.95) -> float:

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from mmdualhead.engine.checkpoints import Checkpoint, newest_checkpoint
 from mmdualhead.engine.checks import leaves
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.answer import name_classes
+from mmdualhead.models.fused import FusedRecognizer, can_fuse, fuse
 from mmdualhead.network_input import CUTTING, NetworkInput, known_skeleton, share_of, step_name
 from mmdualhead.program import PACKAGE, find_config
 from mmdualhead.skeletons import Skeleton
+from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.registry import registered
 from mmdualhead.utils.text import printable
@@ -48,7 +50,10 @@ SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 20
 """Parts and numbers that a network may have beyond a multiple of its weights."""
 
 PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
-"""The packaged model: UTD-MHAD, joint stream."""
+"""The packaged model for joints in space: UTD-MHAD, joint stream."""
+
+PACKAGED_2D = PACKAGED.with_name('utd_mhad_2d.pth')
+"""The packaged model for joints in images: UTD-MHAD seen by virtual cameras."""
 
 
 ModelError = UserError
@@ -68,6 +73,7 @@ class TrainedModel:
         input: the input of the network; its ``classes`` are K names.
         skeleton: its joint layout.
         meta: the meta of the checkpoint.
+        half: whether it is used in half precision.
     """
 
     source: Path
@@ -78,6 +84,8 @@ class TrainedModel:
     input: NetworkInput
     skeleton: Skeleton
     meta: Mapping[str, Any]
+    half: bool = False
+    _fused: list[FusedRecognizer] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -94,14 +102,40 @@ class TrainedModel:
         """The number of persons in its input; None if no step sets it."""
         return self.input.num_person
 
+    @property
+    def device(self) -> torch.device:
+        """Where its network is."""
+        return next(self.network.parameters()).device
+
+    def inference_form(self) -> nn.Module:
+        """Its network fused, with the weights that it has now; the network itself if it cannot be fused."""
+        if not can_fuse(self.network):
+            return self.network
+        if not self._fused or self._fused[-1].is_outdated:
+            self._fused[:] = [fuse(self.network, torch.bfloat16 if self.half else None)]
+        return self._fused[-1]
+
+    def in_half(self) -> TrainedModel:
+        """The model for use in half precision.
+
+        Raises:
+            ModelError: its network cannot be fused, or its device is slow at half precision.
+        """
+        if not can_fuse(self.network):
+            raise ModelError(f'{self.source}: only DualHead-Net, MS-G3D and CTR-GCN run in half precision')
+        if reason := slow_half(self.device):
+            raise ModelError(f'half precision: {reason}')
+        return replace(self, half=True)
+
     def describe(self) -> str:
         """One line of text: file, data set, stream and accuracy, as far as known."""
         known = (
             f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
         )
         accuracy = self.meta.get('accuracy')
-        known = printable(known)
-        return known + (f', top-1 {100 * accuracy:.1f} % on its test split' if accuracy else '')
+        known += f', top-1 {100 * accuracy:.1f} % on its test split' if accuracy else ''
+        about = self.meta.get('about')
+        return printable(f'{known}; {about}' if about else known)
 
 
 def load_trained(

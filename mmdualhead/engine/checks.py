@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from mmaction.datasets import PoseDataset
 from mmengine.dataset import BaseDataset
+from mmengine.device import get_device
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
@@ -31,6 +32,7 @@ from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import input_shape_of
 from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
+from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
 from mmdualhead.utils.text import SHOWN, plural
 
@@ -197,6 +199,7 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
+    yield from _check_half(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     train = LOADERS[0]
@@ -221,6 +224,13 @@ def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
             f'randomness.seed={given[0]} instead'
         )
         yield Finding(Level.ERROR, f'--seed {given[0]}', text)
+
+
+def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """``--amp`` on a processor that is slow at half precision."""
+    wrapper = config.get('optim_wrapper') or {}
+    if wrapper.get('type') == 'AmpOptimWrapper' and (reason := slow_half(get_device())):
+        yield Finding(Level.WARNING, '--amp', f'{reason}; train without --amp')
 
 
 def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -275,7 +285,10 @@ def _overruled(key: str, value: Any, read: Iterable[tuple[str, Any]]) -> str:
         for path, found in read
         if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
     }
-    return '' if value in same.values() else ' or '.join(list(same)[:3])
+    # A pipeline may only begin otherwise, with a step that makes the clips.
+    size = len(value) if isinstance(value, list) else 0
+    is_read = value in same.values() or any(size and found[-size:] == value for found in same.values())
+    return '' if is_read else ' or '.join(list(same)[:3])
 
 
 def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

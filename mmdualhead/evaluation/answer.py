@@ -5,10 +5,9 @@ M persons, T frames, V joints, C coordinates, K classes, S samples of T' frames 
 
 from __future__ import annotations
 
-import shutil
+import numbers
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +19,7 @@ from mmdualhead.evaluation.fusion import to_probabilities
 from mmdualhead.evaluation.readers import read_clips, read_scores
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton, get_skeleton
-from mmdualhead.utils.files import write_text
-from mmdualhead.utils.tables import csv_table
 from mmdualhead.utils.text import printable
-
-WIDTH = 100
-"""Width of the table if the terminal's is unknown."""
-
-MOST = 32
-"""Columns for the name of a recording."""
 
 
 class Guess(NamedTuple):
@@ -61,6 +52,9 @@ class Answer:
         streams: the scores of each stream by its name (j, b, jm, bm), as ``scores``.
         true_label: the true class, if the recording has it.
         notes: caveats, such as a check that could not be made.
+        persons: the ids of the one or two persons that it is about; None if it is about all of them.
+        first_frame: the frame of the recording at which these persons' joints begin; ``keypoint``, ``when``
+            and ``frames`` count from it.
 
     Raises:
         ValueError: a score is not finite.
@@ -78,6 +72,8 @@ class Answer:
     streams: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     true_label: int | None = None
     notes: tuple[str, ...] = ()
+    persons: tuple[Hashable, ...] | None = None
+    first_frame: int = 0
 
     def __post_init__(self) -> None:
         for stream, heads in {'': self.scores, **self.streams}.items():
@@ -85,6 +81,16 @@ class Answer:
                 if not np.isfinite(values).all():
                     of = f' of stream {stream!r}' if stream else ''
                     raise ValueError(f'{self.name}: the {head} scores{of} are not finite')
+
+    @property
+    def person(self) -> str:
+        """The persons as text: ``7``, or of a pair ``7+9``; empty if it is about all of them."""
+        return '+'.join(map(str, self.persons or ()))
+
+    @property
+    def title(self) -> str:
+        """The name of the recording, and the persons."""
+        return f'{self.name}, person {self.person}' if self.persons else self.name
 
     @property
     def label(self) -> int:
@@ -116,6 +122,8 @@ class Answer:
         return dict(
             name=self.name,
             source=self.source and str(self.source),
+            persons=self.persons and list(map(_plain, self.persons)),
+            first_frame=self.first_frame,
             label=self.label,
             class_name=self.class_name,
             true_label=self.true_label,
@@ -128,6 +136,10 @@ class Answer:
             frames=_numbers(self.frames),
             notes=list(self.notes),
         )
+
+
+def _plain(id: Hashable) -> int | str:
+    return int(id) if isinstance(id, numbers.Integral) else str(id)
 
 
 def _numbers(value: Any) -> Any:
@@ -147,54 +159,25 @@ def name_classes(names: Sequence[str | None] | None, number: int) -> tuple[str, 
     return tuple(known.get(i) or f'class {i}' for i in range(number))
 
 
-def write_csv(answers: Sequence[Answer], path: Path, top: int) -> None:
-    """Write ``recording, rank, label, class, score, true_class``, one line per recording and rank."""
-    rows = [
-        [
-            answer.source or answer.name,
-            *(rank, guess.label, guess.name, f'{guess.score:.6f}'),
-            '' if answer.true_label is None else answer.classes[answer.true_label],
-        ]
-        for answer in answers
-        for rank, guess in enumerate(answer.top(top), 1)
-    ]
-    write_text(path, csv_table(['recording', 'rank', 'label', 'class', 'score', 'true_class'], rows))
-
-
-def to_table(answers: Sequence[Answer], top: int) -> str:
-    """A text table: one line per recording with its top classes and their scores in percent."""
-    if not answers:
-        return ''
-    names = [printable(answer.name) for answer in answers]
-    names = [name if len(name) <= MOST else f'...{name[3 - MOST :]}' for name in names]
-    first = max(len('recording'), *map(len, names)) + 2
-    lines = [f'{"recording":{first}}best classes, %']
-    for name, answer in zip(names, answers, strict=True):
-        guesses = [f'{printable(guess.name)} {100 * guess.score:.1f}' for guess in answer.top(top)]
-        if answer.true_label not in (None, answer.label):
-            guesses.append(f'(is {printable(answer.classes[answer.true_label])})')
-        # Lines break between classes, not within their names.
-        text = ', '.join(guess.replace(' ', '\xa0') for guess in guesses)
-        lines += textwrap.wrap(
-            text,
-            shutil.get_terminal_size((WIDTH, 0)).columns,
-            initial_indent=f'{name:{first}}',
-            subsequent_indent=' ' * first,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    return '\n'.join(lines).replace('\xa0', ' ')
-
-
 def report(answers: Sequence[Answer], left_out: Mapping[str, str]) -> None:
-    """Print skipped recordings and notes to standard error."""
+    """Print notes and skipped recordings to standard error."""
     for answer in answers:
-        for note in answer.notes:
-            sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')
+        report_notes(answer)
+    report_skipped(left_out, len(answers))
+
+
+def report_notes(answer: Answer) -> None:
+    """Print the notes of an answer to standard error."""
+    for note in answer.notes:
+        sys.stderr.write(f'note: {answer.source or answer.name}: {note}\n')
+
+
+def report_skipped(left_out: Mapping[str, str], answered: int) -> None:
+    """Print skipped recordings to standard error."""
     for reason in left_out.values():
         sys.stderr.write(f'skipped: {printable(reason)}\n')
     if left_out:
-        sys.stderr.write(f'{len(left_out)} of {len(answers) + len(left_out)} recordings were skipped\n')
+        sys.stderr.write(f'{len(left_out)} of {answered + len(left_out)} recordings were skipped\n')
 
 
 def scored_answers(

@@ -7,7 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -34,8 +34,10 @@ from mmdualhead.models.layers import (
     temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
-from mmdualhead.models.ops import add_to_channels, topology_product, window_product
+from mmdualhead.models.ops import topology_product, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
+
+HALF = (torch.bfloat16, torch.float16)
 
 MAX_CACHED_LENGTHS = 8
 
@@ -47,13 +49,18 @@ def can_fuse(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def fuse(model: nn.Module) -> FusedRecognizer:
+def fuse(model: nn.Module, dtype: torch.dtype | None = None) -> FusedRecognizer:
     """Make a fused model of a trained recognizer, which gives the same results faster.
+
+    In half precision, results are rounded: the weights of blocks and attentions are stored in it and features
+    are computed in it, by products that sum in single precision; the norm of the input and the classifiers
+    stay in single precision. Some processors are slow at it: :func:`~mmdualhead.utils.half.slow_half`.
 
     Args:
         model: a :class:`DualHeadRecognizer`, or a ``RecognizerGCN`` over :class:`STGCBackbone`. It is not
             modified. Blocks of other classes than :class:`STGCBlock` and :class:`CTRGCBlock` are kept as they
             are.
+        dtype: ``torch.bfloat16`` or, on a GPU, ``torch.float16``; None keeps the type of the weights.
 
     Returns:
         A recognizer for ``mode='tensor'`` and ``mode='predict'``. It holds the weights that the model has
@@ -62,7 +69,10 @@ def fuse(model: nn.Module) -> FusedRecognizer:
 
     Raises:
         TypeError: the model can't be fused.
+        ValueError: ``dtype`` is another one.
     """
+    if dtype not in (None, *HALF):
+        raise ValueError(f'dtype is {dtype}, expected one of {HALF}')
     if not can_fuse(model):
         raise TypeError(
             f'{type(model).__name__} cannot be fused; fuse() supports a DualHeadRecognizer, '
@@ -74,7 +84,19 @@ def fuse(model: nn.Module) -> FusedRecognizer:
             for kind, fused in FUSED_BLOCKS.items():
                 if isinstance(child, kind):
                     module.register_module(name, fused(child))
-    return FusedRecognizer(folded, _Weights(model)).eval()
+    if dtype is not None:
+        _convert(folded, dtype)
+    return FusedRecognizer(folded, _Weights(model), dtype).eval()
+
+
+def _convert(recognizer: nn.Module, dtype: torch.dtype) -> None:
+    """Convert blocks, heads and attentions, but not batch norms, whose statistics need more digits."""
+    parts = [recognizer.backbone.blocks]
+    parts += [getattr(recognizer, name) for name in ('heads', 'attentions') if hasattr(recognizer, name)]
+    for part in parts:
+        for module in part.to(dtype).modules():
+            if isinstance(module, _BatchNorm):
+                module.float()
 
 
 class FusedRecognizer(BaseModel):
@@ -89,10 +111,12 @@ class FusedRecognizer(BaseModel):
     Args:
         recognizer: in eval mode, its layers folded.
         weights: those of the model that it was made from.
+        dtype: of its blocks; None for that of their input.
     """
 
-    def __init__(self, recognizer: nn.Module, weights: _Weights) -> None:
+    def __init__(self, recognizer: nn.Module, weights: _Weights, dtype: torch.dtype | None = None) -> None:
         super().__init__(data_preprocessor=recognizer.data_preprocessor)
+        self.dtype = dtype
         self.recognizer = recognizer
         self._weights = weights
         self._empty: dict[tuple, dict[str, Tensor]] = {}
@@ -113,52 +137,69 @@ class FusedRecognizer(BaseModel):
             return self.extract_feat(inputs, stage or 'head')
         return self.extract_feat(inputs, stage)[0]
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the weights of the model that it was made from have changed."""
+        return self._weights.have_changed()
+
     def extract_feat(
         self,
         inputs: Tensor,
         stage: str | None = None,
+        run: Callable[[Tensor], dict[str, Tensor]] | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Any, dict]:
-        """See the recognizer's. Defaults to the input of its classifier."""
-        if not torch.compiler.is_compiling() and self._weights.have_changed():
+        """See the recognizer's. Defaults to the input of its classifier.
+
+        Args:
+            inputs: (N, S, M, T, V, C).
+            stage: that of the recognizer.
+            run: computes the features of the persons present, :meth:`person_features` by default; without any
+                person, those of all.
+        """
+        if not torch.compiler.is_compiling() and self.is_outdated:
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
         x = inputs.flatten(0, 1)
         is_dual = isinstance(self.recognizer, DualHeadRecognizer)
         if is_dual and stage == 'backbone':
-            return self.recognizer.backbone(x), {}
-        features = self._clip_features(x)
+            persons = self.recognizer.backbone.normalize(x)
+            base = self.recognizer.backbone.blocks(persons if self.dtype is None else persons.to(self.dtype))
+            return base.to(persons.dtype).unflatten(0, x.shape[:2]), {}
+        features = self._clip_features(x, run or self.person_features)
         taken = features if is_dual else features['']
         return (self.recognizer.cls_head(taken) if stage == 'head' else taken), {}
 
-    def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
+    def _clip_features(self, x: Tensor, run: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
         """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
         present = x.ne(0).flatten(2).any(2)
-        if torch.compiler.is_compiling() or present.all():
-            return self._all_persons(x)
+        if torch.compiler.is_compiling() or present.all() or not present.any():
+            return self._all_persons(x, run)
         empty = self._empty_clip(x)
         maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
-        if present.any():
-            persons = self.recognizer.backbone.normalize(x)[present.flatten()]
-            for head, values in self._person_features(persons).items():
-                maps[head][present] = values.to(maps[head].dtype)
+        persons = self.recognizer.backbone.normalize(x)[present.flatten()]
+        for head, values in run(persons).items():
+            maps[head][present] = values.to(maps[head].dtype)
         return maps
 
-    def _all_persons(self, x: Tensor) -> dict[str, Tensor]:
-        features = self._person_features(self.recognizer.backbone.normalize(x))
+    def _all_persons(self, x: Tensor, run: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
+        features = run(self.recognizer.backbone.normalize(x))
         return {head: maps.unflatten(0, x.shape[:2]) for head, maps in features.items()}
 
-    def _person_features(self, persons: Tensor) -> dict[str, Tensor]:
-        """(N * M, C, T, V) -> such maps for each head; MS-G3D has one without a name."""
+    def person_features(self, persons: Tensor) -> dict[str, Tensor]:
+        """Of normalized persons (N * M, C, T, V), such maps for each head; MS-G3D has one without a name."""
+        x = persons if self.dtype is None else persons.to(self.dtype)
         if isinstance(self.recognizer, DualHeadRecognizer):
-            return self.recognizer.person_features(persons)
-        return {'': self.recognizer.backbone.blocks(persons)}
+            features = self.recognizer.person_features(x)
+        else:
+            features = {'': self.recognizer.backbone.blocks(x)}
+        return {head: maps.to(persons.dtype) for head, maps in features.items()}
 
     def _empty_clip(self, x: Tensor) -> dict[str, Tensor]:
         """The maps of a clip without persons, (1, M, C, T, V)."""
         key = (x.shape[1:], x.dtype, x.device, torch.is_autocast_enabled(x.device.type))
         empty = self._empty.get(key)
         if empty is None:
-            empty = self._all_persons(torch.zeros_like(x[:1]))
+            empty = self._all_persons(torch.zeros_like(x[:1]), self.person_features)
             if len(self._empty) >= MAX_CACHED_LENGTHS:
                 self._empty.clear()
             self._empty[key] = empty  # which another thread may clear
@@ -265,7 +306,7 @@ class FusedBranches(nn.Module):
         self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
 
     def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
-        """The branches; convolutions one by one, so that each can be added while it is still in the cache."""
+        """The branches."""
         *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
         plain = [self.plain(strided)] if self.plain else []
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
@@ -274,10 +315,7 @@ class FusedBranches(nn.Module):
 
 
 class FusedTCN(FusedBranches):
-    """MS-TCN: the plain branch is merged with a projected residual.
-
-    Where the residual is the identity, the input, no longer needed by the block, is overwritten with the sum.
-    """
+    """MS-TCN: the plain branch is merged with a projected residual."""
 
     def __init__(self, tcn: MSTCN) -> None:
         super().__init__(tcn)
@@ -289,7 +327,7 @@ class FusedTCN(FusedBranches):
 
     def forward(self, x: Tensor) -> Tensor:
         strided = subsample(x, self.stride)
-        return self.activation(add_to_channels(self.rest(strided), self.parts(x, strided), self.width))
+        return self.activation(add_to_channels(self.rest(strided), list(self.parts(x, strided))))
 
 
 class FusedCTRGC(nn.Module):
@@ -332,6 +370,25 @@ class FusedCTRGCBlock(nn.Module):
 
 
 FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
+
+
+def add_to_channels(x: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Add tensors, one after the other, to the channels from the first on.
+
+    At once, since half precision is slow to add to some channels of many.
+
+    Args:
+        x: (N, C, T, V).
+        parts: (N, D, T, V) each, of at most C channels together.
+
+    Returns:
+        The sum (N, C, T, V).
+    """
+    added = torch.cat(parts, 1)
+    end = added.shape[1]
+    if end == x.shape[1]:
+        return added.add_(x)
+    return torch.cat([added.add_(x[:, :end]), x[:, end:]], 1)
 
 
 def _fuse_shortcut(shortcut: nn.Module) -> nn.Module:

@@ -6,11 +6,13 @@ import argparse
 import importlib
 import re
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mmdualhead.errors import UserError
@@ -72,6 +74,21 @@ def run_main(main: Callable[[], None]) -> None:
     with one_line_errors(ValueError, ImportError):
         main()
         sys.stdout.flush()
+
+
+@contextmanager
+def exits_on_signals() -> Iterator[None]:
+    """Raise SystemExit, of status 128 + its number, on Ctrl-C and SIGTERM, so that work done is kept."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -52,8 +52,13 @@ def markdown_table(
 
 def csv_table(header: Cells, rows: Iterable[Cells]) -> str:
     """CSV whose texts stay texts: an apostrophe precedes those that a spreadsheet would compute."""
+    return csv_rows([header, *rows])
+
+
+def csv_rows(rows: Iterable[Cells]) -> str:
+    """Further lines of a :func:`csv_table`."""
     text = io.StringIO(newline='')
-    csv.writer(text).writerows([_csv_cell(cell) for cell in row] for row in (header, *rows))
+    csv.writer(text).writerows([_csv_cell(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 

@@ -143,4 +143,4 @@ def _limits(points: np.ndarray) -> np.ndarray:
 
 def _title(answer: Answer) -> str:
     true = '' if answer.true_label is None else f', is {answer.classes[answer.true_label]}'
-    return f'{answer.name}\n{answer.class_name} {100 * answer.confidence:.0f} %{true}'
+    return f'{answer.title}\n{answer.class_name} {100 * answer.confidence:.0f} %{true}'

@@ -37,6 +37,10 @@ def standing_azure(frames: int = 40) -> np.ndarray:
     return joints
 
 
+HEAD = list(range(11))
+"""MediaPipe's landmarks of the head."""
+
+
 class TestFinding:
     def test_folders_of_frames_are_recordings(self, tmp_path: Path) -> None:
         joints = walk('openpose_25', 5)
@@ -92,6 +96,13 @@ class TestPrediction:
         assert answer.name == 'azure'
         assert answer.keypoint.shape == (1, 40, 20, 3)
         assert answer.keypoint[0, 0, 3, 1] > answer.keypoint[0, 0, 0, 1], 'the head is above the hip'
+
+    @pytest.mark.fault('scores of joints in space become a fourth coordinate', 'refused', 'left out')
+    def test_scores_of_joints_in_space_are_left_out(self, inferencer, tmp_path: Path) -> None:
+        joints = in_space(33, 40)
+        joints[:, HEAD, 1] -= 1.2
+        (answer,) = inferencer(write_json(tmp_path / 'x.json', list(map(landmarks, joints))))['predictions']
+        assert answer.keypoint.shape == (1, 40, 20, 3)
 
     def test_joints_in_an_image_need_another_model(self, inferencer, tmp_path: Path) -> None:
         path = write_json(tmp_path / 'x.json', mmpose(walk('coco')))

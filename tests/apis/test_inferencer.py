@@ -15,11 +15,12 @@ from mmengine.runner import Runner
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.forward import predict
-from mmdualhead.apis.recordings import RecordingError
-from mmdualhead.apis.trained import ModelError
+from mmdualhead.apis.recordings import RecordingError, find_recordings
+from mmdualhead.apis.trained import ModelError, TrainedModel
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.evaluation.scores import load_scores
 from mmdualhead.models import ops
+from mmdualhead.models.fused import FusedRecognizer
 from mmdualhead.models.ops import standard_operations
 from tests.apis.trained import save_trained, small_config
 from tests.datasets.converters.raw_files import write_utd
@@ -119,7 +120,7 @@ class TestAnswer:
     def test_attention_is_that_of_the_network(self, inferencer, recording):
         """The temporal masks of a recording of one sample, averaged over the blocks by hand."""
         (answer,) = inferencer(recording(16))['predictions']
-        network, masks = inferencer.model, []
+        network, masks = inferencer.models[0].inference_form().recognizer, []
         hooks = [
             module.conv.register_forward_hook(lambda _m, _i, out: masks.append(out.sigmoid()))
             for module in network.attentions['spatial']
@@ -259,6 +260,53 @@ def test_a_layout_that_there_is_not_is_refused_also_where_the_file_says_its_own(
         inferencer(tmp_path / 'a7_s2_t1_skeleton.mat', layout='kinekt')
 
 
+class TestPersons:
+    """Two persons per clip, of whom some are not there."""
+
+    @pytest.fixture(scope='class')
+    @staticmethod
+    def pairs(tmp_path_factory):
+        config = small_config()
+        for step in (*config.test_pipeline, *config.test_dataloader.dataset.pipeline):
+            if step['type'] == 'FormatSkeletonInput':
+                step['num_person'] = 2
+        config.model.backbone.num_person = 2
+        path = save_trained(tmp_path_factory.mktemp('pairs') / 'epoch_1.pth', config)
+        return SkeletonInferencer(path, device='cpu')
+
+    def test_answers_are_those_of_the_network_as_it_was_trained(self, pairs, recording, monkeypatch):
+        two = np.stack([recording(30, 1), recording(30, 2)])
+        clips = [recording(25), two, recording(8, 3), two[::-1].copy()]
+        fast = pairs(clips)['predictions']
+        monkeypatch.setattr(TrainedModel, 'inference_form', lambda self: self.network)
+        for one, other in zip(fast, pairs(clips)['predictions'], strict=True):
+            for head, scores in other.scores.items():
+                np.testing.assert_allclose(one.scores[head], scores, atol=1e-6)
+            np.testing.assert_allclose(one.when, other.when, atol=1e-6)
+            np.testing.assert_allclose(one.where, other.where, atol=1e-6)
+
+    def test_persons_in_two_threads_are_those_in_one(self, pairs, recording, monkeypatch):
+        clips = [recording(25, seed) for seed in range(3)]
+        expected = pairs(clips)['predictions']
+        monkeypatch.setattr('mmdualhead.apis.forward.SHARE', 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        found = pairs(clips)['predictions']
+        torch.set_num_threads(before)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one.scores['fused'], other.scores['fused'], atol=1e-6)
+            np.testing.assert_allclose(one.when, other.when, atol=1e-6)
+            np.testing.assert_allclose(one.where, other.where, atol=1e-6)
+
+    def test_changed_weights_count(self, checkpoint, recording):
+        inferencer = SkeletonInferencer(checkpoint, device='cpu')
+        before = scores_of(inferencer(recording()))
+        with torch.no_grad():
+            inferencer.model.cls_head.linear['fine'].bias[0] += 30
+        after = scores_of(inferencer(recording()))
+        assert after[0, 0] > before[0, 0] + 0.3
+
+
 class TestThreads:
     """Calls at the same time answer as calls one after the other."""
 
@@ -338,20 +386,55 @@ class TestNumbers:
         assert not [note for answer in others for note in answer.notes if note.startswith('unit')]
 
     def test_a_large_batch_passes_the_network_in_parts(self, inferencer, recording, monkeypatch):
-        sizes = []
-        step = inferencer.model.test_step
-        monkeypatch.setattr(
-            inferencer.model, 'test_step', lambda data: sizes.append(len(data['inputs'])) or step(data)
-        )
+        sizes, extract_feat = [], FusedRecognizer.extract_feat
+
+        def counted(self, inputs, *args, **kwargs):
+            sizes.append(len(inputs))
+            return extract_feat(self, inputs, *args, **kwargs)
+
+        monkeypatch.setattr(FusedRecognizer, 'extract_feat', counted)
         monkeypatch.setattr('mmdualhead.apis.forward.PASS', 3 * 2 * 16 * 20 * 3)
         inputs = [recording(20, seed) for seed in range(7)]
         result = inferencer(inputs, batch_size=7)
         assert sizes == [3, 3, 1]
-        alone = inferencer(inputs)
+        alone = inferencer(inputs, batch_size=1)
         np.testing.assert_allclose(scores_of(result), scores_of(alone), atol=1e-6)
+
+    def test_batches_are_full_by_their_size_or_number(self, inferencer, recording, monkeypatch):
+        recordings = find_recordings([recording(20, seed) for seed in range(7)])
+        size = 2 * 16 * 20 * 3
+        monkeypatch.setattr('mmdualhead.apis.inferencer.PASS', 3 * size)
+        assert list(map(len, inferencer.preprocess(recordings))) == [3, 3, 1]
+        assert list(map(len, inferencer.preprocess(recordings, batch_size=2))) == [2, 2, 2, 1]
 
     def test_an_answer_keeps_the_joints_of_its_recording(self, inferencer, recording):
         keypoint = recording()
         (answer,) = inferencer(keypoint)['predictions']
         keypoint += 1
         np.testing.assert_array_equal(answer.keypoint[0], recording())
+
+
+class TestHalf:
+    def test_scores_are_those_of_single_precision_but_for_rounding(self, checkpoint, recording, monkeypatch):
+        monkeypatch.setattr('mmdualhead.apis.trained.slow_half', lambda _: None)
+        clips = [recording(25, seed) for seed in range(3)]
+        found, expected = (
+            SkeletonInferencer(checkpoint, device='cpu', half=half)(clips)['predictions']
+            for half in (True, False)
+        )
+        for one, other in zip(found, expected, strict=True):
+            assert one.scores['fused'].dtype == one.when.dtype == np.float32
+            assert 0 < np.abs(one.scores['fused'] - other.scores['fused']).max() < 0.05
+            np.testing.assert_allclose(one.when, other.when, atol=0.05)
+            np.testing.assert_allclose(one.where, other.where, atol=0.05)
+
+    @pytest.mark.fault(
+        'half precision on a processor that is slow at it',
+        'up to 13 times as slow as single precision, and nothing said',
+        'refused with the reason; `--amp` is warned of',
+    )
+    def test_a_processor_that_is_slow_at_it_is_refused(self, checkpoint, monkeypatch):
+        monkeypatch.setenv('ONEDNN_MAX_CPU_ISA', 'AVX512_CORE')
+        monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+        with pytest.raises(ModelError, match=r'half precision: .* has no instructions for bfloat16'):
+            SkeletonInferencer(checkpoint, device='cpu', half=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import runpy
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mmdualhead.apis import SkeletonInferencer
 from tests.datasets.converters.raw_files import write_utd
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'predict.py'
@@ -74,6 +79,92 @@ def test_csv(run, folder, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row['rank'] for row in rows] == ['1', '2', '3'] * 2
     assert rows[0]['true_class'] == 'swipe left'
+
+
+def test_lines_of_json_and_nothing_else(run, folder, tmp_path):
+    _, out, _ = run(folder, '--jsonl', '-', '--top', 3)
+    lines = [json.loads(line) for line in out.splitlines()]
+    run(folder, '--json', tmp_path / 'out.json', '--top', 3)
+    assert lines == json.loads((tmp_path / 'out.json').read_text())['predictions']
+
+
+def test_json_is_the_inferencers(run, folder, tmp_path, inferencer):
+    (folder / 'b.mat').write_bytes(b'nonsense')
+    run(folder, '--json', tmp_path / 'out.json')
+    inferencer(str(folder), on_error='skip', batch_size=8, pred_out_file=tmp_path / 'same.json')
+    assert (tmp_path / 'out.json').read_bytes() == (tmp_path / 'same.json').read_bytes()
+
+
+READERS = {
+    '--csv': lambda text: len(text.splitlines()) // 5,
+    '--json': lambda text: len(json.loads(text)['predictions']),
+    '--jsonl': lambda text: len([json.loads(line) for line in text.splitlines()]),
+}
+"""The number of predictions in a file."""
+
+
+@pytest.mark.fault(
+    'predict stopped by a time limit', 'nothing was printed or written', 'printed and written what was made'
+)
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('option', ['--csv', '--json', '--jsonl'])
+def test_what_was_predicted_before_a_signal_is_kept(run, folder, tmp_path, monkeypatch, number, option):
+    every = SkeletonInferencer.iterate
+
+    def stopped(*arguments, **options):
+        for answer in every(*arguments, **options):
+            yield answer
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(SkeletonInferencer, 'iterate', stopped)
+    before = signal.getsignal(number)
+    status, out, errors = run(folder, option, tmp_path / 'out')
+    assert (status, signal.getsignal(number)) == (128 + number, before)
+    assert [line.split()[0] for line in out.splitlines() if line.startswith('a')] == ['a1_s2_t1_skeleton']
+    assert 'stopped after 1 predictions' in errors
+    text = (tmp_path / 'out').read_text()
+    assert READERS[option](text) == 1
+
+
+@pytest.mark.heavy
+def test_rows_come_before_the_end(folder, checkpoint, recording, tmp_path):
+    np.save(folder / 'zzz.npy', recording(300))
+    command = [sys.executable, TOOL, folder, *[folder / 'zzz.npy'] * 2000, '--batch-size', '1']
+    with subprocess.Popen(
+        [*command, '--model', checkpoint, '--csv', tmp_path / 'out.csv'], stdout=subprocess.PIPE, text=True
+    ) as process:
+        rows = [process.stdout.readline() for _ in range(4)]
+        process.terminate()
+        rows += process.stdout.readlines()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert len(rows) < 1000
+    with (tmp_path / 'out.csv').open() as file:
+        ranked = list(csv.DictReader(file))
+    names = [Path(row['recording']).stem for row in ranked if row['rank'] == '1']
+    printed = [row.split()[0] for row in rows[1:] if not row.startswith(' ')]
+    assert printed
+    assert names[: len(printed)] == printed
+
+
+def test_columns_are_as_wide_from_the_first_row_on(run, folder, recording):
+    np.save(folder / f'b{"x" * 20}.npy', recording(9))
+    np.save(folder / f'c{"x" * 99}.npy', recording(9))
+    _, out, _ = run(folder, '--top', 1, '--batch-size', 1)
+    header, *rows = out.splitlines()
+    assert {len(row.split()[0]) for row in rows[-2:]} == {21, 32}
+    assert {row[34:] == row[33:].strip() and row[33] == ' ' for row in rows if ' ' in row[:34]} == {True}
+    assert header.index('best') == 34
+
+
+def test_a_row_per_person(run, recording, tmp_path):
+    both = np.stack([recording(20, seed=1), np.zeros((20, 20, 3), np.float32), recording(20, seed=2)])
+    np.save(tmp_path / 'both.npy', both)
+    _, out, _ = run(tmp_path / 'both.npy', '--per-person', '--csv', tmp_path / 'out.csv')
+    header, *rows = [line for line in out.splitlines() if not line.startswith(' ')]
+    assert header.split()[:2] == ['recording', 'person']
+    assert [row.split()[:2] for row in rows] == [['both', '0'], ['both', '2']]
+    with (tmp_path / 'out.csv').open() as file:
+        assert [row['person'] for row in csv.DictReader(file)] == ['0'] * 5 + ['2'] * 5
 
 
 def test_no_model_is_one_sentence(run, folder):

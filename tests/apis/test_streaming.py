@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import process_time
 
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.streaming import Segment, StreamRecognizer, calibrate, frame_labels
+from mmdualhead.apis.streaming import BATCH, Segment, StreamRecognizer, calibrate, frame_labels
+from mmdualhead.datasets.poses import Person
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.network_input import NetworkInput
@@ -67,9 +69,9 @@ def test_segments_begin_end_and_are_nothing_below_the_threshold():
         recognizer.threshold = 0.7
         ended += [s for s in recognizer.push({1: joints(0.5 + (i >= 40))}, i / 10) if s.ended]
     assert [segment.name for segment in ended] == ['low', 'high']
-    assert ended[0].begin == pytest.approx(0.55)
-    assert ended[0].end == pytest.approx(3.9 - 0.45)
-    assert ended[1].begin == pytest.approx(4.0 - 0.45)
+    assert ended[0].begin == pytest.approx(0.5)
+    assert ended[0].end == ended[1].begin == pytest.approx(3.95 - 0.45)
+    assert ended[1].end == pytest.approx(5.95 - 0.45)
     assert recognizer.finish() == []
 
 
@@ -102,6 +104,113 @@ def test_an_hour_of_frames_costs_no_more_at_its_end():
     assert np.all(np.max(counts, axis=0) <= (2, 2, 15))
     # The last ten minutes against the first; the bound is far above the noise of a busy machine.
     assert spent[-1] < 3 * spent[0]
+
+
+def test_thousands_of_ids_in_a_frame_take_bounded_memory():
+    stand = Stand()
+    options = dict(window=1, hop=0.5, frame_rate=10, max_persons=5, pair_distance=1.0, patience=2)
+    recognizer = StreamRecognizer(stand, **options)
+    changed = []
+    for i in range(1, 40):
+        # Three persons who stay, and thousands of ids that never come back.
+        frame = {name: joints(0.5) for name in ('a', 'b', 'c')}
+        frame |= {f'{i}-{j}': joints(0.6) for j in range(3000)}
+        changed += recognizer.push(frame, i / 10)
+        assert len(recognizer._tracks) == 5
+        assert len(recognizer._groups) <= 5 + 10
+    assert {len(window) for window in stand.seen} == {1, 2}
+    labeled = {person for segment in changed for person in segment.persons}
+    assert labeled == {'a', 'b', 'c'}
+    assert any('max_persons is 5' in note for note in recognizer._notes)
+
+
+def test_persons_in_sight_take_the_room_of_those_out_of_sight():
+    recognizer = StreamRecognizer(Stand(), window=1, hop=0.5, frame_rate=10, max_persons=2, patience=9)
+    for i in range(1, 20):
+        recognizer.push({'a': joints(0.5), 'b': joints(0.5)}, i / 10)
+    changed = recognizer.push({'b': joints(0.5), 'c': joints(0.5), 'd': joints(0.5)}, 2.0)
+    assert list(recognizer._tracks) == ['b', 'c']
+    assert [(one.persons, one.ended) for one in changed if one.ended] == [(('a',), True)]
+
+
+def test_windows_are_predicted_in_batches_of_bounded_size():
+    stand, sizes = Stand(), []
+
+    def iterate(recordings, batch_size, **options):
+        sizes.append(batch_size)
+        return Stand.iterate(stand, recordings, batch_size, **options)
+
+    stand.iterate = iterate
+    recognizer = StreamRecognizer(stand, window=1, hop=1, frame_rate=10, max_persons=100)
+    for i in range(1, 21):
+        recognizer.push({name: joints(0.5) for name in range(100)}, i / 10)
+    assert max(sizes) == BATCH
+    assert len(stand.seen) == 200
+
+
+def test_windows_of_several_lengths_have_the_same_middle():
+    stand = Stand()
+    recognizer = StreamRecognizer(stand, window=(0.6, 1.0), hop=1, frame_rate=10)
+    for i in range(1, 21):
+        recognizer.push({'a': joints(i)}, i / 10)
+    short, long = stand.seen[:2]
+    assert (short.shape[1], long.shape[1]) == (6, 10)
+    np.testing.assert_array_equal(short, long[:, 2:8])
+
+
+def test_four_threads_push_in_turn_and_into_streams_of_their_own(inferencer):
+    """Into one stream: a frame that comes too late is refused, the others are not mixed up."""
+    stand, turn, refused = Stand(), iter(range(1, 2001)), []
+    shared = StreamRecognizer(stand, window=1, hop=0.2, frame_rate=10)
+
+    def push(_):
+        for i in turn:
+            try:
+                shared.push({'a': joints(i / 100), 'b': joints(i / 100)}, i / 100)
+            except ValueError as error:
+                refused.append(str(error))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(push, range(4)))
+    assert all('is not later than' in reason for reason in refused)
+    for window in stand.seen:
+        assert np.diff(window[0, :, 0, 0]) == pytest.approx(np.full(9, 0.1), abs=1e-3)
+
+    def labels(seed):
+        person = body()[0, 0] + np.random.default_rng(seed).normal(0, 0.02, (40, 20, 3)).cumsum(0)
+        own = StreamRecognizer(inferencer, window=1, hop=0.5, frame_rate=10)
+        found = [segment for i, pose in enumerate(person) for segment in own.push({seed: pose}, i / 10)]
+        return [segment.label for segment in found]
+
+    alone = [labels(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(labels, range(4)))
+    assert together == alone
+    assert all(alone)
+
+
+def test_the_unit_is_judged_until_it_is_certain(inferencer):
+    """The first windows show neither hip nor head, as behind a table."""
+    person = 1000 * body()[0, 0]
+    hidden = person.copy()
+    hidden[[KINECT_V1.joints.index('head'), KINECT_V1.joints.index('hip center')]] = 0
+    recognizer = StreamRecognizer(inferencer, window=1, hop=0.5, frame_rate=10)
+    for i in range(30):
+        recognizer.push({1: hidden, 2: hidden}, i / 10)
+    with pytest.raises(ValueError, match=r'as if in mm'):
+        [recognizer.push({1: hidden, 2: person}, i / 10) for i in range(30, 60)]
+
+
+def test_a_person_of_an_estimator(tmp_path):
+    inferencer = SkeletonInferencer(
+        save_trained(tmp_path / 'x.pth', small_config('dualhead_ntu60_xsub_2d_j'), passes=2), device='cpu'
+    )
+    person = pixels(17, 3)[0, 0]
+    options = dict(window=1, hop=0.5, frame_rate=10, img_shape=(480, 640))
+    one, other = StreamRecognizer(inferencer, **options), StreamRecognizer(inferencer, **options)
+    found = push_all(one, Person(person[:, :2], person[:, 2]))
+    assert any(found)
+    assert found == push_all(other, person)
 
 
 def test_near_persons_are_answered_as_a_pair():
@@ -202,6 +311,12 @@ def test_steps_that_fill_no_window_are_an_error(step):
         recognizer.push({'a': joints(0.5)}, i * step)
     with pytest.raises(ValueError, match=r'3 steps in a row of more than 0\.25 s.*times are in seconds'):
         recognizer.push({'a': joints(0.5)}, 3 * step)
+
+
+def test_times_in_minutes_are_an_error():
+    recognizer = StreamRecognizer(Stand(), window=1, hop=0.5, frame_rate=10)
+    with pytest.raises(ValueError, match=r'300 steps in a row of less than 0\.001 s.*times are in seconds'):
+        [recognizer.push({i: joints(0.5)}, i / 30 / 60) for i in range(400)]
 
 
 def test_a_pause_and_an_empty_scene_are_no_error():

@@ -10,7 +10,7 @@ from mmaction.structures import ActionDataSample
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mmdualhead.models.fused import can_fuse, fuse
+from mmdualhead.models.fused import add_to_channels, can_fuse, fuse
 from tests.models.networks import build, msg3d_config, small_ctrgcn_config, small_dualhead_config
 
 RELATIVE = 1e-5
@@ -174,3 +174,32 @@ def test_a_foreign_model_cannot_be_fused():
     assert not can_fuse(stgcn)
     with pytest.raises(TypeError, match='cannot be fused'):
         fuse(stgcn)
+
+
+@pytest.mark.parametrize('count', [2, 3])
+def test_channels_are_added(count):
+    x, parts = torch.rand(2, 6, 4, 5), [torch.rand(2, 2, 4, 5) for _ in range(count)]
+    expected = x + torch.cat([*parts, *[torch.zeros(2, 2, 4, 5)] * (3 - count)], 1)
+    torch.testing.assert_close(add_to_channels(x, parts), expected, rtol=0, atol=0)
+
+
+class TestHalf:
+    """Blocks and attentions in bfloat16; the norm of the input and the classifiers in single precision."""
+
+    def test_logits_differ_by_its_rounding(self, model):
+        x = clips([(0, 1)])
+        expected, found = logits(model, x), logits(fuse(model, torch.bfloat16), x)
+        assert found.dtype == torch.float32
+        assert 0 < (found - expected).abs().max() < 0.05 * expected.abs().max()
+
+    def test_weights_of_blocks_are_stored_in_it(self, model):
+        fused = fuse(model, torch.bfloat16)
+        assert {value.dtype for value in fused.recognizer.backbone.blocks.state_dict().values()} == {
+            torch.bfloat16
+        }
+        assert all(p.dtype == torch.float32 for p in fused.recognizer.cls_head.parameters())
+        assert fused.recognizer.backbone.data_norm.weight.dtype == torch.float32
+
+    def test_other_types_are_refused(self, model):
+        with pytest.raises(ValueError, match='int8'):
+            fuse(model, torch.int8)

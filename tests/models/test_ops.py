@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdualhead.models.ops import (
-    add_to_channels,
     batched,
     cpu,
     mix_and_collapse,
@@ -255,12 +254,3 @@ def test_stretching_is_interpolation(length, frames):
     expected = stretch(mask, x)
     with standard_operations():
         torch.testing.assert_close(stretch(mask, x), expected, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize('count', [2, 3])
-def test_channels_are_added(count):
-    x, parts = torch.rand(2, 6, 4, 5), [torch.rand(2, 2, 4, 5) for _ in range(count)]
-    expected = x + torch.cat([*parts, *[torch.zeros(2, 2, 4, 5)] * (3 - count)], 1)
-    with standard_operations():
-        torch.testing.assert_close(add_to_channels(x, parts, 2), expected, rtol=0, atol=0)
-    torch.testing.assert_close(add_to_channels(x, parts, 2), expected, rtol=0, atol=0)

@@ -13,17 +13,21 @@ from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.frames import (
+    LARGEST_NUMBER,
     clip_of_frames,
     field_of,
+    frames_by_number,
+    id_of,
     list_of,
+    make_person,
     named,
     number_frames,
-    scored_person,
     triples,
     upright,
 )
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.errors import UserError
+from mmdualhead.skeletons import KINECT_AZURE
 from mmdualhead.utils.reading import json_numbers, shown
 
 Picture = tuple[int, int] | None
@@ -32,11 +36,14 @@ Picture = tuple[int, int] | None
 FRAME = '_keypoints.json'
 """The end of the names of OpenPose's files, one for each frame."""
 
-DATASETS = {'coco': 'coco', 'coco_wholebody': 'coco', 'halpe26': 'halpe_26', 'halpe': 'halpe_26'}
-"""The layouts of MMPose's data sets; other data sets have other joints of the same number."""
+DATASETS = ('coco', 'coco_wholebody', 'halpe26', 'halpe')
+"""MMPose's data sets with joints of :data:`.LAYOUTS`; others have as many, but at other places."""
 
 BODIES = {'people': 'pose_keypoints_2d', 'bodies': 'joints'}
 """The list of persons in a frame, and the joints of each: OpenPose, and AlphaPose in CMU's form."""
+
+UNTRACKED, NO_TRACK = -1, (0, [0], [[0]])
+"""The id of persons who were not tracked: OpenPose's, and AlphaPose's in its different versions."""
 
 MILLIMETERS, MICROSECONDS = 1e3, 1e6
 
@@ -46,14 +53,12 @@ def _openpose_frame(frame: Any) -> list[Person]:
     persons = []
     for i, entry in enumerate(list_of(frame, people)):
         with named(f'person {i}'):
-            ids = entry.get('person_id', [-1]) if isinstance(entry, Mapping) else [-1]
-            id = ids[0] if isinstance(ids, list) and ids else ids
-            known = type(id) is int and id >= 0
-            persons.append(triples(entry, BODIES[people], id if known else None))
+            id = id_of(entry, 'person_id')
+            persons.append(triples(entry, BODIES[people], None if id == UNTRACKED else id))
     return persons
 
 
-def _openpose_frames(frames: Mapping[Any, Any]) -> Clip:
+def _openpose(frames: Mapping[Any, Any]) -> Clip:
     """The frames of OpenPose, or of AlphaPose in OpenPose's or CMU's form, by name."""
     persons = {}
     for name, number in number_frames(frames).items():
@@ -62,63 +67,45 @@ def _openpose_frames(frames: Mapping[Any, Any]) -> Clip:
     return clip_of_frames(persons)
 
 
-def _openpose(content: Any, _: Picture) -> Clip:
-    return _openpose_frames({0: content})
-
-
-def _by_image(content: Any, _: Picture) -> Clip:
-    return _openpose_frames(content)
-
-
-def _alphapose(content: Any, _: Picture) -> Clip:
+def _alphapose(content: Any) -> Clip:
     """A list of persons, each with the name of its image and, if it was tracked, a number."""
-    numbers: dict[Any, int] = {}
+    images = []
     for i, entry in enumerate(content):
         with named(f'entry {i}, image_id'):
-            numbers |= number_frames([field_of(entry, 'image_id')])
-    numbers = number_frames(numbers)
-    # Without tracking, all persons have the number 0.
-    ids = [_alphapose_id(entry.get('idx')) for entry in content]
-    is_tracked = any(ids)
+            images.append(field_of(entry, 'image_id'))
+            number_frames(images[-1:])
+    numbers = number_frames(images)
+    is_tracked = any(entry.get('idx') not in (*NO_TRACK, None) for entry in content)
     frames: dict[int, list[Person]] = {number: [] for number in numbers.values()}
-    for i, (entry, id) in enumerate(zip(content, ids, strict=True)):
-        with named(f'entry {i}, image {entry["image_id"]}'):
-            person = triples(entry, 'keypoints', id if is_tracked else None)
-        frames[numbers[entry['image_id']]].append(person)
+    for i, (entry, image) in enumerate(zip(content, images, strict=True)):
+        with named(f'entry {i}, image {image}'):
+            id = id_of(entry, 'idx') if is_tracked else None
+            frames[numbers[image]].append(triples(entry, 'keypoints', id))
     return clip_of_frames(frames)
 
 
-def _alphapose_id(idx: Any) -> int | None:
-    """The number of a person, which may be a float, and in a list."""
-    while isinstance(idx, list) and idx:
-        idx = idx[0]
-    return int(idx) if type(idx) in (int, float) else None
-
-
-def _mmpose_results(content: Any, picture: Picture) -> Clip:
+def _mmpose_results(content: Any) -> Clip:
     """What MMPose's demos save."""
-    dataset = (content.get('meta_info') or {}).get('dataset_name')
-    if dataset is not None and dataset not in DATASETS:
+    meta = content.get('meta_info')
+    dataset = meta.get('dataset_name') if isinstance(meta, Mapping) else None
+    if dataset not in (None, *DATASETS):
         raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
-    return _mmpose_frames(list_of(content, 'instance_info'), picture)
+    return _mmpose(list_of(content, 'instance_info'))
 
 
-def _mmpose_output(content: Any, picture: Picture) -> Clip:
+def _mmpose_output(content: Any) -> Clip:
     """What MMPoseInferencer yields: for each batch of frames, the persons of each."""
     batches = [list_of(result, 'predictions') for result in content]
-    return _mmpose_frames([{'instances': frame} for batch in batches for frame in batch], picture)
+    return _mmpose([{'instances': frame} for batch in batches for frame in batch])
 
 
-def _mmpose_frames(content: Any, _: Picture) -> Clip:
+def _mmpose(content: Any) -> Clip:
     """What MMPoseInferencer saves for a video."""
-    frames: dict[int, list[Person]] = {}
-    for i, entry in enumerate(content):
-        with named(f'entry {i}'):
-            number = entry.get('frame_id', i) if isinstance(entry, Mapping) else i
-            if type(number) is not int or number in frames:
-                raise UserError(f'frame_id: {shown(number)} is not a number, or that of another entry')
-            frames[number] = [_mmpose_person(k, one) for k, one in enumerate(list_of(entry, 'instances'))]
-    return clip_of_frames(frames)
+
+    def read(frame: Any) -> list[Person]:
+        return [_mmpose_person(i, one) for i, one in enumerate(list_of(frame, 'instances'))]
+
+    return clip_of_frames(frames_by_number(content, read))
 
 
 def _mmpose_person(index: int, entry: Any) -> Person:
@@ -126,45 +113,41 @@ def _mmpose_person(index: int, entry: Any) -> Person:
         joints = json_numbers(_plain(field_of(entry, 'keypoints')), 2)
     with named(f'person {index}, keypoint_scores'):
         scores = json_numbers(_plain(field_of(entry, 'keypoint_scores')), 1)
-        return scored_person(joints, scores, entry.get('track_id'))
+        return make_person(joints, scores, id_of(entry, 'track_id'))
 
 
 def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _azure(content: Any, _: Picture) -> Clip:
+def _azure(content: Any) -> Clip:
     """Azure Kinect's k4abt_offline_processor: millimeters, y down."""
-    frames: dict[int, list[Person]] = {}
-    times = []
-    for i, frame in enumerate(list_of(content, 'frames')):
-        with named(f'entry {i}'):
-            number = field_of(frame, 'frame_id')
-            if type(number) is not int or number in frames:
-                raise UserError(f'frame_id: {shown(number)} is not a number, or that of another entry')
-            bodies = frame.get('bodies') or []
-            frames[number] = [_azure_body(k, body) for k, body in enumerate(bodies)]
-            times.append((number, frame.get('timestamp_usec')))
-    return clip_of_frames(frames, 'kinect_azure', _frame_rate(times))
+
+    def read(frame: Any) -> list[Person]:
+        return [_azure_body(i, body) for i, body in enumerate(list_of(frame, 'bodies'))]
+
+    frames = list_of(content, 'frames')
+    persons = frames_by_number(frames, read)
+    times = [(number, frame.get('timestamp_usec')) for number, frame in zip(persons, frames, strict=True)]
+    return clip_of_frames(persons, KINECT_AZURE.name, _frame_rate(times))
 
 
 def _azure_body(index: int, body: Any) -> Person:
     with named(f'body {index}, joint_positions'):
         joints = json_numbers(field_of(body, 'joint_positions'), 2)
-        if joints.shape != (32, 3):
+        if joints.shape != (KINECT_AZURE.num_joints, 3):
             raise UserError(f'shape {joints.shape}, expected 32 joints of x, y and z')
-        return Person(upright(joints / MILLIMETERS), id=field_of(body, 'body_id'))
+        return make_person(upright(joints / MILLIMETERS), id=id_of(body, 'body_id'))
 
 
 def _frame_rate(times: Sequence[tuple[int, Any]]) -> float | None:
     """Frames per second of numbered frames, if all have a time."""
-    if len(times) < 2 or not all(type(time) is int for _, time in times):
+    if len(times) < 2 or not all(type(time) is int and abs(time) < LARGEST_NUMBER for _, time in times):
         return None
-    steps = np.diff(np.array(sorted(times), np.float64), axis=0)
-    typical = float(np.median(steps[:, 1] / steps[:, 0])) / MICROSECONDS
-    if typical <= 0:
+    numbers, microseconds = np.diff(np.array(sorted(times), np.float64), axis=0).T
+    if (microseconds <= 0).any():
         raise UserError('timestamp_usec: times do not increase')
-    return 1 / typical
+    return float(MICROSECONDS / np.median(microseconds / numbers))
 
 
 class Format(NamedTuple):
@@ -199,13 +182,13 @@ def _is_by_image(content: Any) -> bool:
 
 
 FORMATS = (
-    Format('OpenPose', _has(dict, 'people'), _openpose),
-    Format('AlphaPose', _has(list, 'image_id', 'keypoints'), _alphapose),
-    Format('AlphaPose', _is_by_image, _by_image),
-    Format('MMPose', _has(dict, 'instance_info'), _mmpose_results),
-    Format('MMPose', _has(list, 'instances'), _mmpose_frames),
-    Format('MMPose', _has(list, 'predictions'), _mmpose_output),
-    Format('Azure Kinect', _has(dict, 'frames', 'joint_names'), _azure),
+    Format('OpenPose', _has(dict, 'people'), lambda frame, _: _openpose({0: frame})),
+    Format('AlphaPose', _has(list, 'image_id', 'keypoints'), lambda content, _: _alphapose(content)),
+    Format('AlphaPose', _is_by_image, lambda content, _: _openpose(content)),
+    Format('MMPose', _has(dict, 'instance_info'), lambda content, _: _mmpose_results(content)),
+    Format('MMPose', _has(list, 'instances'), lambda content, _: _mmpose(content)),
+    Format('MMPose', _has(list, 'predictions'), lambda content, _: _mmpose_output(content)),
+    Format('Azure Kinect', _has(dict, 'frames', 'joint_names'), lambda content, _: _azure(content)),
     Format('MediaPipe', mediapipe.is_landmarks, mediapipe.read_landmarks),
 )
 """All that is read, by contents alone."""
@@ -252,7 +235,7 @@ def read_frames(folder: Path) -> Clip:
         for name, file in files.items():
             with named(file.name):
                 frames[name] = read_json(file)
-        return _openpose_frames(frames)
+        return _openpose(frames)
 
 
 def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:

@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.converters.recording import Clip
-from mmdualhead.datasets.poses.frames import clip_of_frames, field_of, named, scored_person, upright
+from mmdualhead.datasets.poses.frames import (
+    LARGEST,
+    clip_of_frames,
+    field_of,
+    frames_by_number,
+    make_person,
+    named,
+    upright,
+)
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import MEDIAPIPE
@@ -23,8 +31,7 @@ from mmdualhead.utils.reading import json_numbers, shown
 
 WORLD = ('pose_world_landmarks', 'poseWorldLandmarks', 'world_landmarks', 'worldLandmarks')
 PICTURE = ('pose_landmarks', 'poseLandmarks', 'landmarks', 'landmark')
-NUMBERS = ('frame', 'frame_id', 'frame_index', 'frame_number', 'frame_idx')
-"""Names of the landmarks and of the number of a frame."""
+"""Names of the landmarks."""
 
 HIPS = [MEDIAPIPE.joints.index(f'{side} hip') for side in ('left', 'right')]
 AT_HIP, MOST_OUTSIDE, FAR = 0.05, 0.25, 4.0
@@ -57,62 +64,58 @@ def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
     """
     known = content if isinstance(content, Mapping) else {}
     height, width, rate = (known.get(name) for name in ('height', 'width', 'fps'))
-    frames: dict[int, list[Person]] = {}
-    kinds = set()
-    for i, entry in enumerate(known['frames'] if known else content):
-        with named(f'frame {i}'):
-            number, kind, persons = _read_frame(i, entry)
-            if frames.setdefault(number, persons) is not persons:
-                raise UserError(f'the number {number} is that of another frame')
-            kinds |= {kind} if persons else set()
+    kinds: set[bool | None] = set()
+
+    def read(frame: Any) -> list[Person]:
+        kind, persons = _read_frame(frame)
+        kinds.update([kind] if persons else [])
+        return persons
+
+    frames = frames_by_number(known['frames'] if known else content, read)
     if len(kinds) > 1:
         raise UserError('some frames have world landmarks, others have not')
-    shape = (height, width) if type(height) is type(width) is int else img_shape
-    rate = float(rate) if isinstance(rate, int | float) and rate > 0 else None
-    return clip_of_landmarks(frames, kinds.pop() if kinds else None, shape, rate)
+    if all(type(side) is int and 0 < side < LARGEST for side in (height, width)):
+        img_shape = height, width  # type: ignore[assignment]
+    rate = float(rate) if isinstance(rate, int | float) and 0 < rate < LARGEST else None
+    return clip_of_landmarks(frames, kinds.pop() if kinds else None, img_shape, rate)
 
 
-def _read_frame(index: int, entry: Any) -> tuple[int, bool | None, list[Person]]:
-    """The number of a frame, whether it has world landmarks, if it says so, and its persons."""
+def _read_frame(entry: Any) -> tuple[bool | None, list[Person]]:
+    """The persons in a frame, and whether their landmarks are the world's, if it says so."""
     if not isinstance(entry, Mapping):
-        return index, None, _read_persons(entry)
-    number = next((entry[name] for name in NUMBERS if name in entry), index)
-    if type(number) is not int:
-        raise UserError(f'the number of the frame is {shown(number)}')
+        return None, _read_persons(entry)
     world, picture = (
         _read_persons(next((entry[name] for name in names if entry.get(name)), None))
         for names in (WORLD, PICTURE)
     )
     if not world:
         is_picture = any(name.lower().startswith('pose') for name in PICTURE if entry.get(name))
-        return number, False if is_picture else None, picture
+        return False if is_picture else None, picture
     if picture and len(picture) != len(world):
         raise UserError(f'{len(world)} persons with world landmarks, {len(picture)} with picture landmarks')
     if picture:
         world = [replace(a, image=b.joints[:, :2]) for a, b in zip(world, picture, strict=True)]
-    return number, True, world
+    return True, world
 
 
 def _read_persons(value: Any) -> list[Person]:
     """The landmarks of one or of several persons."""
-    if isinstance(value, Mapping):
-        value = next((value[name] for name in ('landmark', 'landmarks') if name in value), [value])
     if not value:
         return []
+    value = value['landmark'] if isinstance(value, Mapping) and 'landmark' in value else value
     if not isinstance(value, list):
         raise UserError(f'{shown(value)} is not a list of landmarks')
-    persons = [value] if isinstance(value[0], Mapping) and 'x' in value[0] else value
-    return [person for k, one in enumerate(persons) for person in _read_person(k, one)]
+    is_one = bool(value) and isinstance(value[0], Mapping) and 'landmark' not in value[0]
+    return [_read_person(i, one) for i, one in enumerate([value] if is_one else value)]
 
 
-def _read_person(index: int, value: Any) -> list[Person]:
-    if isinstance(value, Mapping):
-        return _read_persons(value)
+def _read_person(index: int, value: Any) -> Person:
     with named(f'person {index}'):
+        value = value['landmark'] if isinstance(value, Mapping) and 'landmark' in value else value
         if not isinstance(value, list) or len(value) != MEDIAPIPE.num_joints:
             raise UserError(f'expected {MEDIAPIPE.num_joints} landmarks, found {shown(value)}')
         joints = json_numbers([[field_of(one, axis) for axis in 'xyz'] for one in value], 2)
-        return [scored_person(joints, json_numbers([one.get('visibility', 1) for one in value], 1))]
+        return make_person(joints, json_numbers([one.get('visibility', 1) for one in value], 1))
 
 
 def clip_of_landmarks(
@@ -185,7 +188,7 @@ def clip_of_table(
     frames: dict[int, list[Person]] = {}
     for t, (one, score) in enumerate(zip(joints[0], scores[0], strict=True)):
         with named(f'frame {t}'):
-            frames[t] = [scored_person(one, score)] if seen[t] else []
+            frames[t] = [make_person(one, score)] if seen[t] else []
     return clip_of_landmarks(frames, is_world, img_shape)
 
 

@@ -13,7 +13,7 @@ chooses among them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,6 @@ from . import batched, cpu, plain
 from .batched import set_budget
 
 __all__ = [
-    'add_to_channels',
     'mix_and_collapse',
     'set_budget',
     'standard_operations',
@@ -114,24 +113,6 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
         return plain.topology_product(_cast(x), weight, bias, bases, coefficients)
     keep = torch.is_grad_enabled()
     return _topology_product(_cast(x), weight, bias, bases, coefficients, keep)[0]
-
-
-def add_to_channels(x: Tensor, parts: Iterable[Tensor], width: int) -> Tensor:
-    """Add tensors, one after the other, to the channels from the first on; x is overwritten.
-
-    Args:
-        x: (N, C, T, V).
-        parts: (N, D, T, V) each.
-        width: D.
-
-    Returns:
-        The sum (N, C, T, V).
-    """
-    if _traced():
-        return plain.add_to_channels(x, list(parts), width)
-    for slot, part in zip(x.split(width, 1), parts, strict=False):
-        slot += part
-    return x
 
 
 def stretch(mask: Tensor, x: Tensor) -> Tensor:

@@ -28,9 +28,10 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     each = matrix.expand(windows.count, -1, -1)
     buffer = windows.frame_buffer(x)
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
+    shift = bias.repeat(len(matrix))  # long rows, since half precision is slow to add to short ones
     for person, result in zip(x.flatten(1, 2), out, strict=True):
         torch.mm(person, mixing, out=windows.inner(buffer))
-        torch.bmm(each, windows.view(buffer), out=result).add_(bias)
+        torch.bmm(each, windows.view(buffer), out=result).flatten(1).add_(shift)
     return out.permute(0, 3, 1, 2)
 
 

@@ -6,9 +6,6 @@ channels, F channels inside the windows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -45,14 +42,6 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
     mixed = F.conv2d(x, weight.flatten(0, 1)[:, :, None, None], bias.flatten()).unflatten(1, weight.shape[:2])
     topologies = (coefficients @ bases.flatten(3)).unflatten(3, (joints, joints))
     return (mixed @ topologies.transpose(3, 4)).sum(1)
-
-
-def add_to_channels(x: Tensor, parts: Sequence[Tensor], width: int) -> Tensor:
-    """Arguments and result are :func:`~mmdualhead.models.ops.add_to_channels`'s, but x is not changed."""
-    end = width * len(parts)
-    rest = x.split(width, 1)[len(parts) :]
-    added = torch.cat(list(parts), 1)
-    return torch.cat([x[:, :end] + added, *rest], 1) if rest else x + added
 
 
 def stretch(mask: Tensor, x: Tensor) -> Tensor:

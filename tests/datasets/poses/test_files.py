@@ -149,6 +149,7 @@ class TestAlphaPose:
             (lambda c: c[1].update(image_id='b_1.jpg'), r'0.jpg and b_1.jpg are frames of two recordings'),
             (lambda c: c[3].update(idx=1), 'frame 1: two persons have the id 1'),
             (lambda c: c[3].pop('idx'), 'frame 1: some persons have an id'),
+            (lambda c: c[3].update(idx='b'), "entry 3, image 1.jpg: idx: 'b' is not the number of a person"),
             (lambda c: c[3].update(image_id='9999999.jpg'), 'frames from 0 to 9999999, only 7 are listed'),
             (
                 lambda c: c[3].update(keypoints=[float('nan'), 1, 1] * 17),
@@ -208,7 +209,7 @@ class TestMMPose:
     @pytest.mark.parametrize(
         ('change', 'message'),
         [
-            (lambda c: c[2].update(frame_id=1), 'entry 2: frame_id: 1'),
+            (lambda c: c[2].update(frame_id=1), 'entry 2: frame 1 occurs twice'),
             (lambda c: c[2].pop('instances'), "entry 2: expected an object with 'instances'"),
             (
                 lambda c: c[2]['instances'][0]['keypoint_scores'].pop(),
@@ -244,7 +245,7 @@ class TestAzureKinect:
         [
             (lambda f: f['bodies'][0]['joint_positions'].pop(), r'body 0, joint_positions: shape \(31, 3\)'),
             (lambda f: f['bodies'].append(f['bodies'][0]), 'frame 2: two persons have the id 3'),
-            (lambda f: f.update(frame_id=0), 'entry 2: frame_id: 0'),
+            (lambda f: f.update(frame_id=0), 'entry 2: frame 0 occurs twice'),
             (lambda f: f.update(timestamp_usec=-(10**9)), 'timestamp_usec: times do not increase'),
         ],
     )

@@ -109,14 +109,16 @@ def test_neither_kind_is_taken_for_the_other(joints: np.ndarray, name: str) -> N
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda f: f['pose_landmarks'].pop(), 'frame 2: person 0: expected 33 landmarks'),
-        (lambda f: f['pose_landmarks'][5].pop('y'), "frame 2: person 0: expected an object with 'y'"),
+        (lambda f: f['pose_landmarks'].pop(), 'entry 2: person 0: expected 33 landmarks'),
+        (lambda f: f.update(pose_landmarks={'a': 1}), "entry 2: {'a': 1} is not a list of landmarks"),
+        (lambda f: f.update(pose_landmarks=[5]), 'entry 2: person 0: expected 33 landmarks, found 5'),
+        (lambda f: f['pose_landmarks'][5].pop('y'), "entry 2: person 0: expected an object with 'y'"),
         (
             lambda f: f['pose_landmarks'][5].update(x=None),
-            r'frame 2: person 0: \[5\]\[0\]: None is not a number',
+            r'entry 2: person 0: \[5\]\[0\]: None is not a number',
         ),
-        (lambda f: f['pose_landmarks'][5].update(visibility=85), 'frame 2: person 0: joint 5 is at'),
-        (lambda f: f.update(frame=1), 'frame 2: the number 1 is that of another frame'),
+        (lambda f: f['pose_landmarks'][5].update(visibility=85), 'entry 2: person 0: joint 5 is at'),
+        (lambda f: f.update(frame=1), 'entry 2: frame 1 occurs twice'),
         (lambda f: f.update(pose_world_landmarks=landmarks(WORLD[0])), 'some frames have world landmarks'),
     ],
 )
