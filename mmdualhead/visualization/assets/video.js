@@ -34,11 +34,11 @@ function draw() {
     x: data.segments.map((one) => one.end - one.begin), width: 0.72, marker: { color: data.segments.map((one) => hue(one.class_name)),
       line: { width: 1, color: color('panel') } },
     text: data.segments.map((one) => `${shorten(one.class_name, 40)} ${(100 * one.score).toFixed(0)} %`), textposition: 'inside',
-    insidetextanchor: 'middle', textangle: 0, constraintext: 'none', textfont: { color: '#1b1f24' }, cliponaxis: true,
+    insidetextanchor: 'middle', textangle: 0, textfont: { color: '#1b1f24' }, cliponaxis: true,
     customdata: data.segments.map((one) => [safe(one.class_name), clock(one.begin), clock(one.end), (100 * one.score).toFixed(1)]),
     hovertemplate: '%{customdata[0]}<br>%{customdata[1]} to %{customdata[2]}, score %{customdata[3]} %<extra></extra>' };
   Plotly.react('timeline', [sights, bars], layout({ height, barmode: 'overlay', margin: { l: 70, r: 14, t: 6, b: 40 }, shapes: cursor(),
-    uniformtext: { minsize: 9, mode: 'hide' }, dragmode: 'zoom',
+    uniformtext: { minsize: 11, mode: 'hide' }, dragmode: 'zoom',
     xaxis: { range: [0, Math.max(data.duration, 0.1)], gridcolor: color('line'), zeroline: false, title: { text: 'seconds' } },
     yaxis: { type: 'category', categoryorder: 'array', categoryarray: rows, autorange: 'reversed', fixedrange: true, gridcolor: color('line'),
       title: { text: 'person' } } }), config);
@@ -51,7 +51,9 @@ function seek(to) {
 }
 function show() {
   if (rows.length) Plotly.relayout('timeline', { shapes: cursor() });
-  const current = data.segments.filter((one) => one.begin <= time && time <= one.end);
+  // Where one segment ends and the next one begins, the next one counts.
+  const latest = new Map(data.segments.filter((one) => one.begin <= time && time <= one.end).map((one) => [who(one.persons), one]));
+  const current = data.segments.filter((one) => latest.get(who(one.persons)) === one);
   byId('now').textContent = current.length
     ? current.map((one) => `${who(one.persons)}: ${one.class_name} ${(100 * one.score).toFixed(0)} %`).join('   \u00b7   ') : '\u2013';
   [...byId('rows').children].forEach((line, i) => line.classList.toggle('current', current.includes(data.segments[i])));
