@@ -102,6 +102,11 @@ class TrainedModel:
         """The number of persons in its input; None if no step sets it."""
         return self.input.num_person
 
+    @property
+    def device(self) -> torch.device:
+        """Where its network is."""
+        return next(self.network.parameters()).device
+
     def inference_form(self) -> nn.Module:
         """Its network fused, with the weights that it has now; the network itself if it cannot be fused."""
         if not can_fuse(self.network):
@@ -118,7 +123,7 @@ class TrainedModel:
         """
         if not can_fuse(self.network):
             raise ModelError(f'{self.source}: only DualHead-Net, MS-G3D and CTR-GCN run in half precision')
-        if reason := slow_half(next(self.network.parameters()).device):
+        if reason := slow_half(self.device):
             raise ModelError(f'half precision: {reason}')
         return replace(self, half=True)
 
