@@ -75,7 +75,7 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """``x' = (x - c) / l`` for each person: c is the center of the hips, l the length of the trunk.
 
     Both are medians over the frames that show hips, or hips and shoulders: noise or a bow changes neither,
-    and the way that a person walks remains. If no frame shows all of these, they come from each joint's median.
+    and the way that a person walks remains. If no frame shows all of these, each joint's median is used.
 
     Args:
         keypoint: (M, T, V, 2), missing joints as zero or NaN; left unchanged.
