@@ -104,7 +104,9 @@ config.test_pipeline = [normalize, resize, stream, form, pack]
 config.model.cls_head.num_classes = len(classes)
 for role, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
     steps = [normalize, *augment, *config.test_pipeline[1:]] if role == 'train' else config.test_pipeline
-    known = dict(ann_file=str(args.out / 'windows.pkl'), num_classes=len(classes), split=split, pipeline=steps)
+    known = dict(
+        ann_file=str(args.out / 'windows.pkl'), num_classes=len(classes), split=split, pipeline=steps
+    )
     config[f'{role}_dataloader'].dataset.update(known)
 config.optim_wrapper.optimizer.lr = 0.02
 config.train_cfg.update(max_epochs=3, val_interval=1)

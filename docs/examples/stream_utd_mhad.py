@@ -71,7 +71,9 @@ print(
     f'{np.nanmean(delays):.2f} s (mean)'
 )
 busy = latency[latency > 1]
-print(f'latency of frames with a prediction: p50 {np.median(busy):.0f} ms, p99 {np.percentile(busy, 99):.0f} ms')
+print(
+    f'latency of frames with a prediction: p50 {np.median(busy):.0f} ms, p99 {np.percentile(busy, 99):.0f} ms'
+)
 
 figure = new_figure(12, 4.5)
 axes = figure.add_subplot()

@@ -136,8 +136,7 @@ class StreamRecognizer:
             raise ValueError('pair_distance: the model takes one person')
         self.inferencer, self.frame_rate, self.patience = inferencer, frame_rate, patience
         self.lengths = sorted({max(2, round(one * frame_rate)) for one in windows})
-        self.frames = self.lengths[-1]
-        self.hop = max(1, round(hop * frame_rate))
+        self.frames, self.hop = self.lengths[-1], max(1, round(hop * frame_rate))
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
         self.skeleton = get_skeleton(layout or self.model.skeleton)
         self._size = 1 if self.skeleton.flat else UNIT_SIZES[unit or 'm']

@@ -33,6 +33,9 @@ class Stand:
         self.confidence = confidence
         self.seen = []
 
+    def for_joints(self, in_space):  # noqa: ARG002
+        return self
+
     def iterate(self, recordings, batch_size, **options):  # noqa: ARG002
         for window in [recording.keypoint for recording in recordings]:
             self.seen.append(window)
