@@ -51,7 +51,7 @@ import mmdualhead
 for fault in mmdualhead.REPAIRED:
     print('repaired', fault, flush=True)
 from mmdualhead.utils.half import fast_half, slow_half
-print('half', fast_half() or slow_half('cpu') or 'not known', flush=True)
+print('half', fast_half() or ('slower than float32' if slow_half('cpu') else 'not measured'), flush=True)
 print('device', torch.cuda.get_device_name() if torch.cuda.is_available() else 'CPU', flush=True)
 """
 """Runs the steps of training one by one; prints each step before trying it."""
@@ -154,6 +154,18 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
     return Inspected('mim', 'works', 'for "mim train"')
 
 
+def look_at_mediapipe(has_module: Callable[[str], object] = util.find_spec) -> Inspected:
+    """Whether ``mmdualhead video`` can estimate poses.
+
+    Args:
+        has_module: returns whether a module is installed.
+    """
+    if has_module('mediapipe'):
+        return Inspected('mediapipe', 'installed', 'for "mmdualhead video"')
+    install = pip('install', 'mediapipe')
+    return Inspected('mediapipe', 'not installed', 'for "mmdualhead video"', Level.NOTE, install)
+
+
 def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspected]:
     """Import everything, train a step and read a checkpoint, in a separate process."""
     try:
@@ -166,8 +178,8 @@ def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspe
     steps = [line.split(' ', 1) for line in done.stdout.splitlines() if ' ' in line]
     repaired = [what for step, what in steps if step == 'repaired']
     for what in (what for step, what in steps if step == 'half'):
-        slow = Level.NOTE if ' ' in what else None
-        yield Inspected('half precision', what, 'AMX or AVX512_BF16, on a CPU', slow)
+        level = Level.NOTE if what.startswith('slower') else None
+        yield Inspected('half precision on a CPU', what, 'AMX or AVX512_BF16', level)
     yield from (Inspected('repair', fault, 'worked around by mmdualhead', Level.NOTE) for fault in repaired)
     if done.returncode == 0:
         yield Inspected('training', f'works on {steps[-1][1]}', 'works')
@@ -211,6 +223,7 @@ def examine() -> list[Inspected]:
         *look_at_packages(),
         *look_at_mmcv(),
         look_at_mim(),
+        look_at_mediapipe(),
     ]
     if not any(finding.level is Level.ERROR for finding in findings):
         findings += try_training()

@@ -202,3 +202,18 @@ def test_a_reader_may_have_had_enough(tmp_path, command):
             timeout=300,
         )
     assert (done.stderr, done.returncode) == ('', 141)
+
+
+@pytest.mark.parametrize(
+    ('given', 'passed'),
+    [
+        (['c', 'p'], ['c', 'p']),
+        (['c', 'p', '--half'], ['c', 'p', '--cfg-options', 'default_hooks.fuse.half=True']),
+        (
+            ['c', '--half', 'p', '--cfg-options', 'a=1', 'b=2'],
+            ['c', 'p', '--cfg-options', 'default_hooks.fuse.half=True', 'a=1', 'b=2'],
+        ),
+    ],
+)
+def test_half_is_an_option_of_the_config(given, passed):
+    assert cli.with_half(given) == passed

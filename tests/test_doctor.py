@@ -97,6 +97,12 @@ class TestFindings:
         assert finding.level is level
         assert (SETUPTOOLS in finding.remedy) == (level is not None)
 
+    def test_mediapipe(self):
+        assert doctor.look_at_mediapipe(lambda _: True).level is None
+        missing = doctor.look_at_mediapipe(lambda _: False)
+        assert missing.level is Level.NOTE
+        assert missing.remedy == 'pip install mediapipe'
+
     @pytest.mark.parametrize(
         ('program', 'found', 'remedy'),
         [
@@ -136,6 +142,15 @@ class TestFindings:
         assert found in finding.found
         assert remedy in finding.remedy
         assert bool(remedy) == bool(finding.remedy)
+
+    @pytest.mark.parametrize(
+        ('found', 'level'),
+        [('AVX512_BF16', None), ('slower than float32', Level.NOTE), ('not measured', None)],
+    )
+    def test_half_precision(self, found, level):
+        half, training = doctor.try_training(f"print('half', {found!r}); print('device', 'CPU')")
+        assert half == doctor.Inspected('half precision on a CPU', found, 'AMX or AVX512_BF16', level)
+        assert training.found == 'works on CPU'
 
     def test_trial_that_hangs(self, monkeypatch):
         monkeypatch.setattr(doctor, 'TIMEOUT', 0.2)

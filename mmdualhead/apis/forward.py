@@ -6,9 +6,10 @@ N recordings, S samples of each, M persons, T frames of a recording and T' of a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock, RLock, get_ident
 from typing import Any, NamedTuple
 
@@ -22,9 +23,9 @@ from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import TrainedModel
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
-from mmdualhead.models.fused import FusedRecognizer
+from mmdualhead.models.fused import FusedRecognizer, can_fuse
 from mmdualhead.network_input import step_name
-from mmdualhead.utils.threads import side_by_side
+from mmdualhead.utils.threads import workers
 
 LARGEST = 1e6
 """The largest accepted coordinate: a kilometer in millimeters."""
@@ -153,16 +154,30 @@ def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
     return [found[i] for i in range(len(batch))]
 
 
-@torch.no_grad()
 def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """Those for recordings of one shape, in one pass."""
+    """Those for recordings of one shape, in one pass; its persons side by side where they are enough."""
+    inputs = torch.stack([one.packed['inputs'] for one in batch]).numpy()
+    present = np.any(inputs, axis=(3, 4, 5))
+    threads = torch.get_num_threads()
+    rows = present.sum() * inputs.shape[3] * inputs.shape[4]
+    parts = min(threads, int(present.sum()), int(rows) // SHARE)
+    runs_here = model.device.type != 'cpu' or torch.is_autocast_enabled('cpu')
+    if parts < 2 or runs_here or not can_fuse(model.network):
+        return _pass(model, batch, present, Persons(map, 1))
+    with workers(parts + 1, max(1, threads // parts)) as pool:
+        return pool.submit(_pass, model, batch, present, Persons(pool.map, parts)).result()
+
+
+@torch.no_grad()
+def _pass(
+    model: TrainedModel, batch: Sequence[Prepared], present: np.ndarray, persons: Persons
+) -> list[Prediction]:
+    """The same in this thread, but for the persons (N, S, M) that are present."""
     network = model.inference_form()
     data = network.data_preprocessor(pseudo_collate([one.packed for one in batch]), False)
     inputs, samples = data['inputs'], data['data_samples']
-    present = inputs.ne(0).flatten(3).any(3).cpu().numpy()
     if isinstance(network, FusedRecognizer):
-        persons = Persons(network)
-        features, _ = network.extract_feat(inputs, run=persons)
+        features, _ = network.extract_feat(inputs, run=partial(persons, network))
         samples, masks = network.recognizer.cls_head.predict(features, samples), persons.masks
     else:
         with recorded(network) as masks:
@@ -180,35 +195,30 @@ def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]
 
 
 class Persons:
-    """Runs a fused network on the persons present, in as many threads as are worth it, and records its masks.
+    """Runs a fused network on the persons present, in parts, and keeps its masks.
 
     Args:
-        network: the network.
+        run: applies a function to the parts: ``map``, or that of a pool.
+        parts: how many.
     """
 
-    def __init__(self, network: FusedRecognizer) -> None:
-        self.network = network
+    def __init__(self, run: Callable[..., Iterable[tuple[dict[str, Tensor], Masks]]], parts: int) -> None:
+        self.run = run
+        self.parts = parts
         self.masks = Masks()
 
-    def __call__(self, persons: Tensor) -> dict[str, Tensor]:
+    def __call__(self, network: FusedRecognizer, persons: Tensor) -> dict[str, Tensor]:
         """The features of each head, of normalized persons (N, C, T, V)."""
-        parts = side_by_side(self._features, persons, _threads(persons))
-        features, masks = zip(*parts, strict=True)
+        found = self.run(partial(_features, network), persons.tensor_split(self.parts))
+        features, masks = zip(*found, strict=True)
         self.masks = Masks.joined(masks)
         return {head: torch.cat([one[head] for one in features]) for head in features[0]}
 
-    @torch.no_grad()
-    def _features(self, persons: Tensor) -> tuple[dict[str, Tensor], Masks]:
-        with recorded(self.network) as masks:
-            return self.network.person_features(persons), masks
 
-
-def _threads(persons: Tensor) -> int:
-    """How many threads to spread normalized persons (N, C, T, V) over; 1 leaves the threads to PyTorch."""
-    if persons.device.type != 'cpu':
-        return 1
-    count, _, frames, joints = persons.shape
-    return max(1, min(torch.get_num_threads(), count, count * frames * joints // SHARE))
+@torch.no_grad()
+def _features(network: FusedRecognizer, persons: Tensor) -> tuple[dict[str, Tensor], Masks]:
+    with recorded(network) as masks:
+        return network.person_features(persons), masks
 
 
 def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:

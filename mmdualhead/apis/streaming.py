@@ -138,6 +138,7 @@ class StreamRecognizer:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
         if unit is not None and unit not in UNIT_SIZES:
             raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
+        inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:
             raise ValueError('pair_distance: the model takes one person')

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from threading import Barrier, Lock
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 T = TypeVar('T')
 
@@ -18,40 +18,33 @@ _starting = Lock()
 _END = object()
 
 
-def side_by_side(function: Callable[[Tensor], T], rows: Tensor, parts: int) -> list[T]:
-    """The results of a function for parts of a tensor, each computed in a thread of its own.
+@contextmanager
+def workers(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose threads have all started, and run their PyTorch operations in ``threads`` threads each.
 
-    The threads share those of PyTorch: on two cores, two parts run their operations in one thread each. No
-    operation waits for another thread, as every product that is split over the cores does, at its end and
-    busily, for the slowest of them.
-
-    Args:
-        function: of some rows; grad mode, autocast and other settings of this thread do not reach it.
-        rows: split along the first axis.
-        parts: how many.
+    With one each, no operation waits for another thread, as every product that is split over the cores does:
+    at its end it waits, busily, for the slowest core, which beside other programs may not even have begun.
     """
-    if parts < 2:
-        return [function(rows)]
-    ready = Barrier(parts + 1)
+    ready = Barrier(count + 1)
 
-    def start(threads: int) -> None:
+    def start() -> None:
         torch.get_num_threads()  # which a new thread takes from all others at its first use, and then no more
         torch.set_num_threads(threads)
         ready.wait()
 
-    with _starting:
-        threads = torch.get_num_threads()
-    with ThreadPoolExecutor(parts, 'persons', start, (max(1, threads // parts),)) as workers:
+    with ThreadPoolExecutor(count, 'mmdualhead', start) as pool:
         with _starting:
+            before = torch.get_num_threads()
             try:
-                results = [workers.submit(function, part) for part in rows.tensor_split(parts)]
+                for _ in range(count):
+                    pool.submit(int)
                 ready.wait()
             except BaseException:
                 ready.abort()
                 raise
             finally:
-                torch.set_num_threads(threads)
-        return [result.result() for result in results]
+                torch.set_num_threads(before)
+        yield pool
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

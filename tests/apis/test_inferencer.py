@@ -288,8 +288,12 @@ class TestPersons:
     def test_persons_in_two_threads_are_those_in_one(self, pairs, recording, monkeypatch):
         clips = [recording(25, seed) for seed in range(3)]
         expected = pairs(clips)['predictions']
-        monkeypatch.setattr('mmdualhead.apis.forward._threads', lambda persons: min(2, len(persons)))
-        for one, other in zip(pairs(clips)['predictions'], expected, strict=True):
+        monkeypatch.setattr('mmdualhead.apis.forward.SHARE', 1)
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        found = pairs(clips)['predictions']
+        torch.set_num_threads(before)
+        for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one.scores['fused'], other.scores['fused'], atol=1e-6)
             np.testing.assert_allclose(one.when, other.when, atol=1e-6)
             np.testing.assert_allclose(one.where, other.where, atol=1e-6)
@@ -408,3 +412,29 @@ class TestNumbers:
         (answer,) = inferencer(keypoint)['predictions']
         keypoint += 1
         np.testing.assert_array_equal(answer.keypoint[0], recording())
+
+
+class TestHalf:
+    def test_scores_are_those_of_single_precision_but_for_rounding(self, checkpoint, recording, monkeypatch):
+        monkeypatch.setattr('mmdualhead.apis.trained.slow_half', lambda _: None)
+        clips = [recording(25, seed) for seed in range(3)]
+        found, expected = (
+            SkeletonInferencer(checkpoint, device='cpu', half=half)(clips)['predictions']
+            for half in (True, False)
+        )
+        for one, other in zip(found, expected, strict=True):
+            assert one.scores['fused'].dtype == one.when.dtype == np.float32
+            assert 0 < np.abs(one.scores['fused'] - other.scores['fused']).max() < 0.05
+            np.testing.assert_allclose(one.when, other.when, atol=0.05)
+            np.testing.assert_allclose(one.where, other.where, atol=0.05)
+
+    @pytest.mark.fault(
+        'half precision on a processor that is slow at it',
+        'up to 13 times as slow as single precision, and nothing said',
+        'refused with the reason; `--amp` is warned of',
+    )
+    def test_a_processor_that_is_slow_at_it_is_refused(self, checkpoint, monkeypatch):
+        monkeypatch.setenv('ONEDNN_MAX_CPU_ISA', 'AVX512_CORE')
+        monkeypatch.setattr('platform.machine', lambda: 'x86_64')
+        with pytest.raises(ModelError, match=r'half precision: .* has no instructions for bfloat16'):
+            SkeletonInferencer(checkpoint, device='cpu', half=True)

@@ -410,3 +410,17 @@ def test_looking_at_clips_leaves_random_numbers_alone():
                 random.random(), np.random.rand(), torch.rand(1)
         drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ('wrapper', 'slow', 'warned'),
+    [
+        ('AmpOptimWrapper', 'no bfloat16', True),
+        ('AmpOptimWrapper', None, False),
+        ('OptimWrapper', 'no bfloat16', False),
+    ],
+)
+def test_half_precision_that_is_slow_is_warned_of(monkeypatch, wrapper, slow, warned):
+    monkeypatch.setattr('mmdualhead.engine.checks.slow_half', lambda _: slow)
+    found = [str(finding) for finding in check_config(dict(optim_wrapper=dict(type=wrapper)))]
+    assert found == ['--amp: no bfloat16; train without --amp'] * warned

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from mmdualhead.utils.threads import ahead, side_by_side
+from mmdualhead.utils.threads import ahead, workers
 
 
 @pytest.fixture(autouse=True)
@@ -43,28 +43,21 @@ class TestAhead:
             next(found)
 
 
-class TestSideBySide:
-    @pytest.mark.parametrize('parts', [1, 2, 3])
-    def test_parts_come_back_in_order(self, parts):
-        rows = torch.arange(7)
-        assert torch.cat(side_by_side(lambda part: part * 2, rows, parts)).equal(2 * rows)
-
-    def test_threads_are_shared_and_given_back(self):
+class TestWorkers:
+    def test_threads_are_given_back(self):
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(4)
-            inside = side_by_side(lambda _: torch.get_num_threads(), torch.arange(2), 2)
             new = []
-            thread = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
-            thread.start()
-            thread.join()
-            assert (inside, new, torch.get_num_threads()) == ([2, 2], [4], 4)
+            with workers(2, 1) as pool:
+                inside = list(pool.map(lambda _: torch.get_num_threads(), range(8)))
+                thread = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
+                thread.start()
+                thread.join()
+            assert (set(inside), new, torch.get_num_threads()) == ({1}, [4], 4)
         finally:
             torch.set_num_threads(before)
 
     def test_an_error_is_raised(self):
-        def fail(part):
-            raise ValueError(f'{len(part)} rows')
-
-        with pytest.raises(ValueError, match='2 rows'):
-            side_by_side(fail, torch.arange(4), 2)
+        with pytest.raises(ZeroDivisionError), workers(2, 1) as pool:
+            pool.submit(lambda: 1 / 0).result()

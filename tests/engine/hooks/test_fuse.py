@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 
 from mmdualhead.apis import fuse
 from mmdualhead.engine.hooks import fuse as fuse_hook
+from mmdualhead.errors import UserError
 from tests.models.networks import build, small_dualhead_config
 
 SEEN = {}
@@ -72,13 +73,24 @@ def model():
 
 def test_same_scores_and_the_model_back_in_its_place(tmp_path, model, monkeypatch):
     fused = []
-    monkeypatch.setattr(fuse_hook, 'fuse', lambda source: fused.append(source) or fuse(source))
+    monkeypatch.setattr(fuse_hook, 'fuse', lambda source, dtype: fused.append(source) or fuse(source, dtype))
     expected, _ = scores(tmp_path, model, dict(fuse=dict(type='FuseHook', enabled=False)))
     assert fused == []
     found, runner = scores(tmp_path, model, dict(fuse=dict(type='FuseHook')))
     torch.testing.assert_close(found, expected)
     assert fused == [model]
     assert runner.model is model
+
+
+def test_half_precision_where_the_processor_is_fast_at_it(tmp_path, model, monkeypatch):
+    expected, _ = scores(tmp_path, model, {})
+    half = dict(fuse=dict(type='FuseHook', half=True))
+    monkeypatch.setattr(fuse_hook, 'slow_half', lambda _: None)
+    found, _ = scores(tmp_path, model, half)
+    assert 0 < (found - expected).abs().max() < 0.05
+    monkeypatch.setattr(fuse_hook, 'slow_half', lambda _: 'no bfloat16')
+    with pytest.raises(UserError, match='half precision: no bfloat16'):
+        scores(tmp_path, model, half)
 
 
 def test_in_several_processes_the_wrapped_model_is_fused_and_the_wrapper_comes_back(tmp_path, model):
