@@ -4,8 +4,8 @@ python docs/examples/joined_windows.py data/skeleton/utd_mhad.pkl OUT
 mmdualhead train OUT/config.py --work-dir OUT/work --cfg-options randomness.seed=0
 
 The clips of a subject are joined in random orders: half of them as they are, the others moved to where the
-previous clip ended, behind up to 9 frames of transition. A window of 1 to 3 s has the class of the clip at its
-middle, or 'nothing' if a cut is within 0.25 s of it. Training starts from the packaged model of clips.
+previous clip ended, behind up to 9 frames of transition. A window of 1 to 3 s has the class of the clip at
+its middle, or 'nothing' if a cut is within 0.25 s of it. Training starts from the packaged model of clips.
 """
 
 import argparse
