@@ -169,7 +169,7 @@ class TestFindings:
 def test_healthy_environment():
     status, out, err = run_doctor()
     assert (status, err) == (0, '')
-    assert f'mmdualhead          {__version__}' in out
+    assert f'mmdualhead {__version__}' in ' '.join(out.split())
     assert out.strip().endswith('Everything that training needs is installed and works.')
 
 
