@@ -63,7 +63,7 @@ def parse_args() -> argparse.Namespace:
     labels.add_argument(
         '--window', type=float, default=2.0, help='seconds that a label is made of (default: 2)'
     )
-    labels.add_argument('--hop', type=float, default=0.5, help='seconds between two labels (default: 0.5)')
+    labels.add_argument('--hop', type=float, default=0.75, help='seconds between two labels (default: 0.75)')
     labels.add_argument(
         '--pair-distance',
         type=float,

@@ -1,9 +1,9 @@
 """Estimators of poses for "mmdualhead video": MMPose's inferencer, and rtmlib (RTMPose without MMPose).
 
-    mmdualhead video clip.mp4 --import estimators --estimator MMPose --model MODEL_OF_2D_JOINTS
-    mmdualhead video clip.mp4 --import estimators --estimator RTMPose --model MODEL_OF_2D_JOINTS
+    mmdualhead video clip.mp4 --import estimators --estimator MMPose
+    mmdualhead video clip.mp4 --import estimators --estimator RTMPose
 
-MODEL_OF_2D_JOINTS is a checkpoint or a work dir. Both programs take images as OpenCV has them, BGR.
+Both programs take images as OpenCV has them, BGR.
 """
 
 import numpy as np

@@ -4,8 +4,8 @@ python docs/examples/joined_windows.py data/skeleton/utd_mhad.pkl OUT
 mmdualhead train OUT/config.py --work-dir OUT/work --cfg-options randomness.seed=0
 
 The clips of a subject are joined in random orders: half of them as they are, the others moved to where the
-previous clip ended, behind up to 9 frames of transition. A window of 1 to 3 s has the class of the clip at its
-middle, or 'nothing' if a cut is within 0.25 s of it. Training starts from the packaged model of clips.
+previous clip ended, behind up to 9 frames of transition. A window of 1 to 3 s has the class of the clip at
+its middle, or 'nothing' if a cut is within 0.25 s of it. Training starts from the packaged model of clips.
 """
 
 import argparse
@@ -104,7 +104,9 @@ config.test_pipeline = [normalize, resize, stream, form, pack]
 config.model.cls_head.num_classes = len(classes)
 for role, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
     steps = [normalize, *augment, *config.test_pipeline[1:]] if role == 'train' else config.test_pipeline
-    known = dict(ann_file=str(args.out / 'windows.pkl'), num_classes=len(classes), split=split, pipeline=steps)
+    known = dict(
+        ann_file=str(args.out / 'windows.pkl'), num_classes=len(classes), split=split, pipeline=steps
+    )
     config[f'{role}_dataloader'].dataset.update(known)
 config.optim_wrapper.optimizer.lr = 0.02
 config.train_cfg.update(max_epochs=3, val_interval=1)

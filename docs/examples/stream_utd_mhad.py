@@ -14,19 +14,21 @@ import numpy as np
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.streaming import STREAM_MODEL, StreamRecognizer, frame_labels
 from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.skeletons import KINECT_V1
 from mmdualhead.visualization.figures import new_figure
 
-RATE, NEAR, SHOWN = 30.0, 0.5, 60.0
+RATE, NEAR, SHOWN, CENTER, NONE = 30.0, 0.5, 60.0, KINECT_V1.center, -2
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument('annotations')
 parser.add_argument('picture')
 parser.add_argument('--model', default=STREAM_MODEL, help='default: the packaged model of streams')
 parser.add_argument('--subjects', type=int, nargs='+', default=[6, 8])
-parser.add_argument('--window', type=float, nargs='+', default=WINDOWS)
+parser.add_argument('--window', type=float, default=2.0)
 parser.add_argument('--hop', type=float, default=0.2)
-parser.add_argument('--smoothing', type=float, default=1.0)
-parser.add_argument('--threshold', type=float, default=0.5)
+parser.add_argument('--smoothing', type=float, default=0.7)
+parser.add_argument('--threshold', type=float, default=0.4)
+parser.add_argument('--bridge', type=int, default=0, help='frames of transition between clips (default: 0)')
 parser.add_argument('--clips', type=int, help='of each subject (default: all)')
 args = parser.parse_args()
 
@@ -34,25 +36,41 @@ inferencer = SkeletonInferencer(args.model, device='cpu')
 clips = list(open_annotations(args.annotations).select('xsub_val'))
 
 
+def joined(subject):
+    """The joints (T, V, C) and the class of each clip of a subject, in random order.
+
+    With a bridge, a clip begins where the previous one ended, after a transition that belongs to none.
+    """
+    mine = [clip for clip in clips if f'_s{subject}_' in clip['frame_dir']]
+    last = None
+    for position in np.random.default_rng(0).permutation(len(mine))[: args.clips]:
+        joints = mine[position]['keypoint'][0]
+        if args.bridge and last is not None:
+            joints = joints + (last - joints[0])[CENTER]
+            share = np.arange(1, args.bridge + 1)[:, None, None] / (args.bridge + 1)
+            yield last + share * (joints[0] - last), NONE
+        last = joints[-1]
+        yield joints, mine[position]['label']
+
+
 def run(subject):
     """(T,) labels and true classes of a subject, distances to the next cut, delays by clip, latencies."""
-    mine = [clip for clip in clips if f'_s{subject}_' in clip['frame_dir']]
     recognizer = StreamRecognizer(
         inferencer, window=args.window, hop=args.hop, smoothing=args.smoothing, threshold=args.threshold
     )
     segments, truth, cuts, delays, latency = [], [], [0.0], [], []
-    for position in np.random.default_rng(0).permutation(len(mine))[: args.clips]:
-        label, delay = mine[position]['label'], np.nan
-        for joints in mine[position]['keypoint'][0]:
+    for clip, label in joined(subject):
+        delay = np.nan
+        for joints in clip:
             truth.append(label)
             began = perf_counter()
             changed = recognizer.push({1: joints}, len(truth) / RATE)
             latency.append(1000 * (perf_counter() - began))
             segments += [segment for segment in changed if segment.ended]
-            if any(segment.label == label and segment.end > cuts[-1] for segment in changed):
-                delay = min(len(truth) / RATE - cuts[-1], np.nan_to_num(delay, nan=np.inf))
+            if np.isnan(delay) and any(one.label == label and one.end > cuts[-1] for one in changed):
+                delay = len(truth) / RATE - cuts[-1]
         cuts.append(len(truth) / RATE)
-        delays.append(delay)
+        delays += [delay] * (label != NONE)
     times = np.arange(1, len(truth) + 1) / RATE
     labels = frame_labels([*segments, *recognizer.finish()], times)
     apart = np.abs(times[:, None] - cuts).min(1)
@@ -61,8 +79,10 @@ def run(subject):
 
 results = [run(subject) for subject in args.subjects]
 labels, truth, apart, delays, latency = map(np.concatenate, zip(*results, strict=True))
+# Frames of a transition between clips belong to none, so that no label is right there or wrong.
+labels, truth, apart = (x[truth != NONE] for x in (labels, truth, apart))
 labeled, counts, is_said = labels >= 0, apart > NEAR, ~np.isnan(delays)
-print(f'subjects {args.subjects}: {len(delays)} clips, {len(truth) / RATE:.0f} s, {args}')
+print(f'subjects {args.subjects}: {len(delays)} clips, {len(truth) / RATE:.0f} s, {vars(args)}')
 print(f'right: {np.mean(labels[labeled] == truth[labeled]):.1%} of the frames with a label')
 print(f'silent: {np.mean(~labeled[counts]):.1%} of the frames farther than {NEAR} s from a cut')
 print(f'silent: {np.mean(~labeled):.1%} of all frames; right: {np.mean(labels == truth):.1%} of all frames')
@@ -71,7 +91,9 @@ print(
     f'{np.nanmean(delays):.2f} s (mean)'
 )
 busy = latency[latency > 1]
-print(f'latency of frames with a prediction: p50 {np.median(busy):.0f} ms, p99 {np.percentile(busy, 99):.0f} ms')
+print(
+    f'latency of frames with a prediction: p50 {np.median(busy):.0f} ms, p99 {np.percentile(busy, 99):.0f} ms'
+)
 
 figure = new_figure(12, 4.5)
 axes = figure.add_subplot()

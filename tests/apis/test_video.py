@@ -3,18 +3,22 @@ import json
 import runpy
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.estimators import Replay
 from mmdualhead.apis.frames import Frames
 from mmdualhead.apis.streaming import Segment, StreamRecognizer
+from mmdualhead.apis.trained import PACKAGED_2D
 from mmdualhead.apis.video import Sight, Watched, clock, extend, make_recognizer, watch
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.skeletons import get_skeleton
 from tests.apis.videos import FRAMES, RATE, SIZE, Interrupted, dancers, register, write_video
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'video.py'
@@ -187,6 +191,31 @@ def test_pixels_are_refused_before_a_model_of_joints_in_space(inferencer):
     estimator = Replay(np.ones((1, 5, 17, 2)), 'coco')
     with pytest.raises(UserError, match='Replay finds joints in the image'):
         make_recognizer(inferencer, estimator)
+
+
+def test_models_of_joints_in_the_image_get_the_pixels(clip, recording):
+    """The packaged one, by default for an estimator of pixels, and on demand for one of joints in space."""
+    scene = dancers(recording)
+    flat = replace(get_skeleton('kinect_v1'), flat=True, up=None, across=None)
+    found = []
+    for model, estimator in (
+        (None, Replay(scene['image'], flat)),
+        (PACKAGED_2D, Replay(**scene)),
+    ):
+        frames = Frames(clip)
+        recognizer = make_recognizer(
+            SkeletonInferencer(model), estimator, window=2.9, img_shape=frames.img_shape
+        )
+        assert recognizer.model.source == PACKAGED_2D
+        found.append([(one.persons, one.label) for one in watch(frames, estimator, recognizer).segments])
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
+def test_a_film_of_joints_without_pixels_is_refused(clip, inferencer, recording):
+    estimator = Replay(recording(FRAMES), 'kinect_v1')
+    with pytest.raises(UserError, match='Replay does not tell where joints are in the image'):
+        watch(Frames(clip), estimator, make_recognizer(inferencer, estimator), keep_poses=True)
 
 
 def test_persons_that_are_seen_briefly_have_no_label(clip, inferencer, recording):

@@ -46,7 +46,7 @@ def test_joints_outside_of_the_image_do_no_harm():
 
 def test_captions_cover_neither_each_other_nor_other_persons():
     """Two persons side by side: without and with captions, the second one has the same pixels."""
-    left, right = person(150), person(170, seed=1)
+    left, right = person(150, 180), person(170, 180, seed=1)
     low = np.array([right.joints.min(0)[1], right.joints[:, 0].min(), right.joints[:, 0].max()]).astype(int)
     drawn = [
         draw_persons(IMAGE, COCO, {0: left, 1: right}, captions)

@@ -75,7 +75,7 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """``x' = (x - c) / l`` for each person: c is the center of the hips, l the length of the trunk.
 
     Both are medians over the frames that show hips, or hips and shoulders: noise or a bow changes neither,
-    and the way that a person walks remains.
+    and the way that a person walks remains. If no frame shows all of these, each joint's median is used.
 
     Args:
         keypoint: (M, T, V, 2), missing joints as zero or NaN; left unchanged.
@@ -85,18 +85,33 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V, 2) float32, missing joints as zero.
 
     Raises:
-        ValueError: no frame of a person shows hips and shoulders.
+        UserError: no frame shows a hip, or a shoulder, of a person.
     """
     x = keypoint.astype(np.float64)
     x[~(np.isfinite(x).all(-1) & x.any(-1))] = np.nan
-    lengths, centers = trunk_lengths(x, skeleton), midpoints(x, skeleton, 'hip')
-    for person in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
-        known = lengths[person][lengths[person] > 0]
-        if not known.size:
-            raise UserError(f'keypoint: person {person}: no frame shows both hips and both shoulders')
-        x[person] -= np.nanmedian(centers[person], axis=0)
-        x[person] /= np.median(known)
+    for number in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
+        center, length = _center_and_length(x[number], skeleton)
+        if not length > 0:
+            raise UserError(f'keypoint: person {number}: no frame shows the hips, or none the shoulders')
+        x[number] = (x[number] - center) / length
     return np.nan_to_num(x, nan=0.0).astype(np.float32)
+
+
+def _center_and_length(person: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, float]:
+    """c and l of a person (T, V, 2) with missing joints as NaN; NaN where unknown."""
+    lengths = trunk_lengths(person, skeleton)
+    if (lengths > 0).any():
+        hips = midpoints(person, skeleton, 'hip')
+        return np.nanmedian(hips, axis=0), float(np.median(lengths[lengths > 0]))
+    hip, shoulder = (_usual_place(person, skeleton, place) for place in ('hip', 'shoulder'))
+    return hip, float(np.linalg.norm(shoulder - hip))
+
+
+def _usual_place(person: np.ndarray, skeleton: Skeleton, place: str) -> np.ndarray:
+    """The middle of the medians of left and right joints, or the one of the side that is seen."""
+    sides = [person[:, skeleton.joints.index(f'{side} {place}')] for side in ('left', 'right')]
+    seen = [np.nanmedian(side, axis=0) for side in sides if np.isfinite(side).any()]
+    return np.mean(seen, axis=0) if seen else np.full(person.shape[-1], np.nan)
 
 
 @TRANSFORMS.register_module()

@@ -81,9 +81,24 @@ class TestNormalizeByBody:
         x = normalize_by_body(pixels, BODY)
         np.testing.assert_allclose(x[:, 10], usual[:, 10], atol=0.15)
 
+    def test_a_side_that_is_never_seen_is_that_of_the_other(self, pixels):
+        pixels[:, :, [HIPS[0], SHOULDERS[0]]] = 0
+        x = normalize_by_body(pixels, BODY)
+        np.testing.assert_allclose(np.median(x[:, :, HIPS[1]], axis=1), 0, atol=1e-6)
+        trunk = np.median(x[:, :, SHOULDERS[1]], axis=1)
+        np.testing.assert_allclose(np.linalg.norm(trunk, axis=-1), 1, rtol=1e-6)
+
+    def test_hips_and_shoulders_seen_in_turns(self, pixels):
+        usual = normalize_by_body(pixels, BODY)
+        lost = pixels.copy()
+        lost[:, ::2, HIPS] = 0
+        lost[:, 1::2, SHOULDERS] = 0
+        x = normalize_by_body(lost, BODY)
+        np.testing.assert_allclose(x[:, :, WRIST], usual[:, :, WRIST], atol=0.1)
+
     def test_without_hips_it_says_who(self, pixels):
         pixels[1][:, HIPS] = 0
-        with pytest.raises(ValueError, match="clip 'x': keypoint: person 1: no frame shows both hips"):
+        with pytest.raises(ValueError, match="clip 'x': keypoint: person 1: no frame shows the hips"):
             NormalizeByBody()(dict(keypoint=pixels, frame_dir='x'))
 
     def test_unsure_joints_are_missing_and_confidences_are_no_input(self, pixels):
