@@ -30,6 +30,7 @@ EXTRAS = {
     'plot': ['matplotlib'],
     'view': ['plotly'],
     'mat': ['scipy'],
+    'video': ['mediapipe>=0.10.14', 'Pillow>=10.1'],
     'docs': ['sphinx', 'myst-parser'],
     'export': ['onnx', 'onnxruntime'],
     'hf': ['huggingface_hub'],

@@ -27,4 +27,6 @@ autodoc_default_options = {'members': True, 'ignore-module-all': True}
 autodoc_class_signature = 'separated'
 napoleon_use_ivar = True
 html_theme = 'alabaster'
-html_theme_options = dict(description='DualHead-Net for MMAction2', page_width='1100px')
+html_theme_options = dict(
+    description='DualHead-Net for MMAction2', page_width='1100px', sidebar_width='240px'
+)

@@ -154,6 +154,18 @@ def look_at_mim(has_module: Callable[[str], object] = util.find_spec) -> Inspect
     return Inspected('mim', 'works', 'for "mim train"')
 
 
+def look_at_mediapipe(has_module: Callable[[str], object] = util.find_spec) -> Inspected:
+    """Whether ``mmdualhead video`` can estimate poses.
+
+    Args:
+        has_module: returns whether a module is installed.
+    """
+    if has_module('mediapipe'):
+        return Inspected('mediapipe', 'installed', 'for "mmdualhead video"')
+    install = pip('install', 'mediapipe')
+    return Inspected('mediapipe', 'not installed', 'for "mmdualhead video"', Level.NOTE, install)
+
+
 def try_training(program: str = TRIAL.format(modules=MODULES)) -> Iterator[Inspected]:
     """Import everything, train a step and read a checkpoint, in a separate process."""
     try:
@@ -211,6 +223,7 @@ def examine() -> list[Inspected]:
         *look_at_packages(),
         *look_at_mmcv(),
         look_at_mim(),
+        look_at_mediapipe(),
     ]
     if not any(finding.level is Level.ERROR for finding in findings):
         findings += try_training()

@@ -73,7 +73,8 @@ class NetworkInput:
         skeleton: the layout of the joints; None if unknown.
         stream: j, b, jm, bm or several joined by ``+``.
         normalization: ``'3d'`` (centered on the body, upright, shoulders along x), ``'2d'`` (pixels to -1..1
-            by the size of the image), what a custom step declares, or empty for none.
+            by the size of the image), ``'body'`` (joints in any image, by the person's trunk), what a custom
+            step declares, or empty for none.
         img_shape: (height, width) that the normalization uses for clips without an image size.
         dropped_frames: the frames that the normalization drops: ``'empty'``, ``'without main person'``
             or none.
@@ -86,6 +87,8 @@ class NetworkInput:
         scale: the median length of the bones of the clips it was trained on, as they enter the pipeline (with
             ``'2d'``: in halves of the image); None if it was not measured.
         other_steps: names of steps that declare nothing.
+        recorded: the layout of the 3-D recordings from which a step takes joints in images, as
+            ``VirtualCamera`` does; None if clips have the layout of the network.
 
     Raises:
         UserError: a field has the wrong type.
@@ -103,6 +106,14 @@ class NetworkInput:
     classes: tuple[str, ...] = ()
     scale: float | None = None
     other_steps: tuple[str, ...] = ()
+    recorded: Skeleton | None = None
+
+    @property
+    def of_clips(self) -> NetworkInput:
+        """What the clips of a data set should be: with the layout and the depth of the recordings."""
+        if self.recorded is None:
+            return self
+        return replace(self, skeleton=self.recorded, normalization='3d', recorded=None)
 
     @property
     def needs_depth(self) -> bool:
@@ -113,6 +124,11 @@ class NetworkInput:
     def needs_picture(self) -> bool:
         """True if a clip needs the size of the image that its joints were found in."""
         return self.normalization.startswith('2d') and self.img_shape is None
+
+    @property
+    def takes_any_picture(self) -> bool:
+        """True if clips are joints in an image of any size and unit."""
+        return self.normalization.startswith('body')
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any], loader: str = 'test_pipeline') -> NetworkInput:
@@ -205,6 +221,7 @@ class NetworkInput:
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         plain |= dict(sampling=asdict(self.sampling), classes=list(self.classes))
         plain |= dict(other_steps=list(self.other_steps), img_shape=self.img_shape and list(self.img_shape))
+        del plain['recorded']  # of the training data, not of the network
         return {'version': VERSION, **plain, 'skeleton': self.skeleton and definition_of(self.skeleton)}
 
     def differences(self, other: NetworkInput, words: tuple[str, str] = ('trained with', 'now')) -> list[str]:

@@ -80,6 +80,12 @@ class Skeleton:
         image = {a: b for left, right in self.pairs for a, b in ((left, right), (right, left))}
         return tuple(image.get(joint, joint) for joint in range(self.num_joints))
 
+    @property
+    def outwards(self) -> tuple[int, ...]:
+        """The joints but the root, each after its parent."""
+        order = TopologicalSorter({child: [parent] for child, parent in self.bones}).static_order()
+        return tuple(order)[1:]
+
     def _check_indices(self) -> None:
         center = None if self.center is None else (self.center,)
         single = {'up': self.up, 'across': self.across, 'center': center}
@@ -330,22 +336,38 @@ SMPL_22 = _define(
 )
 """SMPL without hands, as HumanML3D and AMASS's body have it."""
 
-_ALL = (NTU, KINECT_V1, KINECT_AZURE, OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, SMPL_22)
-SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in _ALL}
+BODY = _define(
+    'body_13',
+    'head; both: shoulder, elbow, wrist, hip, knee, ankle',
+    'head > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle',
+    edges='head > * shoulder > * elbow > * wrist; * shoulder > * hip > * knee > * ankle; '
+    'left shoulder > right shoulder; left hip > right hip',
+    flat=True,
+)
+"""The joints that all other layouts have or define, in an image: y points down."""
+
+_KINECTS = (NTU, KINECT_V1, KINECT_AZURE)
+_ESTIMATORS = (OPENPOSE, OPENPOSE_25, COCO, HALPE, MEDIAPIPE, HUMAN36M, SMPL, SMPL_22, BODY)
+SKELETONS: dict[str, Skeleton] = {skeleton.name: skeleton for skeleton in (*_KINECTS, *_ESTIMATORS)}
 
 ALIASES = {'kinect_v2': 'nturgb+d', 'coco_wholebody_body': 'coco'}
 """Other names; of COCO-WholeBody's 133 keypoints the first 17, the body, are those of COCO."""
 
 
-# The joints whose mean replaces one that a layout lacks; the first available group is used. A single joint is
-# close enough: the toes are where the Kinect sees the foot.
+# The joints whose mean replaces one that a layout lacks. The first group that the layout has is used and, in
+# frames in which one of its joints is missing, the next. A single joint is close enough: the toes are where
+# the Kinect sees the foot.
 BETWEEN: dict[str, tuple[tuple[str, ...], ...]] = {
     'pelvis': (('left hip', 'right hip'),),
     'shoulder center': (('left shoulder', 'right shoulder'),),
     'spine': (('pelvis', 'shoulder center'),),
     'lumbar spine': (('pelvis', 'spine'),),
     'chest': (('spine', 'shoulder center'),),
-    'head': (('left ear', 'right ear'), ('neck', 'head top')),
+    # Its middle. Of somebody who turns, estimators lose an ear, and the nose has moved to the other side.
+    'head': (
+        *(('left ear', 'right ear'), ('neck', 'head top')),
+        *(('nose', 'left ear'), ('nose', 'right ear'), ('nose',)),
+    ),
     'neck': (('shoulder center', 'head'),),
 }
 for _side in ('left', 'right'):
@@ -366,7 +388,7 @@ def convert_layout(
 
     A joint of the same name and meaning is copied; one that the source lacks and that is between others
     (:data:`BETWEEN`) is their mean. It is missing (zero) where one of these is missing, that is, has only
-    zero coordinates.
+    zero coordinates, unless it is also between others.
 
     Args:
         keypoints: (..., V, C) in the layout ``source``, whose last axis may include a confidence.
@@ -398,7 +420,21 @@ def convert_layout(
     missing = np.logical_not(np.any(keypoints, axis=-1))
     if missing.any():
         converted[(missing[..., None, :] & (weights > 0)).any(-1)] = 0
+        _fill_from_others(converted, keypoints, missing, source, target)
     return converted
+
+
+def _fill_from_others(
+    converted: np.ndarray, keypoints: np.ndarray, missing: np.ndarray, source: Skeleton, target: Skeleton
+) -> None:
+    """Take joints that are missing in a frame, though not in the layout, from the next of :data:`BETWEEN`."""
+    known = _known(source)
+    for joint, place in enumerate(_places(target)):
+        for others in BETWEEN.get(place, ()) if place not in known else ():
+            row = _mean_of(others, known, (place,))
+            lost = ~converted[..., joint, :].any(-1) & ~missing[..., row > 0].any(-1)
+            if row.any() and lost.any():
+                converted[lost, joint] = np.einsum('v,nvc->nc', row.astype(keypoints.dtype), keypoints[lost])
 
 
 def conversion(source: Skeleton, target: Skeleton) -> tuple[np.ndarray, list[str]]:
@@ -408,7 +444,7 @@ def conversion(source: Skeleton, target: Skeleton) -> tuple[np.ndarray, list[str
         (V', V) weights, whose rows sum to 1, and the names of the joints that cannot be derived, whose rows
         are 0.
     """
-    known = dict(zip(_places(source), np.eye(source.num_joints), strict=True))
+    known = _known(source)
     weights = np.array([_find(place, known) for place in _places(target)])
     return weights, [joint for joint, row in zip(target.joints, weights, strict=True) if not row.any()]
 
@@ -417,12 +453,23 @@ def _places(skeleton: Skeleton) -> list[str]:
     return [skeleton.meaning.get(joint, joint) for joint in skeleton.joints]
 
 
+def _known(skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """The weights of the joints that a layout has, by place."""
+    return dict(zip(_places(skeleton), np.eye(skeleton.num_joints), strict=True))
+
+
 def _find(place: str, known: Mapping[str, np.ndarray], sought: tuple[str, ...] = ()) -> np.ndarray:
     """The weights of a joint; zeros if it cannot be derived without the joints in progress."""
     if place in known:
         return known[place]
     for others in BETWEEN.get(place, ()) if place not in sought else ():
-        rows = [_find(other, known, (*sought, place)) for other in others]
-        if all(row.any() for row in rows):
-            return np.mean(rows, axis=0)
+        row = _mean_of(others, known, (*sought, place))
+        if row.any():
+            return row
     return np.zeros_like(next(iter(known.values())))
+
+
+def _mean_of(places: Sequence[str], known: Mapping[str, np.ndarray], sought: tuple[str, ...]) -> np.ndarray:
+    """The weights of the middle of several joints; zeros if one of them cannot be derived."""
+    rows = [_find(place, known, sought) for place in places]
+    return np.asarray(np.mean(rows, axis=0) * all(row.any() for row in rows))

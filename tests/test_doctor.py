@@ -97,6 +97,12 @@ class TestFindings:
         assert finding.level is level
         assert (SETUPTOOLS in finding.remedy) == (level is not None)
 
+    def test_mediapipe(self):
+        assert doctor.look_at_mediapipe(lambda _: True).level is None
+        missing = doctor.look_at_mediapipe(lambda _: False)
+        assert missing.level is Level.NOTE
+        assert missing.remedy.endswith('pip install mediapipe')
+
     @pytest.mark.parametrize(
         ('program', 'found', 'remedy'),
         [
@@ -163,7 +169,7 @@ class TestFindings:
 def test_healthy_environment():
     status, out, err = run_doctor()
     assert (status, err) == (0, '')
-    assert f'mmdualhead          {__version__}' in out
+    assert f'mmdualhead {__version__}' in ' '.join(out.split())
     assert out.strip().endswith('Everything that training needs is installed and works.')
 
 

@@ -87,7 +87,9 @@ def test_wheel_carries_what_mim_looks_for(project):
     ]:
         assert f'mmdualhead/.mim/{file.relative_to(project).as_posix()}' in names
     assert 'mmdualhead/.mim/model-index.yml' in names
-    weights = {f'mmdualhead/weights/{name}' for name in ('utd_mhad_j.pth', 'stand_up.npy')}
+    weights = {
+        f'mmdualhead/weights/{name}' for name in ('utd_mhad_j.pth', 'utd_mhad_stream.pth', 'stand_up.npy')
+    }
     assert {'mmdualhead_cli.py', 'mmdualhead/skeletons.py', 'mmdualhead/py.typed', *weights} <= names
     assert not [name for name in names if name.startswith(('tests/', 'configs/')) or '__pycache__' in name]
 

@@ -8,6 +8,7 @@ from mmaction.datasets.transforms import JointToBone
 from mmaction.models.utils import Graph
 
 from mmdualhead.skeletons import (
+    BODY,
     COCO,
     NTU,
     OPENPOSE,
@@ -108,6 +109,7 @@ def get_tuples(definition):
         ),
         ('h36m', 17, {0: 'pelvis', 1: 'right hip', 4: 'left hip', 10: 'head', 11: 'left shoulder'}),
         ('smpl', 24, {1: 'left hip', 6: 'spine 2', 15: 'head', 23: 'right hand'}),
+        ('body_13', 13, {0: 'head', 1: 'left shoulder', 2: 'right shoulder', 12: 'right ankle'}),
         ('smpl_22', 22, {1: 'left hip', 6: 'spine 2', 15: 'head', 21: 'right wrist'}),
     ],
 )
@@ -121,7 +123,7 @@ def test_joints_stand_where_the_estimator_puts_them(layout, number, joints):
 def test_every_layout_is_checked_above():
     assert set(SKELETONS) == {
         *('nturgb+d', 'kinect_v1', 'kinect_azure', 'openpose', 'openpose_25', 'coco', 'halpe_26'),
-        *('mediapipe', 'h36m', 'smpl', 'smpl_22'),
+        *('mediapipe', 'h36m', 'smpl', 'smpl_22', 'body_13'),
     }
 
 
@@ -208,3 +210,77 @@ class TestConvertLayout:
     def test_another_number_of_joints_is_refused(self):
         with pytest.raises(ValueError, match=r"\(4, 17, 3\): layout 'kinect_v1' needs \(..., 20, C\)"):
             convert_layout(np.ones((4, 17, 3)), 'kinect_v1', 'nturgb+d')
+
+
+PLACES = {
+    **{'pelvis': 0.95, 'lumbar spine': 1.05, 'spine': 1.15, 'chest': 1.25, 'shoulder center': 1.42},
+    **{'neck': 1.49, 'head': 1.62, 'head top': 1.76},
+}
+SIDES = {
+    **{'clavicle': (0.05, 1.42), 'shoulder': (0.18, 1.42), 'elbow': (0.25, 1.15), 'wrist': (0.27, 0.9)},
+    **{'hand': (0.27, 0.82), 'hand tip': (0.27, 0.74), 'thumb': (0.23, 0.82), 'index': (0.25, 0.78)},
+    **{'pinky': (0.3, 0.78), 'hip': (0.1, 0.93), 'knee': (0.11, 0.5), 'ankle': (0.12, 0.08)},
+}
+FACE = {
+    **{
+        'nose': (0, 1.6, 0.11),
+        'ear': (0.08, 1.62, 0),
+        'eye': (0.03, 1.64, 0.09),
+        'mouth': (0.03, 1.55, 0.09),
+    },
+    **{'eye inner': (0.02, 1.64, 0.09), 'eye outer': (0.05, 1.64, 0.08)},
+    **{'foot': (0.12, 0.02, 0.12), 'foot index': (0.12, 0.02, 0.15), 'big toe': (0.1, 0.02, 0.15)},
+    **{'small toe': (0.15, 0.02, 0.13), 'heel': (0.12, 0.02, -0.05)},
+}
+"""A standing person in meters: to the left, up, and forward."""
+
+
+def standing(layout: str) -> np.ndarray:
+    """(V, 3) the person as a layout shows it."""
+    skeleton = get_skeleton(layout)
+    return np.array([place(skeleton.meaning.get(name, name)) for name in skeleton.joints], float)
+
+
+def place(name: str) -> tuple[float, float, float]:
+    side, _, part = name.partition(' ')
+    if name in PLACES:
+        return 0, PLACES[name], 0
+    if name in FACE:
+        return FACE[name]
+    x, *others = (*SIDES[part], 0) if part in SIDES else FACE[part]
+    return (x if side == 'left' else -x, *others)
+
+
+class TestBody:
+    @pytest.mark.parametrize('layout', sorted(set(SKELETONS) - {'body_13'}))
+    def test_every_layout_shows_the_same_person(self, layout):
+        expected = standing('body_13')
+        converted = convert_layout(standing(layout), layout, 'body_13')
+        np.testing.assert_allclose(converted[1:], expected[1:], atol=1e-9)
+        # The middle of the head is where the ears are, or halfway up to its top.
+        np.testing.assert_allclose(converted[0], expected[0], atol=0.01)
+
+    @pytest.mark.parametrize('layout', ['coco', 'openpose', 'openpose_25', 'mediapipe', 'halpe_26'])
+    def test_somebody_turned_keeps_the_head_without_an_ear(self, layout):
+        joints = standing(layout)
+        joints[get_skeleton(layout).joints.index('left ear')] = 0
+        head = convert_layout(joints, layout, 'body_13')[0]
+        assert np.linalg.norm(head - standing('body_13')[0]) < 0.09
+
+    def test_from_the_nose_alone_if_there_is_no_ear(self):
+        joints = np.stack([standing('coco')] * 2)
+        joints[1, [COCO.joints.index(f'{side} ear') for side in ('left', 'right')]] = 0
+        heads = convert_layout(joints, 'coco', 'body_13')[:, 0]
+        np.testing.assert_allclose(heads, [place('head'), place('nose')], atol=1e-9)
+        joints[1, COCO.joints.index('nose')] = 0
+        assert not convert_layout(joints, 'coco', 'body_13')[1, 0].any()
+
+    def test_scores_are_those_of_the_joints_in_use(self):
+        scores = np.ones((17, 1))
+        scores[COCO.joints.index('left ear')] = 0
+        scores[COCO.joints.index('nose')] = 0.5
+        np.testing.assert_allclose(convert_layout(scores, 'coco', 'body_13')[0], 0.75)
+
+    def test_its_names_and_edges_are_symmetric(self):
+        assert len(BODY.edges) == 14
+        assert BODY.flat

@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument('source', help='a work dir or a checkpoint')
     parser.add_argument('target', type=Path, help='the .pth file to write, or the folder of a release')
     parser.add_argument('--accuracy', type=float, help='top-1 on the test split, as a fraction')
+    parser.add_argument('--about', help='a line on its data and its test, shown with the model')
     parser.add_argument('--name', help="of the config, for a release (default: the work dir's)")
     add_import_option(parser)
     args = parser.parse_args()
@@ -82,7 +83,7 @@ def main() -> None:
         file = release(args.source, args.target, args.accuracy, args.name)
         print(f'{file}: {file.stat().st_size:,} bytes')
         return
-    meta = pack(args.source, args.target, args.accuracy)
+    meta = pack(args.source, args.target, args.accuracy, args.about)
     size = args.target.stat().st_size
     print(f'{args.target}: {size:,} bytes, {len(meta["classes"])} classes, ', end='')
     print(f'layout {printable(meta["layout"])}, ', end='')

@@ -124,8 +124,8 @@ def main() -> None:
         show_progress=sys.stderr.isatty(),
         half=args.half,
     )
-    for model in inferencer.models:
-        sys.stderr.write(f'model: {model.describe()}\n')
+    for line in inferencer.describe():
+        sys.stderr.write(f'model: {line}\n')
     left_out: dict[str, str] = {}
     number, shown, error = predict(args, inferencer, left_out)
     if shown:

@@ -14,12 +14,14 @@ import numpy as np
 from mmdualhead.apis.readers import Recording
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
+from mmdualhead.datasets.transforms.body import SCORED, sure_joints
+from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
 
-SCORED = 3
-"""The values per 2D joint, if it has a confidence."""
+LARGEST_FRACTION = 2.0
+"""Joints with no larger coordinates are in fractions of an image; a person in pixels has larger ones."""
 
 
 def fit(
@@ -57,6 +59,9 @@ def fit(
     given = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or given)
     recording = with_persons(recording, given)
+    if network_input.takes_any_picture:
+        _check_numbers(recording, given, network_input, most_active)
+        return _in_any_picture(recording, given, wanted, img_shape)
     if not (wanted.flat or recording.annotated):
         recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
     if wanted.flat:
@@ -74,6 +79,45 @@ def fit(
     if shape is None or network_input.normalization.startswith('2d'):
         return recording
     return _centered(recording, shape)
+
+
+def suits(recording: Recording, skeleton: Skeleton, layout: Any = None) -> bool:
+    """True if a network for joints in space can take a recording: with depth, and all joints.
+
+    Args:
+        recording: as read.
+        skeleton: the layout of the network.
+        layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
+    """
+    named = recording.layout or layout
+    given = get_skeleton(named or skeleton)
+    return _has_depth(recording, given) and not conversion(given, skeleton)[1]
+
+
+def _has_depth(recording: Recording, given: Skeleton) -> bool:
+    return not given.flat and np.shape(recording.keypoint)[-1:] != (2,)
+
+
+def _in_any_picture(
+    recording: Recording, given: Skeleton, wanted: Skeleton, img_shape: tuple[int, int] | None
+) -> Recording:
+    """For networks that normalize by the body: one unit in x and y; joints in space seen from the front."""
+    if _has_depth(recording, given):
+        recording = _converted(recording, given, wanted)
+        note = 'keypoint: in space, seen from the front'
+        return replace(
+            recording, keypoint=frontal_view(recording.keypoint, wanted), notes=(*recording.notes, note)
+        )
+    keypoint = sure_joints(recording.keypoint, recording.keypoint_score)
+    if np.abs(keypoint).max() <= LARGEST_FRACTION:
+        shape = img_shape or recording.img_shape
+        if shape is None:
+            raise UserError(
+                'keypoint: coordinates look like fractions of an image, whose sides differ; give '
+                'img_shape=(height, width), or (1, 1) if they have the same unit in x and y'
+            )
+        keypoint = keypoint * np.array(shape[::-1], keypoint.dtype)
+    return _converted(replace(recording, keypoint=keypoint, keypoint_score=None), given, wanted)
 
 
 def _check_numbers(

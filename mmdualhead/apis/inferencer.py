@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +20,12 @@ from mmengine.infer import BaseInferencer
 from rich.console import Console
 from rich.progress import track
 
-from mmdualhead.apis.fit import fit
+from mmdualhead.apis.fit import fit, suits
 from mmdualhead.apis.forward import PASS, Prediction, Prepared, predict, run_pipeline
 from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import Recording, read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.apis.trained import PACKAGED, ModelError, TrainedModel, load_trained
+from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D, ModelError, TrainedModel, load_trained
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
@@ -36,10 +37,11 @@ ON_ERROR = ('raise', 'skip')
 
 
 class Ready(NamedTuple):
-    """A recording in the form of the models, and the output of the pipeline of each."""
+    """A recording in the form of the models, the output of the pipeline of each, and who predicts it."""
 
     recording: Recording
     prepared: list[Prepared]
+    inferencer: SkeletonInferencer
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -54,8 +56,9 @@ class SkeletonInferencer(BaseInferencer):
 
     Args:
         model: anything that :func:`~mmdualhead.apis.trained.load_trained` accepts: a checkpoint, a work dir,
-            a config's name or path (with ``weights``), or None for the packaged model. A list
-            of checkpoints or work dirs is fused, one per stream; each forms its own stream from the joints.
+            a config's name or path (with ``weights``), or None for the packaged models: one for recordings
+            with depth, one for joints in images (:meth:`for_joints`). A list of checkpoints or work dirs is
+            fused, one per stream; each forms its own stream from the joints.
         weights: the checkpoint of a config, or a list of them.
         device: where the networks run; the first available one by default.
         stream_weights: the weights of the streams: ``'equal'``, a ratio such as ``'2:2:1:1'``, or numbers.
@@ -85,6 +88,7 @@ class SkeletonInferencer(BaseInferencer):
         half: bool = False,
     ) -> None:
         # Not MMEngine's method, which executes the config in a checkpoint.
+        self.is_packaged, self.device, self.half = model is None and weights is None, device, half
         models, files = (list(one) if isinstance(one, list | tuple) else [one] for one in (model, weights))
         size = max(len(models), len(files))
         models, files = (one * size if len(one) == 1 else one for one in (models, files))
@@ -109,6 +113,24 @@ class SkeletonInferencer(BaseInferencer):
     def classes(self) -> tuple[str, ...]:
         """The names of the classes."""
         return self.models[0].classes
+
+    def for_joints(self, in_space: bool) -> SkeletonInferencer:
+        """The inferencer for joints in space, with depth, or in images: this one if a model was given.
+
+        Of the packaged models, the one for joints in images is loaded when it is first needed.
+        """
+        return self if in_space or not self.is_packaged else self._in_images
+
+    @cached_property
+    def _in_images(self) -> SkeletonInferencer:
+        return SkeletonInferencer(PACKAGED_2D, device=self.device, half=self.half)
+
+    def describe(self) -> list[str]:
+        """A line of text for each model that predicts."""
+        if not self.is_packaged:
+            return [model.describe() for model in self.models]
+        uses = {'in space': self, 'in images': self._in_images}
+        return [f'for joints {use}: {one.models[0].describe()}' for use, one in uses.items()]
 
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
         """The test pipeline of the first model, from an annotation to the input of its network."""
@@ -225,8 +247,10 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: it cannot be read or predicted.
         """
         try:
-            fitted = fit(recording.read(), self.models[0].input, **options)
-            return Ready(fitted, [run_pipeline(model, fitted) for model in self.models])
+            recording = recording.read()
+            chosen = self.for_joints(suits(recording, self.models[0].skeleton, options.get('layout')))
+            fitted = fit(recording, chosen.models[0].input, **options)
+            return Ready(fitted, [run_pipeline(model, fitted) for model in chosen.models], chosen)
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
@@ -243,17 +267,25 @@ class SkeletonInferencer(BaseInferencer):
     ) -> list[Answer]:
         """The predictions for a batch."""
         left_out = self.left_out if left_out is None else left_out
-        by_model = [
-            predict(model, [prepared[i] for _, prepared in inputs]) for i, model in enumerate(self.models)
-        ]
+        by_one = {id(one.inferencer): one.inferencer for one in inputs}
+        ready = {key: [one for one in inputs if id(one.inferencer) == key] for key in by_one}
+        predicted = {key: iter(inferencer._predict(ready[key])) for key, inferencer in by_one.items()}
         answers = []
-        for (recording, prepared), predictions in zip(inputs, zip(*by_model, strict=True), strict=True):
+        for recording, prepared, inferencer in inputs:
+            predictions = next(predicted[id(inferencer)])
             try:
-                answers.append(self._answer(recording, prepared[0].frames, predictions))
+                answers.append(inferencer._answer(recording, prepared[0].frames, predictions))
             except ValueError as error:
                 where = recording.where
                 _leave_out(where, RecordingError(_named(where, str(error))), on_error, left_out)
         return answers
+
+    def _predict(self, inputs: Sequence[Ready]) -> Iterator[tuple[Prediction, ...]]:
+        """For each recording, the predictions of the models."""
+        by_model = [
+            predict(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)
+        ]
+        return zip(*by_model, strict=True)
 
     def _answer(
         self, recording: Recording, frames: np.ndarray | None, predictions: Sequence[Prediction]

@@ -59,14 +59,17 @@ def occlude(
     recordings = find_recordings(recording)
     if len(recordings) != 1:
         raise ValueError(f'{len(recordings)} recordings, expected one')
-    fitted, _ = inferencer.prepare(recordings[0])
+    fitted, _, inferencer = inferencer.prepare(recordings[0])
     keypoint, skeleton = fitted.keypoint, inferencer.models[0].skeleton
     changed = [keypoint, *without_joints(keypoint, skeleton)]
     changed += [without_frames(keypoint, at, at + span) for at in range(0, keypoint.shape[1], span)]
     answers: list[Answer] = []
     for at in range(0, len(changed), batch_size):
         recordings = [replace(fitted, keypoint=one) for one in changed[at : at + batch_size]]
-        batch = [Ready(one, [run_pipeline(model, one) for model in inferencer.models]) for one in recordings]
+        batch = [
+            Ready(one, [run_pipeline(model, one) for model in inferencer.models], inferencer)
+            for one in recordings
+        ]
         answers += inferencer.forward(batch)
     whole, *answers = answers
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])

@@ -10,7 +10,6 @@ import math
 import numbers
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from threading import RLock
 from typing import Any
 
@@ -20,6 +19,7 @@ from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.tracks import Key, Tracks
+from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
 from mmdualhead.datasets.poses import Person
 from mmdualhead.evaluation.answer import Answer
@@ -27,6 +27,9 @@ from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.skeletons import get_skeleton
 
 logger = logging.getLogger('mmdualhead')
+
+STREAM_MODEL = PACKAGED.with_name('utd_mhad_stream.pth')
+"""The packaged model of streams: UTD-MHAD, joint stream, and ``nothing`` around the end of an action."""
 
 SPARSE, REPEATED = 4, 3
 """The fewest frames in a window, and how many longer steps in a row are an error."""
@@ -87,8 +90,12 @@ class StreamRecognizer:
 
     Each person's joints are interpolated to a fixed rate. Every ``hop`` seconds the last ``window`` seconds
     are classified like a recording, the scores are smoothed by ``s <- (1 - a) s + a p``, and the best class
-    is reported if its score reaches the threshold. Memory does not grow with the length of the stream:
-    ``window * frame_rate`` frames are kept of each person seen in the last ``patience`` seconds.
+    is reported if its score reaches the threshold, unless it is named ``nothing``. The label stands for half
+    a hop on both sides of the middle of the window.
+
+    Memory does not grow with the length of the stream or the number of persons: ``window * frame_rate``
+    frames are kept of each person seen in the last ``patience`` seconds, of at most ``max_persons``. Several
+    threads may push, in the order of the times.
 
     Args:
         inferencer: makes the predictions.
@@ -101,7 +108,9 @@ class StreamRecognizer:
         pair_distance: persons whose centers are closer than this, in the unit of the joints, also get labels
             as a pair; None for no pairs. A person without a center (zero) forms no pair.
         layout, unit, img_shape: of the joints, as for :class:`~mmdualhead.apis.SkeletonInferencer`. Without
-            a unit, the first window shows whether it could be meters.
+            a unit, the windows up to the first that shows hip and head must look like meters.
+        max_persons: further persons are ignored: those in sight who were seen before have priority, then
+            those who come first in the frame. Also the number of pairs, of which the nearest are labeled.
 
     Raises:
         ValueError: a number is out of range, or pairs are requested from a model of one person.
@@ -111,7 +120,7 @@ class StreamRecognizer:
         self,
         inferencer: SkeletonInferencer,
         *,
-        window: float | Sequence[float] = 2.0,
+        window: float = 2.0,
         hop: float = 0.5,
         frame_rate: float = 30.0,
         smoothing: float = 0.5,
@@ -123,19 +132,18 @@ class StreamRecognizer:
         img_shape: tuple[int, int] | None = None,
         max_persons: int = 32,
     ) -> None:
-        windows = tuple(window) if isinstance(window, Sequence) else (window,)
-        _check_positive(window=min(windows), hop=hop, frame_rate=frame_rate, smoothing=smoothing)
-        _check_positive(window=max(windows), patience=patience, max_persons=max_persons)
+        _check_positive(window=window, hop=hop, frame_rate=frame_rate, smoothing=smoothing)
+        _check_positive(patience=patience, max_persons=max_persons)
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
         if unit is not None and unit not in UNIT_SIZES:
             raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
+        inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:
             raise ValueError('pair_distance: the model takes one person')
         self.inferencer, self.frame_rate, self.patience = inferencer, frame_rate, patience
-        self.lengths = sorted({max(2, round(one * frame_rate)) for one in windows})
-        self.frames = self.lengths[-1]
+        self.frames = max(2, round(window * frame_rate))
         self.hop = max(1, round(hop * frame_rate))
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
         self.skeleton = get_skeleton(layout or self.model.skeleton)
@@ -144,7 +152,7 @@ class StreamRecognizer:
         self._notes: set[str] = set()
         self._tracks = Tracks(frame_rate, self.frames, max_persons)
         self._groups: dict[Key, _Group] = {}
-        self._longest = min(patience, max(windows) / SPARSE)
+        self._longest = min(patience, window / SPARSE)
         self._time, self._long_steps, self._short_steps = -math.inf, 0, 0
         self._lock = RLock()
 
@@ -196,7 +204,7 @@ class StreamRecognizer:
         return ended
 
     def window(self, persons: Key) -> np.ndarray:
-        """(M, T, V, C) the current window of a person or a pair, the longest one.
+        """(M, T, V, C) the current window of a person or a pair.
 
         Raises:
             KeyError: one of them is not in sight.
@@ -251,36 +259,27 @@ class StreamRecognizer:
 
     def _answer(self) -> Iterator[Segment]:
         """Predict for all persons whose next window is full."""
-        due: list[tuple[Key, float, list[Recording]]] = []
+        due: dict[Key, float] = {}
+        windows = []
         for key in self._keys():
             group = self._groups.setdefault(key, _Group())
             group.seen = self._time
             first, last = self._tracks.span(key)
             if last // self.hop > group.hop and last - first + 1 == self.frames:
                 window = self._tracks.window(key, first, last)
-                if parts := list(self._parts(key, window)):
-                    group.hop = last // self.hop
-                    due.append((key, (first + last) / 2 / self.frame_rate, parts))
+                if window.any():
+                    group.hop, due[key] = last // self.hop, (first + last) / 2 / self.frame_rate
+                    name = f'stream, person {" and ".join(map(repr, key))}'
+                    windows.append(Recording(name=name, keypoint=window))
         if not due:
             return
-        windows = [part for *_, parts in due for part in parts]
         answers = list(self.inferencer.iterate(windows, batch_size=BATCH, **self._options))
         if any(map(_shows_the_unit, answers)):
             # The unit of a tracker is constant, and a later window may show little of a person.
             self._options['unit'] = 'm'
-        self._warn([note for answer in answers for note in answer.notes])
-        remaining = iter(answers)
-        for key, middle, parts in due:
-            yield from self._label(key, list(islice(remaining, len(parts))), middle)
-
-    def _parts(self, key: Key, window: np.ndarray) -> Iterator[Recording]:
-        """The windows of all lengths around the same middle that show somebody."""
-        name = f'stream, person {" and ".join(map(repr, key))}'
-        for length in self.lengths:
-            start = (self.frames - length) // 2
-            part = window[:, start : start + length]
-            if part.any():
-                yield Recording(name=name, keypoint=part)
+        for (key, middle), answer in zip(due.items(), answers, strict=True):
+            self._warn(answer.notes)
+            yield from self._label(key, answer, middle)
 
     def _warn(self, notes: Sequence[str]) -> None:
         """Log each note on the predictions once."""
@@ -302,13 +301,13 @@ class StreamRecognizer:
         nearest = np.argsort([apart[a, b] for a, b in near], kind='stable')[: self._tracks.most]
         return keys + [(there[a], there[b]) for a, b in near[nearest]]
 
-    def _label(self, key: Key, answers: Sequence[Answer], time: float) -> Iterator[Segment]:
-        """Smooth the scores of the windows around a time, and extend the segment or start a new one."""
-        group, new = self._groups[key], np.mean([answer.scores[FUSED] for answer in answers], axis=0)
+    def _label(self, key: Key, answer: Answer, time: float) -> Iterator[Segment]:
+        """Smooth the scores of a window, and extend the segment or start a new one."""
+        group, new = self._groups[key], answer.scores[FUSED]
         old = new if group.scores is None else group.scores
         group.scores = (1 - self.smoothing) * old + self.smoothing * new
         label, score = int(group.scores.argmax()), float(group.scores.max())
-        name = answers[0].classes[label]
+        name = answer.classes[label]
         segment, known = group.segment, score >= self.threshold and name != NOTHING
         if segment and not (known and segment.label == label):
             yield replace(segment, ended=True)

@@ -50,7 +50,10 @@ SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 20
 """Parts and numbers that a network may have beyond a multiple of its weights."""
 
 PACKAGED = PACKAGE / 'weights' / 'utd_mhad_j.pth'
-"""The packaged model: UTD-MHAD, joint stream."""
+"""The packaged model for joints in space: UTD-MHAD, joint stream."""
+
+PACKAGED_2D = PACKAGED.with_name('utd_mhad_2d.pth')
+"""The packaged model for joints in images: UTD-MHAD seen by virtual cameras."""
 
 
 ModelError = UserError
@@ -130,8 +133,9 @@ class TrainedModel:
             f'{self.source}, {len(self.classes)} classes, layout {self.skeleton.name}, stream {self.stream}'
         )
         accuracy = self.meta.get('accuracy')
-        known = printable(known)
-        return known + (f', top-1 {100 * accuracy:.1f} % on its test split' if accuracy else '')
+        known += f', top-1 {100 * accuracy:.1f} % on its test split' if accuracy else ''
+        about = self.meta.get('about')
+        return printable(f'{known}; {about}' if about else known)
 
 
 def load_trained(

@@ -188,10 +188,10 @@ def measure_scale(clips: Sequence[Mapping[str, Any]], network_input: NetworkInpu
         network_input: the network input that the pipeline forms from them.
 
     Returns:
-        The scale; None if the layout is unknown or no bone is seen.
+        The scale; None if the layout is unknown, no bone is seen, or the pipeline normalizes any size.
     """
     skeleton = network_input.skeleton
-    if skeleton is None or not len(clips):
+    if skeleton is None or not len(clips) or network_input.takes_any_picture:
         return None
     chosen = [clip for clip in map(clips.__getitem__, sample_rows(len(clips))) if 'keypoint' in clip]
     lengths = [

@@ -24,7 +24,7 @@ from mmdualhead.datasets.annotations.files import (
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.errors import UserError, report
-from mmdualhead.network_input import DECOMPRESSING, NetworkInput
+from mmdualhead.network_input import DECOMPRESSING, NetworkInput, definition_of
 from mmdualhead.utils.command import original
 from mmdualhead.utils.pickles import load_annotations
 
@@ -96,11 +96,14 @@ class SkeletonDataset(PoseDataset):
         """What MMEngine writes into every checkpoint, so that predictions have class names."""
         known = {key: file.meta[key] for key in ('dataset', 'layout', 'classes') if file.meta.get(key)}
         names = None if self.num_classes is None else class_names(file.path.stem, self.num_classes)
+        seen = self._network_input.skeleton
+        if self._network_input.recorded is not None and seen is not None:
+            known['layout'] = definition_of(seen)  # which the checkpoint is for
         return {'classes': list(names), **known} if names else known
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:
         """The usable clips of a split; errors are raised, other findings are logged."""
-        expected = completed_by(file, self._network_input, self.num_classes)
+        expected = completed_by(file, self._network_input.of_clips, self.num_classes)
         if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
             report(check_names(file, split), _warn)  # the keypoints are elsewhere
             return file.select(split)

@@ -285,7 +285,10 @@ def _overruled(key: str, value: Any, read: Iterable[tuple[str, Any]]) -> str:
         for path, found in read
         if path.endswith(f'.{key}') or (path.startswith(f'{phase}_dataloader.') and path.endswith(f'.{last}'))
     }
-    return '' if value in same.values() else ' or '.join(list(same)[:3])
+    # A pipeline may only begin otherwise, with a step that makes the clips.
+    size = len(value) if isinstance(value, list) else 0
+    is_read = value in same.values() or any(size and found[-size:] == value for found in same.values())
+    return '' if is_read else ' or '.join(list(same)[:3])
 
 
 def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:

@@ -46,7 +46,7 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
     if len({answer.classes for answer in answers}) != 1:
         raise ValueError('an index page needs at least one answer, and all with the same classes')
     out_dir = Path(out_dir)
-    write_text(out_dir / SCRIPT, _plotly_script())
+    write_text(out_dir / SCRIPT, plotly_script())
     script = f'<script src="{SCRIPT}"></script>'
     width = max(4, len(str(len(answers))))
     files = [f'clip_{i:0{width}}.html' for i in range(len(answers))]
@@ -54,10 +54,10 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
     for answer, (previous, file, following) in zip(answers, around, strict=True):
         links = dict(previous=previous, next=following, index=INDEX)
         data = {**clip_data(answer), 'frame_rate': frame_rate, **links}
-        write_text(out_dir / file, _page('clip', data, script))
+        write_text(out_dir / file, page('clip', data, script))
     rows = [_row(answer, file) for answer, file in zip(answers, files, strict=True)]
     data = dict(name=f'{len(answers)} clips', classes=answers[0].classes, clips=rows)
-    write_text(out_dir / INDEX, _page('index', data, script))
+    write_text(out_dir / INDEX, page('index', data, script))
     return out_dir / INDEX
 
 
@@ -67,9 +67,9 @@ def write_page(answer: Answer, path: str | Path, frame_rate: float = FRAME_RATE)
     Raises:
         ImportError: plotly is missing.
     """
-    script = _plotly_script().replace('</script', '<\\/script')
+    script = plotly_script().replace('</script', '<\\/script')
     data = {**clip_data(answer), 'frame_rate': frame_rate}
-    write_text(path, _page('clip', data, f'<script>{script}</script>'))
+    write_text(path, page('clip', data, f'<script>{script}</script>'))
     return Path(path)
 
 
@@ -146,7 +146,7 @@ def _plain(values: np.ndarray | None) -> Any:
     return rounded.tolist()
 
 
-def _page(kind: str, data: dict[str, Any], plotly: str) -> str:
+def page(kind: str, data: dict[str, Any], plotly: str) -> str:
     """A page out of its parts. Names from outside are data and never interpreted as HTML."""
     common, style, script, body, program = (
         (ASSETS / name).read_text(encoding='utf-8')
@@ -164,7 +164,7 @@ def _page(kind: str, data: dict[str, Any], plotly: str) -> str:
     )
 
 
-def _plotly_script() -> str:
+def plotly_script() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ImportError as error:

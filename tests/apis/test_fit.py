@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdualhead.apis.fit import fit
+from mmdualhead.apis.fit import fit, suits
 from mmdualhead.apis.readers import Recording, read_file
+from mmdualhead.datasets.transforms.body import normalize_by_body
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.skeletons import COCO, KINECT_V1, OPENPOSE, get_skeleton
+from mmdualhead.skeletons import BODY, COCO, KINECT_V1, OPENPOSE, SKELETONS, convert_layout, get_skeleton
 
 IN_SPACE = NetworkInput(skeleton=KINECT_V1, normalization='3d', num_person=1, channels=3)
 IN_PIXELS = NetworkInput(skeleton=COCO, normalization='2d', num_person=2, channels=3)
+IN_ANY_PICTURE = NetworkInput(skeleton=BODY, normalization='body', num_person=1, channels=2)
 IN_PARTS = NetworkInput(skeleton=OPENPOSE, num_person=2, channels=3)
 
 
@@ -145,3 +147,81 @@ class TestPicture:
         found = fitted(pixels(17, 2), IN_PIXELS, img_shape=(480, 640))
         assert (found.keypoint_score == 1).all()
         assert 'keypoint_score: not given' in found.notes[0]
+
+
+class TestAnyPicture:
+    """Networks that normalize by the body take the output of every estimator."""
+
+    def picture(self) -> np.ndarray:
+        """(1, 9, 13, 2) the person of :func:`body`, 300 pixels to a meter, y down."""
+        seen = convert_layout(body(), KINECT_V1, BODY)
+        return np.stack([320 - 300 * seen[..., 0], 500 - 300 * seen[..., 1]], -1)
+
+    def test_pixels_of_any_layout_need_no_size_of_the_image(self):
+        found = fitted(pixels(17, 2), IN_ANY_PICTURE, layout='coco')
+        np.testing.assert_allclose(found.keypoint, convert_layout(pixels(17, 2), COCO, BODY))
+        assert found.keypoint_score is None
+        assert found.notes == ()
+
+    @pytest.mark.parametrize('separate', [True, False])
+    def test_unsure_joints_are_missing_before_others_are_derived_from_them(self, separate):
+        keypoint = pixels(17, 3)
+        keypoint[0, 4, 3, 2] = 0.01  # an ear
+        keypoint[0, 5, 9, 2] = 0.01  # a wrist
+        score = keypoint[..., 2] if separate else None
+        recording = Recording(name='x', keypoint=keypoint[..., : 2 if separate else 3], keypoint_score=score)
+        found = fit(recording, IN_ANY_PICTURE, layout='coco').keypoint
+        assert found.shape == (1, 9, 13, 2)
+        np.testing.assert_allclose(found[0, 4, 0], keypoint[0, 4, [0, 4], :2].mean(0))
+        assert not found[0, 5, BODY.joints.index('left wrist')].any()
+
+    @pytest.mark.fault(
+        'joints in fractions of the image for a model of bodies', 'bodies as broad as the image', 'refused'
+    )
+    def test_fractions_of_an_image_need_its_shape(self):
+        parts = pixels(17, 2) / (640, 480)
+        with pytest.raises(UserError, match=r'fractions of an image.*img_shape'):
+            fitted(parts, IN_ANY_PICTURE, layout='coco')
+        found = fitted(parts, IN_ANY_PICTURE, layout='coco', img_shape=(480, 640))
+        np.testing.assert_allclose(found.keypoint, convert_layout(pixels(17, 2), COCO, BODY))
+
+    @pytest.mark.parametrize('axes', [(1, 1, 1), (-1, -1, 1), (1, -1, -1)])
+    @pytest.mark.parametrize('unit', [1, 1000])
+    def test_recordings_in_space_are_seen_from_the_front(self, axes, unit):
+        found = fitted(unit * body() * axes, IN_ANY_PICTURE, layout='kinect_v1')
+        assert found.notes == ('keypoint: in space, seen from the front',)
+        expected = normalize_by_body(self.picture(), BODY)
+        np.testing.assert_allclose(normalize_by_body(found.keypoint, BODY), expected, atol=1e-6)
+
+    def test_somebody_turned_is_seen_from_the_front_too(self):
+        sin, cos = np.sin(0.7), np.cos(0.7)
+        turned = body() @ np.array([[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]])
+        found = fitted(turned, IN_ANY_PICTURE, layout='kinect_v1').keypoint
+        shoulders = found[0, 0, [1, 2]]
+        np.testing.assert_allclose(shoulders[0] - shoulders[1], [0.4, 0], atol=1e-9)
+
+    def test_without_a_front_there_is_no_view(self):
+        lying = body()[..., [1, 0, 2]] @ np.array([[0.7, 0, 0.7], [0, 1, 0], [-0.7, 0, 0.7]])  # aslant
+        with pytest.raises(UserError, match='person 0 is not upright on average'):
+            fitted(lying, IN_ANY_PICTURE, layout='kinect_v1')
+        turning = body()
+        turning[:, ::2] = turning[:, ::2] * (-1, 1, 1)
+        with pytest.raises(UserError, match='person 0 turns around'):
+            fitted(turning, IN_ANY_PICTURE, layout='kinect_v1')
+
+    @pytest.mark.parametrize('layout', sorted(set(SKELETONS) - {'body_13'}))
+    def test_every_layout_is_taken(self, layout):
+        skeleton = SKELETONS[layout]
+        found = fitted(pixels(skeleton.num_joints, 2), IN_ANY_PICTURE, layout=layout)
+        assert found.keypoint.shape == (1, 9, 13, 2)
+
+    def test_which_recordings_have_depth(self):
+        def chosen(joints: int, channels: int, layout: str | None = None) -> bool:
+            return suits(Recording(name='x', keypoint=np.ones((1, 9, joints, channels))), KINECT_V1, layout)
+
+        assert chosen(20, 3)
+        assert chosen(33, 3, 'mediapipe')
+        assert not chosen(33, 2, 'mediapipe')
+        assert not chosen(17, 3, 'coco')
+        assert not chosen(17, 2)
+        assert not chosen(17, 3, 'h36m')  # no hands and feet

@@ -1,4 +1,4 @@
-"""A runner around a network with six weights, for tests of hooks."""
+"""Checkpoints without weights, and a runner around a network with six, for tests of hooks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -65,6 +65,18 @@ class Clips(torch.utils.data.Dataset):
     def __getitem__(self, i):
         sample = ActionDataSample(metainfo={'frame_dir': f'clip{i}'}).set_gt_label(i % 2)
         return {'inputs': self.inputs[i].clone(), 'data_samples': sample}
+
+
+@pytest.fixture
+def save(tmp_path):
+    """A function that saves a checkpoint without weights in ``tmp_path``."""
+
+    def save(name='epoch_1.pth', **content):
+        whole = {'meta': {'iter': 1}, 'state_dict': {}, 'message_hub': {}, 'optimizer': {}}
+        torch.save({**whole, **content}, tmp_path / name)
+        return tmp_path / name
+
+    return save
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mmdualhead.apis.trained import PACKAGED as WEIGHTS
 from mmdualhead.apis.trained import load_trained
 from model_zoo.entries import count, describe
 from model_zoo.pages import PACKAGED
-from model_zoo.results import fill_tables, make_tables, zoo_accuracies
+from model_zoo.results import figure, fill_tables, make_tables, zoo_accuracies
 from pack import release
 
 ROOT = Path(__file__).parents[2]
@@ -89,7 +89,8 @@ def test_tables_hold_figures_and_what_follows_from_them():
     assert tables['utd_mhad streams'][3] == '| bone | 94.65 | 99.07 | 93.49 | 94.42 | 96.05 |'
     assert tables['utd_mhad seeds'][-1].startswith('| mean ± deviation | 94.03 ± 0.94 | 94.96 ± 0.54 |')
     assert tables['nw_ucla seeds'][-1].startswith('| mean ± deviation | 91.2 ± 0.8 | 90.9 ± 0.7 |')
-    assert tables['nw_ucla networks'][4].startswith('| ST-GCN (MMAction2) | 0.78 | 85.56 (88.08) | - |')
+    assert tables['nw_ucla networks'][4].startswith('| ST-GCN (MMAction2) | 0.78 | 85.56 (88.08) |')
+    assert figure(None) == '-'
     assert tables['utd_mhad runs'][2].split(' | ')[-2:] == ['93.5', '28 |']
     assert not any('**' in line for line in tables['utd_mhad networks, short'])
 

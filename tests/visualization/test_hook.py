@@ -1,9 +1,13 @@
+import re
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from mmaction.registry import VISUALIZERS
 from mmaction.structures import ActionDataSample
+from mmengine.registry import DefaultScope
 
 from mmdualhead.datasets.transforms import SkeletonStream
 from mmdualhead.visualization import ShowValidationHook, figures
@@ -49,3 +53,22 @@ def test_a_validation_shows_the_matrix_and_some_clips_every_second_time(monkeypa
         assert step == 7
         assert image.ndim == 3
         assert np.ptp(image) > 100
+
+
+@pytest.mark.parametrize(
+    ('package', 'backend', 'written'),
+    [('tensorboard', 'Tensorboard', 'events.out.tfevents.*'), ('wandb', 'Wandb', 'run-*.wandb')],
+)
+def test_lines_of_the_guide_for_other_viewers(package, backend, written, tmp_path, monkeypatch):
+    pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / 'docs' / 'visualize.md').read_text()
+    (code,) = [one for one in re.findall('```python\n(.*?)```', page, re.DOTALL) if backend in one]
+    lines: dict = {}
+    exec(code.replace("mode='online'", "mode='offline'"), lines)
+    config = dict(type='ActionVisualizer', name=backend, save_dir=str(tmp_path), **lines['visualizer'])
+    with DefaultScope.overwrite_default_scope('mmaction'):
+        visualizer = VISUALIZERS.build(config)
+    visualizer.add_scalar('acc/top1', 0.5, step=1)
+    visualizer.close()
+    assert list(tmp_path.rglob(written))

@@ -14,7 +14,7 @@ from mmengine.config import Config
 
 from benchmarking.candidates import NUM_COORDINATES, make_network
 from benchmarking.counts import count_macs, count_parameters
-from mmdualhead.network_input import STREAM_ARGUMENTS, datasets_of, step_name
+from mmdualhead.network_input import STREAM_ARGUMENTS, NetworkInput, datasets_of, step_name
 from mmdualhead.program import config_files
 from mmdualhead.skeletons import get_skeleton
 
@@ -103,6 +103,8 @@ def describe(
     """
     dataset, *_ = datasets_of(config, 'train_dataloader')
     data, suffix = DATA[Path(dataset['ann_file']).stem]
+    is_seen = NetworkInput.of_config(config, 'train_dataloader').recorded is not None
+    suffix = '-2D' if is_seen else suffix  # by virtual cameras
     trained_on = f'{data}{PROTOCOLS.get(dataset["split"].partition("_")[0], "")}{suffix}'
     architecture, *_ = ARCHITECTURES[name.partition('_')[0].replace('quickstart', 'dualhead')]
     entry: dict[str, Any] = {

@@ -13,14 +13,15 @@ from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.frames import (
+    LARGEST_NUMBER,
     clip_of_frames,
     field_of,
     frames_by_number,
     id_of,
     list_of,
+    make_person,
     named,
     number_frames,
-    scored_person,
     triples,
     upright,
 )
@@ -85,7 +86,8 @@ def _alphapose(content: Any) -> Clip:
 
 def _mmpose_results(content: Any) -> Clip:
     """What MMPose's demos save."""
-    dataset = (content.get('meta_info') or {}).get('dataset_name')
+    meta = content.get('meta_info')
+    dataset = meta.get('dataset_name') if isinstance(meta, Mapping) else None
     if dataset not in (None, *DATASETS):
         raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
     return _mmpose(list_of(content, 'instance_info'))
@@ -111,7 +113,7 @@ def _mmpose_person(index: int, entry: Any) -> Person:
         joints = json_numbers(_plain(field_of(entry, 'keypoints')), 2)
     with named(f'person {index}, keypoint_scores'):
         scores = json_numbers(_plain(field_of(entry, 'keypoint_scores')), 1)
-        return scored_person(joints, scores, id_of(entry, 'track_id'))
+        return make_person(joints, scores, id_of(entry, 'track_id'))
 
 
 def _plain(value: Any) -> Any:
@@ -122,7 +124,7 @@ def _azure(content: Any) -> Clip:
     """Azure Kinect's k4abt_offline_processor: millimeters, y down."""
 
     def read(frame: Any) -> list[Person]:
-        return [_azure_body(i, body) for i, body in enumerate(field_of(frame, 'bodies') or ())]
+        return [_azure_body(i, body) for i, body in enumerate(list_of(frame, 'bodies'))]
 
     frames = list_of(content, 'frames')
     persons = frames_by_number(frames, read)
@@ -135,12 +137,12 @@ def _azure_body(index: int, body: Any) -> Person:
         joints = json_numbers(field_of(body, 'joint_positions'), 2)
         if joints.shape != (KINECT_AZURE.num_joints, 3):
             raise UserError(f'shape {joints.shape}, expected 32 joints of x, y and z')
-        return Person(upright(joints / MILLIMETERS), id=id_of(body, 'body_id'))
+        return make_person(upright(joints / MILLIMETERS), id=id_of(body, 'body_id'))
 
 
 def _frame_rate(times: Sequence[tuple[int, Any]]) -> float | None:
     """Frames per second of numbered frames, if all have a time."""
-    if len(times) < 2 or not all(type(time) is int for _, time in times):
+    if len(times) < 2 or not all(type(time) is int and abs(time) < LARGEST_NUMBER for _, time in times):
         return None
     numbers, microseconds = np.diff(np.array(sorted(times), np.float64), axis=0).T
     if (microseconds <= 0).any():

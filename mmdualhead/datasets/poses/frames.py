@@ -33,6 +33,9 @@ LAYOUTS = {
 RATE = 30.0
 """Frames per second for tracks where the file does not tell."""
 
+LARGEST = 1e6
+"""Coordinates are smaller in any unit, pixels or millimeters."""
+
 LOWEST, HIGHEST = -1, 10
 """Scores of heat maps and of coordinate classifiers reach beyond 0 and 1, to which they are clipped."""
 
@@ -42,7 +45,8 @@ SPARSE, FEW = 10, 1000
 NUMBERS = ('frame_id', 'frame', 'frame_index', 'frame_number', 'frame_idx')
 """Names of the number of a frame."""
 
-NUMBERED = re.compile(r'(.*?)(\d+)(\D*)')
+LARGEST_NUMBER = 2**53
+NUMBERED = re.compile(r'(.*?)(\d{1,15})(\D*)')
 
 
 @contextmanager
@@ -87,9 +91,9 @@ def id_of(entry: Any, name: str) -> int | None:
     value: Any = entry.get(name) if isinstance(entry, Mapping) else None
     while isinstance(value, list) and value:
         value = value[0]
-    if value is None:
-        return None
-    if type(value) in (int, float) and float(value).is_integer():
+    if value is None or type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
         return int(value)
     raise UserError(f'{name}: {shown(value)} is not the number of a person')
 
@@ -109,33 +113,38 @@ def frames_by_number(entries: Sequence[Any], read: Callable[[Any], list[Person]]
         with named(f'entry {i}'):
             known = entry if isinstance(entry, Mapping) else {}
             number = next((known[name] for name in NUMBERS if name in known), i)
-            if type(number) is not int or number in frames:
+            if type(number) is not int or number in frames or abs(number) > LARGEST_NUMBER:
                 raise UserError(f'frame {shown(number)} occurs twice, or is not a number')
             frames[number] = read(entry)
     return frames
 
 
-def scored_person(joints: np.ndarray, scores: Any, id: Hashable | None = None) -> Person:
+def make_person(joints: np.ndarray, scores: Any = None, id: Hashable | None = None) -> Person:
     """A person, whose joints are missing where their score is not positive.
 
     Args:
         joints: (V, C) coordinates.
-        scores: (V,) confidences.
+        scores: (V,) confidences, if they are known.
         id: of the person, if it is known.
 
     Raises:
-        UserError: coordinates are not finite, or scores have another length or are out of range.
+        UserError: coordinates are not finite or too large, or scores have another length or are out of range.
     """
-    scores = np.asarray(scores, np.float64)
-    if scores.shape != joints.shape[:1]:
-        raise UserError(f'{len(joints)} joints, but scores of shape {scores.shape}')
-    bad = np.flatnonzero(~(np.isfinite(joints).all(1) & (scores >= LOWEST) & (scores <= HIGHEST)))
-    if len(bad):
-        i = int(bad[0])
-        what = f'{joints[i].tolist()} with score {scores[i]:g}'
-        raise UserError(f'joint {i} is at {what}; expected finite numbers, and a score from 0 to 1')
-    present = scores[:, None] > 0
-    return Person(np.where(present, joints, 0), np.clip(scores, 0, 1), id)
+    bad = ~(np.abs(joints) <= LARGEST).all(1)
+    if scores is not None:
+        scores = np.asarray(scores, np.float64)
+        if scores.shape != joints.shape[:1]:
+            raise UserError(f'{len(joints)} joints, but scores of shape {scores.shape}')
+        bad |= ~((scores >= LOWEST) & (scores <= HIGHEST))
+    if bad.any():
+        i = int(bad.argmax())
+        score = '' if scores is None else f' with score {scores[i]:g}'
+        place = ', '.join(f'{number:g}' for number in joints[i])
+        allowed = f'expected at most {LARGEST:g}, and scores from 0 to 1'
+        raise UserError(f'joint {i} is at ({place}){score}, {allowed}')
+    if scores is None:
+        return Person(joints, None, id)
+    return Person(np.where(scores[:, None] > 0, joints, 0), np.clip(scores, 0, 1), id)
 
 
 def upright(joints: np.ndarray) -> np.ndarray:
@@ -150,7 +159,7 @@ def triples(entry: Any, name: str, id: Hashable | None = None) -> Person:
         if len(numbers) % 3 or not len(numbers):
             raise UserError(f'{len(numbers)} numbers, expected x, y and score of each joint')
         joints = numbers.reshape(-1, 3)
-        return scored_person(joints[:, :2], joints[:, 2], id)
+        return make_person(joints[:, :2], joints[:, 2], id)
 
 
 def number_frames(names: Iterable[Any]) -> dict[Any, int]:

@@ -16,11 +16,12 @@ import numpy as np
 
 from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses.frames import (
+    LARGEST,
     clip_of_frames,
     field_of,
     frames_by_number,
+    make_person,
     named,
-    scored_person,
     upright,
 )
 from mmdualhead.datasets.poses.persons import Person
@@ -73,9 +74,10 @@ def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
     frames = frames_by_number(known['frames'] if known else content, read)
     if len(kinds) > 1:
         raise UserError('some frames have world landmarks, others have not')
-    shape = (height, width) if type(height) is type(width) is int else img_shape
-    rate = float(rate) if isinstance(rate, int | float) and rate > 0 else None
-    return clip_of_landmarks(frames, kinds.pop() if kinds else None, shape, rate)
+    if all(type(side) is int and 0 < side < LARGEST for side in (height, width)):
+        img_shape = height, width  # type: ignore[assignment]
+    rate = float(rate) if isinstance(rate, int | float) and 0 < rate < LARGEST else None
+    return clip_of_landmarks(frames, kinds.pop() if kinds else None, img_shape, rate)
 
 
 def _read_frame(entry: Any) -> tuple[bool | None, list[Person]]:
@@ -98,24 +100,22 @@ def _read_frame(entry: Any) -> tuple[bool | None, list[Person]]:
 
 def _read_persons(value: Any) -> list[Person]:
     """The landmarks of one or of several persons."""
-    if isinstance(value, Mapping):
-        value = next((value[name] for name in ('landmark', 'landmarks') if name in value), [value])
     if not value:
         return []
+    value = value['landmark'] if isinstance(value, Mapping) and 'landmark' in value else value
     if not isinstance(value, list):
         raise UserError(f'{shown(value)} is not a list of landmarks')
-    persons = [value] if isinstance(value[0], Mapping) and 'x' in value[0] else value
-    return [person for k, one in enumerate(persons) for person in _read_person(k, one)]
+    is_one = bool(value) and isinstance(value[0], Mapping) and 'landmark' not in value[0]
+    return [_read_person(i, one) for i, one in enumerate([value] if is_one else value)]
 
 
-def _read_person(index: int, value: Any) -> list[Person]:
-    if isinstance(value, Mapping):
-        return _read_persons(value)
+def _read_person(index: int, value: Any) -> Person:
     with named(f'person {index}'):
+        value = value['landmark'] if isinstance(value, Mapping) and 'landmark' in value else value
         if not isinstance(value, list) or len(value) != MEDIAPIPE.num_joints:
             raise UserError(f'expected {MEDIAPIPE.num_joints} landmarks, found {shown(value)}')
         joints = json_numbers([[field_of(one, axis) for axis in 'xyz'] for one in value], 2)
-        return [scored_person(joints, json_numbers([one.get('visibility', 1) for one in value], 1))]
+        return make_person(joints, json_numbers([one.get('visibility', 1) for one in value], 1))
 
 
 def clip_of_landmarks(
@@ -188,7 +188,7 @@ def clip_of_table(
     frames: dict[int, list[Person]] = {}
     for t, (one, score) in enumerate(zip(joints[0], scores[0], strict=True)):
         with named(f'frame {t}'):
-            frames[t] = [scored_person(one, score)] if seen[t] else []
+            frames[t] = [make_person(one, score)] if seen[t] else []
     return clip_of_landmarks(frames, is_world, img_shape)
 
 

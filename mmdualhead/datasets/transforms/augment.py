@@ -19,7 +19,7 @@ from mmdualhead.datasets.transforms.normalize import rotation_about
 from mmdualhead.datasets.transforms.step import Step, clip_error, take
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
-from mmdualhead.skeletons import get_skeleton
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 AXES = np.eye(3)
 
@@ -107,6 +107,49 @@ class RandomShear(_LinearMap):
         drawn = self._draw((size, size)).T
         np.fill_diagonal(drawn, 1)
         return drawn
+
+
+@TRANSFORMS.register_module()
+class RandomBoneLengths(Step):
+    """Change the proportions of the body: each bone is scaled by a factor from U(1 - s, 1 + s), one per clip.
+
+    Left and right bones are scaled alike. It also accounts for sensors that see joints at other places.
+
+    Args:
+        layout: name or definition of the skeleton, whose bones are scaled from the root outwards.
+        amount: s.
+    """
+
+    def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', amount: float = 0.1) -> None:
+        self.skeleton = get_skeleton(layout)
+        self.amount = amount
+        self.require(0 <= amount < 1, 'an amount of 0 to 1', amount)
+
+    def transform(self, results: dict) -> dict:
+        keypoint = results['keypoint']
+        joints = np.arange(self.skeleton.num_joints)
+        factors = 1 + self.amount * np.random.uniform(-1, 1, len(joints))
+        factors = factors[np.minimum(joints, self.skeleton.mirror)]
+        scaled = scale_bones(keypoint, self.skeleton, factors.astype(keypoint.dtype))
+        results['keypoint'] = scaled * keypoint.any(-1, keepdims=True)
+        return results
+
+
+def scale_bones(keypoint: np.ndarray, skeleton: Skeleton, factors: np.ndarray) -> np.ndarray:
+    """A clip with the bone of each joint scaled by a factor; the root stays.
+
+    Args:
+        keypoint: (M, T, V, C).
+        skeleton: the layout.
+        factors: (V,).
+    """
+    scaled = keypoint.copy()
+    for joint in skeleton.outwards:
+        parent = skeleton.parents[joint]
+        scaled[:, :, joint] = scaled[:, :, parent] + factors[joint] * (
+            keypoint[:, :, joint] - keypoint[:, :, parent]
+        )
+    return scaled
 
 
 @TRANSFORMS.register_module()

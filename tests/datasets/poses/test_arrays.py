@@ -127,7 +127,7 @@ class TestOfTxt2npy:
         with pytest.raises(ValueError, match='not a NumPy file'):
             read_file(path)
 
-    @pytest.mark.fault('dict of NumPy that runs a program', 'it runs', 'refused')
+    @pytest.mark.fault('dict of NumPy that runs a program', '-', 'refused')
     def test_programs_do_not_run(self, tmp_path: Path) -> None:
         path = tmp_path / 'x.skeleton.npy'
         np.save(path, {'skel_body0': Evil(tmp_path / 'ran')})

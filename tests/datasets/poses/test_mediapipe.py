@@ -110,6 +110,8 @@ def test_neither_kind_is_taken_for_the_other(joints: np.ndarray, name: str) -> N
     ('change', 'message'),
     [
         (lambda f: f['pose_landmarks'].pop(), 'entry 2: person 0: expected 33 landmarks'),
+        (lambda f: f.update(pose_landmarks={'a': 1}), "entry 2: {'a': 1} is not a list of landmarks"),
+        (lambda f: f.update(pose_landmarks=[5]), 'entry 2: person 0: expected 33 landmarks, found 5'),
         (lambda f: f['pose_landmarks'][5].pop('y'), "entry 2: person 0: expected an object with 'y'"),
         (
             lambda f: f['pose_landmarks'][5].update(x=None),

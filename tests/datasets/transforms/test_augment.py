@@ -6,6 +6,7 @@ from mmdualhead.datasets import (
     JointDropout,
     JointJitter,
     MirrorSkeleton,
+    RandomBoneLengths,
     RandomRotate3D,
     RandomScale,
     RandomShear,
@@ -13,7 +14,7 @@ from mmdualhead.datasets import (
 )
 from mmdualhead.datasets.transforms.augment import interpolate
 from mmdualhead.datasets.transforms.streams import bone_vectors
-from mmdualhead.skeletons import NTU, SKELETONS
+from mmdualhead.skeletons import KINECT_V1, NTU, SKELETONS
 from tests.datasets.clips import make_clip
 
 ALL = [
@@ -23,6 +24,7 @@ ALL = [
     JointDropout(0.3),
     JointJitter(0.02),
     MirrorSkeleton(prob=1),
+    RandomBoneLengths(),
     TemporalCropResize(),
 ]
 
@@ -201,3 +203,23 @@ def test_wrong_arguments(make):
 def test_no_change_at_all_may_be_asked_for(clip):
     for step in (RandomScale(0), JointJitter(0), JointDropout(0), MirrorSkeleton(prob=0)):
         np.testing.assert_array_equal(step.transform(dict(clip))['keypoint'], clip['keypoint'])
+
+
+class TestRandomBoneLengths:
+    def test_scales_each_bone_by_one_factor_and_left_as_right(self):
+        before = make_clip(1, 10, joints=20)['keypoint'].astype(np.float64)
+        after = RandomBoneLengths('kinect_v1', 0.2)(dict(keypoint=before.copy()))['keypoint']
+        child, parent = np.array(KINECT_V1.bones).T
+        one, other = (np.linalg.norm(x[:, :, child] - x[:, :, parent], axis=-1) for x in (before, after))
+        factors = other / one
+        np.testing.assert_allclose(factors, factors[:1, :1].repeat(10, 1), rtol=1e-9)
+        assert (np.abs(factors - 1) <= 0.2 + 1e-9).all()
+        by_joint = dict(zip(child, factors[0, 0], strict=True))
+        for left, right in KINECT_V1.pairs:
+            assert by_joint[left] == pytest.approx(by_joint[right])
+
+    def test_nothing_scaled_is_nothing_changed(self):
+        before = make_clip(1, 10, joints=20)['keypoint']
+        before[0, 3, 7] = 0
+        after = RandomBoneLengths('kinect_v1', 0.0)(dict(keypoint=before.copy()))['keypoint']
+        np.testing.assert_allclose(after, before, atol=1e-6)

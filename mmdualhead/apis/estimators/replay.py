@@ -1,0 +1,119 @@
+"""Joints that are known already, in the place of an estimator.
+
+M persons, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdualhead.apis.estimators.base import ESTIMATORS, Estimator
+from mmdualhead.apis.recordings import find_recordings
+from mmdualhead.datasets.poses import Person
+from mmdualhead.errors import UserError
+from mmdualhead.skeletons import get_skeleton
+
+
+@ESTIMATORS.register_module()
+class Replay(Estimator):
+    """Gives the joints that another program found in the same video, frame by frame.
+
+    Args:
+        keypoint: (M, T, V, C) or (T, V, C).
+        layout: of the joints.
+        keypoint_score: (M, T, V) confidences.
+        ids: of the M persons, if they were tracked; a person is otherwise found again by its place.
+        image: (M, T, V, 2) pixels, for joints in space.
+        unit: of joints in space.
+
+    Raises:
+        UserError: the layout is unknown, or arrays do not fit it or each other.
+    """
+
+    def __init__(
+        self,
+        keypoint: Any,
+        layout: Any,
+        keypoint_score: Any = None,
+        ids: Sequence[Hashable] | None = None,
+        image: Any = None,
+        unit: str | None = None,
+    ) -> None:
+        skeleton = get_skeleton(layout)
+        joints = np.asarray(keypoint, np.float32)
+        joints = joints[None] if joints.ndim == 3 else joints
+        if joints.ndim != 4 or joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
+            raise UserError(
+                f'keypoint: shape {joints.shape}, expected (M, T, {skeleton.num_joints}, 2 or 3) of '
+                f'layout {skeleton.name!r}'
+            )
+        if skeleton.flat and joints.shape[3] == 3 and keypoint_score is None:
+            joints, keypoint_score = joints[..., :2], joints[..., 2]
+        self.layout, self.unit, self._joints, self._next = layout, unit, joints, 0
+        self._flat = skeleton.flat or joints.shape[3] == 2
+        self._scores = None if keypoint_score is None else np.asarray(keypoint_score, np.float32)
+        self._image = None if image is None else np.asarray(image, np.float32)
+        self._ids = None if ids is None else tuple(ids)
+        given = {'keypoint_score': self._scores, 'image': self._image}
+        for name, array in given.items():
+            if array is not None and array.shape[:3] != joints.shape[:3]:
+                raise UserError(f'{name}: shape {array.shape}, but keypoint has {joints.shape}')
+        if self._ids is not None and len(self._ids) != len(joints):
+            raise UserError(f'ids: {len(self._ids)}, but there are {len(joints)} persons')
+
+    @classmethod
+    def of_file(cls, path: str | Path, layout: Any = None) -> Replay:
+        """Replay a recording from a file or folder that ``predict`` reads.
+
+        Args:
+            path: of the file.
+            layout: of its joints, if the file does not tell.
+
+        Raises:
+            UserError: it is not one recording, or its layout is not known.
+            OSError: it cannot be read.
+        """
+        found = find_recordings([str(path)])
+        if len(found) != 1:
+            raise UserError(f'{path} holds {len(found)} recordings, expected that of one video')
+        recording = found[0].read()
+        if recording.normalized:
+            raise UserError(f'{path}: its joints are not in pixels any more')
+        if recording.layout is None and layout is None:
+            raise UserError(f'{path} does not tell the layout of its joints; give it by --layout')
+        return cls(
+            recording.keypoint,
+            recording.layout or layout,
+            keypoint_score=recording.keypoint_score,
+            ids=recording.ids,
+        )
+
+    @property
+    def count(self) -> int:
+        """T."""
+        return self._joints.shape[1]
+
+    @property
+    def flat(self) -> bool:
+        """Whether joints are pixels."""
+        return self._flat
+
+    def estimate(self, image: np.ndarray, time: float) -> list[Person]:  # noqa: ARG002
+        """The persons of the next frame; none after the last one."""
+        t, self._next = self._next, self._next + 1
+        if t >= self.count:
+            return []
+        return [
+            Person(
+                joints=joints[t],
+                scores=None if self._scores is None else self._scores[m, t],
+                id=None if self._ids is None else self._ids[m],
+                image=None if self._image is None else self._image[m, t],
+            )
+            for m, joints in enumerate(self._joints)
+            if joints[t].any()
+        ]
