@@ -1,6 +1,6 @@
 """Label the persons that a tracker sees, frame by frame.
 
-    tracker | python docs/examples/stream.py --threshold 0.6
+    tracker | python docs/examples/stream.py --threshold 0.5
 
 A line of standard input is a frame: {"time": 12.3, "persons": {"7": [[x, y, z], ...]}}, with the
 joints of each person by id. A line of standard output is a segment that began, grew or ended.
@@ -12,13 +12,13 @@ import sys
 from dataclasses import asdict
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.streaming import StreamRecognizer
+from mmdualhead.apis.streaming import STREAM_MODEL, StreamRecognizer
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument('--model', help='a checkpoint or work dir (default: the packaged model)')
+parser.add_argument('--model', default=STREAM_MODEL, help='default: the packaged model of streams')
 parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
-parser.add_argument('--hop', type=float, default=0.5, help='seconds between predictions (default: 0.5)')
-parser.add_argument('--threshold', type=float, default=0.6, help='lowest score of a label (default: 0.6)')
+parser.add_argument('--hop', type=float, default=0.2, help='seconds between predictions (default: 0.2)')
+parser.add_argument('--threshold', type=float, default=0.4, help='lowest score of a label (default: 0.4)')
 args = parser.parse_args()
 
 recognizer = StreamRecognizer(

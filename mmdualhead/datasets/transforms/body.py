@@ -85,14 +85,20 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V, 2) float32, missing joints as zero.
 
     Raises:
-        UserError: no frame shows a hip, or a shoulder, of a person.
+        UserError: no frame shows a hip, or a shoulder, of a person, or they coincide.
     """
     x = keypoint.astype(np.float64)
     x[~(np.isfinite(x).all(-1) & x.any(-1))] = np.nan
     for number in np.flatnonzero(np.isfinite(x).any((1, 2, 3))):
         center, length = _center_and_length(x[number], skeleton)
         if not length > 0:
-            raise UserError(f'keypoint: person {number}: no frame shows the hips, or none the shoulders')
+            is_point = length == 0
+            fault = (
+                'hips and shoulders coincide'
+                if is_point
+                else 'no frame shows the hips, or none the shoulders'
+            )
+            raise UserError(f'keypoint: person {number}: {fault}')
         x[number] = (x[number] - center) / length
     return np.nan_to_num(x, nan=0.0).astype(np.float32)
 
