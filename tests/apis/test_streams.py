@@ -94,6 +94,8 @@ def test_no_pipeline_of_a_benchmark_is_left_out():
 
     known = [pipeline(name) for name in FAMILIES]
     for path in [CONFIGS / 'quickstart_j.py', *CONFIGS.glob('dualhead_*_j.py')]:
+        if path.stem == 'dualhead_nw_ucla_field_j':  # a recipe of one stream
+            continue
         assert pipeline(path.stem.removesuffix('_j')) in known, path.stem
 
 

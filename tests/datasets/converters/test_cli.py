@@ -133,7 +133,7 @@ def recordings(tmp_path: Path) -> Path:
     [
         (
             {'--layout': '{tmp}/none.json'},
-            r'layout .*none\.json: neither a file nor one of the layouts coco, ',
+            r'layout .*none\.json: neither a file nor one of the layouts body_13, coco, ',
         ),
         ({'--classes': '{tmp}/none.txt'}, r"No such file or directory: '.*none\.txt'"),
         ({'--labels': '{tmp}'}, r'.* is not a regular file'),

@@ -127,7 +127,8 @@ def test_refuses_a_class_that_is_not_listed(tmp_path: Path, layout: str) -> None
 def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
     table = write_table(tmp_path, 'a.npy,1,train')
     with pytest.raises(
-        FileNotFoundError, match=r'layout nothing: neither a file nor one of the layouts coco, .*kinect'
+        FileNotFoundError,
+        match=r'layout nothing: neither a file nor one of the layouts body_13, coco, .*kinect',
     ):
         scan(tmp_path, table, 'nothing')
     (tmp_path / 'bad.json').write_text(json.dumps({**LAYOUT, 'bones': [[1, 0]]}))
