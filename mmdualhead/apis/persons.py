@@ -30,11 +30,11 @@ def each_person(
         recordings: of any number of persons.
         layout: of those that do not name theirs.
         pair_distance: persons whose centers are closer than this, in the unit of the recording, are near each
-            other; None for no pairs. A center that is missing (zero) is near nobody.
+            other; None for no pairs. A center that is missing (zero) is near no one.
 
     Yields:
-        The persons of each recording, then its pairs. A recording that cannot be read, or that shows nobody,
-        is passed on, so that its fault is reported where it is predicted.
+        The persons of each recording, then its pairs. A recording that cannot be read, or shows no person, is
+        passed on, so that its fault is reported where it is predicted.
     """
     for recording in recordings:
         try:

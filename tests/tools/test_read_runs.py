@@ -53,5 +53,5 @@ def test_with_the_scores_of_its_test(tmp_path):
 
 
 def test_without_a_training(tmp_path):
-    with pytest.raises(UserError, match='no log of a training'):
+    with pytest.raises(UserError, match='no training log'):
         read_run(tmp_path)

@@ -1,4 +1,4 @@
-"""The figures of a training, read from its work dir."""
+"""The figures of a run, read from its work dir."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUARTERS = (1, 2, 3, 4)
 
 
 def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
-    """The figures of a training, by the names that ``configs/results.yml`` explains.
+    """The figures of a run, by the names that ``configs/results.yml`` explains.
 
     Args:
         work_dir: of the training and, unless it is still running, its test.
@@ -31,7 +31,7 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
         and ``best``: (epoch, top-1 with one clip per test).
 
     Raises:
-        UserError: the work dir has no log of a training.
+        UserError: the work dir has no training log.
     """
     losses, validated = {}, {}
     minutes = 0.0
@@ -43,7 +43,7 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
             validated.update({row['step']: 100 * row['acc/top1'] for row in rows if 'acc/top1' in row})
             minutes += _minutes(session.parents[1])
     if not losses:
-        raise UserError(f'{work_dir} has no log of a training')
+        raise UserError(f'{work_dir} has no training log')
     quarters = [max(losses) * quarter // len(QUARTERS) for quarter in QUARTERS]
     found: dict[str, Any] = dict(_accuracies(work_dir, clips))
     found['loss'] = [round(losses[epoch], 2) for epoch in quarters]
