@@ -5,6 +5,7 @@ H, W: size of an image; V joints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -47,6 +48,16 @@ class Box(NamedTuple):
         return not (beside or self.bottom <= other.top or other.bottom <= self.top)
 
 
+SHORTEST_TICK = 65535
+"""Of MPEG-4, in parts of a second."""
+
+
+def in_ticks(frame_rate: float) -> float:
+    """The frame rate with as many decimals as MPEG-4 can express, whose ticks are at least 1/65535 s."""
+    decimals = math.floor(math.log10(SHORTEST_TICK / frame_rate))
+    return round(min(frame_rate, SHORTEST_TICK), min(max(decimals, 0), 2))
+
+
 class Film:
     """A film that is written frame by frame, and that appears at its path complete or not at all::
 
@@ -75,8 +86,8 @@ class Film:
         self._folder = TemporaryDirectory(prefix='.film-', dir=self.path.absolute().parent)
         self.partial = Path(self._folder.name) / f'film{suffix}'
         code = cv2.VideoWriter.fourcc(*CODECS[suffix])
-        with quiet_libraries():  # MPEG-4 knows no ticks shorter than 1/65535 s
-            self._writer = cv2.VideoWriter(str(self.partial), code, round(frame_rate, 2), self._size)
+        with quiet_libraries():
+            self._writer = cv2.VideoWriter(str(self.partial), code, in_ticks(frame_rate), self._size)
         if not self._writer.isOpened():
             self._folder.cleanup()
             others = ', '.join(one for one in CODECS if one != suffix)

@@ -134,3 +134,11 @@ def test_a_page_shows_a_timeline_and_jumps_to_a_segment(tmp_path):
             driver.execute_script("return document.querySelectorAll('#timeline .barlayer .point').length")
             >= 4
         )
+
+
+@pytest.mark.parametrize('frame_rate', [0.5, 23.976, 59.94, 123.456, 1234.567, 98765.4])
+def test_films_have_any_frame_rate(tmp_path, frame_rate):
+    with Film(tmp_path / 'film.mp4', (64, 64), frame_rate) as film:
+        film.write(np.zeros((64, 64, 3), np.uint8))
+        film.save()
+    assert (tmp_path / 'film.mp4').is_file()
