@@ -134,7 +134,8 @@ def test_synchronized_norms_take_the_moments_of_all_workers(tmp_path):
     expected = normalized_mixing(x.requires_grad_(), weight, bias, whole)
     sum(t.sin().sum() for t in expected).backward()
     expected, grads, x = [t.detach() for t in expected], 2 * x.grad, x.detach()
-    mp.spawn(_normalize_a_part, (x, weight, bias, tmp_path), nprocs=2)  # a fork would wait for OpenMP's threads
+    # Not forks, which would wait for OpenMP's threads forever.
+    mp.spawn(_normalize_a_part, (x, weight, bias, tmp_path), nprocs=2)
     for rank, grad in enumerate((grads[:1], grads[1:])):
         found = torch.load(tmp_path / f'{rank}.pt')
         torch.testing.assert_close(found, [*expected, whole.running_mean, whole.running_var, grad])
