@@ -122,7 +122,7 @@ class TestCommand:
 
     @pytest.fixture(scope='class')
     def trained(self, tmp_path_factory):
-        """The folder of a training of one epoch."""
+        """The work directory of a run of one epoch."""
         folder = write_clips(tmp_path_factory.mktemp('trained'))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr('mmengine.runner.runner.collect_env', dict)

@@ -24,7 +24,7 @@ WORK=work_dirs/quickstart
 
 say() { printf '\n== %s\n' "$*"; }
 
-# Of what a training or test prints, the lines that show how it goes, short and behind the config's name.
+# Of what training and testing print, the lines that show how it goes, short and behind the config's name.
 progress() {
     local line
     local train='Epoch\(train\) +(\[[0-9]+\]\[ *[0-9]+/[0-9]+\]).* eta: ([0-9:]+).* loss: ([0-9.]+)'

@@ -339,7 +339,7 @@ def test_a_test_on_clips_of_the_training_is_warned_of(run, data, store, tmp_path
     _, warned = run(data, protocol('xview'), checkpoint=checkpoint, store=store)
     expected = 'test_dataloader (split xview_val): 4 of 6 clips were trained on, in split xsub_train'
     assert expected in warned
-    # Also a training that begins with these weights remembers them.
+    # Also a run that begins with these weights remembers them.
     tuned, _ = run(data, lambda config: (protocol('xview')(config), config.update(load_from=str(checkpoint))))
     sources = torch.load(tuned)['meta']['trained_on']
     Path(sources[0]['ann_file']).rename(tmp_path / 'elsewhere.pkl')

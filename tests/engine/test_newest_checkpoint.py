@@ -1,4 +1,4 @@
-"""Which of the checkpoints in a folder a training goes on from."""
+"""Which of the checkpoints in a folder a run resumes from."""
 
 import os
 import shutil

@@ -42,7 +42,7 @@ class TestMissing:
 
     @pytest.mark.parametrize('missing', [{'train'}, {'val'}, {'test'}])
     def test_what_the_other_program_reads_is_not_asked_for(self, config, tmp_path, missing):
-        """A test needs no training data, a training with --no-validate no test data."""
+        """A test needs no training data, a training run with --no-validate no test data."""
         (tmp_path / 'there.pkl').touch()
         with_files(config, **dict.fromkeys({'train', 'val', 'test'} - missing, 'there.pkl'))
         with pytest.raises(SystemExit, match=r'^error: .*NoModel'):

@@ -13,7 +13,7 @@ from tests.processes.launch import options, read_losses, train
 
 BATCH = 16
 LAST = 18
-"""Iterations, two epochs, over which the losses at the end of a training are averaged."""
+"""Iterations, two epochs, over which the losses at the end of training are averaged."""
 
 
 def losses(folder: Path, name: str, *arguments: str, processes: int = 1, **settings) -> list[float]:

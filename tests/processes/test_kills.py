@@ -20,7 +20,7 @@ EPOCH = 3
 
 
 class Killer:
-    """Kills one of the processes of a training, at a moment before or after its first iteration.
+    """Kills one of the processes of a training run, at a moment before or after its first iteration.
 
     Attributes:
         kills: how often one was hit before it ended.

@@ -57,7 +57,7 @@ class Run:
 class Reproduction:
     """A table on a benchmark.
 
-    Every run is a training by ``mmdualhead train`` to the end, and a test of the last checkpoint
+    Every run trains to the end by ``mmdualhead train``, and tests the last checkpoint
     (the best one would have been chosen on the test data). Runs that several rows or tables need are made
     once, and what is already there is not made again.
 
