@@ -33,6 +33,14 @@ class Signal(Hook):
             os.kill(os.getpid(), self.number)
 
 
+@pytest.fixture(autouse=True)
+def not_under_nohup():
+    """The signal that a closed terminal sends is not ignored, even if the tests were started with nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def uninterrupted(make_runner, tmp_path):
     """The weights and the learning rate after three epochs without a break."""
