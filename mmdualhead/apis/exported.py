@@ -290,8 +290,9 @@ def _attentions(masks: Masks, x: Tensor, samples: int, length: int) -> Iterable[
     """Means over blocks and the persons present in x (N * S, T', M, V, C); of joints also over samples."""
     present = (x.abs().flatten(3).amax(3).amax(1) > 0).to(x.dtype)
     shares = (present / present.sum(1, keepdim=True).clamp(min=1))[:, :, None]
-    stretched = [nn.functional.interpolate(mask, size=length, mode='linear') for mask in masks.temporal]
-    for found, over_samples in ((stretched, False), (masks.spatial, True)):
+    temporal, spatial = [*masks.temporal.values()], [*masks.spatial.values()]
+    stretched = [nn.functional.interpolate(mask, size=length, mode='linear') for mask in temporal]
+    for found, over_samples in ((stretched, False), (spatial, True)):
         if found:
             mean = sum(found).unflatten(0, (-1, x.shape[2])).squeeze(2) / len(found)
             mean = (mean * shares).sum(1).unflatten(0, (-1, samples))

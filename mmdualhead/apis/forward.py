@@ -6,10 +6,9 @@ N recordings, S samples of each, M persons, T frames of a recording and T' of a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Lock, RLock, get_ident
 from typing import Any, NamedTuple
 
@@ -23,9 +22,8 @@ from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import TrainedModel
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
-from mmdualhead.models.fused import FusedRecognizer, can_fuse
 from mmdualhead.network_input import step_name
-from mmdualhead.utils.threads import workers
+from mmdualhead.utils.threads import only_idle_cores
 
 LARGEST = 1e6
 """The largest accepted coordinate: a kilometer in millimeters."""
@@ -35,10 +33,6 @@ PASS = 1 << 17
 
 Such a pass, of 45 persons of 48 frames for example, is as fast for each person as larger ones are.
 """
-
-SHARE = 1 << 11
-"""The joints, in all frames, that are worth a thread: a network takes some 25 ms for them, 6 for any pass."""
-
 
 _changing_hooks = Lock()
 """PyTorch numbers hooks without a lock, so two threads could get the same number."""
@@ -154,34 +148,16 @@ def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
     return [found[i] for i in range(len(batch))]
 
 
-def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """Those for recordings of one shape, in one pass; its persons side by side where they are enough."""
-    inputs = torch.stack([one.packed['inputs'] for one in batch]).numpy()
-    present = np.any(inputs, axis=(3, 4, 5))
-    threads = torch.get_num_threads()
-    rows = present.sum() * inputs.shape[3] * inputs.shape[4]
-    parts = min(threads, int(present.sum()), int(rows) // SHARE)
-    runs_here = model.device.type != 'cpu' or torch.is_autocast_enabled('cpu')
-    if parts < 2 or runs_here or not can_fuse(model.network):
-        return _pass(model, batch, present, Persons(map, 1))
-    with workers(parts + 1, max(1, threads // parts)) as pool:
-        return pool.submit(_pass, model, batch, present, Persons(pool.map, parts)).result()
-
-
 @torch.no_grad()
-def _pass(
-    model: TrainedModel, batch: Sequence[Prepared], present: np.ndarray, persons: Persons
-) -> list[Prediction]:
-    """The same in this thread, but for the persons (N, S, M) that are present."""
+@only_idle_cores()
+def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
+    """Those for recordings of one shape, in one pass."""
     network = model.inference_form()
     data = network.data_preprocessor(pseudo_collate([one.packed for one in batch]), False)
-    inputs, samples = data['inputs'], data['data_samples']
-    if isinstance(network, FusedRecognizer):
-        features, _ = network.extract_feat(inputs, run=partial(persons, network))
-        samples, masks = network.recognizer.cls_head.predict(features, samples), persons.masks
-    else:
-        with recorded(network) as masks:
-            samples = network(inputs, samples, mode='predict')
+    inputs = data['inputs']
+    with recorded(network) as masks:
+        samples = network(inputs, data['data_samples'], mode='predict')
+    present = inputs.ne(0).flatten(3).any(3).cpu().numpy()
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     heads = (FUSED, *getattr(model.network, 'heads', ()))
     return [
@@ -194,33 +170,6 @@ def _pass(
     ]
 
 
-class Persons:
-    """Runs a fused network on the persons present, in parts, and keeps its masks.
-
-    Args:
-        run: applies a function to the parts: ``map``, or that of a pool.
-        parts: how many.
-    """
-
-    def __init__(self, run: Callable[..., Iterable[tuple[dict[str, Tensor], Masks]]], parts: int) -> None:
-        self.run = run
-        self.parts = parts
-        self.masks = Masks()
-
-    def __call__(self, network: FusedRecognizer, persons: Tensor) -> dict[str, Tensor]:
-        """The features of each head, of normalized persons (N, C, T, V)."""
-        found = self.run(partial(_features, network), persons.tensor_split(self.parts))
-        features, masks = zip(*found, strict=True)
-        self.masks = Masks.joined(masks)
-        return {head: torch.cat([one[head] for one in features]) for head in features[0]}
-
-
-@torch.no_grad()
-def _features(network: FusedRecognizer, persons: Tensor) -> tuple[dict[str, Tensor], Masks]:
-    with recorded(network) as masks:
-        return network.person_features(persons), masks
-
-
 def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
     """(T,) the mean weight of each frame of the recording, NaN where it was not seen, from (S, T')."""
     seen = np.bincount(frames.ravel(), minlength=length)
@@ -231,26 +180,21 @@ def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarra
 
 @dataclass
 class Masks:
-    """The masks of all blocks in one pass: each (P, 1, T' or V), P of all persons or of those present."""
+    """The masks of all attentions in their last pass: each (P, 1, T' or V), P of all persons or of those
+    present, who pass after the empty person.
+    """
 
-    temporal: list[Tensor] = field(default_factory=list)
-    spatial: list[Tensor] = field(default_factory=list)
-
-    @classmethod
-    def joined(cls, parts: Sequence[Masks]) -> Masks:
-        """The masks of persons that were computed in parts."""
-        return cls(
-            [torch.cat(one) for one in zip(*(part.temporal for part in parts), strict=True)],
-            [torch.cat(one) for one in zip(*(part.spatial for part in parts), strict=True)],
-        )
+    temporal: dict[nn.Module, Tensor] = field(default_factory=dict)
+    spatial: dict[nn.Module, Tensor] = field(default_factory=dict)
 
     def when(self, present: np.ndarray, frames: int) -> np.ndarray | None:
         """(N, S, T'): the mean over blocks and over the persons present (N, S, M); None without attention."""
-        return _mean([F.interpolate(mask, size=frames, mode='linear') for mask in self.temporal], present)
+        masks = [F.interpolate(mask, size=frames, mode='linear') for mask in self.temporal.values()]
+        return _mean(masks, present)
 
     def where(self, present: np.ndarray) -> np.ndarray | None:
         """(N, V): the mean over blocks, samples and the persons present."""
-        mean = _mean(self.spatial, present)
+        mean = _mean([*self.spatial.values()], present)
         return None if mean is None else mean.mean(1)
 
 
@@ -273,7 +217,7 @@ def recorded(network: nn.Module) -> Iterator[Masks]:
         if get_ident() != thread:  # another pass through the same network
             return
         taken = masks.temporal if isinstance(module, TemporalAttention) else masks.spatial
-        taken.append(module.mask(inputs[1]).detach())
+        taken[module] = module.mask(inputs[1]).detach()
 
     attentions = (TemporalAttention, SpatialAttention)
     with _changing_hooks:

@@ -7,7 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -146,7 +146,6 @@ class FusedRecognizer(BaseModel):
         self,
         inputs: Tensor,
         stage: str | None = None,
-        run: Callable[[Tensor], dict[str, Tensor]] | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[Any, dict]:
         """See the recognizer's. Defaults to the input of its classifier.
@@ -154,8 +153,6 @@ class FusedRecognizer(BaseModel):
         Args:
             inputs: (N, S, M, T, V, C).
             stage: that of the recognizer.
-            run: computes the features of the persons present, :meth:`person_features` by default; without any
-                person, those of all.
         """
         if not torch.compiler.is_compiling() and self.is_outdated:
             raise RuntimeError('the weights have changed since fuse(); call fuse() on the model again')
@@ -165,24 +162,24 @@ class FusedRecognizer(BaseModel):
             persons = self.recognizer.backbone.normalize(x)
             base = self.recognizer.backbone.blocks(persons if self.dtype is None else persons.to(self.dtype))
             return base.to(persons.dtype).unflatten(0, x.shape[:2]), {}
-        features = self._clip_features(x, run or self.person_features)
+        features = self._clip_features(x)
         taken = features if is_dual else features['']
         return (self.recognizer.cls_head(taken) if stage == 'head' else taken), {}
 
-    def _clip_features(self, x: Tensor, run: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
+    def _clip_features(self, x: Tensor) -> dict[str, Tensor]:
         """(N, M, T, V, C) -> (N, M, C, T, V) for each head."""
         present = x.ne(0).flatten(2).any(2)
         if torch.compiler.is_compiling() or present.all() or not present.any():
-            return self._all_persons(x, run)
+            return self._all_persons(x)
         empty = self._empty_clip(x)
         maps = {head: kept.expand(len(x), *kept.shape[1:]).contiguous() for head, kept in empty.items()}
         persons = self.recognizer.backbone.normalize(x)[present.flatten()]
-        for head, values in run(persons).items():
+        for head, values in self.person_features(persons).items():
             maps[head][present] = values.to(maps[head].dtype)
         return maps
 
-    def _all_persons(self, x: Tensor, run: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
-        features = run(self.recognizer.backbone.normalize(x))
+    def _all_persons(self, x: Tensor) -> dict[str, Tensor]:
+        features = self.person_features(self.recognizer.backbone.normalize(x))
         return {head: maps.unflatten(0, x.shape[:2]) for head, maps in features.items()}
 
     def person_features(self, persons: Tensor) -> dict[str, Tensor]:
@@ -199,7 +196,7 @@ class FusedRecognizer(BaseModel):
         key = (x.shape[1:], x.dtype, x.device, torch.is_autocast_enabled(x.device.type))
         empty = self._empty.get(key)
         if empty is None:
-            empty = self._all_persons(torch.zeros_like(x[:1]), self.person_features)
+            empty = self._all_persons(torch.zeros_like(x[:1]))
             if len(self._empty) >= MAX_CACHED_LENGTHS:
                 self._empty.clear()
             self._empty[key] = empty  # which another thread may clear

@@ -1,50 +1,58 @@
-"""Work in several threads: persons side by side, and the next item while the present one is in use."""
+"""Threads: only as many as cores are idle, and the next item made while the present one is in use."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier, Lock
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 T = TypeVar('T')
 
-_starting = Lock()
-"""A thread starts with PyTorch's number of threads, which the start of workers changes for a moment."""
+LOADAVG, TASKS = Path('/proc/loadavg'), Path('/proc/self/task')
 
 _END = object()
 
 
 @contextmanager
-def workers(count: int, threads: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool whose threads have all started, and run their PyTorch operations in ``threads`` threads each.
+def only_idle_cores() -> Iterator[None]:
+    """Limit this thread's PyTorch operations to as many threads as there are idle cores.
 
-    With one each, no operation waits for another thread, as every product that is split over the cores does:
-    at its end it waits, busily, for the slowest core, which beside other programs may not even have begun.
+    An operation that is split over the cores waits, busily, for the slowest one. Where another program has
+    that core, the part there may not even have begun, so two threads are then far slower than one.
     """
-    ready = Barrier(count + 1)
+    before = torch.get_num_threads()
+    threads = min(before, idle_cores()) if before > 1 else before
+    if threads == before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
-    def start() -> None:
-        torch.get_num_threads()  # which a new thread takes from all others at its first use, and then no more
-        torch.set_num_threads(threads)
-        ready.wait()
 
-    with ThreadPoolExecutor(count, 'mmdualhead', start) as pool:
-        with _starting:
-            before = torch.get_num_threads()
-            try:
-                for _ in range(count):
-                    pool.submit(int)
-                ready.wait()
-            except BaseException:
-                ready.abort()
-                raise
-            finally:
-                torch.set_num_threads(before)
-        yield pool
+def idle_cores() -> int:
+    """The number of cores that no other program uses at this moment, at least one.
+
+    Known on Linux only; elsewhere it is the number of all cores.
+    """
+    cores = os.cpu_count() or 1
+    try:
+        running = int(LOADAVG.read_text().split()[3].split('/')[0])
+        own = sum(_is_running(task) for task in TASKS.iterdir())
+    except (OSError, ValueError, IndexError):
+        return cores
+    return max(1, min(cores, cores - (running - own)))
+
+
+def _is_running(task: Path) -> bool:
+    return (task / 'stat').read_text().rpartition(')')[2].split()[0] == 'R'
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

@@ -285,27 +285,6 @@ class TestPersons:
             np.testing.assert_allclose(one.when, other.when, atol=1e-6)
             np.testing.assert_allclose(one.where, other.where, atol=1e-6)
 
-    def test_persons_in_two_threads_are_those_in_one(self, pairs, recording, monkeypatch):
-        clips = [recording(25, seed) for seed in range(3)]
-        expected = pairs(clips)['predictions']
-        monkeypatch.setattr('mmdualhead.apis.forward.SHARE', 1)
-        before = torch.get_num_threads()
-        torch.set_num_threads(2)
-        found = pairs(clips)['predictions']
-        torch.set_num_threads(before)
-        for one, other in zip(found, expected, strict=True):
-            np.testing.assert_allclose(one.scores['fused'], other.scores['fused'], atol=1e-6)
-            np.testing.assert_allclose(one.when, other.when, atol=1e-6)
-            np.testing.assert_allclose(one.where, other.where, atol=1e-6)
-
-    def test_changed_weights_count(self, checkpoint, recording):
-        inferencer = SkeletonInferencer(checkpoint, device='cpu')
-        before = scores_of(inferencer(recording()))
-        with torch.no_grad():
-            inferencer.model.cls_head.linear['fine'].bias[0] += 30
-        after = scores_of(inferencer(recording()))
-        assert after[0, 0] > before[0, 0] + 0.3
-
 
 class TestThreads:
     """Calls at the same time answer as calls one after the other."""

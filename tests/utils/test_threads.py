@@ -8,7 +8,8 @@ import time
 import pytest
 import torch
 
-from mmdualhead.utils.threads import ahead, workers
+from mmdualhead.utils import threads
+from mmdualhead.utils.threads import ahead, idle_cores, only_idle_cores
 
 
 @pytest.fixture(autouse=True)
@@ -43,21 +44,61 @@ class TestAhead:
             next(found)
 
 
-class TestWorkers:
-    def test_threads_are_given_back(self):
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(4)
-            new = []
-            with workers(2, 1) as pool:
-                inside = list(pool.map(lambda _: torch.get_num_threads(), range(8)))
-                thread = threading.Thread(target=lambda: new.append(torch.get_num_threads()))
-                thread.start()
-                thread.join()
-            assert (set(inside), new, torch.get_num_threads()) == ({1}, [4], 4)
-        finally:
-            torch.set_num_threads(before)
+class TestOnlyIdleCores:
+    @pytest.fixture
+    def machine(self, monkeypatch, tmp_path):
+        """A machine of four cores, on which a number of other threads run; PyTorch has four threads."""
 
-    def test_an_error_is_raised(self):
-        with pytest.raises(ZeroDivisionError), workers(2, 1) as pool:
-            pool.submit(lambda: 1 / 0).result()
+        def of(others: str):
+            (tmp_path / 'tasks/1').mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'tasks/1/stat').write_text('1 (a ) S b) R 1 2')
+            (tmp_path / 'tasks/2').mkdir(exist_ok=True)
+            (tmp_path / 'tasks/2/stat').write_text('2 (c) S 1 2')
+            (tmp_path / 'loadavg').write_text(others)
+
+        monkeypatch.setattr(threads.os, 'cpu_count', lambda: 4)
+        monkeypatch.setattr(threads, 'LOADAVG', tmp_path / 'loadavg')
+        monkeypatch.setattr(threads, 'TASKS', tmp_path / 'tasks')
+        before = torch.get_num_threads()
+        torch.set_num_threads(4)
+        yield of
+        torch.set_num_threads(before)
+
+    @pytest.mark.parametrize(
+        ('loadavg', 'expected'),
+        [
+            ('0.1 0.2 0.3 1/99 7', 4),
+            ('0.1 0.2 0.3 2/99 7', 3),
+            ('0.1 0.2 0.3 4/99 7', 1),
+            ('0.1 0.2 0.3 9/99 7', 1),
+            ('0.1 0.2 0.3 0/0 7', 4),
+            ('', 4),
+            ('a b c d', 4),
+        ],
+    )
+    def test_other_programs_keep_their_cores(self, machine, loadavg, expected):
+        machine(loadavg)
+        with only_idle_cores():
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 4
+
+    def test_fewer_threads_than_idle_cores_are_kept(self, machine):
+        machine('0.1 0.2 0.3 2/99 7')
+        torch.set_num_threads(2)
+        with only_idle_cores():
+            assert torch.get_num_threads() == 2
+
+    def test_threads_are_given_back_after_an_error(self, machine):
+        machine('0.1 0.2 0.3 4/99 7')
+        with pytest.raises(ZeroDivisionError), only_idle_cores():
+            raise ZeroDivisionError
+        assert torch.get_num_threads() == 4
+
+    def test_systems_without_proc_have_all_cores(self, machine):
+        machine('0.1 0.2 0.3 4/99 7')
+        threads.LOADAVG.unlink()
+        assert idle_cores() == 4
+
+    @pytest.mark.skipif(not threads.LOADAVG.exists(), reason='needs /proc')
+    def test_of_this_machine(self):
+        assert 1 <= idle_cores() <= threads.os.cpu_count()
