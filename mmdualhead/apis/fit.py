@@ -14,11 +14,12 @@ import numpy as np
 from mmdualhead.apis.readers import Recording
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
-from mmdualhead.datasets.transforms.body import SCORED, sure_joints
+from mmdualhead.datasets.transforms.body import MIN_SCORE, SCORED, sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
+from mmdualhead.utils.reading import shown
 
 LARGEST_FRACTION = 2.0
 """Joints with no larger coordinates are in fractions of an image; a person in pixels has larger ones."""
@@ -53,6 +54,7 @@ def fit(
     """
     if unit is not None and unit not in UNIT_SIZES:
         raise UserError(f'unit: {unit!r} is not one of {", ".join(UNIT_SIZES)}')
+    _check_picture(img_shape)
     wanted = network_input.skeleton
     if wanted is None:
         raise UserError('layout: the model does not name the layout of its joints')
@@ -109,6 +111,8 @@ def _in_any_picture(
             recording, keypoint=frontal_view(recording.keypoint, wanted), notes=(*recording.notes, note)
         )
     keypoint = sure_joints(recording.keypoint, recording.keypoint_score)
+    if not keypoint.any():
+        raise UserError(f'keypoint_score: no person, all joints have confidences below {MIN_SCORE}')
     if np.abs(keypoint).max() <= LARGEST_FRACTION:
         shape = img_shape or recording.img_shape
         if shape is None:
@@ -201,6 +205,13 @@ def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int,
     if network_input.normalization.startswith('2d'):
         return recording.img_shape or network_input.img_shape
     return None if recording.annotated else recording.img_shape  # a test uses those as they are
+
+
+def _check_picture(img_shape: Any) -> None:
+    """Refuse what is not the (height, width) of an image; (1, 1) is one, for joints in units of it."""
+    sides = np.asarray((1, 1) if img_shape is None else img_shape)
+    if sides.shape != (2,) or sides.dtype.kind not in 'iuf' or not (sides > 0).all() or np.isinf(sides).any():
+        raise UserError(f'img_shape: expected the height and width of the image, found {shown(img_shape)}')
 
 
 def check_axes(recording: Recording) -> None:

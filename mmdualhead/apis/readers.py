@@ -216,8 +216,8 @@ def _read_raw(
     return read_clip(path.stem, clip, layout=layout, label=label)
 
 
-def _read_frames(path: Path, _: Any) -> Recording:
-    return read_clip(path.name, read_frames(path))
+def _read_frames(path: Path, img_shape: tuple[int, int] | None) -> Recording:
+    return read_clip(path.name, read_frames(path, img_shape))
 
 
 def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:

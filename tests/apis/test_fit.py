@@ -175,6 +175,20 @@ class TestAnyPicture:
         np.testing.assert_allclose(found[0, 4, 0], keypoint[0, 4, [0, 4], :2].mean(0))
         assert not found[0, 5, BODY.joints.index('left wrist')].any()
 
+    @pytest.mark.fault('joints of which none is sure', 'predicted as if nobody moved', 'refused')
+    @pytest.mark.parametrize('options', [{}, {'img_shape': (480, 640)}])
+    def test_persons_without_a_sure_joint_are_none(self, options):
+        keypoint = pixels(17, 3)
+        keypoint[..., 2] = 0.01
+        with pytest.raises(UserError, match=r'keypoint_score: no person, .* below 0\.1'):
+            fitted(keypoint, IN_ANY_PICTURE, layout='coco', **options)
+
+    @pytest.mark.fault('an image of no size', 'predicted', 'refused')
+    @pytest.mark.parametrize('shape', [(0, 0), (-480, 640), (480,), (480, float('nan')), '480x640'])
+    def test_the_size_of_the_image_is_one(self, shape):
+        with pytest.raises(UserError, match='img_shape: expected the height and width'):
+            fitted(pixels(17, 2) / (640, 480), IN_ANY_PICTURE, layout='coco', img_shape=shape)
+
     @pytest.mark.fault(
         'joints in fractions of the image for a model of bodies', 'bodies as broad as the image', 'refused'
     )

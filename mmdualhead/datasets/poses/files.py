@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.frames import (
     LARGEST_NUMBER,
+    NUMBERS,
     clip_of_frames,
     field_of,
     frames_by_number,
@@ -28,13 +30,25 @@ from mmdualhead.datasets.poses.frames import (
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_AZURE
-from mmdualhead.utils.reading import json_numbers, shown
+from mmdualhead.utils.reading import json_numbers, open_regular, shown
 
 Picture = tuple[int, int] | None
 """(height, width) of the image, if it is known."""
 
 FRAME = '_keypoints.json'
 """The end of the names of OpenPose's files, one for each frame."""
+
+ONE_FRAME = re.compile(
+    rb'(\xef\xbb\xbf)?\s*('
+    rb'\{\s*("version"\s*:[^,\[{]*,\s*)?"(people|bodies|pose_?(world_?)?landmarks)"'
+    rb'|\[\s*\{\s*("x"|"keypoints"\s*:\s*\[\s*\[?\s*[-\d])'
+    rb'|\[\s*\]\s*$)',
+    re.IGNORECASE,
+)
+"""The beginning of a file of one frame: of OpenPose and AlphaPose; of MediaPipe; of MMPose and OpenPifPaf."""
+
+HEAD = 512
+"""Bytes that show it."""
 
 DATASETS = ('coco', 'coco_wholebody', 'halpe26', 'halpe')
 """MMPose's data sets with joints of :data:`.LAYOUTS`; others have as many, but at other places."""
@@ -89,7 +103,10 @@ def _mmpose_results(content: Any) -> Clip:
     meta = content.get('meta_info')
     dataset = meta.get('dataset_name') if isinstance(meta, Mapping) else None
     if dataset not in (None, *DATASETS):
-        raise UserError(f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}')
+        raise UserError(
+            f'dataset_name: {shown(dataset)}, expected one of {", ".join(DATASETS)}; '
+            'joints of others are read as an array (T, V, 2 or 3) in .npy with --layout'
+        )
     return _mmpose(list_of(content, 'instance_info'))
 
 
@@ -111,6 +128,11 @@ def _mmpose(content: Any) -> Clip:
 def _mmpose_person(index: int, entry: Any) -> Person:
     with named(f'person {index}, keypoints'):
         joints = json_numbers(_plain(field_of(entry, 'keypoints')), 2)
+        if joints.shape[1:] == (3,):
+            raise UserError(
+                'joints in space; estimate those in the image, or save the joints as an array (T, V, 3) in '
+                '.npy, and give --layout'
+            )
     with named(f'person {index}, keypoint_scores'):
         scores = json_numbers(_plain(field_of(entry, 'keypoint_scores')), 1)
         return make_person(joints, scores, id_of(entry, 'track_id'))
@@ -218,24 +240,76 @@ def is_content(value: Any) -> bool:
 
 def whole(path: Path) -> Path:
     """The recording that a file belongs to: the folder of a frame, otherwise the file itself."""
-    return path.parent if path.name.endswith(FRAME) else path
+    return path.parent if _is_frame(path) else path
 
 
-def read_frames(folder: Path) -> Clip:
-    """The recording in a folder of OpenPose, which has one file for each frame.
+def _is_frame(path: Path) -> bool:
+    if path.suffix != '.json' or path.name.endswith(FRAME):
+        return path.name.endswith(FRAME)
+    try:
+        with open_regular(path) as file:
+            return ONE_FRAME.match(file.read(HEAD)) is not None
+    except (OSError, ValueError):
+        return False  # the reader says so
+
+
+def _images(frames: Mapping[str, Any]) -> Clip:
+    """The persons in each image, by its name: of MMPose, or of OpenPifPaf with x, y, score of each joint."""
+    persons = {}
+    for name, number in number_frames(frames).items():
+        with named(f'frame {name}'):
+            listed = list_of({'persons': frames[name]}, 'persons')
+            persons[number] = [
+                _mmpose_person(i, one) if 'keypoint_scores' in one else triples(one, 'keypoints')
+                for i, one in enumerate(listed)
+            ]
+    return clip_of_frames(persons)
+
+
+def _landmarks(frames: Mapping[str, Any], img_shape: Picture) -> Clip:
+    """MediaPipe's landmarks of each frame, by its name."""
+    numbers = number_frames(frames)
+    entries = [
+        {**(one if isinstance(one, Mapping) else {'landmarks': one}), NUMBERS[0]: numbers[name]}
+        for name, one in frames.items()
+    ]
+    return mediapipe.read_landmarks(entries, img_shape)
+
+
+FRAME_FORMATS = (
+    Format('OpenPose', _has(dict, 'people'), lambda frames, _: _openpose(frames)),
+    Format('AlphaPose', _has(dict, 'bodies'), lambda frames, _: _openpose(frames)),
+    Format('MMPose', _has(list, 'keypoints'), lambda frames, _: _images(frames)),
+    Format('MediaPipe', lambda frame: mediapipe.is_landmarks([frame]), _landmarks),
+)
+"""All that is read in folders: matches one frame, reads all by name."""
+
+
+def read_frames(folder: Path, img_shape: Picture = None) -> Clip:
+    """The recording in a folder that has one file for each frame.
+
+    Args:
+        folder: of OpenPose's files, by their names, otherwise of nothing but such JSON.
+        img_shape: (height, width) of the image, for joints in fractions of it.
 
     Raises:
         UserError: there are none, or those of several recordings, or one is damaged.
     """
-    files = {file.name.removesuffix(FRAME): file for file in sorted(folder.glob(f'*{FRAME}'))}
-    if not files:
-        raise UserError(f'no recording in this folder; the names of frames end with {FRAME}')
-    with named('OpenPose'):
-        frames = {}
-        for name, file in files.items():
-            with named(file.name):
-                frames[name] = read_json(file)
-        return _openpose(frames)
+    listed = sorted(folder.glob('*.json'))
+    odd = [file for file in listed if not _is_frame(file)]
+    if odd and not any(file.name.endswith(FRAME) for file in listed):
+        raise UserError(f'{odd[0].name} is not a single frame, while others are; separate them')
+    frames = {}
+    for file in [file for file in listed if file not in odd]:
+        with named(file.name):
+            frames[file.name.removesuffix(FRAME).removesuffix('.json')] = read_json(file)
+    first = next(filter(None, frames.values()), None)
+    for one in FRAME_FORMATS:
+        if one.matches(first):
+            with named(one.name):
+                return one.read(frames, img_shape)
+    known = ', '.join(one.name for one in FRAME_FORMATS)
+    raise UserError(f'no recording in this folder, expected one file for each frame, of {known}')
 
 
 def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
@@ -249,7 +323,7 @@ def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
         OSError, ValueError: as the readers.
     """
     if whole(path).is_dir():
-        return read_frames(whole(path))
+        return read_frames(whole(path), img_shape)
     if path.suffix == '.json':
         return read_content(read_json(path), img_shape)
     return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.converters.recording import Clip, EmptyRecording
+from mmdualhead.datasets.plausibility import bone_length
 from mmdualhead.datasets.poses.persons import Person, gather
-from mmdualhead.datasets.poses.tracker import Tracker
+from mmdualhead.datasets.poses.tracker import PATIENCE, Tracker
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import get_skeleton
+from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.reading import json_numbers, shown
 from mmdualhead.utils.text import plural
 
@@ -44,6 +45,15 @@ SPARSE, FEW = 10, 1000
 
 NUMBERS = ('frame_id', 'frame', 'frame_index', 'frame_number', 'frame_idx')
 """Names of the number of a frame."""
+
+TIMES = ('timestamp_ms', 'timestamp_us', 'timestamp', 'time')
+"""Names of the time of a frame."""
+
+METERS = (0.005, 1.0)
+"""The median length of the bones in space: of a child's face and fingers, and above all of a giant's."""
+
+FEWEST = 2
+"""Listed frames for which a person may be out of sight, however far they are apart."""
 
 LARGEST_NUMBER = 2**53
 NUMBERED = re.compile(r'(.*?)(\d{1,15})(\D*)')
@@ -106,15 +116,22 @@ def frames_by_number(entries: Sequence[Any], read: Callable[[Any], list[Person]]
         read: the persons in one of them.
 
     Raises:
-        UserError: two frames have the same number, or one something else; or as ``read``.
+        UserError: two frames have the same number, or one something else; frames without numbers are not in
+            the order of their times; or as ``read``.
     """
     frames: dict[int, list[Person]] = {}
+    latest = -np.inf
     for i, entry in enumerate(entries):
         with named(f'entry {i}'):
             known = entry if isinstance(entry, Mapping) else {}
             number = next((known[name] for name in NUMBERS if name in known), i)
             if type(number) is not int or number in frames or abs(number) > LARGEST_NUMBER:
                 raise UserError(f'frame {shown(number)} occurs twice, or is not a number')
+            time = next((known[name] for name in TIMES if name in known), None)
+            if isinstance(time, int | float) and not any(name in known for name in NUMBERS):
+                if time <= latest:
+                    raise UserError(f'time {time} does not follow {latest}; sort the frames, or number them')
+                latest = time
             frames[number] = read(entry)
     return frames
 
@@ -203,8 +220,8 @@ def clip_of_frames(
 
     Raises:
         EmptyRecording: there is no person.
-        UserError: persons have different or unknown numbers of joints, two in a frame have the same id, or
-            most of the frames are not listed.
+        UserError: persons have different or unknown numbers of joints, two in a frame have the same id, most
+            of the frames are not listed, or joints in space are not in meters.
     """
     numbers = sorted(frames)
     if not any(frames.values()):
@@ -219,13 +236,17 @@ def clip_of_frames(
     length = (last - first) // step + 1
     if length > SPARSE * len(numbers) + FEW:
         raise UserError(f'of the frames from {first} to {last}, only {len(numbers)} are listed')
-    tracker, rate = Tracker(), frame_rate or RATE
+    rate = frame_rate or RATE
+    tracker = Tracker(max(PATIENCE, FEWEST * step / rate))
     tracked = {}
     for number in numbers:
         with named(f'frame {number}'):
             tracked[number] = tracker.update(frames[number], (number - first) / rate)
     joints, scores, ids = gather([tracked.get(first + i * step, {}) for i in range(length)])
-    body = get_skeleton(layout).num_joints
+    skeleton = get_skeleton(layout)
+    body = skeleton.num_joints
+    if not skeleton.flat:
+        _check_meters(joints, skeleton)
     return Clip(
         joints[:, :, :body],
         keypoint_score=None if scores is None else scores[:, :, :body],
@@ -234,6 +255,12 @@ def clip_of_frames(
         ids=ids,
         frame_rate=frame_rate and frame_rate / step,
     )
+
+
+def _check_meters(joints: np.ndarray, skeleton: Skeleton) -> None:
+    length = bone_length(joints, skeleton) if joints.shape[-1] > 2 else None
+    if length is not None and not METERS[0] < length < METERS[1]:
+        raise UserError(f'the bones are {length:.3g} m long (median); are the joints in another unit?')
 
 
 def _shape(frames: Mapping[int, Sequence[Person]]) -> tuple[int, int]:

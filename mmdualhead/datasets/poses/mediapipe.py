@@ -63,7 +63,7 @@ def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
         UserError: as :func:`clip_of_landmarks`, or landmarks are malformed.
     """
     known = content if isinstance(content, Mapping) else {}
-    height, width, rate = (known.get(name) for name in ('height', 'width', 'fps'))
+    height, width, rate = (known.get(name, 0) for name in ('height', 'width', 'fps'))
     kinds: set[bool | None] = set()
 
     def read(frame: Any) -> list[Person]:
@@ -74,8 +74,8 @@ def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
     frames = frames_by_number(known['frames'] if known else content, read)
     if len(kinds) > 1:
         raise UserError('some frames have world landmarks, others have not')
-    if all(type(side) is int and 0 < side < LARGEST for side in (height, width)):
-        img_shape = height, width  # type: ignore[assignment]
+    if all(type(side) in (int, float) and 0 < side < LARGEST for side in (height, width)):
+        img_shape = height, width
     rate = float(rate) if isinstance(rate, int | float) and 0 < rate < LARGEST else None
     return clip_of_landmarks(frames, kinds.pop() if kinds else None, img_shape, rate)
 
@@ -140,9 +140,10 @@ def clip_of_landmarks(
             no image size; or the world landmarks of several persons have no picture landmarks beside them.
     """
     persons = [person for frame in frames.values() for person in frame]
-    looks = judge_landmarks(np.array([person.joints for person in persons])) if persons else is_world
+    joints = np.array([person.joints for person in persons])
+    looks = judge_landmarks(joints) if persons else is_world
     kinds = {is_world, looks} - {None}
-    if persons and len(kinds) != 1:
+    if persons and (len(kinds) != 1 or _are_far(joints)):
         raise UserError(
             'landmarks are not clearly meters around the hip (world landmarks) or fractions of the image '
             '(picture landmarks)'
@@ -195,8 +196,12 @@ def clip_of_table(
 def judge_landmarks(joints: np.ndarray) -> bool | None:
     """True if landmarks (P, V, 3) look like the world's, False if like the picture's, otherwise None."""
     x = joints[..., :2]
-    if np.median(np.abs(x)) > FAR:
+    if _are_far(joints):
         return None
     if np.median(np.abs(x[:, HIPS].mean(1)).max(-1)) < AT_HIP:
         return True
     return False if ((x < 0) | (x > 1)).mean() <= MOST_OUTSIDE else None
+
+
+def _are_far(joints: np.ndarray) -> bool:
+    return bool(np.median(np.abs(joints[..., :2])) > FAR)

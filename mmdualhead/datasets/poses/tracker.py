@@ -15,6 +15,9 @@ from mmdualhead.errors import UserError
 JITTER, SPEED, FARTHEST = 0.2, 3.0, 1.0
 """A plausible step, in sizes of the person: at any time, per second more (of a runner), and at most."""
 
+PATIENCE = 1.0
+"""Seconds that a person may be out of sight."""
+
 INERTIA = 0.5
 """The share of the last velocity in the next."""
 
@@ -57,7 +60,7 @@ class Tracker:
         patience: seconds that a person may be out of sight before it starts over with another id.
     """
 
-    def __init__(self, patience: float = 1.0) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         if not 0 < patience < math.inf:
             raise ValueError(f'patience is {patience}, expected a positive number')
         self.patience = patience

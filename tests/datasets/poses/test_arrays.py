@@ -96,7 +96,7 @@ class TestOfAGCN:
 
 class TestOfTxt2npy:
     def save(self, path: Path, **changed: np.ndarray) -> Path:
-        bodies = np.random.default_rng(1).normal(size=(2, 6, 25, 3))
+        bodies = np.random.default_rng(1).normal(scale=0.3, size=(2, 6, 25, 3))
         bodies[1] += 3
         bodies[0, 4] = 0
         content = dict(file_name='S001C001P001R001A007', nbodys=[2] * 6, njoints=25)

@@ -11,7 +11,18 @@ import pytest
 from mmdualhead.datasets.poses.files import read_content, read_estimated
 from mmdualhead.skeletons import SKELETONS
 
-from .estimators import alphapose, azure, in_space, instances, mmpose, walk, write_json, write_openpose
+from .estimators import (
+    alphapose,
+    azure,
+    in_space,
+    instances,
+    landmarks,
+    mmpose,
+    scored,
+    walk,
+    write_json,
+    write_openpose,
+)
 
 UPRIGHT = (-1, -1, 1)
 
@@ -86,7 +97,7 @@ class TestOpenPose:
         write_openpose(tmp_path, walk('openpose', 3))
         path = tmp_path / f'clip_{1:012}_keypoints.json'
         path.write_text(path.read_text()[:-9])
-        with pytest.raises(ValueError, match=rf'OpenPose: {path.name}: not JSON'):
+        with pytest.raises(ValueError, match=rf'{path.name}: not JSON'):
             read_estimated(tmp_path)
 
     @pytest.mark.fault('frames of two recordings in one folder', '-', 'refused with a file of each')
@@ -232,6 +243,57 @@ class TestMMPose:
             read_content(content)
 
 
+class TestFoldersOfFrames:
+    """One JSON file for each frame, of several programs, with any name that has a number."""
+
+    @pytest.mark.fault(
+        'frames of AlphaPose (`sep-json`) given as recordings', '-', 'one recording, not one answer a frame'
+    )
+    @pytest.mark.parametrize('form', ['people', 'bodies', 'instances', 'pifpaf'])
+    def test_joints_in_the_image(self, tmp_path: Path, form: str) -> None:
+        joints = walk('coco' if form in ('instances', 'pifpaf') else 'openpose')
+        for t in range(6):
+            frame: Any = {
+                'people': {
+                    'version': 'AlphaPose v0.3',
+                    'people': [{'pose_keypoints_2d': scored(joints[0, t])}],
+                },
+                'bodies': {'version': 'AlphaPose v0.3', 'bodies': [{'joints': scored(joints[0, t])}]},
+                'instances': instances(joints, t),
+                'pifpaf': [dict(keypoints=scored(joints[0, t]), bbox=[0, 0, 9, 9], score=0.9)],
+            }[form]
+            write_json(tmp_path / f'{t}.json', frame)
+        write_json(tmp_path / '6.json', {form: []} if form in ('people', 'bodies') else [])
+        for path in (tmp_path, tmp_path / '3.json'):
+            clip = read_estimated(path)
+            np.testing.assert_allclose(clip.keypoint[0, :6], joints[0], rtol=1e-6)
+            assert clip.keypoint.shape[1] == 7
+            assert not clip.keypoint[0, 6].any()
+
+    @pytest.mark.parametrize('bare', [False, True])
+    def test_landmarks(self, tmp_path: Path, bare: bool) -> None:
+        joints = in_space(33)
+        for t, one in enumerate(joints):
+            frame = landmarks(one) if bare else dict(pose_world_landmarks=[landmarks(one)])
+            write_json(tmp_path / f'frame_{t + 1}.json', frame)
+        clip = read_estimated(tmp_path)
+        np.testing.assert_allclose(clip.keypoint[0], joints * (-1, -1, 1), atol=1e-6)
+
+    def test_files_of_other_kinds_between_them_are_named(self, tmp_path: Path) -> None:
+        for t in range(3):
+            write_json(tmp_path / f'{t}.json', instances(walk('coco'), t))
+        write_json(tmp_path / 'clip.json', mmpose(walk('coco')))
+        with pytest.raises(ValueError, match=r'clip\.json is not a single frame, while others are'):
+            read_estimated(tmp_path)
+
+
+def test_frames_that_are_far_apart_show_the_same_person() -> None:
+    """Numbers may be milliseconds, or every 40th frame was estimated."""
+    joints = walk('coco')
+    clip = read_content([dict(one, frame_id=40 * t) for t, one in enumerate(mmpose(joints))])
+    np.testing.assert_allclose(clip.keypoint, joints, rtol=1e-6)
+
+
 class TestAzureKinect:
     def test_meters_with_y_up(self) -> None:
         joints = in_space(32)
@@ -254,6 +316,21 @@ class TestAzureKinect:
         change(content['frames'][2])
         with pytest.raises(ValueError, match=f'Azure Kinect: .*{message}'):
             read_content(content)
+
+
+@pytest.mark.fault('joints in meters in a file of millimeters', '-', 'refused')
+def test_joints_in_another_unit_are_refused() -> None:
+    for factor in (1e-3, 1e3):
+        with pytest.raises(ValueError, match=r'Azure Kinect: the bones are .* m long'):
+            read_content(azure(in_space(32) * factor))
+
+
+def test_joints_in_space_of_mmpose_name_the_way() -> None:
+    content = mmpose(walk('coco'))
+    for one in content[0]['instances']:
+        one['keypoints'] = in_space(17)[0].tolist()
+    with pytest.raises(ValueError, match=r'person 0, keypoints: joints in space; .*--layout'):
+        read_content(content)
 
 
 @pytest.mark.parametrize('content', [{}, [], {'a': 1}, [{'a': 1}], 5, 'x', None, [[]], [[[]]], [np.ones(3)]])

@@ -67,6 +67,15 @@ def test_the_file_may_have_the_size_and_the_rate() -> None:
     assert clip.frame_rate == 12.5
 
 
+@pytest.mark.fault('frames without numbers that are not in the order of their times', '-', 'refused')
+def test_frames_follow_their_times() -> None:
+    content = [{'landmarks': landmarks(one), 'timestamp_ms': 33 * t} for t, one in enumerate(WORLD)]
+    assert read_content(content).keypoint.shape[1] == len(WORLD)
+    content[1], content[2] = content[2], content[1]
+    with pytest.raises(ValueError, match='entry 2: time 33 does not follow 66'):
+        read_content(content)
+
+
 def test_frames_without_a_person() -> None:
     content: list[Any] = [{'pose_world_landmarks': landmarks(one), 'pose_landmarks': None} for one in WORLD]
     content[2] = {'pose_world_landmarks': None, 'pose_landmarks': None}
@@ -98,6 +107,8 @@ def test_persons_are_told_apart_by_their_pictures() -> None:
         (WORLD, 'pose_landmarks'),
         (MOVED, 'landmarks'),
         (FRACTIONS * 500, 'landmarks'),
+        (WORLD * 1000, 'pose_world_landmarks'),
+        (FRACTIONS * 500, 'pose_landmarks'),
     ],
 )
 @pytest.mark.fault('world landmarks taken for those of the picture, or neither', '-', 'refused')
