@@ -25,6 +25,7 @@ from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS, SMPL_22
 from mmdualhead.utils.reading import shown
+from mmdualhead.utils.text import name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Recording:
     @property
     def where(self) -> str:
         """Its name in messages."""
-        person = f', person {"+".join(map(str, self.persons))}' if self.persons else ''
+        person = f', person {name_of(self.persons)}' if self.persons else ''
         if self.source is None:
             return self.name + person
         is_one_of_many = self.name not in (self.source.stem, self.source.name)
