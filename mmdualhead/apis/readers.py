@@ -16,14 +16,13 @@ import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
-from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SMPL_22
-from mmdualhead.utils.reading import shown
+from mmdualhead.utils.reading import parse_json, read_bytes, shown
 from mmdualhead.utils.text import name_of
 
 
@@ -208,7 +207,7 @@ def _read_raw(
 
 def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``; others are estimators'."""
-    content = read_json(path)
+    content = parse_json(read_bytes(path))
     keys = set(content) if isinstance(content, dict) else set()
     if 'skeletons' in keys:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'

@@ -24,7 +24,7 @@ from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skelet
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
-from .files import list_files, read_text
+from .files import list_files
 from .recording import Clip, RawDataset, Recording, as_float32
 from .table import joint_columns, one_line_per_frame, parse_table
 
@@ -345,7 +345,7 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
 
 def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int]) -> Clip:
     """The columns of a joint are those that the header names, or else follow from their number."""
-    names, numbers = one_line_per_frame(parse_table(read_text(path)))
+    names, numbers = one_line_per_frame(parse_table(decode_text(read_bytes(path))))
     pattern = None if names is None else joint_columns(names)
     if pattern is None:
         joints = _group(numbers, num_joints)

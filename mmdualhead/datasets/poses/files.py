@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
@@ -28,7 +27,7 @@ from mmdualhead.datasets.poses.frames import (
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_AZURE
-from mmdualhead.utils.reading import json_numbers, shown
+from mmdualhead.utils.reading import json_numbers, parse_json, read_bytes, shown
 
 Picture = tuple[int, int] | None
 """(height, width) of the image, if it is known."""
@@ -234,7 +233,7 @@ def read_frames(folder: Path) -> Clip:
         frames = {}
         for name, file in files.items():
             with named(file.name):
-                frames[name] = read_json(file)
+                frames[name] = parse_json(read_bytes(file))
         return _openpose(frames)
 
 
@@ -251,5 +250,5 @@ def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
     if whole(path).is_dir():
         return read_frames(whole(path))
     if path.suffix == '.json':
-        return read_content(read_json(path), img_shape)
+        return read_content(parse_json(read_bytes(path)), img_shape)
     return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None
