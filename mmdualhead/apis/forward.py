@@ -42,16 +42,18 @@ _pipeline = RLock()
 
 
 class Prepared(NamedTuple):
-    """The output of a model's pipeline for a recording.
+    """A recording behind a model's pipeline.
 
     Args:
+        model: predicts it.
+        recording: in the form that the model takes.
         packed: the output of the pipeline.
-        length: T.
         frames: (S, T') the frames of the recording in each sample; None if a step does not record them.
     """
 
+    model: TrainedModel
+    recording: Recording
     packed: dict[str, Any]
-    length: int
     frames: np.ndarray | None
 
 
@@ -74,8 +76,8 @@ def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
     """
     _check_size(recording.keypoint, 'it has coordinates')
     results: Any = _annotation(recording)
-    samples, length = 1, recording.keypoint.shape[1]
-    seen: np.ndarray | None = np.arange(length)
+    samples = 1
+    seen: np.ndarray | None = np.arange(recording.keypoint.shape[1])
     with _pipeline:
         for step, frames in zip(model.steps, model.frames, strict=True):
             results = step(results)
@@ -86,7 +88,7 @@ def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
     inputs = results['inputs']
     _check_size(inputs, 'the pipeline outputs coordinates')
     _check_channels(model, inputs.shape[-1])
-    return Prepared(results, length, None if seen is None else seen.reshape(samples, -1))
+    return Prepared(model, recording, results, None if seen is None else seen.reshape(samples, -1))
 
 
 def _annotation(recording: Recording) -> dict[str, Any]:
@@ -135,23 +137,24 @@ def _follow(
     return seen if kept is None else seen[kept]
 
 
-def predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """A model's outputs for recordings that have passed its pipeline, of any lengths."""
-    groups: dict[torch.Size, list[int]] = {}  # of recordings that can be stacked
+def predict(batch: Sequence[Prepared]) -> list[Prediction]:
+    """The outputs of models for recordings that have passed their pipelines, of any lengths."""
+    groups: dict[tuple[int, torch.Size], list[int]] = {}  # of recordings that can be stacked
     for i, one in enumerate(batch):
-        groups.setdefault(one.packed['inputs'].shape, []).append(i)
+        groups.setdefault((id(one.model), one.packed['inputs'].shape), []).append(i)
     found: dict[int, Prediction] = {}
-    for shape, group in groups.items():
+    for (_, shape), group in groups.items():
         most = max(1, PASS // max(1, shape.numel()))
         for part in (group[start : start + most] for start in range(0, len(group), most)):
-            found |= zip(part, _predict(model, [batch[i] for i in part]), strict=True)
+            found |= zip(part, _predict([batch[i] for i in part]), strict=True)
     return [found[i] for i in range(len(batch))]
 
 
 @torch.no_grad()
 @only_idle_cores()
-def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]:
-    """Those for recordings of one shape, in one pass."""
+def _predict(batch: Sequence[Prepared]) -> list[Prediction]:
+    """Those of one model for recordings of one shape, in one pass."""
+    model = batch[0].model
     network = model.inference_form()
     data = network.data_preprocessor(pseudo_collate([one.packed for one in batch]), False)
     inputs = data['inputs']
@@ -163,17 +166,19 @@ def _predict(model: TrainedModel, batch: Sequence[Prepared]) -> list[Prediction]
     return [
         Prediction(
             {head: head_scores(sample)[head].detach().cpu().float().numpy() for head in heads},
-            None if when is None or one.frames is None else _over_frames(when[n], one.frames, one.length),
+            None if when is None else _over_frames(when[n], one),
             None if where is None else where[n].astype(np.float32),
         )
         for n, (one, sample) in enumerate(zip(batch, samples, strict=True))
     ]
 
 
-def _over_frames(when: np.ndarray, frames: np.ndarray, length: int) -> np.ndarray:
-    """(T,) the mean weight of each frame of the recording, NaN where it was not seen, from (S, T')."""
-    seen = np.bincount(frames.ravel(), minlength=length)
-    total = np.bincount(frames.ravel(), when.ravel(), length)
+def _over_frames(when: np.ndarray, one: Prepared) -> np.ndarray | None:
+    """(T,) the mean weight of each frame of a recording, NaN where it was not seen, from (S, T')."""
+    if one.frames is None:
+        return None
+    frames, length = one.frames.ravel(), one.recording.keypoint.shape[1]
+    seen, total = np.bincount(frames, minlength=length), np.bincount(frames, when.ravel(), length)
     with np.errstate(invalid='ignore'):
         return (total / seen).astype(np.float32)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,14 +35,6 @@ from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
 
 ON_ERROR = ('raise', 'skip')
-
-
-class Ready(NamedTuple):
-    """A recording in the form of the models, the output of the pipeline of each, and who predicts it."""
-
-    recording: Recording
-    prepared: list[Prepared]
-    inferencer: SkeletonInferencer
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -213,7 +206,7 @@ class SkeletonInferencer(BaseInferencer):
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
         **options: Any,
-    ) -> Iterator[list[Ready]]:
+    ) -> Iterator[list[list[Prepared]]]:
         """Batches of recordings, read and prepared one by one; options as for :meth:`__call__`.
 
         A batch is full when its inputs fill a pass through the network, or at ``batch_size``.
@@ -224,7 +217,7 @@ class SkeletonInferencer(BaseInferencer):
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
         # A local name, since another thread may call in between.
         self.left_out = left_out = {} if left_out is None else left_out
-        batch: list[Ready] = []
+        batch: list[list[Prepared]] = []
         for recording in inputs:
             try:
                 batch.append(self.prepare(recording, **options))
@@ -236,8 +229,8 @@ class SkeletonInferencer(BaseInferencer):
         if batch:
             yield batch
 
-    def prepare(self, recording: Recording, **options: Any) -> Ready:
-        """Read a recording, fit it to the models, and run their pipelines.
+    def prepare(self, recording: Recording, **options: Any) -> list[Prepared]:
+        """Read a recording, fit it to the models, and run the pipeline of each.
 
         Args:
             recording: one of :func:`~mmdualhead.apis.recordings.find_recordings`.
@@ -250,7 +243,7 @@ class SkeletonInferencer(BaseInferencer):
             recording = recording.read()
             chosen = self.for_joints(suits(recording, self.models[0].skeleton, options.get('layout')))
             fitted = fit(recording, chosen.models[0].input, **options)
-            return Ready(fitted, [run_pipeline(model, fitted) for model in chosen.models], chosen)
+            return [run_pipeline(model, fitted) for model in chosen.models]
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
@@ -260,56 +253,47 @@ class SkeletonInferencer(BaseInferencer):
 
     def forward(
         self,
-        inputs: Sequence[Ready],
+        inputs: Sequence[Sequence[Prepared]],
         on_error: str = 'raise',
         left_out: dict[str, str] | None = None,
         **_: Any,
     ) -> list[Answer]:
-        """The predictions for a batch."""
+        """The predictions for a batch; each recording as all of its models take it."""
         left_out = self.left_out if left_out is None else left_out
-        by_one = {id(one.inferencer): one.inferencer for one in inputs}
-        ready = {key: [one for one in inputs if id(one.inferencer) == key] for key in by_one}
-        predicted = {key: iter(inferencer._predict(ready[key])) for key, inferencer in by_one.items()}
+        predictions = iter(predict(list(chain.from_iterable(inputs))))
         answers = []
-        for recording, prepared, inferencer in inputs:
-            predictions = next(predicted[id(inferencer)])
+        for prepared in inputs:
+            own = list(islice(predictions, len(prepared)))
             try:
-                answers.append(inferencer._answer(recording, prepared[0].frames, predictions))
+                answers.append(self._answer(prepared, own))
             except ValueError as error:
-                where = recording.where
+                where = prepared[0].recording.where
                 _leave_out(where, RecordingError(_named(where, str(error))), on_error, left_out)
         return answers
 
-    def _predict(self, inputs: Sequence[Ready]) -> Iterator[tuple[Prediction, ...]]:
-        """For each recording, the predictions of the models."""
-        by_model = [
-            predict(model, [one.prepared[i] for one in inputs]) for i, model in enumerate(self.models)
-        ]
-        return zip(*by_model, strict=True)
-
-    def _answer(
-        self, recording: Recording, frames: np.ndarray | None, predictions: Sequence[Prediction]
-    ) -> Answer:
+    def _answer(self, prepared: Sequence[Prepared], predictions: Sequence[Prediction]) -> Answer:
+        """The answer of all models together."""
+        model, recording = prepared[0].model, prepared[0].recording
         shared = [head for head in predictions[0].scores if all(head in one.scores for one in predictions)]
         label = recording.label
         if isinstance(label, str):
-            label = self.classes.index(label) if label in self.classes else None
+            label = model.classes.index(label) if label in model.classes else None
         keypoint = recording.keypoint
         if recording.keypoint_score is not None:
             keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
-        streams = {model.stream: one.scores for model, one in zip(self.models, predictions, strict=True)}
+        pairs = zip(prepared, predictions, strict=True)
         return Answer(
             name=recording.name,
             source=recording.source,
             scores={head: self._mean([one.scores[head] for one in predictions]) for head in shared},
-            classes=self.classes,
+            classes=model.classes,
             keypoint=np.array(keypoint, np.float32),
-            skeleton=self.models[0].skeleton,
+            skeleton=model.skeleton,
             when=self._mean([one.when for one in predictions]),
             where=self._mean([one.where for one in predictions]),
-            frames=frames,
-            streams=streams,
-            true_label=label if label is None or 0 <= label < len(self.classes) else None,
+            frames=prepared[0].frames,
+            streams={one.model.stream: prediction.scores for one, prediction in pairs},
+            true_label=label if label is None or 0 <= label < len(model.classes) else None,
             notes=recording.notes,
             persons=recording.persons,
             first_frame=recording.first_frame,
@@ -349,9 +333,9 @@ class SkeletonInferencer(BaseInferencer):
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
 
 
-def _size(ready: Ready) -> int:
+def _size(prepared: Sequence[Prepared]) -> int:
     """The values of a recording that a network takes."""
-    return max(one.packed['inputs'].numel() for one in ready.prepared)
+    return max(one.packed['inputs'].numel() for one in prepared)
 
 
 def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:

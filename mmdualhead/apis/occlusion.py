@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.forward import run_pipeline
-from mmdualhead.apis.inferencer import Ready, SkeletonInferencer
+from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED
@@ -59,18 +59,15 @@ def occlude(
     recordings = find_recordings(recording)
     if len(recordings) != 1:
         raise ValueError(f'{len(recordings)} recordings, expected one')
-    fitted, _, inferencer = inferencer.prepare(recordings[0])
-    keypoint, skeleton = fitted.keypoint, inferencer.models[0].skeleton
+    prepared = inferencer.prepare(recordings[0])
+    fitted, models = prepared[0].recording, [one.model for one in prepared]
+    keypoint, skeleton = fitted.keypoint, models[0].skeleton
     changed = [keypoint, *without_joints(keypoint, skeleton)]
     changed += [without_frames(keypoint, at, at + span) for at in range(0, keypoint.shape[1], span)]
     answers: list[Answer] = []
     for at in range(0, len(changed), batch_size):
         recordings = [replace(fitted, keypoint=one) for one in changed[at : at + batch_size]]
-        batch = [
-            Ready(one, [run_pipeline(model, one) for model in inferencer.models], inferencer)
-            for one in recordings
-        ]
-        answers += inferencer.forward(batch)
+        answers += inferencer.forward([[run_pipeline(model, one) for model in models] for one in recordings])
     whole, *answers = answers
     drops = np.array([whole.confidence - answer.scores[FUSED][whole.label] for answer in answers])
     joints, frames = np.split(drops, [skeleton.num_joints])

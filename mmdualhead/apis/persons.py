@@ -14,6 +14,7 @@ import numpy as np
 
 from mmdualhead.apis.fit import check_axes, with_persons
 from mmdualhead.apis.readers import Recording
+from mmdualhead.apis.tracks import centers_of
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 
@@ -64,11 +65,11 @@ def _persons(keypoint: np.ndarray) -> Iterator[Part]:
 
 
 def _pairs(keypoint: np.ndarray, skeleton: Skeleton, distance: float) -> Iterator[Part]:
-    centers = keypoint[:, :, skeleton.center, : 2 if skeleton.flat else 3]
+    centers = centers_of(keypoint, skeleton)
     for a, b in combinations(range(len(centers)), 2):
-        both = centers[a].any(-1) & centers[b].any(-1)
-        apart = np.linalg.norm(centers[a] - centers[b], axis=-1)[both]
-        if both.any() and np.median(apart) < distance:
+        apart = np.linalg.norm(centers[a] - centers[b], axis=-1)
+        both = np.isfinite(apart)
+        if both.any() and np.median(apart[both]) < distance:
             yield (a, b), _from_first_to_last(both)
 
 

@@ -16,15 +16,14 @@ import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
-from mmdualhead.datasets.converters.files import read_json
-from mmdualhead.datasets.converters.recording import Clip, as_float32
+from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
-from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, read_frames
-from mmdualhead.datasets.poses.mediapipe import clip_of_table
+from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS, SMPL_22
-from mmdualhead.utils.reading import shown
+from mmdualhead.skeletons import SMPL_22
+from mmdualhead.utils.reading import parse_json, read_bytes, shown
+from mmdualhead.utils.text import name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +70,7 @@ class Recording:
     @property
     def where(self) -> str:
         """Its name in messages."""
-        person = f', person {"+".join(map(str, self.persons))}' if self.persons else ''
+        person = f', person {name_of(self.persons)}' if self.persons else ''
         if self.source is None:
             return self.name + person
         is_one_of_many = self.name not in (self.source.stem, self.source.name)
@@ -162,18 +161,8 @@ def read_clip(name: str, clip: Clip, **known: Any) -> Recording:
         clip: the clip.
         **known: other fields of the recording.
     """
-    return Recording(
-        **{
-            'keypoint_score': clip.keypoint_score,
-            'img_shape': clip.img_shape,
-            'layout': clip.layout,
-            'ids': clip.ids,
-            'frame_rate': clip.frame_rate,
-            **known,
-        },
-        name=name,
-        keypoint=clip.keypoint,
-    )
+    fields = {key: value for key, value in clip._asdict().items() if key not in ('label', 'counts')}
+    return Recording(**{**fields, **known}, name=name)
 
 
 def read_objects(content: Any, name: str, img_shape: tuple[int, int] | None) -> Recording:
@@ -216,13 +205,9 @@ def _read_raw(
     return read_clip(path.stem, clip, layout=layout, label=label)
 
 
-def _read_frames(path: Path, img_shape: tuple[int, int] | None) -> Recording:
-    return read_clip(path.name, read_frames(path, img_shape))
-
-
 def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     """NW-UCLA has ``skeletons``, Kinetics-Skeleton ``data``; others are estimators'."""
-    content = read_json(path)
+    content = parse_json(read_bytes(path))
     keys = set(content) if isinstance(content, dict) else set()
     if 'skeletons' in keys:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
@@ -242,39 +227,13 @@ def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     return Recording(name=path.stem, keypoint=clip.keypoint, layout='openpose', label=label, normalized=True)
 
 
-def _read_array(path: Path, _: Any) -> Recording:
-    """A user's array, or one of HumanML3D."""
+def _read_own(path: Path, img_shape: tuple[int, int] | None) -> Recording:
+    """A user's array, table or folder of frames, or an array of HumanML3D."""
     known = {}
-    clip = custom.read_numpy(path)
+    clip = custom.read_own(path, img_shape)
     if path.parent.name == HUMANML3D and clip.keypoint.shape[2:] == (SMPL_22.num_joints, 3):
         known = dict(layout=SMPL_22.name, frame_rate=20.0)
-    return read_clip(path.stem, clip, **known)
-
-
-def _read_table(path: Path, img_shape: tuple[int, int] | None) -> Recording:
-    """A user's table; its header, or else the number of columns, determines the columns of a joint."""
-    table = custom.read_table_of_joints(path)
-    landmarks = clip_of_table(table.keypoint, table.score, img_shape)
-    if landmarks is not None:
-        return read_clip(path.stem, landmarks)
-    is_grouped = table.is_grouped
-    if not is_grouped:
-        table = custom.group_columns(table, _likely_joints(table.keypoint.shape[2]))
-    return Recording(
-        name=path.stem,
-        keypoint=as_float32(table.keypoint),
-        keypoint_score=None if table.score is None else as_float32(table.score),
-        regroup=not is_grouped,
-    )
-
-
-def _likely_joints(columns: int) -> int:
-    """The number of joints: that of a known layout, else that of joints in 3D or else 2D."""
-    counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
-    fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
-    if not fitting:
-        raise UserError(f'{columns} columns, expected x, y(, z) of each joint')
-    return next((joints for joints in fitting if joints in counts), fitting[0])
+    return read_clip(path.name if path.is_dir() else path.stem, clip, **known)
 
 
 NTU = ('nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})')
@@ -286,10 +245,9 @@ READERS: dict[str, Callable[[Path, Any], Recording]] = {
     '_skeleton3D.txt': partial(
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
     ),
-    FRAME: _read_frames,
+    FRAME: _read_own,
     '.json': _read_json,
-    **dict.fromkeys(('.npy', '.npz'), _read_array),
-    '.csv': _read_table,
+    **dict.fromkeys(custom.SUFFIXES, _read_own),
 }
 """The reader of one recording, by file suffix."""
 

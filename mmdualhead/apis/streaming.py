@@ -18,7 +18,7 @@ import numpy as np
 from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.readers import Recording
-from mmdualhead.apis.tracks import Key, Tracks
+from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
 from mmdualhead.datasets.poses import Person
@@ -269,8 +269,7 @@ class StreamRecognizer:
                 window = self._tracks.window(key, first, last)
                 if window.any():
                     group.hop, due[key] = last // self.hop, (first + last) / 2 / self.frame_rate
-                    name = f'stream, person {" and ".join(map(repr, key))}'
-                    windows.append(Recording(name=name, keypoint=window))
+                    windows.append(Recording(name='stream', keypoint=window, persons=key))
         if not due:
             return
         answers = list(self.inferencer.iterate(windows, batch_size=BATCH, **self._options))
@@ -293,11 +292,10 @@ class StreamRecognizer:
         keys: list[Key] = [(person,) for person in there]
         if self.pair_distance is None or len(there) < 2:
             return keys
-        centers = np.array([self._tracks[person].joints[self.skeleton.center] for person in there])
-        centers = centers[:, : 2 if self.skeleton.flat else 3]
-        known = np.asarray(centers.any(1))
-        apart = self._size * np.linalg.norm(centers[:, None] - centers[None], axis=-1)
-        near = np.argwhere(np.triu((apart < self.pair_distance) & known & known[:, None], 1))
+        joints = np.array([self._tracks[person].joints for person in there])
+        centers = self._size * centers_of(joints, self.skeleton)
+        apart = np.linalg.norm(centers[:, None] - centers[None], axis=-1)
+        near = np.argwhere(np.triu(apart < self.pair_distance, 1))
         nearest = np.argsort([apart[a, b] for a, b in near], kind='stable')[: self._tracks.most]
         return keys + [(there[a], there[b]) for a, b in near[nearest]]
 

@@ -12,8 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mmdualhead.skeletons import Skeleton
+
 Key = tuple[Hashable, ...]
 """The id of one person, or of two."""
+
+
+def centers_of(joints: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(..., C) where persons (..., V, C) are; NaN, which is near no one, where their center is missing."""
+    centers = joints[..., skeleton.center, : 2 if skeleton.flat else 3]
+    return np.where(centers.any(-1, keepdims=True), centers, np.nan)
 
 
 @dataclass

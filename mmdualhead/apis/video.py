@@ -27,6 +27,7 @@ from mmdualhead.errors import UserError
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import csv_table, text_table
+from mmdualhead.utils.text import name_of
 from mmdualhead.visualization.video import Film, draw_persons
 
 
@@ -244,11 +245,6 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def name_of(persons: Sequence[Hashable]) -> str:
-    """The persons as text: ``7``, or of a pair ``7+9``."""
-    return '+'.join(map(str, persons))
 
 
 def to_table(found: Watched) -> str:

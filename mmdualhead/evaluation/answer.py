@@ -19,7 +19,7 @@ from mmdualhead.evaluation.fusion import to_probabilities
 from mmdualhead.evaluation.readers import read_clips, read_scores
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton, get_skeleton
-from mmdualhead.utils.text import printable
+from mmdualhead.utils.text import name_of, printable
 
 
 class Guess(NamedTuple):
@@ -85,7 +85,7 @@ class Answer:
     @property
     def person(self) -> str:
         """The persons as text: ``7``, or of a pair ``7+9``; empty if it is about all of them."""
-        return '+'.join(map(str, self.persons or ()))
+        return name_of(self.persons or ())
 
     @property
     def title(self) -> str:

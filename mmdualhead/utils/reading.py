@@ -10,7 +10,7 @@ import json
 import os
 import reprlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -82,9 +82,13 @@ def read_text(path: str | Path) -> str:
         OSError: it cannot be opened.
         ValueError: it is not a regular file, or not text; the message names the file and the line.
     """
+    return _read(path, decode_text)
+
+
+def _read(path: str | Path, parse: Callable[[bytes], Any]) -> Any:
     content = read_bytes(path)
     try:
-        return decode_text(content)
+        return parse(content)
     except ValueError as error:
         raise UserError(f'{path}: {error}') from None
 
@@ -96,15 +100,17 @@ def parse_json(content: bytes | str) -> Any:
         content: of a file, or of a part of it.
 
     Raises:
-        ValueError: it is not JSON of this kind; the message says where.
+        UserError: it is not JSON of this kind; the message says where.
     """
-    text = content if isinstance(content, str) else decode_text(content)
-    if _depth(text) > MOST_DEPTH:
-        raise UserError(f'nested more than {MOST_DEPTH} levels deep')
     try:
+        text = content if isinstance(content, str) else decode_text(content)
+        if _depth(text) > MOST_DEPTH:
+            raise RecursionError
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
-        raise UserError(f'nested more than {MOST_DEPTH} levels deep') from None
+        raise UserError(f'not JSON (nested more than {MOST_DEPTH} levels deep)') from None
+    except ValueError as error:
+        raise UserError(f'not JSON ({error})') from None
 
 
 def read_json(path: str | Path) -> Any:
@@ -114,11 +120,7 @@ def read_json(path: str | Path) -> Any:
         OSError: it cannot be opened.
         ValueError: it is not a regular file, or not strict JSON; the message names the file and the position.
     """
-    content = read_bytes(path)
-    try:
-        return parse_json(content)
-    except ValueError as error:
-        raise UserError(f'{path}: not JSON ({error})') from None
+    return _read(path, parse_json)
 
 
 def _depth(text: str) -> int:

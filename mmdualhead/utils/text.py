@@ -39,6 +39,11 @@ def and_more(names: Iterable[object], shown: int = SHOWN) -> str:
     return ', '.join(listed[:shown]) + (f' and {rest} more' if rest > 0 else '')
 
 
+def name_of(persons: Iterable[object]) -> str:
+    """The ids of a person or a pair as text: ``7``, or ``7+9``."""
+    return '+'.join(map(str, persons))
+
+
 def clips_named(names: Iterable[object]) -> str:
     """Their number and the first few names: ``7 clips: a, b, c, d, e and 2 more``."""
     listed = list(names)

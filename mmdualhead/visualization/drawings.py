@@ -5,9 +5,7 @@ They need matplotlib, which is not installed with mmdualhead. M persons, T frame
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from mmdualhead.utils.files import atomic_write
 
 from .figures import BLUE, GREY, RED, new_figure, save_figure
 from .pages import FRAME_RATE, is_flat, upright
+from .video import Film
 
 YAW, PITCH = np.radians(20), np.radians(8)
 """The camera for 3D joints."""
@@ -65,31 +64,17 @@ def draw_animation(answer: Answer, path: str | Path, frame_rate: float = FRAME_R
     if path.suffix not in ('.gif', '.mp4'):
         raise ValueError(f'{path}: expected .gif or .mp4')
     pictures = _pictures(answer)
+    if path.suffix == '.mp4':
+        with Film(path, pictures[0].shape[:2], frame_rate) as film:
+            for picture in pictures:
+                film.write(picture)
+            film.save()
+        return
+    from PIL import Image
+
+    first, *rest = [Image.fromarray(picture) for picture in pictures]
     with atomic_write(path) as file:
-        if path.suffix == '.gif':
-            from PIL import Image
-
-            first, *rest = [Image.fromarray(picture) for picture in pictures]
-            first.save(file, 'GIF', save_all=True, append_images=rest, duration=1000 / frame_rate, loop=0)
-        else:
-            file.write(_mp4(pictures, frame_rate))
-
-
-def _mp4(pictures: Sequence[np.ndarray], frame_rate: float) -> bytes:
-    """A film written by OpenCV, which only writes to paths and does not report a full disk."""
-    import cv2
-
-    height, width = pictures[0].shape[:2]
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / 'film.mp4'
-        film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), frame_rate, (width, height))
-        for picture in pictures:
-            film.write(picture[..., ::-1])
-        film.release()
-        complete = cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT) == len(pictures)
-        if not complete:
-            raise OSError(f'OpenCV could not write a film below {folder}')
-        return path.read_bytes()
+        first.save(file, 'GIF', save_all=True, append_images=rest, duration=1000 / frame_rate, loop=0)
 
 
 def flattened(answer: Answer) -> np.ndarray:

@@ -117,7 +117,8 @@ class Film:
         written = int(cv2.VideoCapture(str(self.partial)).get(cv2.CAP_PROP_FRAME_COUNT))
         if written != self.count:
             raise OSError(
-                f'{self.path}: only {written} of {self.count} frames could be written; is the disk full?'
+                f'{self.path} could not be written: it has {max(written, 0)} of {self.count} frames; '
+                'is the disk full?'
             )
         return self.partial
 

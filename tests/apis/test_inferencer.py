@@ -361,8 +361,8 @@ class TestNumbers:
 
     @pytest.mark.parametrize('value', [np.nan, np.inf])
     def test_scores_that_are_not_finite_are_no_answer(self, inferencer, recording, monkeypatch, value):
-        def predicted(model, batch):
-            found = predict(model, batch)
+        def predicted(batch):
+            found = predict(batch)
             found[0].scores['coarse'][3] = value
             return found
 

@@ -86,7 +86,7 @@ def test_a_film_that_lacks_frames_is_not_saved(tmp_path):
     with Film(tmp_path / 'film.mp4', (240, 320), 30) as film:
         film.write(IMAGE)
         film.count += 1
-        with pytest.raises(OSError, match='only 1 of 2 frames could be written; is the disk full'):
+        with pytest.raises(OSError, match='could not be written: it has 1 of 2 frames; is the disk full'):
             film.save()
     assert not list(tmp_path.iterdir())
 

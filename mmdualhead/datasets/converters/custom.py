@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -24,7 +24,7 @@ from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skelet
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
-from .files import list_files, read_text
+from .files import list_files
 from .recording import Clip, RawDataset, Recording, as_float32
 from .table import joint_columns, one_line_per_frame, parse_table
 
@@ -222,16 +222,7 @@ def _number_classes(
 def read_recording(
     recording: Recording, skeleton: Skeleton, img_shape: tuple[int, int] | None = None
 ) -> Clip:
-    """Read one clip.
-
-    * a file of an estimator of poses, or a folder of one file for each frame;
-    * ``.npy``: an array (T, V, C) or (M, T, V, C);
-    * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
-      ``img_shape`` (height, width);
-    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a header may come
-      first. One person.
-
-    C is 2 or 3; the third of a flat layout is a score. Joints and persons that are absent are all zero.
+    """Read one clip by :func:`read_own`; the third coordinate of a flat layout is a score.
 
     Args:
         recording: one of :func:`scan`'s.
@@ -242,40 +233,65 @@ def read_recording(
         The clip, (M, T, V, C). Scores in addition to three coordinates are dropped and counted.
 
     Raises:
-        ValueError: the file has the wrong type or is damaged, its contents have the wrong shape, or the label
-            table has a different image size.
+        ValueError: as :func:`read_own`, or the label table has a different image size.
     """
-    path = recording.path
     picture = recording.img_shape or img_shape
-    estimated = read_estimated(path, picture)
-    if estimated is not None:
-        clip = _in_layout(estimated, skeleton)
-    elif path.suffix not in SUFFIXES:
-        raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
-    else:
-        clip = _read_csv(path, skeleton, picture) if path.suffix == '.csv' else read_numpy(path)
+    clip = _in_layout(read_own(recording.path, picture, lambda _: skeleton.num_joints), skeleton)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
         raise UserError(f'img_shape is {clip.img_shape}, but the label table has {recording.img_shape}')
     clip = clip._replace(label=recording.label, img_shape=clip.img_shape or picture)
     return _with_scores_apart(clip, skeleton)
 
 
-def _read_csv(path: Path, skeleton: Skeleton, img_shape: tuple[int, int] | None) -> Clip:
-    table = read_table_of_joints(path)
-    landmarks = clip_of_table(table.keypoint, table.score, img_shape)
-    if landmarks is not None:
-        return _in_layout(landmarks, skeleton)
-    num_joints = skeleton.num_joints
-    if not table.is_grouped:
-        table = group_columns(table, num_joints)
-    score = None if table.score is None else as_float32(table.score)
-    counts = {'missing joints set to zero': table.missing}
-    return Clip(as_float32(table.keypoint), counts=counts, keypoint_score=score)
+def likely_joints(columns: int) -> int:
+    """The number of joints in a table: that of a known layout, else that of joints in 3D or else 2D."""
+    counts = {skeleton.num_joints for skeleton in SKELETONS.values()}
+    fitting = [columns // channels for channels in (3, 2) if columns and columns % channels == 0]
+    if not fitting:
+        raise UserError(f'{columns} columns, expected x, y(, z) of each joint')
+    return next((joints for joints in fitting if joints in counts), fitting[0])
+
+
+def read_own(
+    path: Path,
+    img_shape: tuple[int, int] | None = None,
+    num_joints: Callable[[int], int] = likely_joints,
+) -> Clip:
+    """Read one clip from a file of no particular data set.
+
+    * a file of an estimator of poses, or a folder of one file for each frame;
+    * ``.npy``: an array (T, V, C) or (M, T, V, C);
+    * ``.npz``: the same under the key ``keypoint``, and optionally ``keypoint_score`` (T, V) or (M, T, V) and
+      ``img_shape`` (height, width);
+    * ``.csv``: one line per frame, joint after joint: x, y, z of joint 0, of joint 1, ...; a header may come
+      first. One person.
+
+    C is 2 or 3. Joints and persons that are absent are all zero.
+
+    Args:
+        path: the file.
+        img_shape: (height, width) of the image, for joints in fractions of it.
+        num_joints: V, by the number of columns of a table whose header does not tell it.
+
+    Returns:
+        The clip, without label; with the layout if the file tells it.
+
+    Raises:
+        ValueError: the file has the wrong type or is damaged, or its contents have the wrong shape.
+    """
+    estimated = read_estimated(path, img_shape)
+    if estimated is not None:
+        return estimated
+    if path.suffix not in SUFFIXES:
+        raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
+    return _read_csv(path, img_shape, num_joints) if path.suffix == '.csv' else _read_numpy(path)
 
 
 def _in_layout(clip: Clip, skeleton: Skeleton) -> Clip:
-    """An estimator's clip in the layout of the data set."""
-    source = get_skeleton(clip.layout or skeleton)
+    """An estimator's clip in the layout of the data set; other files do not tell theirs."""
+    if clip.layout is None:
+        return clip
+    source = get_skeleton(clip.layout)
     if skeleton.flat and clip.keypoint.shape[-1] > 2:
         raise UserError(f'joints in space of layout {source.name!r}, while layout {skeleton.name!r} is flat')
     if source is skeleton:
@@ -301,12 +317,7 @@ def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
     return clip._replace(keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
 
 
-def read_numpy(path: Path) -> Clip:
-    """A clip without label from a NumPy file.
-
-    Raises:
-        OSError, ValueError: as :func:`read_recording`.
-    """
+def _read_numpy(path: Path) -> Clip:
     content = load_arrays(path)
     arrays = content if isinstance(content, dict) else {'keypoint': content}
     if 'keypoint' not in arrays:
@@ -332,64 +343,39 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
     return as_float32(numbers if numbers.ndim == axes else numbers[None])
 
 
-class JointTable(NamedTuple):
-    """The joints in a table, as far as they can be read without the layout.
-
-    Args:
-        keypoint: (1, T, V, C); (1, T, columns, 1) if no header defines the columns of a joint.
-        score: (1, T, V) confidences, if there are any.
-        missing: the total number of missing joints in all frames; they are zero.
-    """
-
-    keypoint: np.ndarray
-    score: np.ndarray | None = None
-    missing: int = 0
-
-    @property
-    def is_grouped(self) -> bool:
-        """True if a header defines the columns of a joint."""
-        return self.keypoint.shape[3] > 1
-
-
-def read_table_of_joints(path: Path) -> JointTable:
-    """Read a ``.csv`` file.
-
-    Raises:
-        OSError: it cannot be opened.
-        ValueError: it is not a table of numbers, or some but not all coordinates of a joint are missing; the
-            message says where.
-    """
-    names, numbers = one_line_per_frame(parse_table(read_text(path)))
+def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int]) -> Clip:
+    """The columns of a joint are those that the header names, or else follow from their number."""
+    names, numbers = one_line_per_frame(parse_table(decode_text(read_bytes(path))))
     pattern = None if names is None else joint_columns(names)
     if pattern is None:
-        return JointTable(numbers[None, :, :, None])
-    joints, missing = _absent_as_zero(numbers.reshape(1, len(numbers), -1, len(pattern)))
-    if pattern[-1] != 'score':
-        return JointTable(joints, missing=missing)
-    return JointTable(joints[..., :-1], joints[..., -1], missing)
+        joints = _group(numbers, num_joints)
+    else:
+        joints = numbers.reshape(1, len(numbers), -1, len(pattern))
+    (joints, missing), score = _absent_as_zero(joints), None
+    if pattern is not None and pattern[-1] == 'score':
+        joints, score = joints[..., :-1], joints[..., -1]
+    landmarks = clip_of_table(joints, score, img_shape)
+    if landmarks is not None:
+        return landmarks
+    return Clip(
+        as_float32(joints),
+        counts={'missing joints set to zero': missing},
+        keypoint_score=None if score is None else as_float32(score),
+        regroup=pattern is None,
+    )
 
 
-def group_columns(table: JointTable, num_joints: int) -> JointTable:
-    """Group the columns of a table into joints, if no header does so.
-
-    Args:
-        table: a table with ungrouped columns.
-        num_joints: V, which determines C.
-
-    Raises:
-        ValueError: they are not 2 or 3 for each of V joints, or as in :func:`read_table_of_joints`.
-    """
-    num_frames, width = table.keypoint.shape[1:3]
-    allowed = [channels * num_joints for channels in CHANNELS]
+def _group(numbers: np.ndarray, num_joints: Callable[[int], int]) -> np.ndarray:
+    """(1, T, V, C) out of the columns (T, V * C) of a table."""
+    num_frames, width = numbers.shape
+    joints = num_joints(width)
+    allowed = [channels * joints for channels in CHANNELS]
     if num_frames and width not in allowed:
         raise UserError(
-            f'{width} columns, expected {allowed[0]} or {allowed[1]} ({num_joints} joints of 2 or 3 '
+            f'{width} columns, expected {allowed[0]} or {allowed[1]} ({joints} joints of 2 or 3 '
             'coordinates), or a header that names them x, y(, z)(, score) of each joint'
         )
-    if not num_frames:
-        return JointTable(np.empty((1, 0, num_joints, CHANNELS[-1])))
-    joints, missing = _absent_as_zero(table.keypoint.reshape(1, num_frames, num_joints, -1))
-    return JointTable(joints, missing=missing)
+    return numbers.reshape(1, num_frames, joints, -1) if num_frames else np.empty((1, 0, joints, 3))
 
 
 def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:

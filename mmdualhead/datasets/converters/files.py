@@ -8,10 +8,8 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mmdualhead.errors import UserError
-from mmdualhead.utils.reading import decode_text, parse_json, read_bytes
 from mmdualhead.utils.text import and_more, plural
 
 from .recording import UNFINISHED_SUFFIX
@@ -112,27 +110,3 @@ def check_unique(paths: Sequence[Path]) -> None:
 def compare_total(what: str, found: int, published: int) -> list[str]:
     """A note if the number of clips differs from the published one."""
     return [] if found == published else [f'{what} has {published:,} clips as published, found {found:,}']
-
-
-def read_text(path: Path) -> str:
-    """The text in a raw file.
-
-    Raises:
-        UserError: it is not text, or not a regular file.
-    """
-    try:
-        return decode_text(read_bytes(path))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def read_json(path: Path) -> Any:
-    """The contents of a JSON file.
-
-    Raises:
-        UserError: it is not JSON.
-    """
-    try:
-        return parse_json(read_bytes(path))
-    except ValueError as error:
-        raise UserError(f'not JSON ({error})') from error

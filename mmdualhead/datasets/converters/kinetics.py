@@ -13,9 +13,9 @@ import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.errors import UserError
-from mmdualhead.utils.reading import shown
+from mmdualhead.utils.reading import parse_json, read_bytes, read_json, shown
 
-from .files import check_folder, check_unique, compare_total, read_json
+from .files import check_folder, check_unique, compare_total
 from .recording import Clip, EmptyRecording, RawDataset, Recording, as_float32
 
 CLASSES = CLASS_NAMES['kinetics']
@@ -88,10 +88,7 @@ def scan(src: str | Path) -> RawDataset:
 
 def _read_labels(path: Path) -> dict[str, tuple[int, str, bool]]:
     """Label, class name and whether there is a skeleton, by clip."""
-    try:
-        entries = read_json(path)
-    except UserError as error:
-        raise UserError(f'{path}: {error}') from error
+    entries = read_json(path)
     if not isinstance(entries, dict) or not entries:
         raise UserError(f'{path}: expected {{"ID": {{"has_skeleton", "label", "label_index"}}, ...}}')
     for clip in entries:
@@ -129,7 +126,7 @@ def read_recording(recording: Recording) -> Clip:
         UserError: the file is not JSON of this form, or its class differs from that in the label file.
         EmptyRecording: there is no person in any frame.
     """
-    content = read_json(recording.path)
+    content = parse_json(read_bytes(recording.path))
     if not isinstance(content, dict) or not isinstance(content.get('data'), list):
         raise UserError("expected an object with the list 'data'")
     label = content.get('label_index')

@@ -12,9 +12,9 @@ import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.errors import UserError
-from mmdualhead.utils.reading import is_number, parse_numbers, split_lines
+from mmdualhead.utils.reading import decode_text, is_number, parse_numbers, read_bytes, split_lines
 
-from .files import compare_total, find_files, read_text
+from .files import compare_total, find_files
 from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['msr_action3d']
@@ -89,7 +89,7 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         UserError: there are no rows, a row is not four numbers, or the last frame does not have 20 rows.
     """
-    lines = split_lines(read_text(recording.path))
+    lines = split_lines(decode_text(read_bytes(recording.path)))
     rows = [row for line in lines if (row := line.encode().split())]
     if not rows:
         raise UserError('the file is empty')

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.errors import UserError
-from mmdualhead.utils import reading
-from mmdualhead.utils.reading import shown, split_lines
+from mmdualhead.utils.reading import decode_text, read_bytes, read_text, shown, split_lines
 
-from .files import compare_total, find_files, read_text
+from .files import compare_total, find_files
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
 from .recording import LOST_FRAMES, Clip, EmptyRecording, RawDataset, Recording
@@ -105,7 +104,7 @@ def scan(src: str | Path, dataset: int = 60, missing: str | Path | None = None) 
 def _read_missing(path: str | Path) -> frozenset[str]:
     """The clip names in a published list, below its introductory text."""
     names: set[str] = set()
-    for number, line in enumerate(split_lines(reading.read_text(path)), 1):
+    for number, line in enumerate(split_lines(read_text(path)), 1):
         name = line.strip().removesuffix('.skeleton')
         if re.fullmatch(NAME, name, re.ASCII):
             names.add(name)
@@ -129,7 +128,7 @@ def read_recording(recording: Recording) -> Clip:
         UserError: the file is malformed.
         EmptyRecording: no person was tracked.
     """
-    num_frames, tracks = parse_skeleton(read_text(recording.path).encode())
+    num_frames, tracks = parse_skeleton(decode_text(read_bytes(recording.path)).encode())
     if not any(track.joints.any() for track in tracks):
         raise EmptyRecording(f'no person in any of {num_frames} frames')
     joined = join_tracks(tracks)

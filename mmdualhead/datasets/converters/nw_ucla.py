@@ -13,9 +13,9 @@ import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.errors import UserError
-from mmdualhead.utils.reading import json_numbers, shown
+from mmdualhead.utils.reading import json_numbers, parse_json, read_bytes, shown
 
-from .files import compare_total, find_files, read_json
+from .files import compare_total, find_files
 from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['nw_ucla']
@@ -68,7 +68,7 @@ def read_recording(recording: Recording) -> Clip:
     Raises:
         UserError: the file is not JSON of this form, or belongs to another clip.
     """
-    content = read_json(recording.path)
+    content = parse_json(read_bytes(recording.path))
     content = content if isinstance(content, dict) else {}
     if content.get('file_name') != recording.name:
         raise UserError(f'file_name is {shown(content.get("file_name"))}, expected {recording.name!r}')

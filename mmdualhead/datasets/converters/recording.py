@@ -59,6 +59,8 @@ class Clip(NamedTuple):
         layout: of the joints, if the file determines it.
         ids: of the M persons, if they are tracked.
         frame_rate: frames per second, if the file has it.
+        regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
+            have another V and C of the same product.
     """
 
     keypoint: np.ndarray
@@ -69,6 +71,7 @@ class Clip(NamedTuple):
     layout: str | None = None
     ids: tuple[Hashable, ...] | None = None
     frame_rate: float | None = None
+    regroup: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

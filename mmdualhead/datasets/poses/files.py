@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.converters.files import read_json
 from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
@@ -30,7 +29,7 @@ from mmdualhead.datasets.poses.frames import (
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_AZURE
-from mmdualhead.utils.reading import json_numbers, open_regular, shown
+from mmdualhead.utils.reading import json_numbers, open_regular, parse_json, read_bytes, shown
 
 Picture = tuple[int, int] | None
 """(height, width) of the image, if it is known."""
@@ -302,7 +301,7 @@ def read_frames(folder: Path, img_shape: Picture = None) -> Clip:
     frames = {}
     for file in [file for file in listed if file not in odd]:
         with named(file.name):
-            frames[file.name.removesuffix(FRAME).removesuffix('.json')] = read_json(file)
+            frames[file.name.removesuffix(FRAME).removesuffix('.json')] = parse_json(read_bytes(file))
     first = next(filter(None, frames.values()), None)
     for one in FRAME_FORMATS:
         if one.matches(first):
@@ -325,5 +324,5 @@ def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
     if whole(path).is_dir():
         return read_frames(whole(path), img_shape)
     if path.suffix == '.json':
-        return read_content(read_json(path), img_shape)
+        return read_content(parse_json(read_bytes(path)), img_shape)
     return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None
