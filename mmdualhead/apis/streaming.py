@@ -22,6 +22,8 @@ from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
 from mmdualhead.datasets.poses import Person
+from mmdualhead.datasets.transforms.body import normalize_by_body, sure_joints
+from mmdualhead.errors import UserError
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.skeletons import get_skeleton
@@ -267,7 +269,7 @@ class StreamRecognizer:
             first, last = self._tracks.span(key)
             if last // self.hop > group.hop and last - first + 1 == self.frames:
                 window = self._tracks.window(key, first, last)
-                if window.any():
+                if window.any() and self._shows_the_body(window):
                     group.hop, due[key] = last // self.hop, (first + last) / 2 / self.frame_rate
                     windows.append(Recording(name='stream', keypoint=window, persons=key))
         if not due:
@@ -279,6 +281,17 @@ class StreamRecognizer:
         for (key, middle), answer in zip(due.items(), answers, strict=True):
             self._warn(answer.notes)
             yield from self._label(key, answer, middle)
+
+    def _shows_the_body(self, window: np.ndarray) -> bool:
+        """False if the model normalizes by a body that a window does not show."""
+        if self.model.input.normalization != 'body':
+            return True
+        try:
+            normalize_by_body(sure_joints(window), self.skeleton)
+        except UserError as error:
+            self._warn([f'{error}; persons get labels while these are in sight'])
+            return False
+        return True
 
     def _warn(self, notes: Sequence[str]) -> None:
         """Log each note on the predictions once."""

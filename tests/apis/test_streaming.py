@@ -22,7 +22,7 @@ from mmdualhead.datasets.poses import Person
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.skeletons import KINECT_V1
+from mmdualhead.skeletons import COCO, KINECT_V1
 from tests.apis.test_fit import body, pixels
 from tests.apis.trained import save_trained, small_config
 
@@ -393,6 +393,26 @@ def test_a_stream_in_pixels(tmp_path, channels):
     with pytest.raises(ValueError, match=r'stream, person 1: .* outside of an image'):
         push_all(StreamRecognizer(inferencer, **options, img_shape=(48, 64)), person)
     assert any(push_all(StreamRecognizer(inferencer, **options, img_shape=(480, 640)), person))
+
+
+def test_a_person_whose_hips_leave_sight_pauses_alone(caplog):
+    recognizer = StreamRecognizer(
+        SkeletonInferencer(device='cpu'), layout='coco', window=1, hop=0.5, frame_rate=10, patience=3
+    )
+    whole, hips = pixels(17, 3)[0, 0], [COCO.joints.index(f'{side} hip') for side in ('left', 'right')]
+    above = whole.copy()
+    above[hips] = 0
+    answers = [
+        {segment.persons for segment in recognizer.push({1: seen, 2: whole}, t / 10)}
+        for t, seen in enumerate([whole] * 15 + [above] * 25 + [whole] * 25)
+    ]
+    assert {(1,)} < set().union(*answers[:15])
+    assert set().union(*answers[30:40]) == {(2,)}
+    assert (1,) in set().union(*answers[50:])
+    assert [record.getMessage() for record in caplog.records].count(
+        'stream: keypoint: person 0: no frame shows the hips, or none the shoulders; persons get labels while '
+        'these are in sight'
+    ) == 1
 
 
 def test_the_packaged_model_of_streams_says_nothing_at_cuts():
