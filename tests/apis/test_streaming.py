@@ -395,6 +395,11 @@ def test_a_stream_in_pixels(tmp_path, channels):
     assert any(push_all(StreamRecognizer(inferencer, **options, img_shape=(480, 640)), person))
 
 
+@pytest.mark.fault(
+    'a person whose hips or shoulders leave sight, in a stream of 2-D joints',
+    '-',
+    'no labels meanwhile and one warning; the other persons get theirs',
+)
 def test_a_person_whose_hips_leave_sight_pauses_alone(caplog):
     recognizer = StreamRecognizer(
         SkeletonInferencer(device='cpu'), layout='coco', window=1, hop=0.5, frame_rate=10, patience=3
