@@ -414,10 +414,8 @@ def test_a_person_whose_hips_leave_sight_pauses_alone(caplog):
     assert {(1,)} < set().union(*answers[:15])
     assert set().union(*answers[30:40]) == {(2,)}
     assert (1,) in set().union(*answers[50:])
-    assert [record.getMessage() for record in caplog.records].count(
-        'stream: keypoint: person 0: no frame shows the hips, or none the shoulders; persons get labels while '
-        'these are in sight'
-    ) == 1
+    warnings = [record.getMessage() for record in caplog.records]
+    assert sum('no frame shows the hips' in warning for warning in warnings) == 1
 
 
 def test_the_packaged_model_of_streams_says_nothing_at_cuts():
