@@ -78,8 +78,17 @@ class Recording:
         return f'{self.source}{clip}{person}'
 
     def read(self) -> Recording:
-        """The recording with its joints."""
-        return self if self.load is None else self.load()
+        """The recording with its joints.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is missing or malformed; names it.
+        """
+        try:
+            return self if self.load is None else self.load()
+        except ValueError as error:
+            reason = str(error)
+            raise UserError(reason if self.where in reason else f'{self.where}: {reason}') from error
 
     def frames(self, frame_rate: float | None = None) -> Iterator[tuple[float, dict[Hashable, np.ndarray]]]:
         """The time of each frame and the joints of the persons in sight by id, as a stream takes them.
@@ -173,7 +182,7 @@ def read_objects(content: Any, name: str, img_shape: tuple[int, int] | None) -> 
     return read_clip(name, clip)
 
 
-def read_file(path: Path, img_shape: tuple[int, int] | None = None) -> Recording:
+def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Recording:
     """One recording from a file, by one of :data:`READERS`, or from a folder of frames.
 
     Args:
@@ -184,6 +193,7 @@ def read_file(path: Path, img_shape: tuple[int, int] | None = None) -> Recording
         OSError: it cannot be read.
         ValueError: it has another format or is malformed.
     """
+    path = Path(path)
     name = FRAME if path.is_dir() else path.name
     reader = next((reader for end, reader in READERS.items() if name.endswith(end)), None)
     if reader is None:

@@ -111,7 +111,8 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
         if not isinstance(error, kinds) and not _is_no_bug(error):
             raise
         # What a full disk or a closed pipe did not take can't be written at the end, either.
-        if isinstance(error, OSError) and not _flush_or_drop() and isinstance(error, BrokenPipeError):
+        is_pipe = isinstance(error, BrokenPipeError)
+        if isinstance(error, OSError) and not _flush_or_drop('\n' * is_pipe) and is_pipe:
             sys.exit(CLOSED_PIPE)
         sys.exit(f'error: {describe(error)}')
 
@@ -165,10 +166,13 @@ def original(error: BaseException) -> BaseException:
     return error
 
 
-def _flush_or_drop() -> bool:
-    """Whether all that was printed could be written."""
+def _flush_or_drop(text: str = '') -> bool:
+    """Whether all that was printed, and a text, can be written.
+
+    A pipe that was closed while a long line was written has dropped it: only a further text meets the fault.
+    """
     try:
-        sys.stdout.flush()
+        print(text, end='', flush=True)
     except (OSError, ValueError, AttributeError):
         sys.stdout = None
     return sys.stdout is not None

@@ -1,3 +1,5 @@
+import os
+import subprocess
 import sys
 
 import pytest
@@ -90,3 +92,15 @@ def test_the_original_of_an_error_is_not_what_was_meant_to_be_hidden():
         with pytest.raises(ValueError, match=r'os\.system') as caught:
             refuse('a.pkl', hide)
         assert str(original(caught.value)) == message
+
+
+def test_a_reader_that_has_enough_ends_the_program_quietly():
+    """As in ``mmdualhead predict clips/ --jsonl - | head -1``: a pipe drops a long line that it can't take."""
+    program = (
+        "from mmdualhead.utils.command import run_main; run_main(lambda: print('x' * 100_000, flush=True))"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes) as pipe:
+        done = subprocess.run([sys.executable, '-c', program], stdout=pipe, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (141, '')

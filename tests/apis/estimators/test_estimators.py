@@ -48,6 +48,8 @@ def test_replay_reads_what_predict_reads(tmp_path):
     assert len([estimator.estimate(IMAGE, t) for t in range(5)]) == 5
     with pytest.raises(UserError, match='does not tell the layout'):
         Replay.of_file(tmp_path / 'poses.npz')
+    with pytest.raises(UserError, match=r'absent\.npz: no such file'):
+        Replay.of_file(tmp_path / 'absent.npz')
 
 
 def test_an_estimator_of_ones_own_is_found_by_its_name(monkeypatch):
