@@ -40,6 +40,8 @@ Tools of mmdualhead:
 "mmdualhead COMMAND --help" lists the options of a command.
 On several GPUs: torchrun --nproc-per-node 4 -m mmdualhead train CONFIG --launcher pytorch"""
 
+DOCTOR = 'Say what is installed, what is broken, and the command that fixes it.'
+
 COMMANDS = ('help', 'train', 'test', 'run', 'doctor', 'configs', 'examples', 'data')
 
 
@@ -82,7 +84,8 @@ def run_command(name: str, arguments: list[str]) -> int:
     tools, data_tools = find_tools(), find_tools('data')
     match name:
         case 'help' | '__help' | '_h':
-            listed = {**tools, **{f'data {tool}': path for tool, path in data_tools.items()}}
+            listed = {tool.replace('_', '-'): path for tool, path in tools.items()}
+            listed |= {f'data {tool}': path for tool, path in data_tools.items()}
             lines = (f'  {tool:<26} {summary(path)}' for tool, path in listed.items())
             print(USAGE.format(tools='\n'.join(lines)))
         case '__version':
@@ -96,6 +99,7 @@ def run_command(name: str, arguments: list[str]) -> int:
             tool = find_mmaction_tool(arguments)
             run_program(tool, with_config(arguments[1:]), f'run {tool.stem}')
         case 'doctor':
+            argparse.ArgumentParser('mmdualhead doctor', description=DOCTOR).parse_args(arguments)
             from mmdualhead.doctor import main as examine
 
             return examine()
@@ -109,7 +113,7 @@ def run_command(name: str, arguments: list[str]) -> int:
                 raise UsageError(f'usage: mmdualhead data TOOL ...{close}; tools: {", ".join(data_tools)}')
             run_alone(data_tools[arguments[0]], arguments[1:], f'data {arguments[0]}')
         case _ if name in tools:
-            run_program(tools[name], with_config(arguments), name)
+            run_program(tools[name], with_config(arguments), name.replace('_', '-'))
         case _:
             raise UsageError(f'there is no command {name!r}{suggest(name, [*COMMANDS, *tools])}')
     return 0

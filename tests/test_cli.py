@@ -80,7 +80,7 @@ class TestTools:
         cli.main(['help'])
         listed = capsys.readouterr().out
         for tool in sorted((ROOT / 'tools').glob('*.py')):
-            assert f'\n  {tool.stem} ' in listed
+            assert f'\n  {tool.stem.replace("_", "-")} ' in listed
             assert cli.main([tool.stem.replace('_', '-'), '--out', 'x']) == 0
             assert ran.pop() == (tool, ['--out', 'x'])
         for tool in sorted((ROOT / 'tools' / 'data').glob('*.py')):

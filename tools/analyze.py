@@ -15,14 +15,17 @@ from mmdualhead.visualization import draw_errors
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument('pred', help='a dump of scores, a fusion (tools/ensemble.py --out), or a work dir')
+    parser.add_argument('pred', help='a dump of scores, a fusion (ensemble --out), or a work dir')
     parser.add_argument('--against', metavar='PRED', help='another model to compare with')
     parser.add_argument(
         '--classes', metavar='FILE', help='class names, one per line, or an annotation file that has them'
     )
     add_clip_options(parser)
     parser.add_argument(
-        '--out', type=Path, default=Path('errors'), help='folder of errors.md and the figures'
+        '--out',
+        type=Path,
+        default=Path('errors'),
+        help='folder of errors.md and the figures (default: errors)',
     )
     return parser.parse_args()
 

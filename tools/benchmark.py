@@ -28,6 +28,8 @@ from mmdualhead.visualization.figures import check_png
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN_EQUATIONS = 'benchmarking.reference:ReferenceNetwork'
+SHAPE = 'clips, persons, frames and joints (default: 8 2 100 25); may be repeated'
+CLOCK = 'wall (default), or processor: for a shared machine, with --threads 1'
 HOW = ('threads', 'repeats', 'warmup', 'device', 'precision', 'clock', 'compile')
 
 
@@ -43,17 +45,22 @@ def parse_args() -> argparse.Namespace:
         '--suite',
         choices=['paper'],
         help="the full check of a GPU: the authors' numbers, the first network's outputs against float64, "
-        'then every form at every precision, next to the plain equations; all of it goes to --json',
+        'then every form at every precision, next to the unoptimized reference; all of it goes to --json',
     )
-    add('--forms', nargs='+', metavar='NAME', help='only these, as named in the table')
+    add(
+        '--forms',
+        nargs='+',
+        metavar='NAME',
+        help='only these forms of the networks, as named in the table (default: all)',
+    )
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config')
-    add('--shape', nargs=4, type=int, action='append', metavar=('N', 'M', 'T', 'V'), help='may be repeated')
-    add('--threads', type=int, default=os.cpu_count(), help='of the CPU')
-    add('--repeats', type=int, default=7, help='timed rounds')
-    add('--warmup', type=int, default=2, help='rounds before the timed ones')
-    add('--device', default='cpu', help='cpu, cuda, cuda:1, ...')
-    add('--dtype', dest='precision', choices=PRECISIONS, default=PRECISIONS[0])
-    add('--clock', choices=CLOCKS, default='wall', help='processor: for a shared machine, with --threads 1')
+    add('--shape', nargs=4, type=int, action='append', metavar=('N', 'M', 'T', 'V'), help=SHAPE)
+    add('--threads', type=int, default=os.cpu_count(), help='of the CPU (default: all)')
+    add('--repeats', type=int, default=7, help='timed rounds (default: 7)')
+    add('--warmup', type=int, default=2, help='rounds before the timed ones (default: 2)')
+    add('--device', default='cpu', help='cpu (default), cuda, cuda:1, ...')
+    add('--dtype', dest='precision', choices=PRECISIONS, default=PRECISIONS[0], help='default: %(default)s')
+    add('--clock', choices=CLOCKS, default='wall', help=CLOCK)
     add('--compile', nargs='?', const='default', metavar='MODE', help='a mode of torch.compile')
     add(
         '--empty-persons',
@@ -61,10 +68,10 @@ def parse_args() -> argparse.Namespace:
         metavar='SHARE',
         help='also run fused models with this share of empty persons',
     )
-    add('--skip-peak', action='store_true', help='skip peak memory')
-    add('--markdown', type=Path, metavar='FILE')
-    add('--json', type=Path, metavar='FILE')
-    add('--accuracy', type=Path, metavar='FILE', help='JSON, network: accuracy; for --picture')
+    add('--skip-peak', action='store_true', help='do not measure peak memory')
+    add('--markdown', type=Path, metavar='FILE', help='write the tables as Markdown')
+    add('--json', type=Path, metavar='FILE', help='write all figures and samples as JSON')
+    add('--accuracy', type=Path, metavar='FILE', help='JSON with the accuracy of each network, for --picture')
     add('--picture', type=Path, metavar='FILE', help='PNG of accuracy against cost at the first shape')
     args = parser.parse_args()
     if bool(args.accuracy) != bool(args.picture):

@@ -19,18 +19,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('pred', nargs='+', help='a dump of scores or the work dir of a tested stream')
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
-        '--weights', nargs='+', default=['equal'], metavar='W', help='one per stream, 1:1, 2:2:1:1, or equal'
+        '--weights',
+        nargs='+',
+        default=['equal'],
+        metavar='W',
+        help='one per stream, a ratio such as 2:2:1:1, or equal (default)',
     )
     weights.add_argument(
         '--search',
         metavar='PART',
-        help='search the weights on this part of the clips (a fraction or a file of names), report the rest',
+        help='search for weights on this part of the clips (a fraction, or a file of names); report the rest',
     )
-    parser.add_argument('--seed', type=int, default=0, help='selects the fraction that --search holds out')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='selects the fraction that --search holds out (default: 0)'
+    )
     add_clip_options(parser)
     parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
     parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')
-    parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for tools/analyze.py')
+    parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for analyze')
     return parser.parse_args()
 
 

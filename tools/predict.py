@@ -27,16 +27,21 @@ from mmdualhead.visualization.pages import write_pages
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument('recordings', nargs='*', metavar='RECORDING', help='a file, a directory or a pattern')
-    parser.add_argument('--example', action='store_true', help='take the recording that the package carries')
+    parser.add_argument(
+        '--example', action='store_true', help='take a packaged recording, of a generated person'
+    )
     parser.add_argument(
         '--model',
         nargs='+',
         help='a checkpoint or work dir, one per stream, or the name of a config with --weights '
-        '(default: the model that the package carries)',
+        '(default: the packaged models, chosen by the recording)',
     )
     parser.add_argument('--weights', nargs='+', help='the checkpoint of a config, one per stream')
     parser.add_argument(
-        '--stream-weights', nargs='+', default=['equal'], help='one per stream, 1:1, 2:2:1:1, or equal'
+        '--stream-weights',
+        nargs='+',
+        default=['equal'],
+        help='one per stream, a ratio such as 2:2:1:1, or equal (default)',
     )
     parser.add_argument('--top', type=int, default=5, help='how many classes to name (default: 5)')
     out = parser.add_mutually_exclusive_group()
@@ -51,10 +56,13 @@ def parse_args() -> argparse.Namespace:
         '--pair-distance',
         type=float,
         metavar='D',
-        help='with --per-person, also for two whose centers are closer than this, in the unit of the joints',
+        help='with --per-person, also for two persons whose centers are closer than this, in the '
+        'unit of the joints',
     )
-    parser.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of your own recordings')
-    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help='of your own recordings')
+    parser.add_argument(
+        '--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of arrays and tables of your own'
+    )
+    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help='of arrays and tables of your own')
     parser.add_argument(
         '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in pixels'
     )
@@ -62,11 +70,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--most-active', action='store_true', help='of too many persons, keep the most active ones'
     )
-    parser.add_argument('--batch-size', type=int, help='at most so many recordings at once')
+    parser.add_argument(
+        '--batch-size', type=int, help='the most recordings at once (default: as many as are fast)'
+    )
     parser.add_argument(
         '--half', action='store_true', help='in half precision, where the processor is fast at it'
     )
-    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first there is)')
+    parser.add_argument('--device', help='e.g. cpu or cuda:1 (default: the first GPU, or else the CPU)')
     add_import_option(parser)
     args = parser.parse_args()
     args.recordings += [SkeletonInferencer.example()] * args.example

@@ -22,12 +22,21 @@ def parse_args() -> argparse.Namespace:
     tables = ', '.join(f'{number} {name}' for number, name in NUMBERS.items())
     parser.add_argument('--table', default='1', help=f'number in the paper, or name: {tables} (default: 1)')
     parser.add_argument(
-        '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; quickstart for the embedded data'
+        '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; quickstart for the synthetic data'
     )
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0])
-    parser.add_argument('--configs', type=Path, default=CONFIGS, help='folder of the configs')
-    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/reproduce'))
-    parser.add_argument('--gpus', type=int, default=1, help='GPUs per run')
+    parser.add_argument(
+        '--seeds', type=int, nargs='+', default=[0], help='one run of each row for each (default: 0)'
+    )
+    parser.add_argument(
+        '--configs', type=Path, default=CONFIGS, help='folder of the configs (default: the shipped ones)'
+    )
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/reproduce'),
+        help='of all runs (default: %(default)s)',
+    )
+    parser.add_argument('--gpus', type=int, default=1, help='GPUs per run (default: 1)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, default={}, help='changes of every config'
     )

@@ -73,7 +73,9 @@ def parse_args() -> argparse.Namespace:
         type=float,
         help='also label two persons closer than this, in meters (pixels in 2-D)',
     )
-    labels.add_argument('--device', help='of the model, e.g. cpu or cuda:1 (default: the first there is)')
+    labels.add_argument(
+        '--device', help='of the model, e.g. cpu or cuda:1 (default: the first GPU, or else the CPU)'
+    )
     poses = parser.add_argument_group('poses')
     poses.add_argument(
         '--pose-model', type=Path, metavar='FILE', help="MediaPipe's *.task (default: fetched once)"

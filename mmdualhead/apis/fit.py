@@ -276,7 +276,7 @@ def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
     if most is None or len(persons) <= most:
         return
     swapped = len(keypoint) > keypoint.shape[1]
-    advice = 'remove some, or give most_active=True'
+    advice = 'remove some, or keep the most active ones (most_active=True, --most-active)'
     raise UserError(
         f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} frames, '
         f'the model takes {most}; '

@@ -170,6 +170,10 @@ class SkeletonInferencer(BaseInferencer):
         """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``.
 
         Recordings are read and prepared in a thread of their own while the network runs.
+
+        Raises:
+            ValueError: an argument does not fit the others or the model.
+            RecordingError: a recording cannot be predicted.
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
@@ -212,6 +216,10 @@ class SkeletonInferencer(BaseInferencer):
         A batch is full when its inputs fill a pass through the network, or at ``batch_size``.
 
         Skipped recordings are added to ``left_out``, by default a new dict, which the inferencer also keeps.
+
+        Raises:
+            ValueError: ``on_error`` is neither ``'raise'`` nor ``'skip'``.
+            RecordingError: a recording cannot be read or predicted.
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')

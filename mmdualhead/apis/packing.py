@@ -47,7 +47,11 @@ def pack(
 def packed(
     source: Any, accuracy: float | None = None, about: str | None = None
 ) -> tuple[bytes, dict[str, Any]]:
-    """The content of the file that :func:`pack` writes, and its metadata."""
+    """The content of the file that :func:`pack` writes, and its metadata; arguments as for that.
+
+    Raises:
+        ValueError: the accuracy is not a fraction, or the model cannot be loaded.
+    """
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
     model = load_trained(source, device='cpu')

@@ -175,7 +175,11 @@ def read_clip(name: str, clip: Clip, **known: Any) -> Recording:
 
 
 def read_objects(content: Any, name: str, img_shape: tuple[int, int] | None) -> Recording:
-    """What an estimator returned or saved, as Python objects; see :func:`.read_content`."""
+    """What an estimator returned or saved, as Python objects; see :func:`.read_content`.
+
+    Raises:
+        UserError: it is of no known estimator, or malformed.
+    """
     clip = read_content(content, img_shape)
     if clip is None:
         raise UserError('not the output of a known estimator')

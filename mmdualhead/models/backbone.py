@@ -88,7 +88,11 @@ class STGCBackbone(BaseModule):
         return self.blocks(self.normalize(x)).unflatten(0, x.shape[:2])
 
     def normalize(self, x: Tensor) -> Tensor:
-        """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V)."""
+        """Batch norm of every coordinate of every joint and person: (N, M, T, V, C) -> (N * M, C, T, V).
+
+        Raises:
+            UserError: the input has other persons, joints or channels than the config.
+        """
         n, m, t, v, c = x.shape
         if (m, v, c) != self.input_shape:
             raise UserError(

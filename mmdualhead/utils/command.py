@@ -46,7 +46,7 @@ def as_typed(docstring: str | None) -> str:
     if not sys.argv[0].startswith('mmdualhead '):
         return text
     text = re.sub(r'python tools/data/(\w+)\.py', r'mmdualhead data \1', text)
-    return re.sub(r'python tools/(\w+)\.py', r'mmdualhead \1', text)
+    return re.sub(r'python tools/(\w+)\.py', lambda found: f'mmdualhead {found[1].replace("_", "-")}', text)
 
 
 class _Import(argparse.Action):

@@ -95,7 +95,7 @@ def test_the_original_of_an_error_is_not_what_was_meant_to_be_hidden():
 
 
 def test_a_reader_that_has_enough_ends_the_program_quietly():
-    """As in ``mmdualhead predict clips/ --jsonl - | head -1``: a pipe drops a long line that it can't take."""
+    """As in ``mmdualhead predict clips/ --jsonl - | head -1``: a pipe drops a long line."""
     program = (
         "from mmdualhead.utils.command import run_main; run_main(lambda: print('x' * 100_000, flush=True))"
     )

@@ -68,7 +68,11 @@ class RandomRotate3D(_LinearMap):
         super().__init__(amount)
 
     def matrix(self, size: int) -> np.ndarray:
-        """See :class:`RandomRotate3D`."""
+        """See :class:`RandomRotate3D`.
+
+        Raises:
+            UserError: joints do not have three coordinates.
+        """
         if size != 3:
             raise UserError(f'RandomRotate3D needs 3 coordinates, found {size}')
         x, y, z = (rotation_about(axis, angle) for axis, angle in zip(AXES, self._draw(3), strict=True))
