@@ -22,6 +22,7 @@ from mmdualhead.evaluation.scores import load_scores
 from mmdualhead.models import ops
 from mmdualhead.models.fused import FusedRecognizer
 from mmdualhead.models.ops import standard_operations
+from mmdualhead.skeletons import convert_layout
 from tests.apis.trained import save_trained, small_config
 from tests.datasets.converters.raw_files import write_utd
 
@@ -192,8 +193,12 @@ class TestStreams:
 
 class TestOtherInputs:
     def test_another_layout_is_converted(self, inferencer, recording):
-        result = inferencer(recording(joints=33), layout='mediapipe', unit='m')
-        assert result['predictions'][0].keypoint.shape[2] == 20
+        landmarks = recording(joints=33)
+        result = inferencer(landmarks, layout='mediapipe', unit='m')
+        converted = convert_layout(landmarks, 'mediapipe', 'kinect_v1')
+        np.testing.assert_allclose(result['predictions'][0].keypoint[0], converted, atol=1e-6)
+        alone = inferencer(converted, unit='m')
+        np.testing.assert_allclose(scores_of(result), scores_of(alone), atol=1e-6)
 
     def test_units(self, inferencer, recording):
         meters, millimeters = inferencer(recording()), inferencer(1000 * recording(), unit='mm')

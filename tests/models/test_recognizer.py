@@ -21,6 +21,14 @@ def data_samples() -> list[ActionDataSample]:
     return [ActionDataSample().set_gt_label(label) for label in range(N)]
 
 
+def assert_each_number_counts(model: torch.nn.Module, x: torch.Tensor) -> None:
+    """The logits of both heads depend on each coordinate of each joint of each person."""
+    (coarse, fine), _ = model.eval()(x.requires_grad_(), mode='tensor')
+    for logits in (coarse, fine):
+        (gradient,) = torch.autograd.grad(logits.square().sum(), x, retain_graph=True)
+        assert gradient.flatten(0, 1).any(0).any(1).all()
+
+
 def test_tensor_mode_gives_both_heads_logits():
     (coarse, fine), rest = build(small_dualhead_config())(inputs(), mode='tensor', stage='head')
     assert coarse.shape == fine.shape == (N * CLIPS, 7)
@@ -60,8 +68,7 @@ def test_prediction_carries_the_scores_of_both_heads():
 @pytest.mark.parametrize('channels', [2, 6])
 def test_any_number_of_persons_and_channels(persons, channels):
     model = build(small_dualhead_config(backbone=dict(num_person=persons, in_channels=channels)))
-    (coarse, _), _ = model(inputs(persons, channels), mode='tensor')
-    assert coarse.shape == (N * CLIPS, 7)
+    assert_each_number_counts(model, inputs(persons, channels))
 
 
 def test_input_that_does_not_fit_the_config_is_refused():
@@ -87,8 +94,9 @@ def test_input_that_does_not_fit_the_config_is_refused():
 def test_every_ablation_is_a_config_value(ablation):
     model = build(small_dualhead_config(**ablation))
     (coarse, fine), _ = model(torch.randn(1, 1, M, 13, V, C), mode='tensor')
-    (coarse.sum() + fine.sum()).backward()
     assert coarse.shape == fine.shape == (1, 7)
+    (coarse.sum() + fine.sum()).backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None] == []
 
 
 def test_without_attention_the_heads_are_alone():
@@ -219,8 +227,7 @@ def test_layout_by_name():
     config = small_dualhead_config()
     for layout, joints in (('coco', 17), ('kinect_v1', 20)):
         config['graph_cfg'] = dict(layout=layout, gcn_scales=3, g3d_scales=2)
-        (coarse, _), _ = build(config)(torch.randn(1, 1, M, T, joints, C), mode='tensor')
-        assert coarse.shape == (1, 7)
+        assert_each_number_counts(build(config), torch.randn(1, 1, M, T, joints, C))
 
 
 def test_another_preprocessor_takes_the_place_of_mmaction2_s():

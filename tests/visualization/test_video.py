@@ -38,6 +38,7 @@ def test_hidden_and_missing_joints_are_not_drawn():
 
 def test_joints_outside_of_the_image_do_no_harm():
     far = Person(np.full((17, 2), 1e12, np.float32) * (1, -1), None)
+    assert (draw_persons(IMAGE, COCO, {0: far}, {}) == IMAGE).all()
     assert (
         draw_persons(IMAGE, COCO, {0: far}, {(0,): 'a caption wider than the picture ' * 9}).shape
         == IMAGE.shape
