@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     tables = ', '.join(f'{number} {name}' for number, name in NUMBERS.items())
     parser.add_argument('--table', default='1', help=f'number in the paper, or name: {tables} (default: 1)')
     parser.add_argument(
-        '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; quickstart for the synthetic data'
+        '--benchmark', required=True, help='ntu60_xsub, ..., utd_mhad; or quickstart, for the synthetic data'
     )
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0], help='one run of each row for each (default: 0)'

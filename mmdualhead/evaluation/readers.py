@@ -164,7 +164,7 @@ def find_dump(work_dir: Path) -> Path:
     if not dumps:
         raise FileNotFoundError(
             f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: '
-            f'mim test mmaction2 CONFIG --checkpoint CHECKPOINT --work-dir {work_dir}'
+            f'mmdualhead test CONFIG CHECKPOINT --work-dir {work_dir}'
         )
     return max(dumps, key=lambda path: path.stat().st_mtime_ns)
 

@@ -188,7 +188,7 @@ def test_work_dirs_without_a_dump_or_with_several_runs_are_refused(make_scores, 
     for run in ('model_j', 'model_b'):
         (tmp_path / run).mkdir()
         (tmp_path / run / 'last_checkpoint').write_text('epoch_1.pth')
-    with pytest.raises(FileNotFoundError, match=r'model_j contains no dumped scores .* mim test mmaction2'):
+    with pytest.raises(FileNotFoundError, match=r'model_j contains no dumped scores .* mmdualhead test'):
         read_scores(tmp_path / 'model_j')
     save_scores(make_scores(), tmp_path / 'model_j' / 'scores.npz')
     with pytest.raises(ValueError, match=r'several runs; choose one: .*model_b, .*model_j'):
