@@ -46,7 +46,7 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
         raise UserError(f'{work_dir} has no training log')
     quarters = [max(losses) * quarter // len(QUARTERS) for quarter in QUARTERS]
     found: dict[str, Any] = dict(_accuracies(work_dir, clips))
-    found['loss'] = [round(losses[epoch], 2) for epoch in quarters]
+    found['loss'] = [round(losses[epoch], 2) for epoch in quarters if epoch in losses]
     found['one_clip'] = [round(validated[epoch], 1) for epoch in quarters if epoch in validated]
     found['minutes'] = round(minutes)
     if validated:
