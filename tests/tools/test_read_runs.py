@@ -52,6 +52,7 @@ def test_with_the_scores_of_its_test(tmp_path):
     assert {name: found[name] for name in expected} == expected
 
 
+@pytest.mark.fault('`read-runs` of a training of one epoch', '-', 'the figures that there are')
 def test_a_trial_of_one_epoch_has_no_quarters(tmp_path):
     write_session(tmp_path, '20261129_010000', range(1, 2), {1: 0.25})
     found = dict(loss=[1.9], one_clip=[25.0], minutes=10, last=(1, 25.0), best=(1, 25.0))

@@ -94,6 +94,7 @@ def test_the_original_of_an_error_is_not_what_was_meant_to_be_hidden():
         assert str(original(caught.value)) == message
 
 
+@pytest.mark.fault('`predict --jsonl - | head -1`', '-', 'ends quietly, with status 141')
 def test_a_reader_that_has_enough_ends_the_program_quietly():
     """As in ``mmdualhead predict clips/ --jsonl - | head -1``: a pipe drops a long line."""
     program = (

@@ -48,8 +48,15 @@ def test_replay_reads_what_predict_reads(tmp_path):
     assert len([estimator.estimate(IMAGE, t) for t in range(5)]) == 5
     with pytest.raises(UserError, match='does not tell the layout'):
         Replay.of_file(tmp_path / 'poses.npz')
+
+
+@pytest.mark.fault('`video --poses` of a file that is missing or damaged', '-', 'one line with the path')
+def test_replay_names_the_file(tmp_path):
     with pytest.raises(UserError, match=r'absent\.npz: no such file'):
         Replay.of_file(tmp_path / 'absent.npz')
+    (tmp_path / 'damaged.json').write_text('{"frames"')
+    with pytest.raises(UserError, match=r'damaged\.json: '):
+        Replay.of_file(tmp_path / 'damaged.json')
 
 
 def test_an_estimator_of_ones_own_is_found_by_its_name(monkeypatch):

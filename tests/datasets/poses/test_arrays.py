@@ -107,7 +107,7 @@ class TestOfTxt2npy:
     def test_bodies(self, tmp_path: Path) -> None:
         path = self.save(tmp_path / 'S001C001P001R001A007.skeleton.npy')
         content = np.load(path, allow_pickle=True).item()
-        found = read_file(path)
+        found = read_file(str(path))
         np.testing.assert_allclose(found.keypoint[0], content['skel_body0'], rtol=1e-6)
         np.testing.assert_allclose(found.keypoint[1], content['skel_body1'], rtol=1e-6)
         assert (found.layout, found.label) == ('nturgb+d', 'throw')
