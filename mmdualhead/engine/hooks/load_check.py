@@ -23,8 +23,8 @@ class LoadCheckHook(Hook):
     """Checks the work_dir and the checkpoint that a run starts from.
 
     * A checkpoint must match the model completely, by name and shape.
-    * ``--resume`` continues from the newest complete checkpoint. If there is none, it warns, and the run starts
-      as it would without ``--resume``, from the weights of ``load_from`` if the config has it.
+    * ``--resume`` continues from the newest complete checkpoint. If there is none, it warns, and the run
+      starts as it would without ``--resume``, from the weights of ``load_from`` if the config has it.
     * A run that is not resumed needs a work_dir without checkpoints of another run.
     * Only one run at a time can use a work_dir; partial files of killed runs are removed.
 

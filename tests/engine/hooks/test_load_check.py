@@ -106,9 +106,7 @@ def test_nothing_to_resume_is_said_loudly(make_runner, warnings):
     'random weights; with `--cfg-options load_from`, resumes that file instead of the work_dir',
     'starts from load_from; resumes the work_dir afterwards',
 )
-def test_resume_keeps_the_weights_to_start_from(
-    make_runner, trained, warnings, monkeypatch, tmp_path, given
-):
+def test_resume_keeps_the_weights_to_start_from(make_runner, trained, warnings, monkeypatch, tmp_path, given):
     weights = trained.rename(tmp_path / 'weights.pth')
     (tmp_path / 'config.py').write_text(f'load_from = {str(weights)!r}')
     monkeypatch.setattr('sys.argv', ['train', 'config.py', '--resume', '--work-dir', 'run'])
