@@ -287,39 +287,43 @@ class FusedBranches(nn.Module):
 
     Args:
         branches: the layer.
+        plain: its plain branch, unless it is part of another convolution.
     """
 
-    def __init__(self, branches: TemporalBranches) -> None:
+    def __init__(self, branches: TemporalBranches, plain: nn.Conv2d | None) -> None:
         super().__init__()
         self.width, self.stride = branches.width, branches.stride
-        self.reduce = fuse_conv_bn_eval(branches.reduce, branches.reduce_norm)
+        reduce = fuse_conv_bn_eval(branches.reduce, branches.reduce_norm)
+        self.rectified = reduce.out_channels
+        both = plain is not None and self.stride == 1  # then they have the same input
+        self.reduce = _side_by_side(reduce, plain) if both else reduce
+        self.plain = None if both else plain
         parts = [part.split(branches.width) for part in _affine(branches.norm)]
-        *scales, pool_scale, plain_scale = parts[0]
-        *shifts, pool_shift, plain_shift = parts[1]
+        *scales, pool_scale, _ = parts[0]
+        *shifts, pool_shift, _ = parts[1]
         folded = zip(branches.dilated, scales, shifts, strict=True)
         self.dilated = nn.ModuleList(_scaled(conv, scale, shift) for conv, scale, shift in folded)
         self.register_buffer('pool_scale', pool_scale[:, None, None])
         self.register_buffer('pool_shift', pool_shift[:, None, None])
-        self.plain: nn.Conv2d | None = _scaled(branches.plain, plain_scale, plain_shift)
 
     def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
         """The branches."""
-        *convolved, pooled = self.reduce(x).relu_().split(self.width, 1)
-        plain = [self.plain(strided)] if self.plain else []
+        reduced = self.reduce(x)
+        *convolved, pooled = reduced[:, : self.rectified].relu().split(self.width, 1)
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
         branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
-        return chain(branches, [pooled], plain)
+        plain = self.plain(strided) if self.plain else reduced[:, self.rectified :]
+        return chain(branches, [pooled], [plain] if plain.shape[1] else [])
 
 
 class FusedTCN(FusedBranches):
     """MS-TCN: the plain branch is merged with a projected residual."""
 
     def __init__(self, tcn: MSTCN) -> None:
-        super().__init__(tcn)
-        self.rest = tcn.shortcut
-        if isinstance(tcn.shortcut, nn.Sequential):
-            self.rest = _merged(tcn.shortcut, self.plain)
-            self.plain = None
+        plain = _plain_branch(tcn)
+        is_projected = isinstance(tcn.shortcut, nn.Sequential)
+        super().__init__(tcn, None if is_projected else plain)
+        self.rest = _merged(tcn.shortcut, plain) if is_projected else tcn.shortcut
         self.activation = tcn.activation
 
     def forward(self, x: Tensor) -> Tensor:
@@ -355,7 +359,7 @@ class FusedCTRGCBlock(nn.Module):
         super().__init__()
         self.stride = block.stride
         self.spatial = FusedCTRGC(block.spatial)
-        self.temporal = FusedBranches(block.temporal)
+        self.temporal = FusedBranches(block.temporal, _plain_branch(block.temporal))
         self.shortcut = None if block.shortcut is None else _fuse_shortcut(block.shortcut)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -398,6 +402,19 @@ def _merged(shortcut: nn.Sequential, plain: nn.Conv2d) -> nn.Conv2d:
     merged.weight[-plain.out_channels :] += plain.weight
     merged.bias[-plain.out_channels :] += plain.bias
     return merged
+
+
+def _plain_branch(branches: TemporalBranches) -> nn.Conv2d:
+    scale, shift = (part[-branches.width :] for part in _affine(branches.norm))
+    return _scaled(branches.plain, scale, shift)
+
+
+def _side_by_side(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
+    """Two 1x1 convolutions of one input as one, which is faster where the second has few outputs."""
+    both = nn.Conv2d(first.in_channels, first.out_channels + second.out_channels, 1)
+    both.weight.data = torch.cat([first.weight, second.weight])
+    both.bias.data = torch.cat([first.bias, second.bias])
+    return both.requires_grad_(False)
 
 
 def _fuse_graph_conv(conv: GraphConv, norm: _BatchNorm) -> nn.Module:

@@ -84,8 +84,8 @@ class NarrowGraphConv(GraphConv):
     """
 
     def matrix(self) -> Tensor:
-        """Rows (v, i, k), columns (j, u)."""
-        return self._nodes().permute(2, 1, 0, 3, 4).flatten(3).flatten(0, 2)
+        """Rows (k, v, i), columns (j, u)."""
+        return self._nodes().transpose(1, 2).flatten(3).flatten(0, 2)
 
     def mixing(self) -> Tensor:
         """The weight of the 1x1 convolution that follows the graph: (D, C * K, 1, 1)."""
@@ -112,18 +112,18 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
 
     Args:
         x: (N, C, T, V).
-        matrix: (V * W * K, W * V).
+        matrix: (K * V * W, W * V).
         window, stride: W and s.
 
     Returns:
         (N, C * K, ceil(T / s), V * W).
     """
-    num_joints, pad = x.shape[3], (window - 1) // 2
+    nodes, pad = x.shape[3] * window, (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
-    gathered = F.linear(windows, matrix).unflatten(3, (num_joints * window, -1))
-    return gathered.permute(0, 1, 3, 2, 4).flatten(3).permute(0, 3, 1, 2)
+    gathered = F.linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
+    return gathered.transpose(2, 3).contiguous().permute(0, 3, 1, 2)
 
 
 class MSGCN(nn.Module):

@@ -27,11 +27,13 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     mixing = weight.flatten(0, 1).t()
     each = matrix.expand(windows.count, -1, -1)
     buffer = windows.frame_buffer(x)
+    mixed, seen = windows.inner(buffer), windows.view(buffer)
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
     shift = bias.repeat(len(matrix))  # long rows, since half precision is slow to add to short ones
-    for person, result in zip(x.flatten(1, 2), out, strict=True):
-        torch.mm(person, mixing, out=windows.inner(buffer))
-        torch.bmm(each, windows.view(buffer), out=result).flatten(1).add_(shift)
+    for person, result, rows in zip(x.flatten(1, 2), out, out.flatten(2), strict=True):
+        torch.mm(person, mixing, out=mixed)
+        torch.bmm(each, seen, out=result)
+        rows.add_(shift)
     return out.permute(0, 3, 1, 2)
 
 
