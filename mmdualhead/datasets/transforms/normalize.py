@@ -221,8 +221,10 @@ def _offset(
     keypoint: np.ndarray, present: np.ndarray, finite: np.ndarray, skeleton: Skeleton
 ) -> np.ndarray | None:
     """(M, T, V, 1) how far to move joints relative to a hip that would be taken for missing; None if none."""
-    hip = skeleton.up[0] if skeleton.up else skeleton.center
-    if hip == skeleton.center or keypoint[:, :, hip].any():
+    if not skeleton.up or skeleton.up[0] == skeleton.center:
+        return None
+    hip = skeleton.up[0]
+    if keypoint[:, :, hip].any():
         return None
     there = np.asarray(keypoint.any(-1))
     joints = keypoint[present]
