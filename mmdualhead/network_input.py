@@ -76,6 +76,7 @@ class NetworkInput:
             by the size of the image), ``'body'`` (joints in any image, by the person's trunk), what a custom
             step declares, or empty for none.
         img_shape: (height, width) that the normalization uses for clips without an image size.
+        min_score: joints of a lower confidence are missing, if clips are normalized by the body; else None.
         dropped_frames: the frames that the normalization drops: ``'empty'``, ``'without main person'``
             or none.
         num_person: M; None if unknown.
@@ -98,6 +99,7 @@ class NetworkInput:
     stream: str = 'j'
     normalization: str = ''
     img_shape: tuple[int, int] | None = None
+    min_score: float | None = None
     dropped_frames: str = ''
     num_person: int | None = None
     channels: int | None = None

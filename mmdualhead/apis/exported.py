@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mmdualhead.apis.forward import Masks, recorded
 from mmdualhead.apis.trained import ModelError, TrainedModel
-from mmdualhead.datasets.transforms.normalize import FIT, PRESENT, TINY, reference_joints, turns
+from mmdualhead.datasets.transforms.normalize import AWAY, FIT, PRESENT, TINY, reference_joints, turns
 from mmdualhead.datasets.transforms.sampling import fixed_indices
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.models.backbone import input_shape_of
@@ -78,9 +78,12 @@ class Normalize(nn.Module):
         for i, turn in enumerate(self.turns):
             self.register_buffer(f'axis_{i}', torch.as_tensor(turn.axis, dtype=torch.float32))
             self.register_buffer(f'spare_{i}', torch.as_tensor(turn.spare, dtype=torch.float32))
+        self.hip = self.turns[0].start if skeleton.up else self.center
         bones = np.array(skeleton.bones, int).reshape(-1, 2).T
         self.register_buffer('bones', torch.as_tensor(bones))
         self.register_buffer('own', torch.as_tensor((bones == self.center).any(0)))
+        self.register_buffer('of_hip', torch.as_tensor((bones == self.hip).any(0)))
+        self.register_buffer('is_hip', torch.arange(skeleton.num_joints) == self.hip)
         # (u @ crossing)[3 * i + j] is the matrix that forms the cross product of u with a vector.
         crossing = np.cross(np.eye(3)[:, None], np.eye(3)[None]).transpose(0, 2, 1).reshape(3, 9)
         self.register_buffer('crossing', torch.as_tensor(crossing, dtype=torch.float32))
@@ -89,6 +92,7 @@ class Normalize(nn.Module):
         """Recordings (N, P, T, V, 3) with main persons first, centered and turned as one frame says."""
         _, persons, frames, joints, _ = x.shape
         present = x.abs().flatten(3).amax(3) > PRESENT
+        x = self.off_origin(x, present)
         main = present.int().sum(2).argmax(1, keepdim=True)
         # The main person changes places with those before it, who move up.
         place = torch.arange(persons)
@@ -114,20 +118,37 @@ class Normalize(nn.Module):
         x = x.unflatten(0, (-1, persons)).flatten(1, 3)
         return (((x - center) * _there(x)) @ turn.transpose(-1, -2)).unflatten(1, (persons, -1, joints))
 
-    def there(self, person: Tensor) -> Tensor:
-        """Which of the J joints that the reference needs are there (N, T, J), of persons (N, T, V, 3)."""
+    def off_origin(self, x: Tensor, present: Tensor) -> Tensor:
+        """Recordings, moved as _offset says if they are relative to a hip that would be taken for missing."""
+        if self.hip == self.center:
+            return x
+        there = x.abs().amax(4) > 0
+        absent = there.flatten(1, 2).int().amax(1) == 0
+        is_relative = (absent == self.is_hip).all(1)
+        plausible = self.at_origin(x.flatten(1, 2), self.of_hip) | ~present.flatten(1)
+        is_moved = (is_relative & plausible.all(1))[:, None, None, None]
+        there = there | (present[:, :, :, None] & self.is_hip)
+        return x + AWAY * (there & is_moved).to(x.dtype)[..., None]
+
+    def at_origin(self, person: Tensor, own: Tensor) -> Tensor:
+        """In which frames a joint of some bones is plausible at zero (N, T), of persons (N, T, V, 3)."""
         there = person.abs().amax(3) > 0
         child, parent = (there.index_select(2, ends) for ends in self.bones)
         bones = person.index_select(2, self.bones[0]) - person.index_select(2, self.bones[1])
         lengths = bones.square().sum(3).sqrt()
-        # As _centered of the package's normalization.
+        # As _at_origin of the package's normalization.
         both = (child & parent).to(lengths.dtype)
         usual = (lengths * both).sum(1, keepdim=True) / both.sum(1, keepdim=True).clamp(min=1)
         longest = usual.amax(2, keepdim=True)
         longest = torch.where(usual > 0, usual, torch.where(longest > 0, longest, torch.inf))
         fits = (lengths <= FIT * longest) & (FIT * lengths >= usual)
-        ends = (child | parent) & self.own
-        centered = ends.any(2) & (fits | ~ends).all(2)
+        ends = (child | parent) & own
+        return ends.any(2) & (fits | ~ends).all(2)
+
+    def there(self, person: Tensor) -> Tensor:
+        """Which of the J joints that the reference needs are there (N, T, J), of persons (N, T, V, 3)."""
+        there = person.abs().amax(3) > 0
+        centered = self.at_origin(person, self.own)
         needed = [there[:, :, joint : joint + 1] for joint in self.needed]
         return torch.cat([needed[0] | centered[:, :, None], *needed[1:]], 2)
 
@@ -145,6 +166,10 @@ class Normalize(nn.Module):
 
 class PreNormalize(Normalize):
     """MMAction2's ``PreNormalize3D``, which takes the first frame of the main person, whatever it lacks."""
+
+    def off_origin(self, x: Tensor, present: Tensor) -> Tensor:  # noqa: ARG002
+        """Recordings as they are."""
+        return x
 
     def there(self, person: Tensor) -> Tensor:
         """All joints, always."""

@@ -14,11 +14,12 @@ import numpy as np
 from mmdualhead.apis.readers import Recording
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
+from mmdualhead.datasets.poses.mediapipe import judge_landmarks
 from mmdualhead.datasets.transforms.body import MIN_SCORE, SCORED, sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.skeletons import SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
+from mmdualhead.skeletons import MEDIAPIPE, SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
 from mmdualhead.utils.reading import shown
 
 LARGEST_FRACTION = 2.0
@@ -70,6 +71,8 @@ def fit(
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
     is_known = recording.layout is not None or recording.annotated
+    if unit is None and not is_known and not wanted.flat:
+        _check_landmarks(recording.keypoint, given)
     if unit is not None and not is_known and not wanted.flat:
         recording = replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
     shape = _picture_of(recording, network_input)
@@ -205,6 +208,18 @@ def _picture_of(recording: Recording, network_input: NetworkInput) -> tuple[int,
     if network_input.normalization.startswith('2d'):
         return recording.img_shape or network_input.img_shape
     return None if recording.annotated else recording.img_shape  # a test uses those as they are
+
+
+def _check_landmarks(keypoint: np.ndarray, given: Skeleton) -> None:
+    """Refuse MediaPipe's picture landmarks as an array of joints in space."""
+    if given.joints != MEDIAPIPE.joints or keypoint.shape[2:] != (MEDIAPIPE.num_joints, 3):
+        return
+    if judge_landmarks(keypoint[keypoint.any((2, 3))]) is False:
+        raise UserError(
+            'keypoint: coordinates look like picture landmarks, fractions of the image whose z is not a '
+            "distance; give world landmarks, or x and y alone with img_shape=(height, width); unit='m' uses "
+            'the numbers as they are'
+        )
 
 
 def _check_picture(img_shape: Any) -> None:

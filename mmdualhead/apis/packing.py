@@ -55,10 +55,7 @@ def packed(
     if accuracy is not None and not 0 <= accuracy <= 1:
         raise ValueError(f'accuracy is {accuracy}, expected a fraction')
     model = load_trained(source, device='cpu')
-    weights = {
-        name: value.half() if value.is_floating_point() else value
-        for name, value in model.network.state_dict().items()
-    }
+    weights = {name: _smaller(value) for name, value in model.network.state_dict().items()}
     config = Config({key: model.config[key] for key in KEPT if key in model.config})
     known = model.meta.get('dataset_meta') or {}
     meta = dict(
@@ -76,6 +73,14 @@ def packed(
     file = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=_joined(weights)), file)
     return file.getvalue(), meta
+
+
+def _smaller(value: Tensor) -> Tensor:
+    """In half precision, unless a number is too large for it, as the variance of joints in pixels is."""
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    return half if half.isfinite().all() else value
 
 
 def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

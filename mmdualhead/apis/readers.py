@@ -19,7 +19,7 @@ from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, 
 from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.converters.recording import Recording as RawFile
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
-from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content
+from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, unknown
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SMPL_22
 from mmdualhead.utils.reading import parse_json, read_bytes, shown
@@ -230,8 +230,8 @@ def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
         estimated = read_content(content, img_shape)
         if estimated is not None:
             return read_clip(path.stem, estimated)
-        names = ', '.join(dict.fromkeys(one.name for one in FORMATS))
-        raise UserError(f'found {shown(content)}, expected JSON of NW-UCLA, Kinetics-Skeleton, {names}')
+        names = [one.name for one in FORMATS]
+        raise UserError(unknown(content, 'NW-UCLA', 'Kinetics-Skeleton', *names))
     index = content.get('label_index')
     clip = kinetics.read_recording(RawFile(path.stem, path, index if type(index) is int else None))
     # The converter already normalizes.

@@ -79,15 +79,17 @@ def find_recordings(
 
 
 def _without_repeats(inputs: Iterable[Any]) -> Iterator[Any]:
-    """The inputs, but the frames of a folder as one, even if each of them is given."""
-    folders: set[Path] = set()
+    """The inputs, but the parts of a recording as one, even if each of them is given."""
+    parts: dict[Path, bool] = {}
     for one in inputs:
-        folder = whole(Path(one)) if isinstance(one, str | Path) else one
-        if not isinstance(folder, Path) or folder == Path(one):
+        if not isinstance(one, str | Path):
             yield one
-        elif folder not in folders:
-            folders.add(folder)
-            yield str(one)
+            continue
+        recording = whole(Path(one))
+        is_part = recording != Path(one)
+        if recording not in parts or not (is_part or parts[recording]):
+            yield one
+        parts.setdefault(recording, is_part)
 
 
 def _is_poses(value: Any) -> bool:

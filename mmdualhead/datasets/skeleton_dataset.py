@@ -103,7 +103,7 @@ class SkeletonDataset(PoseDataset):
 
     def _check(self, file: AnnotationFile, split: str) -> Clips:
         """The usable clips of a split; errors are raised, other findings are logged."""
-        expected = completed_by(file, self._network_input.of_clips, self.num_classes)
+        expected = completed_by(file, self._network_input, self.num_classes)
         if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
             report(check_names(file, split), _warn)  # the keypoints are elsewhere
             return file.select(split)

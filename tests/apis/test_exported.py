@@ -110,13 +110,16 @@ def test_its_reference_is_the_packages(layout):
     """Joints of the reference that are missing, in some frames or in all, or a center that is truly zero."""
     skeleton = get_skeleton(layout)
     random = np.random.default_rng(0)
-    body = random.normal((0, 0, 3), 0.3, (12, 2, 1, skeleton.num_joints, 3))
-    joints = body + random.normal(0, 0.01, (12, 2, 7, skeleton.num_joints, 3))
+    body = random.normal((0, 0, 3), 0.3, (15, 2, 1, skeleton.num_joints, 3))
+    joints = body + random.normal(0, 0.01, (15, 2, 7, skeleton.num_joints, 3))
     for clip, joint in enumerate([skeleton.center, *skeleton.up, *skeleton.across]):
         joints[clip, 0, :2, joint] = 0
         joints[clip + 5, 0, :, joint] = 0
     joints[10] = normalize_clip(joints[10], skeleton).keypoint
     joints[11] -= joints[11][:, :, [skeleton.center]]
+    joints[12:] -= joints[12:][:, :, :, [skeleton.up[0]]]
+    joints[13, 1, 4:] = 0  # gone
+    joints[14, 0, :, skeleton.across[0]] = 0
     found = Normalize(skeleton)(torch.tensor(joints, dtype=torch.float32)).numpy()
     for clip, expected in zip(found, joints, strict=True):
         np.testing.assert_allclose(clip, normalize_clip(expected, skeleton).keypoint, atol=1e-5)

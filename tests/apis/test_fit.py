@@ -69,6 +69,20 @@ class TestAxes:
         with pytest.raises(UserError, match=r'9 persons .* in 1 frames.*if the axes are \(T, M, V, C\)'):
             fitted(body().swapaxes(0, 1), IN_SPACE)
 
+    @pytest.mark.fault(
+        "MediaPipe's picture landmarks as a table or an array of joints in space",
+        'answered as meters',
+        "refused; unit='m' uses them",
+    )
+    def test_picture_landmarks_are_not_meters(self):
+        world = np.random.default_rng(0).uniform(-0.4, 0.4, (1, 9, 33, 3))
+        world[:, :, 24] = -world[:, :, 23]
+        picture = 0.5 + 0.5 * world
+        fitted(world, IN_SPACE, layout='mediapipe', unit='m')
+        with pytest.raises(UserError, match=r'^keypoint: coordinates look like picture landmarks'):
+            fitted(picture, IN_SPACE, layout='mediapipe')
+        fitted(picture, IN_SPACE, layout='mediapipe', unit='m')
+
     def test_mirrored_axes_are_noted(self):
         assert fitted(body(), IN_SPACE).notes == ()
         (note,) = fitted(body() * (-1, 1, 1), IN_SPACE).notes

@@ -175,6 +175,19 @@ class TestPacking:
         assert (tmp_path / 'small.pth').stat().st_size < 0.7 * checkpoint.stat().st_size
         assert 'top-1 90.0 %' in load_trained(tmp_path / 'small.pth').describe()
 
+    @pytest.mark.fault(
+        'a model is packed whose running variance is beyond half precision',
+        '-',
+        'kept in full; the packed file answers',
+    )
+    def test_large_numbers_stay_finite(self, checkpoint, tmp_path):
+        content = torch.load(checkpoint, weights_only=True)
+        content['state_dict']['backbone.data_norm.running_var'][0] = 1e6
+        torch.save(content, tmp_path / 'large.pth')
+        pack(tmp_path / 'large.pth', tmp_path / 'small.pth')
+        packed = load_trained(tmp_path / 'small.pth').network.state_dict()
+        assert packed['backbone.data_norm.running_var'][0] == 1e6
+
     def test_changed_weights_are_noticed(self, checkpoint, tmp_path):
         pack(checkpoint, tmp_path / 'small.pth')
         content = torch.load(tmp_path / 'small.pth', weights_only=True)

@@ -52,11 +52,39 @@ def test_with_the_scores_of_its_test(tmp_path):
     assert {name: found[name] for name in expected} == expected
 
 
-@pytest.mark.fault('`read-runs` of a training of one epoch', '-', 'the figures that there are')
-def test_a_trial_of_one_epoch_has_no_quarters(tmp_path):
-    write_session(tmp_path, '20261129_010000', range(1, 2), {1: 0.25})
-    found = dict(loss=[1.9], one_clip=[25.0], minutes=10, last=(1, 25.0), best=(1, 25.0))
-    assert read_run(tmp_path) == found
+def test_the_newest_of_two_runs(tmp_path):
+    write_session(tmp_path, '20261129_010000', range(1, 10), {2: 0.25, 9: 0.75})
+    write_session(tmp_path, '20261129_030000', range(1, 5), {2: 0.5, 4: 0.125})
+    alone = tmp_path / 'alone'
+    write_session(alone, '20261129_030000', range(1, 5), {2: 0.5, 4: 0.125})
+    assert read_run(tmp_path) == read_run(alone)
+
+
+@pytest.mark.fault('`read-runs` of a training of fewer than four epochs', '-', 'the figures that there are')
+def test_fewer_epochs_than_quarters(tmp_path):
+    write_session(tmp_path, '20261129_010000', range(1, 3), {2: 0.25})
+    assert read_run(tmp_path) == dict(
+        loss=[1.9, 1.8], one_clip=[25.0], minutes=10, last=(2, 25.0), best=(2, 25.0)
+    )
+
+
+def test_truncated_and_damaged_logs(tmp_path):
+    write_session(tmp_path, '20261129_010000', range(1, 5), {2: 0.25})
+    expected = read_run(tmp_path)
+    session = tmp_path / '20261129_010000'
+    log = session / 'vis_data' / 'scalars.json'
+    text = log.read_text()
+    log.write_text(f'{text}\n{{"loss": 0.')
+    assert read_run(tmp_path) == expected
+    log.write_text(f'?{text}')
+    with pytest.raises(UserError, match=r'scalars\.json, line 1 is damaged'):
+        read_run(tmp_path)
+    log.write_text('{"loss": 1.0, "step": 9}\n')
+    with pytest.raises(UserError, match='by iterations'):
+        read_run(tmp_path)
+    log.write_text(text)
+    (session / '20261129_010000.log').write_text('')
+    assert read_run(tmp_path) == {**expected, 'minutes': 0}
 
 
 def test_without_a_training(tmp_path):

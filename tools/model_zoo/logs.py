@@ -19,7 +19,7 @@ QUARTERS = (1, 2, 3, 4)
 
 
 def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
-    """The figures of a run, by the names that ``configs/results.yml`` explains.
+    """The figures of a run, the newest in its work dir, by the names that ``configs/results.yml`` explains.
 
     Args:
         work_dir: of the training and, unless it is still running, its test.
@@ -31,20 +31,23 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
         and ``best``: (epoch, top-1 with one clip per test).
 
     Raises:
-        UserError: the work dir has no training log.
+        UserError: the work dir has no training log, a damaged one, or that of a training by iterations.
     """
-    losses, validated = {}, {}
+    losses: dict[int, float] = {}
+    validated: dict[int, float] = {}
     minutes = 0.0
     for session in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        rows = [json.loads(line) for line in session.read_text().splitlines()]
+        rows = list(_rows(session))
         trained = [row for row in rows if 'loss' in row]
+        if trained and trained[0]['epoch'] == 1 and max(losses, default=1) > 1:  # it began anew
+            losses, validated, minutes = {}, {}, 0.0
         losses.update({row['epoch']: row['loss'] for row in trained})
         if trained:
             validated.update({row['step']: 100 * row['acc/top1'] for row in rows if 'acc/top1' in row})
             minutes += _minutes(session.parents[1])
     if not losses:
         raise UserError(f'{work_dir} has no training log')
-    quarters = [max(losses) * quarter // len(QUARTERS) for quarter in QUARTERS]
+    quarters = dict.fromkeys(max(losses) * quarter // len(QUARTERS) for quarter in QUARTERS)
     found: dict[str, Any] = dict(_accuracies(work_dir, clips))
     found['loss'] = [round(losses[epoch], 2) for epoch in quarters if epoch in losses]
     found['one_clip'] = [round(validated[epoch], 1) for epoch in quarters if epoch in validated]
@@ -55,6 +58,21 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
             name: (one, round(validated[one], 2)) for name, one in zip(('last', 'best'), epochs, strict=True)
         }
     return found
+
+
+def _rows(log: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a log, without the last one if the training was killed while it was written."""
+    lines = log.read_text(encoding='utf-8').splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            if line is lines[-1] and not line.endswith('\n'):
+                return
+            raise UserError(f'{log}, line {number} is damaged') from None
+        if 'loss' in row and 'epoch' not in row:
+            raise UserError(f'{log}: a training by iterations, not by epochs')
+        yield row
 
 
 def _accuracies(work_dir: Path, clips: Clips | None) -> Iterator[tuple[str, float]]:
@@ -76,5 +94,7 @@ def _accuracies(work_dir: Path, clips: Clips | None) -> Iterator[tuple[str, floa
 def _minutes(session: Path) -> float:
     """From the first line of a session's log to the last."""
     times = TIME.findall((session / f'{session.name}.log').read_text(encoding='utf-8'))
+    if not times:
+        return 0.0
     first, last = (datetime.strptime(time, '%Y/%m/%d %H:%M:%S') for time in (times[0], times[-1]))
     return (last - first).total_seconds() / 60

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmdualhead.datasets.annotations.clips import LABELS, Clips, ClipTable, clip_name, describe_clips
 from mmdualhead.datasets.plausibility import picture_fault, picture_of, sample_rows
+from mmdualhead.datasets.transforms.body import body_fault
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.network_input import CUTTING, NetworkInput
 from mmdualhead.skeletons import get_skeleton
@@ -126,6 +127,18 @@ class Columns:
             if shape is not None and is_picture(shape) and self.joints[row] == self.num_joints:
                 found[row] = picture_fault(clip['keypoint'], self.network_input.skeleton, shape)
         return found
+
+    @cached_property
+    def body_faults(self) -> dict[int, str]:
+        """By row, why clips cannot be normalized by the body; of all clips, since one of them ends a run."""
+        expected = self.network_input
+        if expected.min_score is None or expected.skeleton is None:
+            return {}
+        found = {}
+        for row in np.flatnonzero(~self.empty & (self.joints == self.num_joints)).tolist():
+            clip = self.clips[row]
+            found[row] = body_fault(clip, expected.skeleton, expected.min_score, expected.needs_depth)
+        return {row: fault for row, fault in found.items() if fault}
 
     @property
     def most_outside(self) -> bool:
@@ -307,6 +320,14 @@ RULES = (
         'joints in pixels of the image',
         lambda c: c.outside(most=True),
         lambda c, row: c.picture_faults[row],
+    ),
+    Rule(
+        Level.ERROR,
+        'keypoint',
+        'hips and shoulders of every person in a frame, by which the joints are normalized',
+        lambda c: np.isin(np.arange(len(c.power)), list(c.body_faults)),
+        lambda c, row: c.body_faults[row],
+        'Leave these clips out, or set the joints of such a person to zero.',
     ),
     Rule(
         Level.WARNING,

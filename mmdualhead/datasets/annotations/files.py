@@ -169,7 +169,7 @@ def describe_missing(path: Path, source: str) -> str:
 def completed_by(
     file: AnnotationFile, network_input: NetworkInput, num_classes: int | None = None
 ) -> NetworkInput:
-    """The network input, completed by the layout and classes of the file.
+    """What the clips should be for a network input, completed by the layout and classes of the file.
 
     Args:
         file: the annotations.
@@ -181,7 +181,8 @@ def completed_by(
     """
     layout, names = file.meta.get('layout'), file.meta.get('classes') or ()
     stored = get_skeleton(layout) if isinstance(layout, Mapping) or layout in SKELETONS else None
-    wanted = network_input.skeleton or stored
+    expected = network_input.of_clips
+    wanted = expected.skeleton or stored
     if wanted and stored and (wanted.num_joints, wanted.parents) != (stored.num_joints, stored.parents):
         raise UserError(
             f'{file.path}: the pipeline and the data are of different skeleton layouts (pipeline: '
@@ -189,7 +190,7 @@ def completed_by(
         )
     counts = [count for count in (network_input.num_classes, num_classes, len(names)) if count]
     return replace(
-        network_input,
+        expected,
         skeleton=wanted,
         num_classes=min(counts, default=None),
         classes=network_input.classes or tuple(names),

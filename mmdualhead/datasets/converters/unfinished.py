@@ -18,7 +18,9 @@ from typing import Any
 
 from mmdualhead.datasets.annotations.clip_files import ClipFiles
 from mmdualhead.datasets.annotations.store import replace_folder, write_store
+from mmdualhead.datasets.poses.files import whole
 from mmdualhead.utils.files import name_in_errors
+from mmdualhead.version import __version__
 
 from .raw_clip import Outcome
 from .recording import Recording
@@ -35,7 +37,8 @@ class Unfinished:
 
     Args:
         folder: the folder; partial results of an earlier conversion in it are continued.
-        how: how clips are read from raw files; results that were read in another way are discarded.
+        how: how clips are read from raw files; results that were read in another way, or by another version
+            of this package, are discarded.
 
     Attributes:
         outcomes: of the raw files that were read, by the names of their clips.
@@ -47,7 +50,7 @@ class Unfinished:
         self._states: dict[str, State] = {}
         self._positions: dict[str, int] = {}
         path = folder / 'read.jsonl'
-        first = json.dumps([FORMAT, *how]).encode() + b'\n'
+        first = json.dumps([FORMAT, __version__, *how]).encode() + b'\n'
         lines = _read_journal(path, first)
         known = [(outcome.label, outcome.shape) for _, _, outcome in lines if not outcome.finding]
         with name_in_errors(folder):
@@ -128,10 +131,11 @@ class Unfinished:
 
 
 def state_of(recording: Recording) -> State:
-    """The state of a raw file, or of all in a folder; only its name if it does not exist."""
+    """The state of a raw file, or of all in its folder of frames; only its name if it does not exist."""
     try:
-        stat = recording.path.stat()
-        inner = [path.stat() for path in recording.path.iterdir()] if recording.path.is_dir() else []
+        whole_path = whole(recording.path)
+        stat = whole_path.stat()
+        inner = [path.stat() for path in whole_path.iterdir()] if whole_path.is_dir() else []
     except OSError:  # reading it reports the fault
         return [recording.name]
     shape = recording.img_shape and list(recording.img_shape)

@@ -46,6 +46,9 @@ ONE_FRAME = re.compile(
 )
 """The beginning of a file of one frame: of OpenPose and AlphaPose; of MediaPipe; of MMPose and OpenPifPaf."""
 
+ALPHAPOSE = ('sep-json', 'alphapose-results.json')
+"""AlphaPose's folder of frames, and the file of all frames that it writes beside it."""
+
 HEAD = 512
 """Bytes that show it."""
 
@@ -232,14 +235,36 @@ def read_content(content: Any, img_shape: Picture = None) -> Clip | None:
     return None
 
 
+def unknown(content: Any, *names: str) -> str:
+    """What a file contains that no format is for, and what is expected.
+
+    Args:
+        content: of the file.
+        names: of what is expected; by default of all :data:`FORMATS`.
+    """
+    if _has(dict, 'images', 'annotations')(content):
+        return (
+            'annotations of a data set of images, as of COCO, which do not tell the frames of a recording; '
+            "give the entries of 'annotations' for one recording as a JSON list, image_id being the number "
+            'of the frame, or x, y and score as an array (T, V, 3) in .npy with --layout'
+        )
+    expected = ', '.join(dict.fromkeys(names or [one.name for one in FORMATS]))
+    return f'found {shown(content)}, expected JSON of {expected}'
+
+
 def is_content(value: Any) -> bool:
     """True if :func:`read_content` has a format for it."""
     return any(one.matches(value) for one in FORMATS)
 
 
 def whole(path: Path) -> Path:
-    """The recording that a file belongs to: the folder of a frame, otherwise the file itself."""
-    return path.parent if _is_frame(path) else path
+    """The recording that a file or folder belongs to: the folder of a frame, otherwise itself.
+
+    AlphaPose writes both one file for all frames and a folder; the former is the recording.
+    """
+    recording = path.parent if _is_frame(path) else path
+    together = recording.parent / ALPHAPOSE[1]
+    return together if recording.name == ALPHAPOSE[0] and together.is_file() else recording
 
 
 def _is_frame(path: Path) -> bool:
@@ -307,6 +332,8 @@ def read_frames(folder: Path, img_shape: Picture = None) -> Clip:
         if one.matches(first):
             with named(one.name):
                 return one.read(frames, img_shape)
+    if frames:
+        raise UserError(unknown(first, *(one.name for one in FRAME_FORMATS)))
     known = ', '.join(one.name for one in FRAME_FORMATS)
     raise UserError(f'no recording in this folder, expected one file for each frame, of {known}')
 
@@ -321,8 +348,13 @@ def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
     Raises:
         OSError, ValueError: as the readers.
     """
-    if whole(path).is_dir():
-        return read_frames(whole(path), img_shape)
+    path = whole(path)
+    if path.is_dir():
+        return read_frames(path, img_shape)
     if path.suffix == '.json':
-        return read_content(parse_json(read_bytes(path)), img_shape)
+        content = parse_json(read_bytes(path))
+        clip = read_content(content, img_shape)
+        if clip is None:
+            raise UserError(unknown(content))
+        return clip
     return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None

@@ -1,6 +1,6 @@
 """Normalization of 2-D skeletons by the body: neither the size of the image nor the place in it enters.
 
-Pictures have x to the right and y down, before and after. M persons, T frames, V joints.
+Pictures have x to the right and y down, before and after. M persons, T frames, V joints, C coordinates.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mmaction.registry import TRANSFORMS
 from mmdualhead.datasets.transforms.step import Step, clip_error
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import Share
-from mmdualhead.skeletons import Skeleton, get_skeleton
+from mmdualhead.skeletons import BODY, Skeleton, convert_layout, get_skeleton
 
 SCORED = 3
 """The values per joint, if it has a confidence."""
@@ -78,11 +78,11 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     and the way that a person walks remains. If no frame shows all of these, each joint's median is used.
 
     Args:
-        keypoint: (M, T, V, 2), missing joints as zero or NaN; left unchanged.
+        keypoint: (M, T, V, C), missing joints as zero or NaN; left unchanged.
         skeleton: a layout with hips and shoulders.
 
     Returns:
-        (M, T, V, 2) float32, missing joints as zero.
+        (M, T, V, C) float32, missing joints as zero.
 
     Raises:
         UserError: no frame shows a hip, or a shoulder, of a person, or they coincide.
@@ -101,6 +101,26 @@ def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
             raise UserError(f'keypoint: person {number}: {fault}')
         x[number] = (x[number] - center) / length
     return np.nan_to_num(x, nan=0.0).astype(np.float32)
+
+
+def body_fault(clip: Mapping[str, Any], skeleton: Skeleton, min_score: float, in_space: bool) -> str:
+    """Why a clip cannot be normalized by the body; empty if it can.
+
+    Args:
+        clip: the annotation, of which no joint is infinite.
+        skeleton: its layout.
+        min_score: joints of a lower confidence are missing.
+        in_space: the clip is a 3-D recording, whose images will be normalized.
+    """
+    if in_space:
+        keypoint = convert_layout(clip['keypoint'], skeleton, BODY)
+    else:
+        keypoint = sure_joints(clip['keypoint'], clip.get('keypoint_score'), min_score)
+    try:
+        normalize_by_body(keypoint, BODY if in_space else skeleton)
+    except UserError as error:
+        return str(error).removeprefix('keypoint: ')
+    return ''
 
 
 def _center_and_length(person: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, float]:
@@ -133,9 +153,9 @@ class NormalizeByBody(Step):
     """
 
     @staticmethod
-    def network_input(layout: Any = 'body_13', min_score: float = MIN_SCORE) -> Share:  # noqa: ARG004
+    def network_input(layout: Any = 'body_13', min_score: float = MIN_SCORE) -> Share:
         """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
-        return dict(skeleton=get_skeleton(layout), normalization='body')
+        return dict(skeleton=get_skeleton(layout), normalization='body', min_score=min_score)
 
     def __init__(self, layout: str | Mapping[str, Any] = 'body_13', min_score: float = MIN_SCORE) -> None:
         self.skeleton = get_skeleton(layout)

@@ -133,12 +133,13 @@ def _widths(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 
 
 def lose_joints(shape: Sequence[int], share: float, rng: Any) -> np.ndarray:
-    """(M, T, V) True for joints that are lost, about ``share`` of them, for some frames in a row."""
+    """(M, T, V) True for joints that are lost, about ``share`` of them, for some frames in a row, not all."""
     frames = np.arange(shape[1])[:, None]
     begins = rng.random_sample(shape) < share / LOST_FRAMES
     lasting = rng.geometric(1 / LOST_FRAMES, shape)
     until = np.maximum.accumulate(np.where(begins, frames + lasting, 0), axis=1)
-    return np.asarray(frames < until)
+    lost = frames < until
+    return np.asarray(lost & ~lost.all(1, keepdims=True))  # a short clip keeps its hips
 
 
 @TRANSFORMS.register_module()

@@ -20,6 +20,7 @@ X_AXIS = np.array([1.0, 0.0, 0.0])
 Z_AXIS = np.array([0.0, 0.0, 1.0])
 PRESENT = 1e-8  # a frame contains a person if a coordinate exceeds this
 TINY = 1e-6  # lengths and angles below this have no direction
+AWAY = 1.0  # how far joints relative to the hip are moved, since zero means missing
 FIT = 1.5  # a bone of a center at zero is at most this many times longer or shorter than usual
 
 
@@ -65,7 +66,8 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
 
     If a joint that the center or a rotation needs is missing, the reference is the first frame with most of
     them, the center having priority; rotations that need a joint missing there are skipped. A center that is
-    zero because the clip is centered already is distinguished from a missing one by the lengths of its bones.
+    zero because the clip is centered already is distinguished from a missing one by the lengths of its bones,
+    and so is a hip that is zero in all frames because the joints are relative to it.
 
     Equal bit for bit to MMAction2's ``PreNormalize3D`` where that is defined and keeps every frame with a
     person: 25 joints, one or two persons, the main person in every frame that contains the other, and no
@@ -93,6 +95,8 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
     if not present.any():
         return NormalizedClip(keypoint, persons, frames, None)
 
+    offset = _offset(keypoint, present, finite, skeleton)
+    keypoint = keypoint + offset if offset is not None else keypoint
     main = int(present.sum(1).argmax())
     persons = np.array([main, *(person for person in persons if person != main)])
     frames = np.flatnonzero(present.any(0))
@@ -108,7 +112,7 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
         if {start, end} <= known:
             direction = keypoint[0, first, end] - keypoint[0, first, start]
             keypoint = _rotate(keypoint, rotation_onto(direction, axis, spare))
-    return NormalizedClip(keypoint, persons, frames, center)
+    return NormalizedClip(keypoint, persons, frames, center if offset is None else center - AWAY)
 
 
 def turns(skeleton: Skeleton) -> list[Turn]:
@@ -207,24 +211,42 @@ def _reference(
     if person[first, needed].any(-1).all():  # nearly always
         return first, set(needed)
     available = np.asarray(person[:, needed].any(-1))
-    available[:, 0] |= _centered(person, skeleton) & finite[:, skeleton.center]
+    available[:, 0] |= _at_origin(person, skeleton, needed[0]) & finite[:, skeleton.center]
     found = available.sum(1) + len(needed) * available[:, 0]
     first = int(np.where(present, found, -1).argmax())
     return first, {joint for joint, is_there in zip(needed, available[first], strict=True) if is_there}
 
 
-def _centered(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
-    """(T,) the frames of a person (T, V, 3) in which a center at zero is plausible by its bones."""
+def _offset(
+    keypoint: np.ndarray, present: np.ndarray, finite: np.ndarray, skeleton: Skeleton
+) -> np.ndarray | None:
+    """(M, T, V, 1) how far to move joints relative to a hip that would be taken for missing; None if none."""
+    if not skeleton.up or skeleton.up[0] == skeleton.center:
+        return None
+    hip = skeleton.up[0]
+    if keypoint[:, :, hip].any():
+        return None
+    there = np.asarray(keypoint.any(-1))
+    joints = keypoint[present]
+    is_known = finite[present][:, hip].all() and there[present].any(0).sum() == skeleton.num_joints - 1
+    if not (is_known and _at_origin(joints, skeleton, hip).all()):
+        return None
+    there[:, :, hip] = present
+    return AWAY * there[..., None]
+
+
+def _at_origin(person: np.ndarray, skeleton: Skeleton, joint: int) -> np.ndarray:
+    """(T,) the frames of a person (T, V, 3) in which a joint at zero is plausible by its bones."""
     child, parent = np.array(skeleton.bones, int).reshape(-1, 2).T
     available = np.asarray(person.any(-1))
     both = available[:, child] & available[:, parent]
     lengths = np.linalg.norm(person[:, child] - person[:, parent], axis=-1)
     usual = (lengths * both).sum(0) / np.maximum(both.sum(0), 1)
-    # Of a center that is zero in all frames no length is known, but none is longer than all other bones.
+    # Of a joint that is zero in all frames no length is known, but none is longer than all other bones.
     longest = np.where(usual > 0, usual, usual.max(initial=0) or np.inf)
     fits = (lengths <= FIT * longest) & (FIT * lengths >= usual)
     ends = available[:, child] | available[:, parent]
-    own = (child == skeleton.center) | (parent == skeleton.center)
+    own = (child == joint) | (parent == joint)
     return np.asarray((own & ends).any(1) & (fits | ~(own & ends)).all(1))
 
 

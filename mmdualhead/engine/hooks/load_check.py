@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmaction.registry import HOOKS
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
@@ -20,7 +23,8 @@ class LoadCheckHook(Hook):
     """Checks the work_dir and the checkpoint that a run starts from.
 
     * A checkpoint must match the model completely, by name and shape.
-    * ``--resume`` continues from the newest complete checkpoint and warns if there is none.
+    * ``--resume`` continues from the newest complete checkpoint. If there is none, it warns, and the run
+      starts as it would without ``--resume``, from the weights of ``load_from`` if the config has it.
     * A run that is not resumed needs a work_dir without checkpoints of another run.
     * Only one run at a time can use a work_dir; partial files of killed runs are removed.
 
@@ -47,7 +51,8 @@ class LoadCheckHook(Hook):
         self._has_begun = True
         if is_main_process():
             self._lock_work_dir(runner)
-        if not runner._resume or runner._load_from is not None:
+        weights = runner._load_from
+        if not runner._resume or (weights is not None and not _takes_newest(sys.argv)):
             return
         path, ignored = newest_checkpoint(runner.work_dir)
         for reason in ignored:
@@ -56,9 +61,11 @@ class LoadCheckHook(Hook):
             runner._load_from = str(path)
             return
         runner._resume = False  # or mmengine would say that it resumes from None
+        runner._load_from = weights or _load_from_of_file(runner.cfg)
+        start = 'scratch' if runner._load_from is None else f'the weights of {runner._load_from} (load_from)'
         runner.logger.warning(
-            '\n%s\nNOTHING TO RESUME: %s contains no complete checkpoint. Training starts from scratch.\n%s',
-            *('*' * 80, runner.work_dir, '*' * 80),
+            '\n%s\nNOTHING TO RESUME: %s contains no complete checkpoint. Training starts from %s.\n%s',
+            *('*' * 80, runner.work_dir, start, '*' * 80),
         )
 
     def _lock_work_dir(self, runner: Runner) -> None:
@@ -101,3 +108,17 @@ class LoadCheckHook(Hook):
         if is_training and not runner._resume:
             advice = ' To fine-tune from it anyway: --cfg-options default_hooks.load_check.strict=False'
         raise UserError(f'{loaded.source} does not fit the model: {fit}.{keys}{advice}')
+
+
+def _takes_newest(arguments: Sequence[str]) -> bool:
+    """Whether ``--resume`` names no checkpoint, so that a ``load_from`` is where a new run would start."""
+    if '--resume' not in arguments:
+        return False
+    following = arguments[arguments.index('--resume') + 1 :][:1]
+    return not following or following[0] == 'auto' or following[0].startswith('-')
+
+
+def _load_from_of_file(config: Config) -> str | None:
+    """``load_from`` as the config's file has it; MMAction2's tools/train.py clears it for ``--resume``."""
+    file = config.filename
+    return Config.fromfile(file).get('load_from') if file else None

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 
+from mmdualhead.datasets import SkeletonDataset
 from mmdualhead.datasets.annotations.checks import check_clips, check_meta
 from mmdualhead.datasets.annotations.clips import ClipList, describe_clips, mean_square, tabulate
+from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.errors import Level, UserError, report
 from mmdualhead.network_input import NetworkInput, Sampling
-from mmdualhead.skeletons import COCO, NTU
+from mmdualhead.skeletons import BODY, COCO, KINECT_V1, NTU
 from mmdualhead.utils.text import SHOWN
-from tests.datasets.clips import make_annotations, make_clip
+from tests.datasets.clips import make_annotations, make_clip, make_data, save
 
 
 def check(clips, training=True, **network_input):
@@ -274,6 +276,49 @@ def test_joints_that_are_not_in_pixels_of_their_picture():
     assert list(named(error)) == [f'S{i:03d}' for i in range(SHOWN)]
     (error,) = in_pixels(pixels(img_shape=None), img_shape=(300, 100))
     assert 'are outside of an image of height 300 and width 100' in named(error)['S000']
+
+
+@pytest.mark.parametrize('in_space', [False, True])
+@pytest.mark.fault(
+    'one clip of a training whose hips are never seen, for a network that normalizes by the body',
+    '-',
+    'refused before training and by `data check`, names file, clip and field',
+)
+def test_a_person_whose_hips_are_never_seen(tmp_path, in_space):
+    layout = KINECT_V1 if in_space else BODY
+    hips = [layout.joints.index(f'{side} hip') for side in ('left', 'right')]
+    clips = make_annotations(joints=layout.num_joints)
+    for clip in clips:
+        clip['keypoint'] = clip['keypoint'] if in_space else 100 * clip['keypoint'][..., :2]
+    clips[1]['keypoint'][:, ::2, hips] = 0  # a part of the frames is enough
+    steps = [dict(type='VirtualCamera')] if in_space else []
+    pipeline = [*steps, dict(type='NormalizeByBody'), dict(type='FormatSkeletonInput', num_person=2)]
+    dataset = dict(type='SkeletonDataset', ann_file='x', split='val', pipeline=pipeline)
+    config = tmp_path / 'config.py'
+    config.write_text(f'train_dataloader = dict(dataset={dataset!r})')
+    file = save(tmp_path, make_data(clips, meta=dict(layout=layout.name)))
+    assert check_file(file, config)[1]
+    assert len(SkeletonDataset(file, pipeline, 'val')) == 6
+
+    clips[3]['keypoint'][1, :, hips] = 0
+    file = save(tmp_path, make_data(clips, meta=dict(layout=layout.name)))
+    page, sound = check_file(file, config)
+    assert not sound
+    assert 'S003: person 1: no frame shows the hips' in page
+    with pytest.raises(
+        UserError, match=r"data\.pkl, split 'val', keypoint: expected hips.*1 clip.*\n +S003: person 1"
+    ):
+        SkeletonDataset(file, pipeline, 'val')
+
+
+def test_confidences_tell_whose_hips_are_seen():
+    clips, hips = pixels(), [COCO.joints.index(f'{side} hip') for side in ('left', 'right')]
+    for clip in clips:
+        clip['keypoint_score'] = np.ones(clip['keypoint'].shape[:3])
+        clip['keypoint_score'][..., hips] = 0.05
+    assert check(clips, normalization='body', skeleton=COCO, min_score=0.01) == []
+    (error,) = check(clips, normalization='body', skeleton=COCO, min_score=0.1)
+    assert error.where == 'keypoint'
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mmdualhead.datasets.poses.files import read_content, read_estimated
+from mmdualhead.apis.readers import read_file
+from mmdualhead.apis.recordings import find_recordings
+from mmdualhead.datasets.converters.custom import read_own
+from mmdualhead.datasets.converters.recording import Recording
+from mmdualhead.datasets.converters.unfinished import state_of
+from mmdualhead.datasets.poses.files import read_content, read_estimated, whole
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 
 from .estimators import (
@@ -99,6 +105,16 @@ class TestOpenPose:
         path.write_text(path.read_text()[:-9])
         with pytest.raises(ValueError, match=rf'{path.name}: not JSON'):
             read_estimated(tmp_path)
+
+    @pytest.mark.fault(
+        'a frame changes between a conversion and its continuation', '-', 'the recording is read again'
+    )
+    def test_the_state_of_a_recording_is_that_of_all_its_frames(self, tmp_path: Path) -> None:
+        first, second, *_ = sorted(write_openpose(tmp_path, walk('openpose', 3)).iterdir())
+        before = state_of(Recording('clip', first, 0))
+        assert state_of(Recording('clip', first, 0)) == before
+        second.write_text(f'{second.read_text()} ')
+        assert state_of(Recording('clip', first, 0)) != before
 
     @pytest.mark.fault('frames of two recordings in one folder', '-', 'refused with a file of each')
     def test_two_recordings_in_a_folder_are_refused(self, tmp_path: Path) -> None:
@@ -270,6 +286,28 @@ class TestFoldersOfFrames:
             assert clip.keypoint.shape[1] == 7
             assert not clip.keypoint[0, 6].any()
 
+    @pytest.mark.fault(
+        "AlphaPose's folder `sep-json` beside its file of all frames",
+        '-',
+        'one recording, however its parts are given',
+    )
+    def test_all_frames_in_one_file_and_in_a_folder_of_frames(self, tmp_path: Path) -> None:
+        joints = walk('coco')
+        folder, file = tmp_path / 'sep-json', tmp_path / 'alphapose-results.json'
+        for t in range(3):
+            people = [{'pose_keypoints_2d': scored(walk('openpose')[0, t])}]
+            write_json(folder / f'{t}.json', {'version': 'AlphaPose v0.3', 'people': people})
+        assert whole(folder / '1.json') == folder
+        write_json(file, alphapose(joints, tracked=False))
+        for path in (folder, folder / '1.json', file):
+            assert whole(path) == file
+            np.testing.assert_allclose(read_estimated(path).keypoint, joints, rtol=1e-6)
+        frames = sorted(folder.iterdir())
+        for inputs in (tmp_path, [tmp_path / '*'], [folder, file], [file, *frames], [*frames, file]):
+            (one,) = find_recordings(inputs)
+            assert one.source == file
+        assert len(find_recordings([file, file])) == 2
+
     @pytest.mark.parametrize('bare', [False, True])
     def test_landmarks(self, tmp_path: Path, bare: bool) -> None:
         joints = in_space(33)
@@ -331,6 +369,18 @@ def test_joints_in_space_of_mmpose_name_the_way() -> None:
         one['keypoints'] = in_space(17)[0].tolist()
     with pytest.raises(ValueError, match=r'person 0, keypoints: joints in space; .*--layout'):
         read_content(content)
+
+
+def test_annotations_of_images_are_called_so(tmp_path: Path) -> None:
+    """Also with the end of the name of OpenPose's frames."""
+    content = dict(images=[dict(id=0)], annotations=[dict(image_id=0, keypoints=[1, 2, 2])], categories=[])
+    for name in ('person_keypoints_val.json', 'person_keypoints.json'):
+        path = write_json(tmp_path / name.removesuffix('.json') / name, content)
+        for read in (read_estimated, read_file, read_own):
+            with pytest.raises(UserError, match=r'^annotations of a data set of images.*JSON list.*\.npy'):
+                read(path)
+    with pytest.raises(UserError, match=r"found \{'a': 1\}, expected JSON of OpenPose"):
+        read_own(write_json(tmp_path / 'x.json', dict(a=1)))
 
 
 @pytest.mark.parametrize('content', [{}, [], {'a': 1}, [{'a': 1}], 5, 'x', None, [[]], [[[]]], [np.ones(3)]])

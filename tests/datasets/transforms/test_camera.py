@@ -106,6 +106,17 @@ class TestVirtualCamera:
         assert 3 < lost.sum() / begins < 8
         assert not lose_joints((2, 400, 13), 0.0, np.random.RandomState(0)).any()
 
+    @pytest.mark.fault(
+        'a virtual camera that loses the hips of a short clip for all of it',
+        '-',
+        'a joint is lost for a part of the frames only',
+    )
+    def test_no_joint_is_lost_for_a_whole_clip(self):
+        lost = lose_joints((2000, 2, 13), 0.9, np.random.RandomState(0))
+        assert lost.any()
+        assert not lost.all(1).any()
+        assert not lose_joints((2, 1, 13), 1.0, np.random.RandomState(0)).any()
+
     def test_clips_have_another_layout_than_the_network(self):
         declared = NetworkInput.of_steps(
             [dict(type='VirtualCamera', layout='nturgb+d'), dict(type='NormalizeByBody')]

@@ -145,6 +145,31 @@ def test_a_centered_clip_has_a_true_zero_and_stays(layout, everywhere):
     np.testing.assert_allclose(normalize_clip(clip, layout).keypoint, clip, atol=1e-12)
 
 
+@pytest.mark.fault(
+    'joints relative to the hip, whose zeros read as a missing hip',
+    'the hip stays at the origin while the others move',
+    'as the same joints elsewhere',
+)
+@pytest.mark.parametrize('layout', [NTU, KINECT_V1])
+def test_joints_relative_to_the_hip(layout):
+    """In each frame; a hip that is missing is not at the origin, by its bones or since it is NaN."""
+    rng = np.random.default_rng(0)
+    clip = rng.normal((0, 0, 3), 0.3, (2, 1, layout.num_joints, 3)) + rng.normal(
+        0, 0.01, (2, 9, layout.num_joints, 3)
+    )
+    clip[1, 6:] = 0
+    hip = layout.up[0]
+    relative = np.where(clip.any(-1, keepdims=True), clip - clip[:, :, [hip]], 0)
+    elsewhere = np.where(clip.any(-1, keepdims=True), relative + 2, 0)
+    found, expected = normalize_clip(relative, layout), normalize_clip(elsewhere, layout)
+    np.testing.assert_allclose(found.keypoint, expected.keypoint, atol=1e-12)
+    np.testing.assert_allclose(found.center, expected.center - 2, atol=1e-12)
+    for missing, moved in ((0, clip), (np.nan, relative)):
+        lost = moved.copy()
+        lost[:, :, hip] = missing
+        assert not normalize_clip(lost, layout).keypoint[:, :, hip].any()
+
+
 def test_small_coordinates_are_a_person():
     """Only numbers below 1e-8 are nobody."""
     keypoint = make_clip(1, 4)['keypoint'].astype(np.float64)

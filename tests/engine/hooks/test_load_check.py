@@ -3,6 +3,7 @@ import signal
 
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmdualhead.errors import UserError
 from mmdualhead.utils.files import FolderLock
@@ -97,6 +98,33 @@ def test_nothing_to_resume_is_said_loudly(make_runner, warnings):
     runner.train()
     assert 'NOTHING TO RESUME' in log.text
     assert 'starts from scratch' in log.text
+
+
+@pytest.mark.parametrize('given', ['in the config', 'as an option'])
+@pytest.mark.fault(
+    '`--resume` of a fine-tuning with nothing there',
+    'random weights; with `--cfg-options load_from`, resumes that file instead of the work_dir',
+    'starts from load_from; resumes the work_dir afterwards',
+)
+def test_resume_keeps_the_weights_to_start_from(make_runner, trained, warnings, monkeypatch, tmp_path, given):
+    weights = trained.rename(tmp_path / 'weights.pth')
+    (tmp_path / 'config.py').write_text(f'load_from = {str(weights)!r}')
+    monkeypatch.setattr('sys.argv', ['train', 'config.py', '--resume', '--work-dir', 'run'])
+    settings = dict(resume=True, rate=1e-9, load_from=str(weights) if given == 'as an option' else None)
+
+    def train(epochs):
+        runner = make_runner(epochs=epochs, **settings)
+        runner.cfg = Config.fromfile(tmp_path / 'config.py')
+        log = warnings(runner)
+        runner.train()
+        return runner, log.text
+
+    runner, log = train(1)
+    assert f'starts from the weights of {weights}' in log
+    start = torch.load(weights)['state_dict']['fc.weight']
+    torch.testing.assert_close(runner.model.fc.weight, start)
+    runner, _ = train(2)
+    assert runner._load_from == str(tmp_path / 'run' / 'epoch_1.pth')
 
 
 def test_resume_falls_back_to_the_newest_whole_checkpoint(make_runner, tmp_path, warnings):
