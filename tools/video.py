@@ -92,16 +92,17 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_poses(args: argparse.Namespace, count: int | None) -> Estimator:
+def make_poses(args: argparse.Namespace, frames: Frames) -> Estimator:
     """The estimator, or the joints of a file in its place."""
     if args.poses is None:
         given = dict(model=args.pose_model, max_persons=args.max_persons)
         return make_estimator(
             args.estimator, **{key: value for key, value in given.items() if value is not None}
         )
-    replay = Replay.of_file(args.poses, args.layout)
-    if count not in (None, replay.count):
-        sys.stderr.write(f'note: {args.poses} has {replay.count} frames, the video {count}\n')
+    replay = Replay.of_file(args.poses, args.layout, frames.img_shape, frames.count)
+    is_numbered = replay.numbers != range(replay.count)
+    if not is_numbered and frames.count not in (None, replay.count):
+        sys.stderr.write(f'note: {args.poses} has {replay.count} frames, the video {frames.count}\n')
     return replay
 
 
@@ -176,7 +177,7 @@ def main() -> None:
         trial = None
         if args.out is not None:  # fails before the work if it cannot be written; a camera is recorded in it
             trial = stack.enter_context(Film(args.out, frames.img_shape, frames.frame_rate))
-        estimator = stack.enter_context(closing(make_poses(args, frames.count)))
+        estimator = stack.enter_context(closing(make_poses(args, frames)))
         recognizer = make_recognizer(
             SkeletonInferencer(choose_model(args, estimator), device=args.device),
             estimator,

@@ -44,6 +44,7 @@ class Recording:
         normalized: it is already normalized.
         regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
             have another V and C of the same product.
+        numbers: of its frames in the video that they are from, if they are known.
         notes: caveats about its prediction.
         persons: the ids of the one or two persons that it was reduced to; None if it has all.
         first_frame: the frame at which these begin, in the complete recording.
@@ -62,6 +63,7 @@ class Recording:
     annotated: bool = False
     normalized: bool = False
     regroup: bool = False
+    numbers: range | None = None
     notes: tuple[str, ...] = ()
     persons: tuple[Hashable, ...] | None = None
     first_frame: int = 0

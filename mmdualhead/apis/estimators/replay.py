@@ -29,6 +29,7 @@ class Replay(Estimator):
         ids: of the M persons, if they were tracked; a person is otherwise found again by its place.
         image: (M, T, V, 2) pixels, for joints in space.
         unit: of joints in space.
+        numbers: of the T frames in the video, from 0; by default the first ones.
 
     Raises:
         UserError: the layout is unknown, or arrays do not fit it or each other.
@@ -42,6 +43,7 @@ class Replay(Estimator):
         ids: Sequence[Hashable] | None = None,
         image: Any = None,
         unit: str | None = None,
+        numbers: range | None = None,
     ) -> None:
         skeleton = get_skeleton(layout)
         joints = np.asarray(keypoint, np.float32)
@@ -54,6 +56,7 @@ class Replay(Estimator):
         if skeleton.flat and joints.shape[3] == 3 and keypoint_score is None:
             joints, keypoint_score = joints[..., :2], joints[..., 2]
         self.layout, self.unit, self._joints, self._next = layout, unit, joints, 0
+        self.numbers = range(joints.shape[1]) if numbers is None else numbers
         self._flat = skeleton.flat or joints.shape[3] == 2
         self._scores = None if keypoint_score is None else np.asarray(keypoint_score, np.float32)
         self._image = None if image is None else np.asarray(image, np.float32)
@@ -66,18 +69,27 @@ class Replay(Estimator):
             raise UserError(f'ids: {len(self._ids)}, but there are {len(joints)} persons')
 
     @classmethod
-    def of_file(cls, path: str | Path, layout: Any = None) -> Replay:
+    def of_file(
+        cls,
+        path: str | Path,
+        layout: Any = None,
+        img_shape: tuple[int, int] | None = None,
+        count: int | None = None,
+    ) -> Replay:
         """Replay a recording from a file or folder that ``predict`` reads.
 
         Args:
             path: of the file.
             layout: of its joints, if the file does not tell.
+            img_shape: (height, width) of the video, for joints in fractions of it.
+            count: the number of frames of the video, if it is known. Joints whose frames have numbers from 0
+                or 1 that fit belong to these frames, others to the first ones.
 
         Raises:
             UserError: it is not one recording, or its layout is not known.
             OSError: it cannot be read.
         """
-        found = find_recordings([str(path)])
+        found = find_recordings([str(path)], img_shape)
         if len(found) != 1:
             raise UserError(f'{path} holds {len(found)} recordings, expected that of one video')
         recording = found[0].read()
@@ -90,6 +102,7 @@ class Replay(Estimator):
             recording.layout or layout,
             keypoint_score=recording.keypoint_score,
             ids=recording.ids,
+            numbers=_places(recording.numbers, count),
         )
 
     @property
@@ -103,10 +116,11 @@ class Replay(Estimator):
         return self._flat
 
     def estimate(self, image: np.ndarray, time: float) -> list[Person]:  # noqa: ARG002
-        """The persons of the next frame; none after the last one."""
-        t, self._next = self._next, self._next + 1
-        if t >= self.count:
+        """The persons of the next frame; none where there are no joints."""
+        number, self._next = self._next, self._next + 1
+        if number not in self.numbers:
             return []
+        t = self.numbers.index(number)
         return [
             Person(
                 joints=joints[t],
@@ -117,3 +131,11 @@ class Replay(Estimator):
             for m, joints in enumerate(self._joints)
             if joints[t].any()
         ]
+
+
+def _places(numbers: range | None, count: int | None) -> range | None:
+    """The places from 0 of numbered frames in a video; None if it has no such frames."""
+    if numbers is None or count is None or numbers[-1] < count:
+        return numbers
+    counts_from_one = numbers[0] > 0 and numbers[-1] == count
+    return range(numbers.start - 1, numbers.stop - 1, numbers.step) if counts_from_one else None

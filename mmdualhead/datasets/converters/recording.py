@@ -61,6 +61,7 @@ class Clip(NamedTuple):
         frame_rate: frames per second, if the file has it.
         regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
             have another V and C of the same product.
+        numbers: of its frames in the video that they are from, if the file has them.
     """
 
     keypoint: np.ndarray
@@ -72,6 +73,7 @@ class Clip(NamedTuple):
     ids: tuple[Hashable, ...] | None = None
     frame_rate: float | None = None
     regroup: bool = False
+    numbers: range | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -254,6 +254,7 @@ def clip_of_frames(
         layout=layout,
         ids=ids,
         frame_rate=frame_rate and frame_rate / step,
+        numbers=range(first, last + 1, step),
     )
 
 

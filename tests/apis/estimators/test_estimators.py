@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from mmdualhead.apis.estimators.mediapipe_pose import FOCAL_LENGTH, distinct, in
 from mmdualhead.datasets.poses import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
+from tests.apis.test_fit import pixels
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 JOINTS = SKELETONS['mediapipe'].joints
@@ -57,6 +60,35 @@ def test_replay_names_the_file(tmp_path):
     (tmp_path / 'damaged.json').write_text('{"frames"')
     with pytest.raises(UserError, match=r'damaged\.json: '):
         Replay.of_file(tmp_path / 'damaged.json')
+
+
+@pytest.mark.fault(
+    '`video --poses` of a file that lists frames with persons only, or every second one, or counts from 1',
+    'labels too early',
+    'joints belong to the frames that have their numbers',
+)
+@pytest.mark.parametrize(
+    ('numbers', 'count', 'places'),
+    [
+        (range(57, 67), 300, range(57, 67)),
+        (range(0, 20, 2), 20, range(0, 20, 2)),
+        (range(1, 11), 10, range(10)),
+        (range(1000, 1010), 10, range(10)),
+        (range(57, 67), None, range(57, 67)),
+    ],
+)
+def test_replay_gives_joints_at_their_frames(tmp_path, numbers, count, places):
+    body = pixels(17, 3)[0, 0]
+    moved = [body + np.array([place, place, 0]) for place in places]
+    entries = [
+        dict(image_id=f'{number}.jpg', category_id=1, keypoints=joints.ravel().tolist(), score=1)
+        for number, joints in zip(numbers, moved, strict=True)
+    ]
+    (tmp_path / 'alphapose-results.json').write_text(json.dumps(entries))
+    estimator = Replay.of_file(tmp_path / 'alphapose-results.json', img_shape=(480, 640), count=count)
+    for place in range(70):
+        found = [person.joints[0, 0] - body[0, 0] for person in estimator.estimate(IMAGE, 0)]
+        np.testing.assert_allclose(found, [place] if place in places else [], atol=1e-3)
 
 
 def test_an_estimator_of_ones_own_is_found_by_its_name(monkeypatch):
