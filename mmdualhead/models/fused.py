@@ -294,10 +294,11 @@ class FusedBranches(nn.Module):
         super().__init__()
         self.width, self.stride = branches.width, branches.stride
         reduce = fuse_conv_bn_eval(branches.reduce, branches.reduce_norm)
-        self.rectified = reduce.out_channels
-        both = plain is not None and self.stride == 1  # then they have the same input
-        self.reduce = _side_by_side(reduce, plain) if both else reduce
-        self.plain = None if both else plain
+        self.both = None
+        if plain is not None and self.stride == 1:  # then they have the same input
+            self.both = (reduce.out_channels, plain.out_channels)
+            reduce, plain = _side_by_side(reduce, plain), None
+        self.reduce, self.plain = reduce, plain
         parts = [part.split(branches.width) for part in _affine(branches.norm)]
         *scales, pool_scale, _ = parts[0]
         *shifts, pool_shift, _ = parts[1]
@@ -308,12 +309,13 @@ class FusedBranches(nn.Module):
 
     def parts(self, x: Tensor, strided: Tensor) -> Iterator[Tensor]:
         """The branches."""
-        reduced = self.reduce(x)
-        *convolved, pooled = reduced[:, : self.rectified].relu().split(self.width, 1)
+        reduced, plain = self.reduce(x), [self.plain(strided)] if self.plain else []
+        if self.both:
+            reduced, *plain = reduced.split(self.both, 1)
+        *convolved, pooled = reduced.relu().split(self.width, 1)
         pooled = temporal_max_pool(pooled, self.stride) * self.pool_scale + self.pool_shift
         branches = (conv(part) for conv, part in zip(self.dilated, convolved, strict=True))
-        plain = self.plain(strided) if self.plain else reduced[:, self.rectified :]
-        return chain(branches, [pooled], [plain] if plain.shape[1] else [])
+        return chain(branches, [pooled], plain)
 
 
 class FusedTCN(FusedBranches):
