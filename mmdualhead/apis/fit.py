@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.readers import Recording
-from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
+from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS, is_picture
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
 from mmdualhead.datasets.poses.mediapipe import judge_landmarks
 from mmdualhead.datasets.transforms.body import MIN_SCORE, SCORED, sure_joints
@@ -224,8 +224,7 @@ def _check_landmarks(keypoint: np.ndarray, given: Skeleton) -> None:
 
 def _check_picture(img_shape: Any) -> None:
     """Refuse what is not the (height, width) of an image; (1, 1) is one, for joints in units of it."""
-    sides = np.asarray((1, 1) if img_shape is None else img_shape)
-    if sides.shape != (2,) or sides.dtype.kind not in 'iuf' or not (sides > 0).all() or np.isinf(sides).any():
+    if img_shape is not None and not is_picture(img_shape):
         raise UserError(f'img_shape: expected the height and width of the image, found {shown(img_shape)}')
 
 

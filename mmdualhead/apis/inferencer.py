@@ -31,6 +31,7 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.utils.files import write_text
+from mmdualhead.utils.text import with_name
 from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
 
@@ -255,7 +256,7 @@ class SkeletonInferencer(BaseInferencer):
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
-            raise RecordingError(_named(recording.where, reason)) from error
+            raise RecordingError(with_name(recording.where, reason)) from error
         except MemoryError as error:
             raise RecordingError(f'{recording.where}: out of memory') from error
 
@@ -276,7 +277,7 @@ class SkeletonInferencer(BaseInferencer):
                 answers.append(self._answer(prepared, own))
             except ValueError as error:
                 where = prepared[0].recording.where
-                _leave_out(where, RecordingError(_named(where, str(error))), on_error, left_out)
+                _leave_out(where, RecordingError(with_name(where, str(error))), on_error, left_out)
         return answers
 
     def _answer(self, prepared: Sequence[Prepared], predictions: Sequence[Prediction]) -> Answer:
@@ -350,10 +351,6 @@ def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[s
     if on_error == 'raise':
         raise error
     left_out[name] = str(error)
-
-
-def _named(name: str, reason: str) -> str:
-    return reason if name in reason else f'{name}: {reason}'
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:

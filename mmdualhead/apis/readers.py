@@ -23,7 +23,7 @@ from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, unknow
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SMPL_22
 from mmdualhead.utils.reading import parse_json, read_bytes, shown
-from mmdualhead.utils.text import name_of
+from mmdualhead.utils.text import name_of, with_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +89,7 @@ class Recording:
         try:
             return self if self.load is None else self.load()
         except ValueError as error:
-            reason = str(error)
-            raise UserError(reason if self.where in reason else f'{self.where}: {reason}') from error
+            raise UserError(with_name(self.where, str(error))) from error
 
     def frames(self, frame_rate: float | None = None) -> Iterator[tuple[float, dict[Hashable, np.ndarray]]]:
         """The time of each frame and the joints of the persons in sight by id, as a stream takes them.

@@ -22,8 +22,7 @@ from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
 from mmdualhead.datasets.poses import Person
-from mmdualhead.datasets.transforms.body import normalize_by_body, sure_joints
-from mmdualhead.errors import UserError
+from mmdualhead.datasets.transforms.body import body_fault
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
 from mmdualhead.skeletons import get_skeleton
@@ -284,14 +283,12 @@ class StreamRecognizer:
 
     def _shows_the_body(self, window: np.ndarray) -> bool:
         """False if the model normalizes by a body that a window does not show."""
-        if self.model.input.normalization != 'body':
+        min_score = self.model.input.min_score
+        if min_score is None:
             return True
-        try:
-            normalize_by_body(sure_joints(window), self.skeleton)
-        except UserError as error:
-            self._warn([f'{error}; persons get labels while these are in sight'])
-            return False
-        return True
+        fault = body_fault(dict(keypoint=window), self.skeleton, min_score, not self.skeleton.flat)
+        self._warn([f'{fault}; persons get labels while these are in sight'] if fault else [])
+        return not fault
 
     def _warn(self, notes: Sequence[str]) -> None:
         """Log each note on the predictions once."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import random
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,6 +31,7 @@ from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import input_shape_of
 from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
+from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
 from mmdualhead.utils.text import SHOWN, plural
@@ -216,14 +216,14 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
     """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
-    given = sys.argv[sys.argv.index('--seed') + 1 :][:1] if '--seed' in sys.argv else []
+    seed = given('--seed')
     used = str((config.get('randomness') or {}).get('seed'))
-    if given and given[0] != used:
+    if seed and seed != used:
         text = (
             f"has no effect, since the config's randomness.seed={used} wins; give --cfg-options "
-            f'randomness.seed={given[0]} instead'
+            f'randomness.seed={seed} instead'
         )
-        yield Finding(Level.ERROR, f'--seed {given[0]}', text)
+        yield Finding(Level.ERROR, f'--seed {seed}', text)
 
 
 def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:

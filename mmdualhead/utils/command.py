@@ -49,6 +49,18 @@ def as_typed(docstring: str | None) -> str:
     return re.sub(r'python tools/(\w+)\.py', lambda found: f'mmdualhead {found[1].replace("_", "-")}', text)
 
 
+def given(option: str) -> str | None:
+    """The value of an option on the command line, empty if it has none; None without it.
+
+    For what MMAction2's programs do not leave in the config.
+    """
+    for argument, following in zip(sys.argv, [*sys.argv[1:], ''], strict=True):
+        name, _, value = argument.partition('=')
+        if name == option:
+            return value or ('' if following.startswith('-') else following)
+    return None
+
+
 class _Import(argparse.Action):
     """Imports a module as soon as it is named, so that its parts are registered before a model is built."""
 

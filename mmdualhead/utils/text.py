@@ -44,6 +44,11 @@ def name_of(persons: Iterable[object]) -> str:
     return '+'.join(map(str, persons))
 
 
+def with_name(name: str, reason: str) -> str:
+    """The reason of an error, after the name of what it is about unless it contains that."""
+    return reason if name in reason else f'{name}: {reason}'
+
+
 def clips_named(names: Iterable[object]) -> str:
     """Their number and the first few names: ``7 clips: a, b, c, d, e and 2 more``."""
     listed = list(names)

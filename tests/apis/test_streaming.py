@@ -18,6 +18,7 @@ from mmdualhead.apis.streaming import (
     calibrate,
     frame_labels,
 )
+from mmdualhead.apis.trained import PACKAGED_2D
 from mmdualhead.datasets.poses import Person
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores
@@ -416,6 +417,19 @@ def test_a_person_whose_hips_leave_sight_pauses_alone(caplog):
     assert (1,) in set().union(*answers[50:])
     warnings = [record.getMessage() for record in caplog.records]
     assert sum('no frame shows the hips' in warning for warning in warnings) == 1
+
+
+@pytest.mark.fault(
+    'a stream of joints in space near the origin, with a model of joints in images',
+    'no labels if depths were taken for confidences',
+    'labels',
+)
+def test_joints_in_space_with_a_model_of_joints_in_images():
+    person = body()[0, 0] - (0, 0, 2.7)
+    person[[KINECT_V1.joints.index(f'{side} hip') for side in ('left', 'right')], 2] = 0.05
+    inferencer = SkeletonInferencer(PACKAGED_2D, device='cpu')
+    options = dict(layout='kinect_v1', unit='m', window=1, hop=0.5, frame_rate=10)
+    assert any(push_all(StreamRecognizer(inferencer, **options), person))
 
 
 def test_the_packaged_model_of_streams_says_nothing_at_cuts():

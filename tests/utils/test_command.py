@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmdualhead.errors import UserError
-from mmdualhead.utils.command import one_line_errors, original, run_main
+from mmdualhead.utils.command import given, one_line_errors, original, run_main
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +105,18 @@ def test_a_reader_that_has_enough_ends_the_program_quietly():
     with os.fdopen(writes) as pipe:
         done = subprocess.run([sys.executable, '-c', program], stdout=pipe, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (141, '')
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'value'),
+    [
+        (['--resume', 'x.pth'], 'x.pth'),
+        (['--resume=x.pth'], 'x.pth'),
+        (['--resume', '--amp'], ''),
+        (['--resume'], ''),
+        (['--resumed', 'x.pth'], None),
+    ],
+)
+def test_the_value_of_an_option(monkeypatch, arguments, value):
+    monkeypatch.setattr(sys, 'argv', ['train', 'config.py', *arguments])
+    assert given('--resume') == value

@@ -31,7 +31,7 @@ def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
         and ``best``: (epoch, top-1 with one clip per test).
 
     Raises:
-        UserError: the work dir has no training log, a damaged one, or that of a training by iterations.
+        UserError: the work dir has no training log, a damaged one, or that of a run by iterations.
     """
     losses: dict[int, float] = {}
     validated: dict[int, float] = {}
@@ -71,7 +71,7 @@ def _rows(log: Path) -> Iterator[dict[str, Any]]:
                 return
             raise UserError(f'{log}, line {number} is damaged') from None
         if 'loss' in row and 'epoch' not in row:
-            raise UserError(f'{log}: a training by iterations, not by epochs')
+            raise UserError(f'{log}: a run by iterations, not by epochs')
         yield row
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from mmengine.runner import BaseLoop, Runner
 
 from mmdualhead.engine.checkpoints import Checkpoint, drop_code, holds_run, newest_checkpoint
 from mmdualhead.errors import UserError
+from mmdualhead.utils.command import given
 from mmdualhead.utils.files import FolderLock, remove_partial_files
 
 
@@ -52,7 +51,8 @@ class LoadCheckHook(Hook):
         if is_main_process():
             self._lock_work_dir(runner)
         weights = runner._load_from
-        if not runner._resume or (weights is not None and not _takes_newest(sys.argv)):
+        takes_newest = weights is None or given('--resume') in ('', 'auto')
+        if not runner._resume or not takes_newest:
             return
         path, ignored = newest_checkpoint(runner.work_dir)
         for reason in ignored:
@@ -108,14 +108,6 @@ class LoadCheckHook(Hook):
         if is_training and not runner._resume:
             advice = ' To fine-tune from it anyway: --cfg-options default_hooks.load_check.strict=False'
         raise UserError(f'{loaded.source} does not fit the model: {fit}.{keys}{advice}')
-
-
-def _takes_newest(arguments: Sequence[str]) -> bool:
-    """Whether ``--resume`` names no checkpoint, so that a ``load_from`` is where a new run would start."""
-    if '--resume' not in arguments:
-        return False
-    following = arguments[arguments.index('--resume') + 1 :][:1]
-    return not following or following[0] == 'auto' or following[0].startswith('-')
 
 
 def _load_from_of_file(config: Config) -> str | None:
