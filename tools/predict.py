@@ -15,8 +15,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mmdualhead.apis.inferencer import SkeletonInferencer
-from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.recordings import find_recordings
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
 from mmdualhead.evaluation.outputs import STDOUT, Write, csv_file, json_file, json_lines, table
 from mmdualhead.skeletons import ALIASES, SKELETONS

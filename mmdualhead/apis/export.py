@@ -22,8 +22,8 @@ from mmengine.dataset import pseudo_collate
 
 from mmdualhead.apis.exported import ExportedNetwork, sampled_frames, sampling_of
 from mmdualhead.apis.forward import recorded, run_pipeline
-from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import load_trained
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.fused import can_fuse, fuse

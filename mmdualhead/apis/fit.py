@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.readers import Recording
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS, is_picture
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
 from mmdualhead.datasets.poses.mediapipe import judge_landmarks
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.body import MIN_SCORE, SCORED, sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.skeletons import MEDIAPIPE, SKELETONS, Skeleton, conversion, convert_layout, get_skeleton
+from mmdualhead.skeletons import MEDIAPIPE, SKELETONS, Skeleton, conversion, get_skeleton
 from mmdualhead.utils.reading import shown
 
 LARGEST_FRACTION = 2.0
@@ -142,13 +142,10 @@ def _check_numbers(
 
 def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recording:
     """In the layout of the network."""
-    keypoint, score = recording.keypoint, recording.keypoint_score
-    _check_joints(keypoint, given, wanted)
+    _check_joints(recording.keypoint, given, wanted)
     if (given.joints, given.bones) == (wanted.joints, wanted.bones):
         return recording
-    if score is not None:
-        score = convert_layout(score[..., None], given, wanted)[..., 0]
-    return replace(recording, keypoint=convert_layout(keypoint, given, wanted), keypoint_score=score)
+    return recording.converted(given, wanted)
 
 
 def with_persons(recording: Recording, given: Skeleton) -> Recording:

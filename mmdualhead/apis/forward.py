@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.trained import TrainedModel
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
 from mmdualhead.network_input import step_name
@@ -93,19 +93,19 @@ def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
 
 def _annotation(recording: Recording) -> dict[str, Any]:
     """The input of a pipeline, as from a data set, without shared memory."""
-    known = dict(
-        frame_dir=recording.name,
-        label=recording.label if isinstance(recording.label, int) else -1,
-        keypoint=recording.keypoint,
-        keypoint_score=recording.keypoint_score,
-        img_shape=recording.img_shape,
-        original_shape=recording.img_shape,
-        total_frames=recording.keypoint.shape[1],
-        start_index=0,
-        modality='Pose',
-        normalized=recording.normalized,
+    known = recording.annotation()
+    if 'img_shape' in known:
+        known['original_shape'] = known['img_shape']
+    return copy.deepcopy(
+        {
+            **known,
+            'label': recording.label if isinstance(recording.label, int) else -1,
+            'total_frames': recording.keypoint.shape[1],
+            'start_index': 0,
+            'modality': 'Pose',
+            'normalized': recording.normalized,
+        }
     )
-    return copy.deepcopy({key: value for key, value in known.items() if value is not None})
 
 
 def _check_channels(model: TrainedModel, found: int) -> None:

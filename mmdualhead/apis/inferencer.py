@@ -24,9 +24,10 @@ from rich.progress import track
 from mmdualhead.apis.fit import fit, suits
 from mmdualhead.apis.forward import PASS, Prediction, Prepared, predict, run_pipeline
 from mmdualhead.apis.persons import each_person
-from mmdualhead.apis.readers import Recording, read_annotation
+from mmdualhead.apis.readers import read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
 from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D, ModelError, TrainedModel, load_trained
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.scores import FUSED
@@ -128,7 +129,7 @@ class SkeletonInferencer(BaseInferencer):
 
     def _init_pipeline(self, cfg: Any) -> Callable:  # noqa: ARG002
         """The test pipeline of the first model, from an annotation to the input of its network."""
-        return lambda clip: run_pipeline(self.models[0], read_annotation(clip, name='')).packed
+        return lambda clip: run_pipeline(self.models[0], read_annotation(clip)).packed
 
     def __call__(
         self, inputs: Any, return_datasamples: bool = False, batch_size: int | None = None, **kwargs: Any
@@ -293,7 +294,7 @@ class SkeletonInferencer(BaseInferencer):
         pairs = zip(prepared, predictions, strict=True)
         return Answer(
             name=recording.name,
-            source=recording.source,
+            source=recording.path,
             scores={head: self._mean([one.scores[head] for one in predictions]) for head in shared},
             classes=model.classes,
             keypoint=np.array(keypoint, np.float32),

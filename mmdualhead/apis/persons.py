@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.fit import check_axes, with_persons
-from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.tracks import centers_of
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 

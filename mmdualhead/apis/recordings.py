@@ -17,16 +17,15 @@ from mmdualhead.apis.readers import (
     ANNOTATIONS,
     STORE,
     SUFFIXES,
-    Recording,
     read_annotation,
-    read_clip,
     read_file,
     read_objects,
     read_poses,
 )
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.poses.arrays import ListedClip, clips_in
+from mmdualhead.datasets.poses.arrays import clips_in
 from mmdualhead.datasets.poses.files import is_content, whole
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 
 MOST_BYTES = 2 << 30
@@ -104,14 +103,13 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
     elif isinstance(one, str | Path):
         yield from _named(str(one), img_shape, split)
     elif isinstance(one, Mapping) and 'keypoint' in one:
-        name = str(one.get('frame_dir', name))
-        yield Recording(name=name, load=partial(read_annotation, one, name=name))
+        yield Recording(str(one.get('frame_dir', name)), load=partial(read_annotation, one))
     elif is_content(one):
-        yield Recording(name=name, load=partial(read_objects, one, name, img_shape))
+        yield Recording(name, load=partial(read_objects, one, img_shape))
     elif _is_poses(one):
-        yield Recording(name=name, load=partial(read_poses, one, name, img_shape))
+        yield Recording(name, load=partial(read_poses, one, img_shape))
     elif hasattr(one, '__array__') and not isinstance(one, np.generic):
-        yield Recording(name=name, keypoint=one)
+        yield Recording(name, keypoint=one)
     else:
         raise RecordingError(
             f'{name}: expected an array (T, V, C) or (M, T, V, C), a path, an annotation or the poses of '
@@ -144,14 +142,14 @@ def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recordin
         if not path.exists():
             raise ValueError('no such file or directory')
         if clips := clips_in(path):
-            yield from _listed(path, clips, split)
+            yield from _listed(clips, split)
             return
         _check_size(path)
         if path.suffix in ANNOTATIONS:
             yield from _annotated(path, split)
         else:
             name = path.name if path.is_dir() else path.stem
-            yield Recording(name=name, source=path, load=partial(read_file, path, img_shape))
+            yield Recording(name, path, load=partial(read_file, path, img_shape))
     except (ValueError, OSError) as error:
         yield _failing(path, error)
 
@@ -170,19 +168,15 @@ def _below(folder: Path) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _listed(path: Path, clips: Iterable[ListedClip], split: str | None) -> Iterator[Recording]:
+def _listed(clips: Iterable[Recording], split: str | None) -> Iterator[Recording]:
     """The clips of an array, which are read lazily."""
-    splits = set()
+    splits: set[str] = set()
     for one in clips:
-        splits.add(one.split)
-        if split in (None, one.split):
-            yield Recording(name=one.name, source=path, load=partial(_read_listed, path, one))
+        splits |= {*one.splits}
+        if split is None or split in one.splits:
+            yield one
     if split not in {None, *splits}:
-        raise ValueError(f'split {split!r} is not one of {sorted(map(str, splits))}')
-
-
-def _read_listed(path: Path, one: ListedClip) -> Recording:
-    return read_clip(one.name, one.read(), source=path, label=one.label)
+        raise ValueError(f'split {split!r} is not one of {sorted(splits)}')
 
 
 def _check_size(path: Path) -> None:
@@ -201,8 +195,8 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
         raise ValueError(f'split {split!r} is not one of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
 
-    def read(clips: Sequence[Any], i: int, name: str) -> Recording:
-        return read_annotation(clips[i], name=name, source=path, layout=layout, normalized=normalized)
+    def read(clips: Sequence[Any], i: int) -> Recording:
+        return read_annotation(clips[i], layout, normalized)
 
     seen = set()
     for one in file.splits if split is None else [split]:
@@ -211,8 +205,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
             name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
             if name not in seen:
                 seen.add(name)
-                load = partial(read, clips, i, name)
-                yield Recording(name=name, source=path, annotated=True, load=load)
+                yield Recording(name, path, annotated=True, load=partial(read, clips, i))
 
 
 def _failing(path: str | Path, error: Exception) -> Recording:
@@ -221,4 +214,4 @@ def _failing(path: str | Path, error: Exception) -> Recording:
     def read() -> Recording:
         raise error
 
-    return Recording(name=str(path), load=read)
+    return Recording(str(path), load=read)

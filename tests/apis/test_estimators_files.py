@@ -10,12 +10,12 @@ import pytest
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.fit import fit
-from mmdualhead.apis.readers import Recording, read_file
+from mmdualhead.apis.readers import read_file
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.apis.streaming import StreamRecognizer
-from mmdualhead.datasets.converters import Recording as RawFile
 from mmdualhead.datasets.converters.custom import read_recording, scan
 from mmdualhead.datasets.converters.raw_clip import read_clip
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.skeletons import get_skeleton
 from tests.apis.trained import save_trained, small_config
 from tests.datasets.poses.estimators import (
@@ -178,7 +178,7 @@ class TestDataOfOnesOwn:
         assert dict(dataset.left_out) == {'v2': 'not in the label table'}
 
     def test_the_layout_must_be_derivable(self, table: Path) -> None:
-        file = RawFile('v1', table.parent / 'src' / 'v1', 0)
+        file = Recording('v1', table.parent / 'src' / 'v1', 0)
         with pytest.raises(ValueError, match="'openpose_25' cannot be converted to 'kinect_v1'"):
             read_recording(file, get_skeleton('kinect_v1'))
 
@@ -187,14 +187,14 @@ class TestDataOfOnesOwn:
         with pytest.raises(
             ValueError, match="joints in space of layout 'kinect_azure', while layout 'coco' is flat"
         ):
-            read_recording(RawFile('azure', path, 0), get_skeleton('coco'))
-        clip = read_recording(RawFile('azure', path, 0), get_skeleton('kinect_v1'))
+            read_recording(Recording('azure', path, 0), get_skeleton('coco'))
+        clip = read_recording(Recording('azure', path, 0), get_skeleton('kinect_v1'))
         assert clip.keypoint.shape == (1, 40, 20, 3)
 
     def test_another_file_in_a_folder_is_noticed(self, table: Path) -> None:
         from mmdualhead.datasets.converters.unfinished import state_of
 
-        file = RawFile('v1', table.parent / 'src' / 'v1', 0)
+        file = Recording('v1', table.parent / 'src' / 'v1', 0)
         before = state_of(file)
         path = next(file.path.iterdir())
         path.write_text(path.read_text() + ' ')

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis.fit import fit, suits
-from mmdualhead.apis.readers import Recording, read_file
+from mmdualhead.apis.readers import read_file
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.body import normalize_by_body
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.streaming import StreamRecognizer
 from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D
 from mmdualhead.datasets import VirtualCamera
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from mmdualhead.datasets.recording import Recording
 from tests.datasets.converters.raw_files import write_utd
 
 ROOT = Path(__file__).parents[2]

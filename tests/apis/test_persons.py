@@ -7,7 +7,7 @@ import pytest
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.persons import each_person
-from mmdualhead.apis.readers import Recording
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import COCO, KINECT_V1
 from tests.apis.trained import save_trained, small_config

@@ -40,7 +40,7 @@ class TestFiles:
         write_ntu(path, ntu_frames({BODY_A: (0, body)}, 6))
         (one,) = read(path)
         np.testing.assert_allclose(one.keypoint, body[None], atol=1e-6)
-        assert (one.layout, one.label, one.source) == ('nturgb+d', 'hand waving', path)
+        assert (one.layout, one.label, one.path) == ('nturgb+d', 'hand waving', path)
 
     def test_a_name_that_says_no_class(self, tmp_path):
         write_ntu(tmp_path / 'mine.skeleton', ntu_frames({BODY_A: (0, standing(25, 6))}, 6))

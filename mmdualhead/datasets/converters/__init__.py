@@ -1,6 +1,8 @@
 """Convert the raw recordings of common data sets, or your own, to an annotation file."""
 
-from .recording import Clip, EmptyRecording, RawDataset, Recording
+from mmdualhead.datasets.recording import Clip, EmptyRecording, Recording
+
+from .raw_dataset import RawDataset
 from .runner import convert
 from .summary import Summary
 from .writers import write_pickle

@@ -16,7 +16,7 @@ from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.command import as_typed, one_line_errors
 
 from .raw_clip import Normalize
-from .recording import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
+from .raw_dataset import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
 from .runner import convert
 
 

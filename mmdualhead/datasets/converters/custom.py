@@ -9,23 +9,25 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
 from mmdualhead.datasets.poses.files import FRAME, read_estimated, whole
 from mmdualhead.datasets.poses.mediapipe import clip_of_table
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import SKELETONS, Skeleton, convert_layout, get_skeleton
+from mmdualhead.skeletons import SKELETONS, Skeleton, get_skeleton
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
 from .files import list_files
-from .recording import Clip, RawDataset, Recording, as_float32
+from .raw_dataset import RawDataset, as_float32
 from .table import joint_columns, one_line_per_frame, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
@@ -36,17 +38,6 @@ INDEX = '[0-9]{1,6}'
 """A label with more digits is a name."""
 
 CHANNELS = (2, 3)
-
-
-class LabeledClip(NamedTuple):
-    """One line of the label table: its number, the clip's file, its class as an index or a name, ..."""
-
-    line: int
-    clip: str
-    label: str
-    splits: tuple[str, ...]
-    subject: str | None
-    img_shape: tuple[int, int] | None
 
 
 def scan(
@@ -87,11 +78,12 @@ def scan(
     pictures = None if img_shape is None else _picture(img_shape)
     rows = read_table(labels)
     indices, names = _number_classes(labels, rows, None if classes is None else _read_classes(classes))
+    paths = [Path(src, recording.path) for recording in rows.values()]
     recordings = [
-        Recording(_clip_name(row.clip), Path(src) / row.clip, index, row.subject, row.splits, row.img_shape)
-        for row, index in zip(rows, indices, strict=True)
+        replace(recording, path=path, label=index)
+        for recording, path, index in zip(rows.values(), paths, indices, strict=True)
     ]
-    own = {whole(recording.path) for recording in recordings} | {labels}
+    own = {*map(whole, paths), labels}
     readable = (whole(path) for path in files if path.name.endswith((*SUFFIXES, FRAME)))
     unlisted = [path for path in dict.fromkeys(readable) if path not in own]
     return RawDataset(
@@ -125,8 +117,8 @@ def _read_classes(path: str | Path) -> list[str]:
         raise UserError(str(error)) from error
 
 
-def read_table(path: Path) -> list[LabeledClip]:
-    """The lines of the label table.
+def read_table(path: Path) -> dict[int, Recording]:
+    """The recordings in the label table, by the number of their line; their labels are text, as it has them.
 
     Raises:
         FileNotFoundError: the table does not exist.
@@ -148,19 +140,19 @@ def read_table(path: Path) -> list[LabeledClip]:
         raise UserError(f'{path}: the header has {", ".join(doubled)} twice')
     if not lines:
         raise UserError(f'{path}: no line below the header')
-    rows: dict[str, LabeledClip] = {}
+    rows: dict[int, Recording] = {}
+    first: dict[str, int] = {}
     for number, line in lines:
         try:
-            row = _parse_line(number, line)
-            first = rows.setdefault(_clip_name(row.clip), row)
-            if first is not row:
-                raise UserError(f'clip {row.clip} is also in line {first.line}')
+            rows[number] = one = _parse_line(line)
+            if first.setdefault(one.name, number) != number:
+                raise UserError(f'clip {one.path} is also in line {first[one.name]}')
         except ValueError as error:
             raise UserError(f'{path}, line {number}: {error}') from error
-    return list(rows.values())
+    return rows
 
 
-def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
+def _parse_line(line: Mapping[Any, Any]) -> Recording:
     comma = 'a field with a comma must be quoted'
     if None in line:
         raise UserError(f'more fields than the header has; {comma}')
@@ -179,7 +171,9 @@ def _parse_line(number: int, line: Mapping[Any, Any]) -> LabeledClip:
         raise UserError(f'{unprintable[0]!r} contains control characters')
     stated = [fields[column] for column in PICTURE]
     picture = _picture(stated) if any(stated) else None
-    return LabeledClip(number, fields['clip'], fields['label'], splits, fields['subject'] or None, picture)
+    return Recording(
+        _clip_name(fields['clip']), clip, fields['label'], fields['subject'] or None, splits, picture
+    )
 
 
 def _picture(sizes: Sequence[Any]) -> tuple[int, int]:
@@ -199,29 +193,28 @@ def _clip_name(path: str) -> str:
 
 
 def _number_classes(
-    path: Path, rows: Sequence[LabeledClip], classes: Sequence[str] | None
+    path: Path, rows: Mapping[int, Recording], classes: Sequence[str] | None
 ) -> tuple[list[int], list[str] | None]:
     """The class index of each line, and the classes' names, if they are known."""
+    labels = {line: str(recording.label) for line, recording in rows.items()}
     if classes is None:
-        numeric = [re.fullmatch(INDEX, row.label) is not None for row in rows]
-        if all(numeric):
-            return [int(row.label) for row in rows], None
-        if any(numeric):
-            row = rows[numeric.index(True)]
-            raise UserError(f'{path}, line {row.line}: label {row.label}, while others are names')
-        classes = sorted({row.label for row in rows})
+        numeric = [line for line, label in labels.items() if re.fullmatch(INDEX, label)]
+        if len(numeric) == len(labels):
+            return list(map(int, labels.values())), None
+        if numeric:
+            label = labels[numeric[0]]
+            raise UserError(f'{path}, line {numeric[0]}: label {label}, while others are names')
+        classes = sorted({*labels.values()})
     index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
-    for row in rows:
-        if row.label not in index_of:
-            raise UserError(
-                f'{path}, line {row.line}: label {row.label!r} is not one of the {len(classes)} classes'
-            )
-    return [index_of[row.label] for row in rows], list(classes)
+    for line, label in labels.items():
+        if label not in index_of:
+            raise UserError(f'{path}, line {line}: label {label!r} is not one of the {len(classes)} classes')
+    return [index_of[label] for label in labels.values()], list(classes)
 
 
 def read_recording(
     recording: Recording, skeleton: Skeleton, img_shape: tuple[int, int] | None = None
-) -> Clip:
+) -> Recording:
     """Read one clip by :func:`read_own`; the third coordinate of a flat layout is a score.
 
     Args:
@@ -239,7 +232,7 @@ def read_recording(
     clip = _in_layout(read_own(recording.path, picture, lambda _: skeleton.num_joints), skeleton)
     if None not in (clip.img_shape, recording.img_shape) and clip.img_shape != recording.img_shape:
         raise UserError(f'img_shape is {clip.img_shape}, but the label table has {recording.img_shape}')
-    clip = clip._replace(label=recording.label, img_shape=clip.img_shape or picture)
+    clip = replace(clip, label=recording.label, img_shape=clip.img_shape or picture)
     return _with_scores_apart(clip, skeleton)
 
 
@@ -256,7 +249,7 @@ def read_own(
     path: Path,
     img_shape: tuple[int, int] | None = None,
     num_joints: Callable[[int], int] = likely_joints,
-) -> Clip:
+) -> Recording:
     """Read one clip from a file of no particular data set.
 
     * a file of an estimator of poses, or a folder of one file for each frame;
@@ -287,7 +280,7 @@ def read_own(
     return _read_csv(path, img_shape, num_joints) if path.suffix == '.csv' else _read_numpy(path)
 
 
-def _in_layout(clip: Clip, skeleton: Skeleton) -> Clip:
+def _in_layout(clip: Recording, skeleton: Skeleton) -> Recording:
     """An estimator's clip in the layout of the data set; other files do not tell theirs."""
     if clip.layout is None:
         return clip
@@ -296,28 +289,23 @@ def _in_layout(clip: Clip, skeleton: Skeleton) -> Clip:
         raise UserError(f'joints in space of layout {source.name!r}, while layout {skeleton.name!r} is flat')
     if source is skeleton:
         return clip
-    score = clip.keypoint_score
-    if score is not None:
-        score = convert_layout(score[..., None], source, skeleton)[..., 0]
-    return clip._replace(
-        keypoint=convert_layout(clip.keypoint, source, skeleton), keypoint_score=score, layout=skeleton.name
-    )
+    return replace(clip.converted(source, skeleton), layout=skeleton.name)
 
 
-def _with_scores_apart(clip: Clip, skeleton: Skeleton) -> Clip:
+def _with_scores_apart(clip: Recording, skeleton: Skeleton) -> Recording:
     """A clip of a flat layout as (x, y) and scores; one of three coordinates without scores."""
     keypoint, score = clip.keypoint, clip.keypoint_score
     if keypoint.shape[-1] == 2:
         return clip
     if not skeleton.flat:
         left_out = {} if score is None else {'confidences of joints left out': score.size}
-        return clip._replace(keypoint_score=None, counts={**clip.counts, **left_out})
+        return replace(clip, keypoint_score=None, counts={**clip.counts, **left_out})
     if score is not None:
         raise UserError(f'layout {skeleton.name!r} is flat; expected x, y and score, found also z')
-    return clip._replace(keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
+    return replace(clip, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
 
 
-def _read_numpy(path: Path) -> Clip:
+def _read_numpy(path: Path) -> Recording:
     content = load_arrays(path)
     arrays = content if isinstance(content, dict) else {'keypoint': content}
     if 'keypoint' not in arrays:
@@ -331,7 +319,7 @@ def _read_numpy(path: Path) -> Clip:
         if score.shape != keypoint.shape[:3]:
             raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
     picture = None if shape is None else _picture(shape.tolist() if shape.ndim == 1 else [shape])
-    return Clip(keypoint, keypoint_score=score, img_shape=picture)
+    return Recording(keypoint=keypoint, keypoint_score=score, img_shape=picture)
 
 
 def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> np.ndarray:
@@ -343,7 +331,7 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
     return as_float32(numbers if numbers.ndim == axes else numbers[None])
 
 
-def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int]) -> Clip:
+def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int]) -> Recording:
     """The columns of a joint are those that the header names, or else follow from their number."""
     names, numbers = one_line_per_frame(parse_table(decode_text(read_bytes(path))))
     pattern = None if names is None else joint_columns(names)
@@ -357,8 +345,8 @@ def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callabl
     landmarks = clip_of_table(joints, score, img_shape)
     if landmarks is not None:
         return landmarks
-    return Clip(
-        as_float32(joints),
+    return Recording(
+        keypoint=as_float32(joints),
         counts={'missing joints set to zero': missing},
         keypoint_score=None if score is None else as_float32(score),
         regroup=pattern is None,

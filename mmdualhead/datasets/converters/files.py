@@ -12,7 +12,7 @@ from pathlib import Path
 from mmdualhead.errors import UserError
 from mmdualhead.utils.text import and_more, plural
 
-from .recording import UNFINISHED_SUFFIX
+from .raw_dataset import UNFINISHED_SUFFIX
 
 
 def check_folder(src: str | Path) -> Path:

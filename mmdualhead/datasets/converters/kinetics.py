@@ -6,17 +6,19 @@ M persons, T frames, V = 18 joints, C = 3 channels: x, y, score.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import parse_json, read_bytes, read_json, shown
 
 from .files import check_folder, check_unique, compare_total
-from .recording import Clip, EmptyRecording, RawDataset, Recording, as_float32
+from .raw_dataset import RawDataset, as_float32
 
 CLASSES = CLASS_NAMES['kinetics']
 
@@ -108,7 +110,7 @@ def _read_label(where: str, entry: Any) -> tuple[int, str, bool]:
     return tuple(entry[field] for field in fields)
 
 
-def read_recording(recording: Recording) -> Clip:
+def read_recording(recording: Recording) -> Recording:
     """Read one clip.
 
     x and y are shifted so that the image center is the origin; joints of score 0 become zero. Of the first
@@ -135,7 +137,7 @@ def read_recording(recording: Recording) -> Clip:
     frames, persons = parse_persons(content['data'])
     if not len(persons):
         raise EmptyRecording(f'no person in any of {len(content["data"])} frames')
-    return Clip(_arrange(frames, persons), recording.label)
+    return replace(recording, keypoint=_arrange(frames, persons))
 
 
 def parse_persons(data: list[Any]) -> tuple[np.ndarray, np.ndarray]:

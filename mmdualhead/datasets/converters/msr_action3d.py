@@ -5,17 +5,19 @@ M persons, T frames, V = 20 joints, C = 3 channels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import decode_text, is_number, parse_numbers, read_bytes, split_lines
 
 from .files import compare_total, find_files
-from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
+from .raw_dataset import RawDataset, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['msr_action3d']
 NUMBERS = dict(action=range(1, 21), subject=range(1, 11), trial=range(1, 4))
@@ -77,7 +79,7 @@ def _splits(action: int, subject: int) -> tuple[str, ...]:
     return tuple(f'{prefix}xsub_{"train" if subject % 2 else "val"}' for prefix in ('', *sets))
 
 
-def read_recording(recording: Recording) -> Clip:
+def read_recording(recording: Recording) -> Recording:
     """Read one file: 20 rows of x, y, z and confidence per frame, put into the order of kinect_v1.
 
     Args:
@@ -97,7 +99,7 @@ def read_recording(recording: Recording) -> Clip:
     if len(rows) % NUM_JOINTS:
         raise UserError(f'{len(rows)} rows, expected {NUM_JOINTS} for each frame')
     keypoint, counts = drop_lost_frames(numbers.reshape(1, -1, NUM_JOINTS, ROW_FIELDS)[:, :, ROWS, :3])
-    return Clip(keypoint, recording.label, counts)
+    return replace(recording, keypoint=keypoint, counts=counts)
 
 
 def _parse_rows(rows: list[list[bytes]]) -> np.ndarray:

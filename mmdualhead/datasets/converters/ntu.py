@@ -6,17 +6,19 @@ M persons, T frames, V = 25 joints, C = 3 channels.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import decode_text, read_bytes, read_text, shown, split_lines
 
 from .files import compare_total, find_files
 from .ntu_file import parse_skeleton
 from .ntu_persons import join_tracks, select_persons
-from .recording import LOST_FRAMES, Clip, EmptyRecording, RawDataset, Recording
+from .raw_dataset import LOST_FRAMES, RawDataset
 
 NAME = r'S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})'
 NUMBERS = {
@@ -115,7 +117,7 @@ def _read_missing(path: str | Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def read_recording(recording: Recording) -> Clip:
+def read_recording(recording: Recording) -> Recording:
     """Read one file and choose the performers among the tracks.
 
     Args:
@@ -134,9 +136,9 @@ def read_recording(recording: Recording) -> Clip:
     joined = join_tracks(tracks)
     keypoint = select_persons(joined)
     used = {frame for track in tracks for frame in track.frames[track.joints.any(axis=(1, 2))]}
-    return Clip(
-        keypoint,
-        recording.label,
+    return replace(
+        recording,
+        keypoint=keypoint,
         counts={
             LOST_FRAMES: num_frames - len(used),
             'frames without a performer dropped': len(used) - keypoint.shape[1],

@@ -13,7 +13,7 @@ import numpy as np
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import parse_numbers
 
-from .recording import as_float32
+from .raw_dataset import as_float32
 
 NUM_JOINTS = 25
 

@@ -6,17 +6,19 @@ M persons, T frames, V = 20 joints, C = 3 channels.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import json_numbers, parse_json, read_bytes, shown
 
 from .files import compare_total, find_files
-from .recording import Clip, RawDataset, Recording, as_float32, drop_lost_frames
+from .raw_dataset import RawDataset, as_float32, drop_lost_frames
 
 CLASSES = CLASS_NAMES['nw_ucla']
 # The label, 0-based, of each action number in the names of the files; the numbers have gaps.
@@ -54,7 +56,7 @@ def scan(src: str | Path) -> RawDataset:
     )
 
 
-def read_recording(recording: Recording) -> Clip:
+def read_recording(recording: Recording) -> Recording:
     """Read one file: ``file_name``, ``label`` (1..10) and ``skeletons`` (T, 20, 3) in the order of kinect_v1.
 
     The action numbers in the names have gaps and map to the labels one to one.
@@ -79,7 +81,7 @@ def read_recording(recording: Recording) -> Clip:
     if named and LABELS.get(int(named[2])) != label - 1:
         raise UserError(f'label is {label}, but the name has action {named[2]}, which has another label')
     keypoint, counts = drop_lost_frames(as_float32(_parse_joints(content.get('skeletons')))[None])
-    return Clip(keypoint, label - 1, counts)
+    return replace(recording, keypoint=keypoint, label=label - 1, counts=counts)
 
 
 def _parse_joints(skeletons: Any) -> np.ndarray:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmdualhead.datasets.plausibility import judge_posture, picture_fault
+from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.files import check_regular
-
-from .recording import Clip, EmptyRecording, Recording
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 
@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
 def read_clip(
     recording: Recording,
-    read: Callable[[Recording], Clip],
+    read: Callable[[Recording], Recording],
     normalize: Normalize | None,
     skeleton: Skeleton,
 ) -> tuple[Outcome, dict[str, Any] | None]:
@@ -76,18 +76,15 @@ def read_clip(
         level = Level.NOTE if isinstance(error, EmptyRecording) else Level.ERROR
         return Outcome(Finding(level, str(recording.path), str(error))), None
     posture, picture = judge_posture(clip.keypoint, skeleton), _judge_picture(clip, skeleton)
-    annotation: dict[str, Any] = dict(frame_dir=recording.name, label=clip.label)
-    if recording.subject is not None:
-        annotation['subject'] = recording.subject
-    annotation['keypoint'] = np.asarray(keypoint, np.float32)
-    if clip.keypoint_score is not None:
-        annotation['keypoint_score'] = np.asarray(clip.keypoint_score, np.float32)
+    stored = replace(clip, name=recording.name, subject=recording.subject, keypoint=keypoint).annotation()
+    for name in {'keypoint', 'keypoint_score'} & stored.keys():
+        stored[name] = np.asarray(stored[name], np.float32)
     if clip.img_shape is not None:
-        annotation['img_shape'] = list(clip.img_shape)
-    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture, picture), annotation
+        stored['img_shape'] = list(clip.img_shape)
+    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture, picture), stored
 
 
-def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
+def _judge_picture(clip: Recording, skeleton: Skeleton) -> str | None:
     """See :class:`Outcome`."""
     if clip.keypoint.shape[-1] != 2:
         return None
@@ -96,7 +93,7 @@ def _judge_picture(clip: Clip, skeleton: Skeleton) -> str | None:
     return picture_fault(clip.keypoint, skeleton, clip.img_shape)
 
 
-def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Clip:
+def _read_regular(recording: Recording, read: Callable[[Recording], Recording]) -> Recording:
     """Read a clip; reading a pipe in place of a file would block forever."""
     try:
         if not recording.path.is_dir():
@@ -106,7 +103,7 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Cl
     return read(recording)
 
 
-def _check(clip: Clip, num_joints: int) -> None:
+def _check(clip: Recording, num_joints: int) -> None:
     """Reject clips that are invalid in any data set."""
     keypoint = clip.keypoint
     if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:

@@ -15,7 +15,7 @@ from mmdualhead.errors import Finding, Level
 from mmdualhead.utils.text import and_more, printable
 
 from .raw_clip import Outcome
-from .recording import RawDataset
+from .raw_dataset import RawDataset
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from typing import Any
 from mmdualhead.datasets.annotations.clip_files import ClipFiles
 from mmdualhead.datasets.annotations.store import replace_folder, write_store
 from mmdualhead.datasets.poses.files import whole
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.utils.files import name_in_errors
 from mmdualhead.version import __version__
 
 from .raw_clip import Outcome
-from .recording import Recording
 
 FORMAT = 4
 """The version of the journal; partial results of another version are not continued."""

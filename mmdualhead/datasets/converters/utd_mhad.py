@@ -5,15 +5,17 @@ M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import read_bytes
 
 from .files import compare_total, find_files
 from .mat_file import read_array
-from .recording import Clip, RawDataset, Recording, as_float32
+from .raw_dataset import RawDataset, as_float32
 
 CLASSES = CLASS_NAMES['utd_mhad']
 NUMBERS = dict(action=range(1, 28), subject=range(1, 9), trial=range(1, 5))
@@ -49,7 +51,7 @@ def scan(src: str | Path) -> RawDataset:
     )
 
 
-def read_recording(recording: Recording) -> Clip:
+def read_recording(recording: Recording) -> Recording:
     """Read one file: ``d_skel``, (V, C, T) in meters, its rows put into the order of kinect_v1.
 
     Args:
@@ -64,4 +66,4 @@ def read_recording(recording: Recording) -> Clip:
     rows = read_array(read_bytes(recording.path), 'd_skel')
     if rows.ndim != 3 or rows.shape[:2] != (20, 3):
         raise UserError(f"expected 'd_skel' of shape (20, 3, T), found {rows.shape}")
-    return Clip(as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]), recording.label)
+    return replace(recording, keypoint=as_float32(rows.transpose(2, 0, 1)[None, :, ROWS]))

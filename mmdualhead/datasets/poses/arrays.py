@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
-from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses.frames import clip_of_frames, field_of, named
 from mmdualhead.datasets.poses.persons import Person
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
 from mmdualhead.utils.arrays import map_array
@@ -35,23 +34,7 @@ BODIES = 2
 """Persons in an array of NTU RGB+D, whose last axis has M * V * C numbers."""
 
 
-class ListedClip(NamedTuple):
-    """One clip of an array.
-
-    Args:
-        name: its name.
-        label: its class, as a name or an index.
-        split: the split that it is in, if the file has several.
-        read: reads it.
-    """
-
-    name: str
-    label: str | int | None
-    split: str | None
-    read: Callable[[], Clip]
-
-
-def clips_in(path: Path) -> Iterator[ListedClip] | None:
+def clips_in(path: Path) -> Iterator[Recording] | None:
     """The clips of a whole data set, which stay in the file until they are read.
 
     * ``NTU60_CS.npz`` and the like, of CTR-GCN: ``x_train`` (N, T, M * V * C), ``y_train`` (N, classes) with
@@ -80,10 +63,10 @@ def clips_in(path: Path) -> Iterator[ListedClip] | None:
     if match is None:
         return None
     data = map_array(path)
-    return _listed_clips(path.with_name(f'{match[1]}_label.pkl'), data) if data.ndim == 5 else None
+    return _listed_clips(path, path.with_name(f'{match[1]}_label.pkl'), data) if data.ndim == 5 else None
 
 
-def _ntu_clips(path: Path, members: dict[str, zipfile.ZipInfo], splits: list[str]) -> Iterator[ListedClip]:
+def _ntu_clips(path: Path, members: dict[str, zipfile.ZipInfo], splits: list[str]) -> Iterator[Recording]:
     for split in splits:
         x, y = (_member(path, members[f'{name}_{split}']) for name in 'xy')
         width = BODIES * NTU.num_joints * 3
@@ -92,16 +75,16 @@ def _ntu_clips(path: Path, members: dict[str, zipfile.ZipInfo], splits: list[str
         if not (np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all()):
             raise UserError(f'y_{split}: expected a single 1 for the class of each clip')
         for i, label in enumerate(y.argmax(1)):
-            read = partial(_read_ntu, x, i)
-            yield ListedClip(f'{split}_{i}', _class_name(int(label)), split, read)
+            load = partial(_read_ntu, x, i, _class_name(int(label)))
+            yield Recording(f'{split}_{i}', path, splits=(split,), load=load)
 
 
-def _read_ntu(x: np.ndarray, i: int) -> Clip:
+def _read_ntu(x: np.ndarray, i: int, label: str | None) -> Recording:
     joints = np.asarray(x[i]).reshape(len(x[i]), BODIES, NTU.num_joints, 3).swapaxes(0, 1)
-    return Clip(_without_padding(joints), layout=NTU.name)
+    return Recording(label=label, keypoint=_without_padding(joints), layout=NTU.name)
 
 
-def _listed_clips(labels: Path, data: np.ndarray) -> Iterator[ListedClip]:
+def _listed_clips(path: Path, labels: Path, data: np.ndarray) -> Iterator[Recording]:
     with named(labels):
         if not labels.exists():
             raise UserError('no such file; it has the names and the labels of the clips')
@@ -112,12 +95,13 @@ def _listed_clips(labels: Path, data: np.ndarray) -> Iterator[ListedClip]:
         match = CLIP.match(str(name))
         is_ntu = match is not None and data.shape[3] == NTU.num_joints
         known = _class_name(int(match[1]) - 1) if match else int(label)
-        read = partial(_read_listed, data, i, NTU.name if is_ntu else None)
-        yield ListedClip(str(name).removesuffix('.skeleton'), known, None, read)
+        load = partial(_read_listed, data, i, known, NTU.name if is_ntu else None)
+        yield Recording(str(name).removesuffix('.skeleton'), path, load=load)
 
 
-def _read_listed(data: np.ndarray, i: int, layout: str | None) -> Clip:
-    return Clip(_without_padding(np.asarray(data[i]).transpose(3, 1, 2, 0)), layout=layout)
+def _read_listed(data: np.ndarray, i: int, label: str | int | None, layout: str | None) -> Recording:
+    joints = np.asarray(data[i]).transpose(3, 1, 2, 0)
+    return Recording(label=label, keypoint=_without_padding(joints), layout=layout)
 
 
 def _class_name(label: int) -> str | None:
@@ -144,7 +128,7 @@ def _member(path: Path, member: zipfile.ZipInfo) -> np.ndarray:
     return map_array(path, start, start + member.file_size)
 
 
-def read_ntu_dict(path: Path) -> Clip:
+def read_ntu_dict(path: Path) -> Recording:
     """A clip of NTU RGB+D in a dict, as txt2npy saves it: ``skel_body0`` (T, V, C), ``skel_body1``, ...
 
     Bodies are listed anew in each frame, so they are tracked.

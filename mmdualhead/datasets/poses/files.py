@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses import mediapipe
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
 from mmdualhead.datasets.poses.frames import (
@@ -27,6 +26,7 @@ from mmdualhead.datasets.poses.frames import (
     upright,
 )
 from mmdualhead.datasets.poses.persons import Person
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_AZURE
 from mmdualhead.utils.reading import json_numbers, open_regular, parse_json, read_bytes, shown
@@ -74,7 +74,7 @@ def _openpose_frame(frame: Any) -> list[Person]:
     return persons
 
 
-def _openpose(frames: Mapping[Any, Any]) -> Clip:
+def _openpose(frames: Mapping[Any, Any]) -> Recording:
     """The frames of OpenPose, or of AlphaPose in OpenPose's or CMU's form, by name."""
     persons = {}
     for name, number in number_frames(frames).items():
@@ -83,7 +83,7 @@ def _openpose(frames: Mapping[Any, Any]) -> Clip:
     return clip_of_frames(persons)
 
 
-def _alphapose(content: Any) -> Clip:
+def _alphapose(content: Any) -> Recording:
     """A list of persons, each with the name of its image and, if it was tracked, a number."""
     images = []
     for i, entry in enumerate(content):
@@ -100,7 +100,7 @@ def _alphapose(content: Any) -> Clip:
     return clip_of_frames(frames)
 
 
-def _mmpose_results(content: Any) -> Clip:
+def _mmpose_results(content: Any) -> Recording:
     """What MMPose's demos save."""
     meta = content.get('meta_info')
     dataset = meta.get('dataset_name') if isinstance(meta, Mapping) else None
@@ -112,13 +112,13 @@ def _mmpose_results(content: Any) -> Clip:
     return _mmpose(list_of(content, 'instance_info'))
 
 
-def _mmpose_output(content: Any) -> Clip:
+def _mmpose_output(content: Any) -> Recording:
     """What MMPoseInferencer yields: for each batch of frames, the persons of each."""
     batches = [list_of(result, 'predictions') for result in content]
     return _mmpose([{'instances': frame} for batch in batches for frame in batch])
 
 
-def _mmpose(content: Any) -> Clip:
+def _mmpose(content: Any) -> Recording:
     """What MMPoseInferencer saves for a video."""
 
     def read(frame: Any) -> list[Person]:
@@ -144,7 +144,7 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _azure(content: Any) -> Clip:
+def _azure(content: Any) -> Recording:
     """Azure Kinect's k4abt_offline_processor: millimeters, y down."""
 
     def read(frame: Any) -> list[Person]:
@@ -185,7 +185,7 @@ class Format(NamedTuple):
 
     name: str
     matches: Callable[[Any], bool]
-    read: Callable[[Any, Picture], Clip]
+    read: Callable[[Any, Picture], Recording]
 
 
 def _has(kind: type, *names: str) -> Callable[[Any], bool]:
@@ -218,7 +218,7 @@ FORMATS = (
 """All that is read, by contents alone."""
 
 
-def read_content(content: Any, img_shape: Picture = None) -> Clip | None:
+def read_content(content: Any, img_shape: Picture = None) -> Recording | None:
     """The clip in the contents of a file, or in the same as Python objects; None if no format is theirs.
 
     Args:
@@ -277,7 +277,7 @@ def _is_frame(path: Path) -> bool:
         return False  # the reader says so
 
 
-def _images(frames: Mapping[str, Any]) -> Clip:
+def _images(frames: Mapping[str, Any]) -> Recording:
     """The persons in each image, by its name: of MMPose, or of OpenPifPaf with x, y, score of each joint."""
     persons = {}
     for name, number in number_frames(frames).items():
@@ -290,7 +290,7 @@ def _images(frames: Mapping[str, Any]) -> Clip:
     return clip_of_frames(persons)
 
 
-def _landmarks(frames: Mapping[str, Any], img_shape: Picture) -> Clip:
+def _landmarks(frames: Mapping[str, Any], img_shape: Picture) -> Recording:
     """MediaPipe's landmarks of each frame, by its name."""
     numbers = number_frames(frames)
     entries = [
@@ -309,7 +309,7 @@ FRAME_FORMATS = (
 """All that is read in folders: matches one frame, reads all by name."""
 
 
-def read_frames(folder: Path, img_shape: Picture = None) -> Clip:
+def read_frames(folder: Path, img_shape: Picture = None) -> Recording:
     """The recording in a folder that has one file for each frame.
 
     Args:
@@ -338,7 +338,7 @@ def read_frames(folder: Path, img_shape: Picture = None) -> Clip:
     raise UserError(f'no recording in this folder, expected one file for each frame, of {known}')
 
 
-def read_estimated(path: Path, img_shape: Picture = None) -> Clip | None:
+def read_estimated(path: Path, img_shape: Picture = None) -> Recording | None:
     """The clip in an estimator's file or folder; None if it is of another kind.
 
     Args:

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.converters.recording import Clip, EmptyRecording
 from mmdualhead.datasets.plausibility import bone_length
 from mmdualhead.datasets.poses.persons import Person, gather
 from mmdualhead.datasets.poses.tracker import PATIENCE, Tracker
+from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.reading import json_numbers, shown
@@ -206,7 +206,7 @@ def clip_of_frames(
     layout: str | None = None,
     frame_rate: float | None = None,
     img_shape: tuple[int, int] | None = None,
-) -> Clip:
+) -> Recording:
     """The clip of a recording; persons without ids are tracked.
 
     Frames that are not listed have no person. If all numbers are apart by a multiple of a step, so are the
@@ -247,8 +247,8 @@ def clip_of_frames(
     body = skeleton.num_joints
     if not skeleton.flat:
         _check_meters(joints, skeleton)
-    return Clip(
-        joints[:, :, :body],
+    return Recording(
+        keypoint=joints[:, :, :body],
         keypoint_score=None if scores is None else scores[:, :, :body],
         img_shape=img_shape,
         layout=layout,

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.converters.recording import Clip
 from mmdualhead.datasets.poses.frames import (
     LARGEST,
     clip_of_frames,
@@ -25,6 +24,7 @@ from mmdualhead.datasets.poses.frames import (
     upright,
 )
 from mmdualhead.datasets.poses.persons import Person
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import MEDIAPIPE
 from mmdualhead.utils.reading import json_numbers, shown
@@ -52,7 +52,7 @@ def is_landmarks(content: Any) -> bool:
     return isinstance(first, Mapping) and {'x', 'y', 'z'} <= set(first)
 
 
-def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Clip:
+def read_landmarks(content: Any, img_shape: tuple[int, int] | None) -> Recording:
     """The clip in a file of landmarks; where it has both kinds, of the world's.
 
     Args:
@@ -123,7 +123,7 @@ def clip_of_landmarks(
     is_world: bool | None,
     img_shape: tuple[int, int] | None,
     frame_rate: float | None = None,
-) -> Clip:
+) -> Recording:
     """The clip of persons whose joints are landmarks.
 
     World landmarks become meters with y up. Picture landmarks become pixels; their z, which is not a
@@ -166,7 +166,7 @@ def clip_of_landmarks(
 
 def clip_of_table(
     joints: np.ndarray, scores: np.ndarray | None, img_shape: tuple[int, int] | None
-) -> Clip | None:
+) -> Recording | None:
     """The clip in a table of x, y, z and visibility of each landmark.
 
     Args:

@@ -208,7 +208,7 @@ def test_random_tables(tmp_path_factory: pytest.TempPathFactory, content: bytes)
         rows = read_table(path)
     except UserError:
         return
-    assert all(row.clip and row.label and row.splits for row in rows)
+    assert all(row.name and row.label and row.splits for row in rows.values())
 
 
 def test_the_worked_example_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,7 +251,8 @@ def test_label_table(tmp_path: Path) -> None:
         return [tuple((row.get(column) or '').strip() for column in columns) for row in reader]
 
     def read(path: Path) -> list:
-        return [(row.clip, row.label, ' '.join(row.splits), row.subject or '') for row in read_table(path)]
+        rows = read_table(path).values()
+        return [(str(row.path), row.label, ' '.join(row.splits), row.subject or '') for row in rows]
 
     check_damaged(path, read, independent, named=True)
 

@@ -44,7 +44,7 @@ class TestOfCTRGCN:
 
     def test_clips_stay_in_the_file(self, tmp_path: Path, clips: np.ndarray) -> None:
         (first, *_) = clips_in(write_ctrgcn(tmp_path / 'x.npz', clips, [0, 1, 2]))
-        assert isinstance(first.read.args[0], np.memmap)
+        assert isinstance(first.load.args[0], np.memmap)
 
     def test_damage_is_named(self, tmp_path: Path, clips: np.ndarray) -> None:
         path = tmp_path / 'x.npz'
@@ -111,7 +111,7 @@ class TestOfTxt2npy:
         np.testing.assert_allclose(found.keypoint[0], content['skel_body0'], rtol=1e-6)
         np.testing.assert_allclose(found.keypoint[1], content['skel_body1'], rtol=1e-6)
         assert (found.layout, found.label) == ('nturgb+d', 'throw')
-        assert find_recordings(path)[0].read().name == found.name
+        assert find_recordings(path)[0].read().name == path.stem
 
     def test_damage_is_named(self, tmp_path: Path) -> None:
         path = self.save(tmp_path / 'x.skeleton.npy', skel_body2=np.zeros((5, 25, 3)))

@@ -11,9 +11,9 @@ import pytest
 from mmdualhead.apis.readers import read_file
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.converters.custom import read_own
-from mmdualhead.datasets.converters.recording import Recording
 from mmdualhead.datasets.converters.unfinished import state_of
 from mmdualhead.datasets.poses.files import read_content, read_estimated, whole
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 
@@ -305,7 +305,7 @@ class TestFoldersOfFrames:
         frames = sorted(folder.iterdir())
         for inputs in (tmp_path, [tmp_path / '*'], [folder, file], [file, *frames], [*frames, file]):
             (one,) = find_recordings(inputs)
-            assert one.source == file
+            assert one.path == file
         assert len(find_recordings([file, file])) == 2
 
     @pytest.mark.parametrize('bare', [False, True])
