@@ -42,27 +42,24 @@ _pipeline = RLock()
 
 
 class Prepared(NamedTuple):
-    """A recording behind a model's pipeline.
+    """A recording behind a model's pipeline, and then behind its network.
 
     Args:
         model: predicts it.
         recording: in the form that the model takes.
         packed: the output of the pipeline.
         frames: (S, T') the frames of the recording in each sample; None if a step does not record them.
+        scores: (K,) of the network, by head.
+        when, where: its attentions, as in ``Answer``.
     """
 
     model: TrainedModel
     recording: Recording
     packed: dict[str, Any]
     frames: np.ndarray | None
-
-
-class Prediction(NamedTuple):
-    """A model's output for a recording: (K,) scores by head, and its attentions as in ``Answer``."""
-
-    scores: Mapping[str, np.ndarray]
-    when: np.ndarray | None
-    where: np.ndarray | None
+    scores: Mapping[str, np.ndarray] = {}
+    when: np.ndarray | None = None
+    where: np.ndarray | None = None
 
 
 def run_pipeline(model: TrainedModel, recording: Recording) -> Prepared:
@@ -137,12 +134,12 @@ def _follow(
     return seen if kept is None else seen[kept]
 
 
-def predict(batch: Sequence[Prepared]) -> list[Prediction]:
-    """The outputs of models for recordings that have passed their pipelines, of any lengths."""
+def predict(batch: Sequence[Prepared]) -> list[Prepared]:
+    """Recordings of any lengths that have passed their pipelines, with the outputs of their models."""
     groups: dict[tuple[int, torch.Size], list[int]] = {}  # of recordings that can be stacked
     for i, one in enumerate(batch):
         groups.setdefault((id(one.model), one.packed['inputs'].shape), []).append(i)
-    found: dict[int, Prediction] = {}
+    found: dict[int, Prepared] = {}
     for (_, shape), group in groups.items():
         most = max(1, PASS // max(1, shape.numel()))
         for part in (group[start : start + most] for start in range(0, len(group), most)):
@@ -152,7 +149,7 @@ def predict(batch: Sequence[Prepared]) -> list[Prediction]:
 
 @torch.no_grad()
 @only_idle_cores()
-def _predict(batch: Sequence[Prepared]) -> list[Prediction]:
+def _predict(batch: Sequence[Prepared]) -> list[Prepared]:
     """Those of one model for recordings of one shape, in one pass."""
     model = batch[0].model
     network = model.inference_form()
@@ -164,10 +161,10 @@ def _predict(batch: Sequence[Prepared]) -> list[Prediction]:
     when, where = masks.when(present, inputs.shape[3]), masks.where(present)
     heads = (FUSED, *getattr(model.network, 'heads', ()))
     return [
-        Prediction(
-            {head: head_scores(sample)[head].detach().cpu().float().numpy() for head in heads},
-            None if when is None else _over_frames(when[n], one),
-            None if where is None else where[n].astype(np.float32),
+        one._replace(
+            scores={head: head_scores(sample)[head].detach().cpu().float().numpy() for head in heads},
+            when=None if when is None else _over_frames(when[n], one),
+            where=None if where is None else where[n].astype(np.float32),
         )
         for n, (one, sample) in enumerate(zip(batch, samples, strict=True))
     ]

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import track
 
 from mmdualhead.apis.fit import fit, suits
-from mmdualhead.apis.forward import PASS, Prediction, Prepared, predict, run_pipeline
+from mmdualhead.apis.forward import PASS, Prepared, predict, run_pipeline
 from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
@@ -270,39 +270,37 @@ class SkeletonInferencer(BaseInferencer):
     ) -> list[Answer]:
         """The predictions for a batch; each recording as all of its models take it."""
         left_out = self.left_out if left_out is None else left_out
-        predictions = iter(predict(list(chain.from_iterable(inputs))))
+        predicted = iter(predict(list(chain.from_iterable(inputs))))
         answers = []
         for prepared in inputs:
-            own = list(islice(predictions, len(prepared)))
             try:
-                answers.append(self._answer(prepared, own))
+                answers.append(self._answer(list(islice(predicted, len(prepared)))))
             except ValueError as error:
                 where = prepared[0].recording.where
                 _leave_out(where, RecordingError(with_name(where, str(error))), on_error, left_out)
         return answers
 
-    def _answer(self, prepared: Sequence[Prepared], predictions: Sequence[Prediction]) -> Answer:
+    def _answer(self, predicted: Sequence[Prepared]) -> Answer:
         """The answer of all models together."""
-        model, recording = prepared[0].model, prepared[0].recording
-        shared = [head for head in predictions[0].scores if all(head in one.scores for one in predictions)]
+        model, recording = predicted[0].model, predicted[0].recording
+        shared = [head for head in predicted[0].scores if all(head in one.scores for one in predicted)]
         label = recording.label
         if isinstance(label, str):
             label = model.classes.index(label) if label in model.classes else None
         keypoint = recording.keypoint
         if recording.keypoint_score is not None:
             keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
-        pairs = zip(prepared, predictions, strict=True)
         return Answer(
             name=recording.name,
             source=recording.path,
-            scores={head: self._mean([one.scores[head] for one in predictions]) for head in shared},
+            scores={head: self._mean([one.scores[head] for one in predicted]) for head in shared},
             classes=model.classes,
             keypoint=np.array(keypoint, np.float32),
             skeleton=model.skeleton,
-            when=self._mean([one.when for one in predictions]),
-            where=self._mean([one.where for one in predictions]),
-            frames=prepared[0].frames,
-            streams={one.model.stream: prediction.scores for one, prediction in pairs},
+            when=self._mean([one.when for one in predicted]),
+            where=self._mean([one.where for one in predicted]),
+            frames=predicted[0].frames,
+            streams={one.model.stream: one.scores for one in predicted},
             true_label=label if label is None or 0 <= label < len(model.classes) else None,
             notes=recording.notes,
             persons=recording.persons,
