@@ -17,7 +17,7 @@ import numpy as np
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
-from mmdualhead.datasets.poses.files import FORMATS, FRAME, read_content, unknown
+from mmdualhead.datasets.poses.files import FRAME, Read, read_content, reader_of
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SMPL_22
@@ -73,18 +73,6 @@ def read_poses(frames: Sequence[Mapping[str, Any]], img_shape: tuple[int, int] |
     return Recording(keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
 
 
-def read_objects(content: Any, img_shape: tuple[int, int] | None) -> Recording:
-    """What an estimator returned or saved, as Python objects; see :func:`.read_content`.
-
-    Raises:
-        UserError: it is of no known estimator, or malformed.
-    """
-    found = read_content(content, img_shape)
-    if found is None:
-        raise UserError('not the output of a known estimator')
-    return found
-
-
 def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Recording:
     """The joints in a file, by one of :data:`READERS`, or in a folder of frames.
 
@@ -97,11 +85,7 @@ def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Rec
         ValueError: it has another format or is malformed.
     """
     path = Path(path)
-    name = FRAME if path.is_dir() else path.name
-    reader = next((reader for end, reader in READERS.items() if name.endswith(end)), None)
-    if reader is None:
-        raise ValueError(f'files of recordings end with {", ".join(SUFFIXES)}, not with {path.suffix!r}')
-    return reader(path, img_shape)
+    return reader_of(path, READERS)(path, img_shape)
 
 
 HUMANML3D = 'new_joints'
@@ -126,11 +110,7 @@ def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
         action = r'a(\d\d)_s\d\d_e\d\d_v\d\d'
         return _read_raw(nw_ucla.read_recording, 'kinect_v1', 'nw_ucla', action, path)
     if 'data' not in keys:
-        estimated = read_content(content, img_shape)
-        if estimated is not None:
-            return estimated
-        names = [one.name for one in FORMATS]
-        raise UserError(unknown(content, 'NW-UCLA', 'Kinetics-Skeleton', *names))
+        return read_content(content, img_shape, ('NW-UCLA', 'Kinetics-Skeleton'))
     index = content.get('label_index')
     found = kinetics.read_recording(Recording(path.stem, path, index if type(index) is int else None))
     label = content.get('label') or None
@@ -149,16 +129,15 @@ def _read_own(path: Path, img_shape: tuple[int, int] | None) -> Recording:
 
 NTU = ('nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})')
 
-READERS: dict[str, Callable[[Path, Any], Recording]] = {
+READERS: dict[str, Read] = {
     '.skeleton': partial(_read_raw, ntu.read_recording, *NTU),
     NTU_DICT: partial(_read_raw, lambda file: replace(read_ntu_dict(file.path), label=file.label), *NTU),
     '.mat': partial(_read_raw, utd_mhad.read_recording, 'kinect_v1', 'utd_mhad', r'a(\d+)_s\d+_t\d+'),
     '_skeleton3D.txt': partial(
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
     ),
-    FRAME: _read_own,
+    **dict.fromkeys((FRAME, *custom.SUFFIXES), _read_own),
     '.json': _read_json,
-    **dict.fromkeys(custom.SUFFIXES, _read_own),
 }
 """The reader of one recording, by file suffix."""
 

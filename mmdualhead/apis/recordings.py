@@ -19,12 +19,11 @@ from mmdualhead.apis.readers import (
     SUFFIXES,
     read_annotation,
     read_file,
-    read_objects,
     read_poses,
 )
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.poses.arrays import clips_in
-from mmdualhead.datasets.poses.files import is_content, whole
+from mmdualhead.datasets.poses.files import is_content, read_content, whole
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 
@@ -105,7 +104,7 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
     elif isinstance(one, Mapping) and 'keypoint' in one:
         yield Recording(str(one.get('frame_dir', name)), load=partial(read_annotation, one))
     elif is_content(one):
-        yield Recording(name, load=partial(read_objects, one, img_shape))
+        yield Recording(name, load=partial(read_content, one, img_shape))
     elif _is_poses(one):
         yield Recording(name, load=partial(read_poses, one, img_shape))
     elif hasattr(one, '__array__') and not isinstance(one, np.generic):

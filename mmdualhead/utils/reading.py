@@ -22,6 +22,9 @@ from mmdualhead.errors import UserError
 MOST_DEPTH = 32
 """JSON of recordings, labels and layouts is nested five levels deep at most."""
 
+LONGEST = 200
+"""Characters of a value in a message."""
+
 DIGITS = '0123456789eE+-.'
 """All characters of numbers. A text of these that ``float`` accepts is a plain decimal number."""
 
@@ -213,4 +216,5 @@ def parse_numbers(tokens: Iterable[bytes]) -> list[float]:
 
 def shown(value: Any) -> str:
     """A value from a file for messages: one line, even if it is large or deep."""
-    return reprlib.repr(value)
+    text = ' '.join(reprlib.repr(value).split())
+    return text if len(text) <= LONGEST else f'{text[:LONGEST]}...'

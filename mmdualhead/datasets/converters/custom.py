@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
-from mmdualhead.datasets.poses.files import FRAME, read_estimated, whole
+from mmdualhead.datasets.poses.files import FRAME, READERS, reader_of, whole
 from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
@@ -38,6 +38,8 @@ INDEX = '[0-9]{1,6}'
 """A label with more digits is a name."""
 
 CHANNELS = (2, 3)
+SUFFIXES = ('.npy', '.npz', '.csv')
+"""Files that are not an estimator's."""
 
 
 def scan(
@@ -272,12 +274,10 @@ def read_own(
     Raises:
         ValueError: the file has the wrong type or is damaged, or its contents have the wrong shape.
     """
-    estimated = read_estimated(path, img_shape)
-    if estimated is not None:
-        return estimated
-    if path.suffix not in SUFFIXES:
-        raise UserError(f'files end with {", ".join(SUFFIXES)}, this one with {path.suffix!r}')
-    return _read_csv(path, img_shape, num_joints) if path.suffix == '.csv' else _read_numpy(path)
+    path = whole(path)
+    arrays = dict.fromkeys(('.npy', '.npz'), _read_numpy)
+    read = reader_of(path, {**READERS, **arrays, '.csv': partial(_read_csv, num_joints=num_joints)})
+    return read(path, img_shape)
 
 
 def _in_layout(clip: Recording, skeleton: Skeleton) -> Recording:
@@ -305,7 +305,7 @@ def _with_scores_apart(clip: Recording, skeleton: Skeleton) -> Recording:
     return replace(clip, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
 
 
-def _read_numpy(path: Path) -> Recording:
+def _read_numpy(path: Path, *_: Any) -> Recording:
     content = load_arrays(path)
     arrays = content if isinstance(content, dict) else {'keypoint': content}
     if 'keypoint' not in arrays:
@@ -378,6 +378,3 @@ def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
             'missing joint empty'
         )
     return np.where(absent[..., None], 0, joints), int(absent.sum())
-
-
-SUFFIXES = ('.npy', '.npz', '.csv')

@@ -174,6 +174,9 @@ def _frame_rate(times: Sequence[tuple[int, Any]]) -> float | None:
     return float(MICROSECONDS / np.median(microseconds / numbers))
 
 
+Read = Callable[[Any, Picture], Recording]
+
+
 class Format(NamedTuple):
     """One way in which estimators save poses.
 
@@ -185,7 +188,7 @@ class Format(NamedTuple):
 
     name: str
     matches: Callable[[Any], bool]
-    read: Callable[[Any, Picture], Recording]
+    read: Read
 
 
 def _has(kind: type, *names: str) -> Callable[[Any], bool]:
@@ -218,38 +221,34 @@ FORMATS = (
 """All that is read, by contents alone."""
 
 
-def read_content(content: Any, img_shape: Picture = None) -> Recording | None:
-    """The clip in the contents of a file, or in the same as Python objects; None if no format is theirs.
+def read_content(content: Any, img_shape: Picture = None, others: Sequence[str] = ()) -> Recording:
+    """The recording in the contents of a file, or in the same as Python objects.
 
     Args:
         content: lists, dicts, strings and numbers.
         img_shape: (height, width) of the image, for joints in fractions of it.
+        others: names of other formats that the file could have had, for the message.
 
     Raises:
-        UserError: the contents are damaged; the message names the frame, the person and the field.
+        UserError: the contents are of none of :data:`FORMATS`, or damaged; the message names the frame, the
+            person and the field.
     """
-    for one in FORMATS:
+    return _reader_in(FORMATS, content, others)(content, img_shape)
+
+
+def _reader_in(formats: Sequence[Format], content: Any, others: Sequence[str] = ()) -> Read:
+    """What reads these contents, with its name in errors."""
+    for one in formats:
         if one.matches(content):
-            with named(one.name):
-                return one.read(content, img_shape)
-    return None
-
-
-def unknown(content: Any, *names: str) -> str:
-    """What a file contains that no format is for, and what is expected.
-
-    Args:
-        content: of the file.
-        names: of what is expected; by default of all :data:`FORMATS`.
-    """
+            return named(one.name)(one.read)
     if _has(dict, 'images', 'annotations')(content):
-        return (
+        raise UserError(
             'annotations of a data set of images, as of COCO, which do not tell the frames of a recording; '
             "give the entries of 'annotations' for one recording as a JSON list, image_id being the number "
             'of the frame, or x, y and score as an array (T, V, 3) in .npy with --layout'
         )
-    expected = ', '.join(dict.fromkeys(names or [one.name for one in FORMATS]))
-    return f'found {shown(content)}, expected JSON of {expected}'
+    expected = ', '.join(dict.fromkeys([*others, *(one.name for one in formats)]))
+    raise UserError(f'found {shown(content)}, expected JSON of {expected}')
 
 
 def is_content(value: Any) -> bool:
@@ -327,34 +326,33 @@ def read_frames(folder: Path, img_shape: Picture = None) -> Recording:
     for file in [file for file in listed if file not in odd]:
         with named(file.name):
             frames[file.name.removesuffix(FRAME).removesuffix('.json')] = parse_json(read_bytes(file))
+    if not frames:
+        known = ', '.join(one.name for one in FRAME_FORMATS)
+        raise UserError(f'no recording in this folder, expected one file for each frame, of {known}')
     first = next(filter(None, frames.values()), None)
-    for one in FRAME_FORMATS:
-        if one.matches(first):
-            with named(one.name):
-                return one.read(frames, img_shape)
-    if frames:
-        raise UserError(unknown(first, *(one.name for one in FRAME_FORMATS)))
-    known = ', '.join(one.name for one in FRAME_FORMATS)
-    raise UserError(f'no recording in this folder, expected one file for each frame, of {known}')
+    return _reader_in(FRAME_FORMATS, first)(frames, img_shape)
 
 
-def read_estimated(path: Path, img_shape: Picture = None) -> Recording | None:
-    """The clip in an estimator's file or folder; None if it is of another kind.
+READERS: dict[str, Read] = {
+    FRAME: read_frames,
+    NTU_DICT: lambda path, _: read_ntu_dict(path),
+    '.json': lambda path, img_shape: read_content(parse_json(read_bytes(path)), img_shape),
+}
+"""The readers of estimators' files by the ends of their names; the first also reads folders of frames."""
+
+
+def reader_of(path: Path, readers: Mapping[str, Read]) -> Read:
+    """The reader of a file, or of a folder of frames.
 
     Args:
-        path: a file, or a folder of one file for each frame.
-        img_shape: (height, width) of the image, for joints in fractions of it.
+        path: the file or folder.
+        readers: by the ends of names.
 
     Raises:
-        OSError, ValueError: as the readers.
+        UserError: there is none.
     """
-    path = whole(path)
-    if path.is_dir():
-        return read_frames(path, img_shape)
-    if path.suffix == '.json':
-        content = parse_json(read_bytes(path))
-        clip = read_content(content, img_shape)
-        if clip is None:
-            raise UserError(unknown(content))
-        return clip
-    return read_ntu_dict(path) if path.name.endswith(NTU_DICT) else None
+    name = FRAME if path.is_dir() else path.name
+    for end, reader in readers.items():
+        if name.endswith(end):
+            return reader
+    raise UserError(f'files of recordings end with {", ".join(readers)}, not with {path.suffix!r}')

@@ -152,7 +152,7 @@ def test_refuses_unknown_and_contradictory_layouts(tmp_path: Path) -> None:
         ('a.csv', '1,2,3,4,5,6\n1,2,3,4,5,6,7,8,9\n', 'line 2: 9 columns'),
         ('a.csv', '1,2,3,5\n5,6,7,8\n', r'4 columns, expected 6 or 9 \(3 joints of 2 or 3'),
         ('a.csv', '1,2,3,4,5,7\n1,2,x,4,5,6\n', "line 2, column 3: 'x' is not a number"),
-        ('a.txt', '1 2 3', r"files end with .npy, .npz, .csv, this one with '.txt'"),
+        ('a.txt', '1 2 3', r"files of recordings end with .*, \.npy, \.npz, \.csv, not with '\.txt'"),
     ],
 )
 def test_names_what_is_wrong_with_a_clip(tmp_path: Path, name: str, content: object, message: str) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmdualhead.datasets.converters.raw_dataset import UNFINISHED_SUFFIX
 
 from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.converters.raw_dataset import UNFINISHED_SUFFIX
 
 from .raw_files import (
     kinetics_frame,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmdualhead.datasets.converters.raw_dataset import LOST_FRAMES
 
 from mmdualhead.datasets.converters import Recording, convert
 from mmdualhead.datasets.converters.nw_ucla import read_recording, scan
+from mmdualhead.datasets.converters.raw_dataset import LOST_FRAMES
 from mmdualhead.errors import UserError
 
 from .raw_files import standing, write_ucla

@@ -12,7 +12,7 @@ from mmdualhead.apis.readers import read_file
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.converters.custom import read_own
 from mmdualhead.datasets.converters.unfinished import state_of
-from mmdualhead.datasets.poses.files import read_content, read_estimated, whole
+from mmdualhead.datasets.poses.files import is_content, read_content, whole
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
@@ -37,7 +37,7 @@ class TestOpenPose:
     @pytest.mark.parametrize('layout', ['openpose_25', 'openpose'])
     def test_a_folder_is_one_recording(self, tmp_path: Path, layout: str) -> None:
         joints = walk(layout, 12, 2)
-        clip = read_estimated(write_openpose(tmp_path, joints))
+        clip = read_own(write_openpose(tmp_path, joints))
         np.testing.assert_allclose(clip.keypoint, joints, rtol=1e-6)
         np.testing.assert_allclose(clip.keypoint_score, 0.75)
         assert (clip.layout, clip.ids, clip.frame_rate) == (layout, (0, 1), None)
@@ -50,7 +50,7 @@ class TestOpenPose:
         (tmp_path / 'clip_10_keypoints.json').rename(tmp_path / 'clip_010_keypoints.json')
         (tmp_path / 'clip_04_keypoints.json').unlink()
         joints[:, 4] = 0
-        np.testing.assert_allclose(read_estimated(tmp_path).keypoint, joints, rtol=1e-6)
+        np.testing.assert_allclose(read_own(tmp_path).keypoint, joints, rtol=1e-6)
 
     def test_every_fifth_frame(self, tmp_path: Path) -> None:
         joints = walk('openpose', 21)
@@ -58,7 +58,7 @@ class TestOpenPose:
         for path in tmp_path.iterdir():
             if int(path.name.split('_')[1]) % 5:
                 path.unlink()
-        np.testing.assert_allclose(read_estimated(tmp_path).keypoint, joints[:, ::5], rtol=1e-6)
+        np.testing.assert_allclose(read_own(tmp_path).keypoint, joints[:, ::5], rtol=1e-6)
 
     def test_joints_that_were_not_found_are_missing(self, tmp_path: Path) -> None:
         joints = walk('openpose', 3)
@@ -67,7 +67,7 @@ class TestOpenPose:
         content = json.loads(path.read_text())
         content['people'][0]['pose_keypoints_2d'][3:6] = [5.0, 5.0, 0.0]
         write_json(path, content)
-        clip = read_estimated(tmp_path)
+        clip = read_own(tmp_path)
         assert not clip.keypoint[0, 1, 1].any()
         assert clip.keypoint_score[0, 1, 1] == 0
 
@@ -97,14 +97,14 @@ class TestOpenPose:
         change(content)
         write_json(path, content)
         with pytest.raises(ValueError, match=f'OpenPose: .*frame.* {message}|OpenPose: .*{message}'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
     def test_a_truncated_file_is_named(self, tmp_path: Path) -> None:
         write_openpose(tmp_path, walk('openpose', 3))
         path = tmp_path / f'clip_{1:012}_keypoints.json'
         path.write_text(path.read_text()[:-9])
         with pytest.raises(ValueError, match=rf'{path.name}: not JSON'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
     @pytest.mark.fault(
         'a frame changes between a conversion and its continuation', '-', 'the recording is read again'
@@ -121,22 +121,22 @@ class TestOpenPose:
         write_openpose(tmp_path, walk('openpose', 3))
         write_openpose(tmp_path, walk('openpose', 3), 'other')
         with pytest.raises(ValueError, match='clip_000000000000 and other_000000000000 are frames of two'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
     def test_frames_without_numbers_or_with_the_same_are_refused(self, tmp_path: Path) -> None:
         write_openpose(tmp_path, walk('openpose', 2))
         path = tmp_path / f'clip_{1:012}_keypoints.json'
         copied = path.rename(tmp_path / 'clip_00_keypoints.json')
         with pytest.raises(ValueError, match='1 frame with the number of another'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
         copied.rename(tmp_path / 'clip_keypoints.json')
         with pytest.raises(ValueError, match="'clip' contains no frame number"):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
     def test_a_recording_without_persons_is_refused(self, tmp_path: Path) -> None:
         write_openpose(tmp_path, 0 * walk('openpose', 5))
         with pytest.raises(ValueError, match='no person in any of 5 frames'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
 
 class TestAlphaPose:
@@ -206,7 +206,7 @@ class TestMMPose:
     @pytest.mark.parametrize('layout', ['coco', 'halpe_26'])
     def test_predictions_of_a_video(self, tmp_path: Path, layout: str) -> None:
         joints = walk(layout, 8, 2)
-        clip = read_estimated(write_json(tmp_path / 'x.json', mmpose(joints)))
+        clip = read_own(write_json(tmp_path / 'x.json', mmpose(joints)))
         np.testing.assert_allclose(clip.keypoint, joints, rtol=1e-6)
         assert (clip.layout, clip.ids) == (layout, (0, 1))
 
@@ -281,7 +281,7 @@ class TestFoldersOfFrames:
             write_json(tmp_path / f'{t}.json', frame)
         write_json(tmp_path / '6.json', {form: []} if form in ('people', 'bodies') else [])
         for path in (tmp_path, tmp_path / '3.json'):
-            clip = read_estimated(path)
+            clip = read_own(path)
             np.testing.assert_allclose(clip.keypoint[0, :6], joints[0], rtol=1e-6)
             assert clip.keypoint.shape[1] == 7
             assert not clip.keypoint[0, 6].any()
@@ -301,7 +301,7 @@ class TestFoldersOfFrames:
         write_json(file, alphapose(joints, tracked=False))
         for path in (folder, folder / '1.json', file):
             assert whole(path) == file
-            np.testing.assert_allclose(read_estimated(path).keypoint, joints, rtol=1e-6)
+            np.testing.assert_allclose(read_own(path).keypoint, joints, rtol=1e-6)
         frames = sorted(folder.iterdir())
         for inputs in (tmp_path, [tmp_path / '*'], [folder, file], [file, *frames], [*frames, file]):
             (one,) = find_recordings(inputs)
@@ -314,7 +314,7 @@ class TestFoldersOfFrames:
         for t, one in enumerate(joints):
             frame = landmarks(one) if bare else dict(pose_world_landmarks=[landmarks(one)])
             write_json(tmp_path / f'frame_{t + 1}.json', frame)
-        clip = read_estimated(tmp_path)
+        clip = read_own(tmp_path)
         np.testing.assert_allclose(clip.keypoint[0], joints * (-1, -1, 1), atol=1e-6)
 
     def test_files_of_other_kinds_between_them_are_named(self, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ class TestFoldersOfFrames:
             write_json(tmp_path / f'{t}.json', instances(walk('coco'), t))
         write_json(tmp_path / 'clip.json', mmpose(walk('coco')))
         with pytest.raises(ValueError, match=r'clip\.json is not a single frame, while others are'):
-            read_estimated(tmp_path)
+            read_own(tmp_path)
 
 
 def test_frames_that_are_far_apart_show_the_same_person() -> None:
@@ -376,7 +376,7 @@ def test_annotations_of_images_are_called_so(tmp_path: Path) -> None:
     content = dict(images=[dict(id=0)], annotations=[dict(image_id=0, keypoints=[1, 2, 2])], categories=[])
     for name in ('person_keypoints_val.json', 'person_keypoints.json'):
         path = write_json(tmp_path / name.removesuffix('.json') / name, content)
-        for read in (read_estimated, read_file, read_own):
+        for read in (read_file, read_own):
             with pytest.raises(UserError, match=r'^annotations of a data set of images.*JSON list.*\.npy'):
                 read(path)
     with pytest.raises(UserError, match=r"found \{'a': 1\}, expected JSON of OpenPose"):
@@ -385,7 +385,9 @@ def test_annotations_of_images_are_called_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('content', [{}, [], {'a': 1}, [{'a': 1}], 5, 'x', None, [[]], [[[]]], [np.ones(3)]])
 def test_other_contents_have_no_format(content: Any) -> None:
-    assert read_content(content) is None
+    assert not is_content(content)
+    with pytest.raises(UserError, match=r'^found .*, expected JSON of OpenPose, AlphaPose, MMPose'):
+        read_content(content)
 
 
 def test_all_layouts_are_known() -> None:
