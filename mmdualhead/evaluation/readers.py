@@ -6,14 +6,15 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so tha
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.files import duplicated_clips, open_annotations
+from mmdualhead.datasets.annotations.files import PickledAnnotations, duplicated_clips, open_annotations
+from mmdualhead.datasets.annotations.splits import choose_split
 from mmdualhead.datasets.class_names import read_class_names as read_name_list
 from mmdualhead.errors import UserError
 from mmdualhead.utils.text import clips_named
@@ -41,31 +42,23 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
         split: the split that was tested, for annotations that have splits.
 
     Raises:
-        ValueError: the file is none of these, has no such split, or lacks labels.
+        ValueError: the file is none of these, has no such split, or lacks names or labels.
     """
-    if Path(ann_file).is_dir():
-        store = open_annotations(ann_file)
-        _check_split(ann_file, store.splits, split)
-        return _to_clips(ann_file, split, store.select(str(split)), 'frame_dir')
-    content = load_score_pickle(ann_file)
-    if isinstance(content, Mapping) and {'split', 'annotations'} <= set(content):
-        splits, items = content['split'], content['annotations']
-    elif isinstance(content, Sequence) and content and isinstance(content[0], Mapping):
-        splits, items = {}, content
-    elif _is_pair_of_lists(content):
-        names, labels = content
-        return Clips(str(ann_file), tuple(map(_strip_suffix, names)), np.asarray(labels, dtype=np.int64))
-    else:
-        raise UserError(
-            f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)'
-        )
-    _check_split(ann_file, splits, split)
-    key = 'filename' if items and 'filename' in items[0] else 'frame_dir'
-    if any(key not in item for item in items):
-        raise UserError(f'{ann_file} contains annotations without {key}')
-    # Clips are tested in the order of the annotations.
-    tested = set(splits[split]) if splits else {item[key] for item in items}
-    return _to_clips(ann_file, split, [item for item in items if item[key] in tested], key)
+    is_store = Path(ann_file).is_dir()
+    content: Any = None if is_store else load_score_pickle(ann_file)
+    if _is_pair_of_lists(content):
+        return Clips(str(ann_file), tuple(map(_strip_suffix, content[0])), np.asarray(content[1], np.int64))
+    file = open_annotations(ann_file) if is_store else PickledAnnotations(ann_file, content)
+    clips = file.select(choose_split(split, file.splits, ann_file))
+    found = [(clip.get('frame_dir', clip.get('filename')), clip.get('label')) for clip in clips]
+    if any(name is None for name, _ in found):
+        raise UserError(f'{ann_file} contains annotations without frame_dir')
+    if unlabeled := [name for name, label in found if label is None]:
+        raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
+    source = f'{ann_file} ({split})' if split else str(ann_file)
+    return Clips(
+        source, tuple(str(name) for name, _ in found), np.array([int(k) for _, k in found], np.int64)
+    )
 
 
 def _is_pair_of_lists(content: Any) -> bool:
@@ -108,22 +101,6 @@ def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplica
     if not without_duplicates:
         return clips
     return replace(clips, left_out=duplicated_clips(open_annotations(ann_file), str(split)))
-
-
-def _check_split(ann_file: str | Path, splits: Collection[str], split: str | None) -> None:
-    if split is not None and split not in splits:
-        raise UserError(f'{ann_file} has no split {split!r}; it has {sorted(splits)}')
-    if split is None and splits:
-        raise UserError(f'{ann_file} has the splits {sorted(splits)}; choose the tested one with --split')
-
-
-def _to_clips(ann_file: str | Path, split: str | None, items: Sequence[Mapping], key: str) -> Clips:
-    unlabeled = [str(item[key]) for item in items if item.get('label') is None]
-    if unlabeled:
-        raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
-    source = f'{ann_file} ({split})' if split else str(ann_file)
-    labels = np.array([int(item['label']) for item in items], dtype=np.int64)
-    return Clips(source, tuple(str(item[key]) for item in items), labels)
 
 
 def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:

@@ -156,8 +156,8 @@ def test_annotations_come_from_stores_too(make_scores, tmp_path, annotations):
     clips = read_clips(tmp_path / 'store', 'val')
     assert clips.names == make_scores().names
     np.testing.assert_array_equal(clips.labels, make_scores().labels)
-    for split, said in ((None, 'has the splits .*--split'), ('test', "has no split 'test'")):
-        with pytest.raises(ValueError, match=f'store {said}'):
+    for split, said in ((None, 'choose a split; the file has'), ('test', "no split 'test'")):
+        with pytest.raises(ValueError, match=f'store: {said}'):
             read_clips(tmp_path / 'store', split)
     assert read_class_names(tmp_path / 'store') == ('sit', 'stand')
 
@@ -169,9 +169,9 @@ def test_clips_without_a_label_are_named(tmp_path):
 
 
 def test_splits_must_be_named(annotations):
-    with pytest.raises(ValueError, match=r"no split 'test'; it has \['train', 'val'\]"):
+    with pytest.raises(ValueError, match=r"no split 'test'; the file has \['train', 'val'\]"):
         read_clips(annotations, 'test')
-    with pytest.raises(ValueError, match='--split'):
+    with pytest.raises(ValueError, match='choose a split'):
         read_clips(annotations)
 
 
@@ -251,13 +251,13 @@ def test_damaged_files_are_named(tmp_path, content):
 @pytest.mark.parametrize(
     ('content', 'said'),
     [
-        ((['a', 'b', 'c'], [0, 1]), 'neither a PoseDataset annotation file nor'),
-        ([1.0, 2.0], 'neither a PoseDataset annotation file nor'),
-        ([dict(frame_dir='a', label=0), dict(label=1)], 'contains annotations without frame_dir'),
+        ((['a', 'b', 'c'], [0, 1]), ': expected .*, found a tuple'),
+        ([1.0, 2.0], ': expected .*, found a list'),
+        ([dict(frame_dir='a', label=0), dict(label=1)], ' contains annotations without frame_dir'),
     ],
 )
 def test_what_is_not_clips_is_refused(tmp_path, content, said):
-    with pytest.raises(ValueError, match=rf'label\.pkl {said}|label\.pkl is {said}'):
+    with pytest.raises(ValueError, match=rf'label\.pkl{said}'):
         read_clips(dump(content, tmp_path / 'label.pkl'))
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mmdualhead.datasets.annotations.clips import ClipList, Clips, ClipTable, de
 from mmdualhead.datasets.annotations.splits import (
     WHOLE,
     check_leaks,
+    choose_split,
     counterparts,
     find_duplicates,
     in_both,
@@ -42,6 +43,7 @@ class PickledAnnotations:
 
     Args:
         path: the file.
+        content: of the file, if it is loaded already.
 
     Attributes:
         kind: its name for users.
@@ -56,9 +58,9 @@ class PickledAnnotations:
 
     kind = 'pickle'
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, content: Any = None) -> None:
         self.path = Path(path)
-        data = _with_splits(load_annotations(self.path))
+        data = _with_splits(load_annotations(self.path) if content is None else content)
         if not isinstance(data, Mapping) or not {'split', 'annotations'} <= set(data):
             kind = type(data).__name__
             has = f'keys {sorted(map(str, data))[:SHOWN]}' if isinstance(data, Mapping) else f'a {kind}'
@@ -119,29 +121,8 @@ class PickledAnnotations:
         return []
 
 
-class AnnotationFile(Protocol):
-    """Clips with splits, in a pickle or a store.
-
-    Attributes:
-        kind: its name for users.
-        path: the path.
-        meta: the metadata of all clips.
-        splits: names of its splits.
-    """
-
-    kind: str
-    path: Path
-    meta: dict[str, Any]
-    splits: list[str]
-
-    def select(self, split: str) -> Clips:
-        """The annotations of a split."""
-
-    def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
-        """The faults of the names in a split, and clips that it shares with others but must not."""
-
-    def verify(self) -> list[Finding]:
-        """The changes since the file was written, found by its checksums."""
+AnnotationFile = PickledAnnotations | Store
+"""Clips with splits, in a pickle or a store."""
 
 
 def open_annotations(path: str | Path) -> AnnotationFile:
@@ -260,9 +241,7 @@ def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     Raises:
         UserError: the file has no such split, or clips that are malformed.
     """
-    if split not in file.splits:
-        raise UserError(f'{file.path} has no split {split!r}; it has {sorted(file.splits)}')
-    clips = file.select(split)
+    clips = file.select(choose_split(split, file.splits, file.path))
     table, malformed = clips.table()
     report(located(malformed, file, split), print)
     others = map(file.select, counterparts(split, file.splits))
