@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS, is_picture
+from mmdualhead.datasets.annotations.checks import is_picture
 from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
 from mmdualhead.datasets.poses.mediapipe import judge_landmarks
 from mmdualhead.datasets.recording import Recording
@@ -130,14 +130,13 @@ def _in_any_picture(
 def _check_numbers(
     recording: Recording, given: Skeleton, network_input: NetworkInput, most_active: bool
 ) -> None:
-    keypoint, score = recording.keypoint, recording.keypoint_score
-    check_axes(recording)
+    keypoint = recording.keypoint
+    recording.check_axes()
     _check_coordinates(keypoint.shape[3], network_input.needs_depth)
     if keypoint.shape[2] == given.num_joints:
-        _check_finite(keypoint, given, 'keypoint')
-        if score is not None:
-            _check_finite(score[..., None], given, 'keypoint_score')
-    _check_persons(keypoint, None if most_active or recording.annotated else network_input.num_person)
+        recording.check_numbers(given)
+    if not (most_active or recording.annotated):
+        _check_persons(keypoint, network_input.num_person)
 
 
 def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recording:
@@ -225,23 +224,6 @@ def _check_picture(img_shape: Any) -> None:
         raise UserError(f'img_shape: expected the height and width of the image, found {shown(img_shape)}')
 
 
-def check_axes(recording: Recording) -> None:
-    """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
-
-    Raises:
-        UserError: names the field.
-    """
-    keypoint, score = recording.keypoint, recording.keypoint_score
-    persons, frames = keypoint.shape[:2]
-    if persons > MANY_PERSONS and frames <= FEW_FRAMES:
-        raise UserError(
-            f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange the '
-            'first two axes: keypoint.swapaxes(0, 1)'
-        )
-    if score is not None and score.shape != keypoint.shape[:3]:
-        raise UserError(f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint')
-
-
 def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> None:
     joints = keypoint.shape[2]
     if joints == given.num_joints:
@@ -268,22 +250,8 @@ def _check_coordinates(found: int, needs_depth: bool) -> None:
         raise UserError(f'keypoint: {found} coordinates per joint, expected 2 or 3')
 
 
-def _check_finite(numbers: np.ndarray, skeleton: Skeleton, field: str) -> None:
-    finite = np.isfinite(numbers)
-    if finite.all():
-        return
-    person, frame, joint, channel = map(int, np.argwhere(~finite)[0])
-    raise UserError(
-        f'{field}: person {person}, frame {frame}, joint {joint} ({skeleton.joints[joint]}): '
-        f'{numbers[person, frame, joint, channel]}; {int((~finite).sum())} values are not finite. '
-        'Set missing joints to zero in all coordinates'
-    )
-
-
 def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
     persons = np.flatnonzero(keypoint.any((1, 2, 3)))
-    if not len(persons):
-        raise UserError(f'keypoint: no person, all coordinates of {keypoint.shape[1]} frames are zero')
     if most is None or len(persons) <= most:
         return
     swapped = len(keypoint) > keypoint.shape[1]

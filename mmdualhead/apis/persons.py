@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.fit import check_axes, with_persons
+from mmdualhead.apis.fit import with_persons
 from mmdualhead.apis.tracks import centers_of
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.skeletons import Skeleton, get_skeleton
@@ -41,7 +41,7 @@ def each_person(
         try:
             skeleton = get_skeleton(recording.layout or layout)
             read = with_persons(recording.read(), skeleton)
-            check_axes(read)
+            read.check_axes()
             parts = list(_persons(read.keypoint))
             if pair_distance is not None and read.keypoint.shape[2] == skeleton.num_joints:
                 parts += _pairs(read.keypoint, skeleton, pair_distance)

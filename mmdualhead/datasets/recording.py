@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, convert_layout
 from mmdualhead.utils.text import name_of, with_name
@@ -94,6 +95,45 @@ class Recording:
             return replace(self.load(), name=self.name, path=self.path)
         except ValueError as error:
             raise UserError(with_name(self.where, str(error))) from error
+
+    def check_axes(self) -> None:
+        """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
+
+        Raises:
+            UserError: names the field.
+        """
+        keypoint, score = self.keypoint, self.keypoint_score
+        persons, frames = keypoint.shape[:2]
+        if persons > MANY_PERSONS and frames <= FEW_FRAMES:
+            raise UserError(
+                f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange '
+                'the first two axes: keypoint.swapaxes(0, 1)'
+            )
+        if score is not None and score.shape != keypoint.shape[:3]:
+            raise UserError(
+                f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint'
+            )
+
+    def check_numbers(self, skeleton: Skeleton) -> None:
+        """Refuse a recording without any person, and joints or scores that are not finite.
+
+        Raises:
+            EmptyRecording: there is no person.
+            UserError: names the field, the person and the joint.
+        """
+        if not self.keypoint.any():
+            raise EmptyRecording('keypoint: no person, all coordinates are zero')
+        for name in ('keypoint', 'keypoint_score'):
+            numbers = getattr(self, name)
+            if numbers is None or np.isfinite(numbers).all():
+                continue
+            wrong = np.argwhere(~np.isfinite(numbers))
+            person, frame, joint = map(int, wrong[0, :3])
+            raise UserError(
+                f'{name}: person {person}, frame {frame}, joint {joint} ({skeleton.joints[joint]}): '
+                f'{numbers[tuple(wrong[0])]}; {len(wrong)} values are not finite. '
+                'Set missing joints to zero in all coordinates'
+            )
 
     def converted(self, source: Skeleton, target: Skeleton) -> Recording:
         """The recording in another layout, whose ``layout`` is to be set."""

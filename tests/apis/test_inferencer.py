@@ -236,7 +236,7 @@ class TestOtherInputs:
     [
         (lambda x: x[:0], r'input 0: keypoint: no frames'),
         (lambda x: x[None][:0], r'input 0: keypoint: no person'),
-        (lambda x: 0 * x, r'input 0: keypoint: no person, all coordinates of 30 frames'),
+        (lambda x: 0 * x, r'input 0: keypoint: no person, all coordinates are zero'),
         (lambda x: x[..., :2], r'input 0: keypoint: 2 coordinates per joint, the model expects x, y, z'),
         (lambda x: x[:, :17], r"input 0: keypoint: 17 joints, the layout 'kinect_v1' has 20$"),
         (

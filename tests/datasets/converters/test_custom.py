@@ -170,7 +170,7 @@ def test_names_what_is_wrong_with_a_clip(tmp_path: Path, name: str, content: obj
 def test_another_number_of_joints_is_malformed(tmp_path: Path, layout: str) -> None:
     np.save(tmp_path / 'a.npy', np.ones((5, 4, 3)))
     table = write_table(tmp_path, 'a.npy,1,train')
-    with pytest.raises(UserError, match=r'a\.npy: expected \(M, T, 3, C\), found \(1, 5, 4, 3\)'):
+    with pytest.raises(UserError, match=r'a\.npy: keypoint: expected \(M, T, 3, C\), found \(1, 5, 4, 3\)'):
         convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0)
 
 

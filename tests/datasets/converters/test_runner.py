@@ -124,8 +124,9 @@ def test_leaves_out_empty_clips_and_says_so(src: Path, tmp_path: Path) -> None:
     [
         (np.ones((1, 2, 2, 3)), r'expected \(M, T, 1, C\), found \(1, 2, 2, 3\)'),
         (np.ones((2, 1, 3)), r'found \(2, 1, 3\)'),
+        (np.ones((30, 2, 1, 3)), r'reads as \(T, M, V, C\)'),
         (np.array([[[[1.0, np.nan, 1.0]]]]), 'person 0, frame 0, joint 0'),
-        (np.array([[[[1.0, 1.0, -np.inf]]]]), '1 coordinates are not finite'),
+        (np.array([[[[1.0, 1.0, -np.inf]]]]), r'joint 0 \(joint 0\): -inf; 1 values are not finite'),
     ],
 )
 def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndarray, message: str) -> None:
@@ -138,7 +139,7 @@ def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndar
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 2, 1, 3)), np.ones((0, 2, 1, 3)), np.ones((1, 0, 1, 3))])
 def test_fails_when_no_clip_is_left(src: Path, tmp_path: Path, keypoint: np.ndarray) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
-    with pytest.raises(UserError, match=r'(?s)no clip is left.*no person in any frame'):
+    with pytest.raises(UserError, match=r'(?s)no clip is left.*no person, all coordinates are zero'):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
     assert not (tmp_path / 'out.pkl').exists()
 
