@@ -5,7 +5,6 @@ N recordings, S samples of each, M persons, T frames, V joints, C coordinates, K
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
@@ -30,8 +29,8 @@ from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D, ModelError, TrainedMo
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
+from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
-from mmdualhead.utils.files import write_text
 from mmdualhead.utils.text import with_name
 from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
@@ -335,8 +334,9 @@ class SkeletonInferencer(BaseInferencer):
         """The return value of :meth:`__call__`."""
         left_out = dict(self.left_out if left_out is None else left_out)
         if pred_out_file is not None:
-            content = dict(predictions=[answer.to_dict(top) for answer in preds], left_out=left_out)
-            write_text(pred_out_file, json.dumps(content, indent=1) + '\n')
+            with json_file(Path(pred_out_file), top, left_out) as write:
+                for answer in preds:
+                    write(answer)
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
 

@@ -5,7 +5,7 @@ M persons, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from typing import Any
@@ -46,7 +46,7 @@ def each_person(
             if pair_distance is not None and read.keypoint.shape[2] == skeleton.num_joints:
                 parts += _pairs(read.keypoint, skeleton, pair_distance)
         except Exception as error:  # readers may raise anything; prediction says which are faults of files
-            yield replace(recording, load=_raising(error))
+            yield recording.failing(error)
             continue
         if not parts:
             yield read
@@ -89,10 +89,3 @@ def _part(recording: Recording, rows: tuple[int, ...], frames: slice) -> Recordi
         first_frame=frames.start,
         load=None,
     )
-
-
-def _raising(error: Exception) -> Callable[[], Recording]:
-    def load() -> Recording:
-        raise error
-
-    return load

@@ -6,13 +6,11 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
@@ -42,35 +40,6 @@ def read_annotation(clip: Mapping[str, Any], layout: Any = None, normalized: boo
         annotated=True,
         normalized=normalized,
     )
-
-
-def read_poses(frames: Sequence[Mapping[str, Any]], img_shape: tuple[int, int] | None) -> Recording:
-    """The poses of a video, arranged as MMAction2's ``inference_skeleton`` does.
-
-    Args:
-        frames: for each, ``keypoints`` (M, V, 2) in pixels and ``keypoint_scores`` (M, V), or 1; persons
-            absent from a frame are zero.
-        img_shape: (height, width) of the images.
-
-    Raises:
-        ValueError: there is no ``img_shape``, or an array has another shape.
-    """
-    if img_shape is None:
-        raise ValueError('img_shape: poses are in pixels, so the height and width of the image are needed')
-    joints = [np.asarray(frame['keypoints'], np.float32) for frame in frames]
-    shapes = {one.shape[1:] for one in joints if one.size}
-    if len(shapes) != 1 or [shape[1:] for shape in shapes] != [(2,)]:
-        raise ValueError(f'keypoints: expected (M, V, 2) with one V in all frames, found {sorted(shapes)}')
-    keypoint = np.zeros((max(map(len, joints)), len(frames), *shapes.pop()), np.float32)
-    keypoint_score = np.zeros(keypoint.shape[:3], np.float32)
-    for t, (frame, one) in enumerate(zip(frames, joints, strict=True)):
-        score = np.asarray(frame.get('keypoint_scores', np.ones(one.shape[:2])))
-        if not one.size:
-            continue
-        if score.shape != one.shape[:2]:
-            raise ValueError(f'keypoint_scores: frame {t} has shape {score.shape}, its keypoints {one.shape}')
-        keypoint[: len(one), t], keypoint_score[: len(one), t] = one, score
-    return Recording(keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
 
 
 def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Recording:

@@ -19,7 +19,6 @@ from mmdualhead.apis.readers import (
     SUFFIXES,
     read_annotation,
     read_file,
-    read_poses,
 )
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.poses.arrays import clips_in
@@ -67,7 +66,7 @@ def find_recordings(
     """
     if isinstance(inputs, Iterator):
         inputs = list(inputs)
-    if _is_poses(inputs) or is_content(inputs) or not isinstance(inputs, list | tuple):
+    if is_content(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
     named = [(one, f'input {i}') for i, one in enumerate(_without_repeats(inputs))]
     found = [recording for one in named for recording in _recordings_in(*one, img_shape, split)]
@@ -90,12 +89,6 @@ def _without_repeats(inputs: Iterable[Any]) -> Iterator[Any]:
         parts.setdefault(recording, is_part)
 
 
-def _is_poses(value: Any) -> bool:
-    """True if a list contains a dict of keypoints for every frame."""
-    frames = value if isinstance(value, list | tuple) else ()
-    return bool(frames) and all(isinstance(frame, Mapping) and 'keypoints' in frame for frame in frames)
-
-
 def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
     if isinstance(one, Recording):
         yield one
@@ -105,8 +98,6 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
         yield Recording(str(one.get('frame_dir', name)), load=partial(read_annotation, one))
     elif is_content(one):
         yield Recording(name, load=partial(read_content, one, img_shape))
-    elif _is_poses(one):
-        yield Recording(name, load=partial(read_poses, one, img_shape))
     elif hasattr(one, '__array__') and not isinstance(one, np.generic):
         yield Recording(name, keypoint=one)
     else:
@@ -122,7 +113,7 @@ def _named(text: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
     is_pattern = glob.has_magic(text) and not path.exists()
     found = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
     if not found:
-        yield _failing(text, ValueError('no file matches this pattern'))
+        yield Recording(text).failing(ValueError('no file matches this pattern'))
     for one in {whole(one): one for one in found}.values():
         yield from _at(one, img_shape, split)
 
@@ -132,7 +123,7 @@ def _at(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
         for one in _below(path) if path.is_dir() and path.suffix != STORE else [whole(path)]:
             yield from _in_file(one, img_shape, split)
     except ValueError as error:
-        yield _failing(path, error)
+        yield Recording(str(path)).failing(error)
 
 
 def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
@@ -150,7 +141,7 @@ def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recordin
             name = path.name if path.is_dir() else path.stem
             yield Recording(name, path, load=partial(read_file, path, img_shape))
     except (ValueError, OSError) as error:
-        yield _failing(path, error)
+        yield Recording(str(path)).failing(error)
 
 
 def _below(folder: Path) -> list[Path]:
@@ -205,12 +196,3 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
             if name not in seen:
                 seen.add(name)
                 yield Recording(name, path, annotated=True, load=partial(read, clips, i))
-
-
-def _failing(path: str | Path, error: Exception) -> Recording:
-    """Errors are raised when the recording is read, so that the others are predicted."""
-
-    def read() -> Recording:
-        raise error
-
-    return Recording(str(path), load=read)

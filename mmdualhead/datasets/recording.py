@@ -96,6 +96,14 @@ class Recording:
         except ValueError as error:
             raise UserError(with_name(self.where, str(error))) from error
 
+    def failing(self, error: Exception) -> Recording:
+        """The recording, whose reading raises an error, so that the others are read."""
+
+        def load() -> Recording:
+            raise error
+
+        return replace(self, load=load)
+
     def check_axes(self) -> None:
         """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
 

@@ -174,6 +174,32 @@ def _frame_rate(times: Sequence[tuple[int, Any]]) -> float | None:
     return float(MICROSECONDS / np.median(microseconds / numbers))
 
 
+def _mmaction2(frames: Sequence[Mapping[str, Any]], img_shape: Picture) -> Recording:
+    """What MMAction2's ``inference_skeleton`` takes, arranged as there: persons absent from a frame are zero.
+
+    For each frame ``keypoints`` (M, V, 2) in pixels, and ``keypoint_scores`` (M, V), or 1.
+    """
+    if img_shape is None:
+        raise ValueError('img_shape: poses are in pixels, so the height and width of the image are needed')
+    try:
+        joints = [np.asarray(field_of(frame, 'keypoints'), np.float32) for frame in frames]
+    except (TypeError, ValueError) as error:
+        raise UserError(f'keypoints: {error}') from None
+    shapes = {one.shape[1:] for one in joints if one.size}
+    if len(shapes) != 1 or [shape[1:] for shape in shapes] != [(2,)]:
+        raise ValueError(f'keypoints: expected (M, V, 2) with one V in all frames, found {sorted(shapes)}')
+    keypoint = np.zeros((max(map(len, joints)), len(frames), *shapes.pop()), np.float32)
+    keypoint_score = np.zeros(keypoint.shape[:3], np.float32)
+    for t, (frame, one) in enumerate(zip(frames, joints, strict=True)):
+        score = np.asarray(frame.get('keypoint_scores', np.ones(one.shape[:2])))
+        if not one.size:
+            continue
+        if score.shape != one.shape[:2]:
+            raise ValueError(f'keypoint_scores: frame {t} has shape {score.shape}, its keypoints {one.shape}')
+        keypoint[: len(one), t], keypoint_score[: len(one), t] = one, score
+    return Recording(keypoint=keypoint, keypoint_score=keypoint_score, img_shape=img_shape)
+
+
 Read = Callable[[Any, Picture], Recording]
 
 
@@ -217,6 +243,7 @@ FORMATS = (
     Format('MMPose', _has(list, 'predictions'), lambda content, _: _mmpose_output(content)),
     Format('Azure Kinect', _has(dict, 'frames', 'joint_names'), lambda content, _: _azure(content)),
     Format('MediaPipe', mediapipe.is_landmarks, mediapipe.read_landmarks),
+    Format('MMAction2', _has(list, 'keypoints'), _mmaction2),
 )
 """All that is read, by contents alone."""
 

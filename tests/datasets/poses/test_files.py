@@ -18,6 +18,7 @@ from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 
 from .estimators import (
+    PICTURE,
     alphapose,
     azure,
     in_space,
@@ -394,3 +395,18 @@ def test_all_layouts_are_known() -> None:
     from mmdualhead.datasets.poses.frames import LAYOUTS
 
     assert all(SKELETONS[layout].num_joints <= joints for (joints, _), layout in LAYOUTS.items())
+
+
+def test_poses_of_mmaction2_are_read_from_json_too(tmp_path: Path) -> None:
+    """A list of frames, as its ``inference_skeleton`` takes them; persons absent from a frame are zero."""
+    joints = np.random.default_rng(0).random((3, 2, 17, 2)).astype(np.float32) * 100
+    frames = [dict(keypoints=one.tolist(), keypoint_scores=np.ones((2, 17)).tolist()) for one in joints]
+    frames[1] = dict(keypoints=joints[1, :1].tolist())
+    path = write_json(tmp_path / 'poses.json', frames)
+    for clip in (read_own(path, PICTURE), read_content(frames, PICTURE)):
+        np.testing.assert_array_equal(clip.keypoint[0], joints[:, 0])
+        assert clip.keypoint.any((2, 3)).tolist() == [[True] * 3, [True, False, True]]
+        assert clip.img_shape == PICTURE
+    for damage, message in ((dict(a=1), "with 'keypoints'"), (dict(keypoints=[[{}]]), 'keypoints: float')):
+        with pytest.raises(UserError, match=message):
+            read_own(write_json(path, [frames[0], damage]), PICTURE)
