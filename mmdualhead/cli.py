@@ -208,16 +208,12 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
         )
     if len(arguments) < 2 or not Path(arguments[1]).is_dir():
         return arguments
-    from mmdualhead.engine.checkpoints import newest_checkpoint
-    from mmdualhead.utils.text import printable
+    from mmdualhead.engine.checkpoints import last_checkpoint
 
-    found, passed_over = newest_checkpoint(arguments[1], needed=())
-    reasons = [printable(reason) for reason in passed_over]
-    if found is None:
-        raise UsageError('; '.join([f'{arguments[1]} holds no checkpoint (*.pth)', *reasons]))
-    for reason in reasons:
-        print(f'passed over: {reason}', file=sys.stderr)
-    return [arguments[0], str(found), *arguments[2:]]
+    try:
+        return [arguments[0], str(last_checkpoint(arguments[1])), *arguments[2:]]
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from None
 
 
 def with_half(arguments: list[str]) -> list[str]:

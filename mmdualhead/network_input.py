@@ -40,6 +40,9 @@ NO_ARGUMENTS = ('type', '_scope_')
 DECOMPRESSING = frozenset({'DecompressPose'})
 """Steps that decode keypoints from another form; before them, clips have none."""
 
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+"""The data loaders in a config."""
+
 CUTTING = {'PadTo': 'ReplayPad'}
 """Steps that reject clips longer than ``length``, and the steps that cut them instead."""
 

@@ -54,18 +54,18 @@ class TestTrain:
 class TestTest:
     """``mmdualhead test``."""
 
-    def test_a_work_dir_stands_for_its_newest_checkpoint(self, ran, tmp_path, capsys):
+    def test_a_work_dir_stands_for_its_newest_checkpoint(self, ran, tmp_path, caplog):
         for epoch in (9, 10):
             meta = dict(epoch=epoch, iter=epoch)
             torch.save(dict(meta=meta, state_dict={}), tmp_path / f'epoch_{epoch}.pth')
         (tmp_path / 'epoch_11.pth').write_text('damaged')
         assert cli.main(['test', 'quickstart_j', str(tmp_path), '--work-dir', 'x']) == 0
         assert ran.pop()[1][1:] == [str(tmp_path / 'epoch_10.pth'), '--work-dir', 'x']
-        assert 'epoch_11.pth' in capsys.readouterr().err
+        assert 'epoch_11.pth' in caplog.text
 
     def test_a_work_dir_without_checkpoints(self, ran, tmp_path, capsys):
         assert cli.main(['test', 'quickstart_j', str(tmp_path)]) == 2
-        assert f'{tmp_path} holds no checkpoint' in capsys.readouterr().err
+        assert f'{tmp_path} contains no checkpoint' in capsys.readouterr().err
         assert not ran
 
     @pytest.mark.parametrize('option', ['--show', '--show-dir'])

@@ -19,14 +19,11 @@ from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
 from mmdualhead.apis.trained import TrainedModel
-from mmdualhead.datasets.recording import Recording
+from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
 from mmdualhead.network_input import step_name
 from mmdualhead.utils.threads import only_idle_cores
-
-LARGEST = 1e6
-"""The largest accepted coordinate: a kilometer in millimeters."""
 
 PASS = 1 << 17
 """The number of input values per pass through a network, which takes about a kilobyte of memory for each.

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
@@ -110,7 +111,6 @@ READERS: dict[str, Read] = {
 }
 """The reader of one recording, by file suffix."""
 
-STORE = '.store'
 ANNOTATIONS = ('.pkl', '.pickle', STORE)
 """Suffixes of files with many recordings."""
 

@@ -15,14 +15,14 @@ import numpy as np
 
 from mmdualhead.apis.readers import (
     ANNOTATIONS,
+    READERS,
     STORE,
     SUFFIXES,
     read_annotation,
-    read_file,
 )
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.poses.arrays import clips_in
-from mmdualhead.datasets.poses.files import is_content, read_content, whole
+from mmdualhead.datasets.poses.files import is_content, read_content, reader_of, whole
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 
@@ -115,15 +115,12 @@ def _named(text: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
     if not found:
         yield Recording(text).failing(ValueError('no file matches this pattern'))
     for one in {whole(one): one for one in found}.values():
-        yield from _at(one, img_shape, split)
-
-
-def _at(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
-    try:
-        for one in _below(path) if path.is_dir() and path.suffix != STORE else [whole(path)]:
-            yield from _in_file(one, img_shape, split)
-    except ValueError as error:
-        yield Recording(str(path)).failing(error)
+        parts = _below(one) if one.is_dir() and one.suffix != STORE else [whole(one)]
+        if not parts:
+            reason = f'no recordings in this directory; files end with {", ".join(SUFFIXES)}'
+            yield Recording(str(one)).failing(ValueError(reason))
+        for part in parts:
+            yield from _in_file(part, img_shape, split)
 
 
 def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recording]:
@@ -139,7 +136,7 @@ def _in_file(path: Path, img_shape: Any, split: str | None) -> Iterator[Recordin
             yield from _annotated(path, split)
         else:
             name = path.name if path.is_dir() else path.stem
-            yield Recording(name, path, load=partial(read_file, path, img_shape))
+            yield Recording(name, path, load=partial(reader_of(path, READERS), path, img_shape))
     except (ValueError, OSError) as error:
         yield Recording(str(path)).failing(error)
 
@@ -153,8 +150,6 @@ def _below(folder: Path) -> list[Path]:
         and path.is_dir() == (path.suffix == STORE)
         and not any(parent.suffix == STORE for parent in path.relative_to(folder).parents)
     ]
-    if not found:
-        raise ValueError(f'no recordings in this directory; files end with {", ".join(SUFFIXES)}')
     return list(dict.fromkeys(found))
 
 

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.forward import LARGEST
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
 from mmdualhead.datasets.poses import Person
-from mmdualhead.datasets.recording import Recording
+from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.datasets.transforms.body import body_fault
 from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, LabeledScores

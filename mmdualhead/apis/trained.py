@@ -6,7 +6,6 @@ K classes.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +25,7 @@ from torch.nn.modules.module import (
 
 from mmdualhead.apis.hub import fetched
 from mmdualhead.datasets.class_names import class_names
-from mmdualhead.engine.checkpoints import Checkpoint, newest_checkpoint
+from mmdualhead.engine.checkpoints import Checkpoint, last_checkpoint
 from mmdualhead.engine.checks import leaves
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.answer import name_classes
@@ -38,8 +37,6 @@ from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.registry import registered
 from mmdualhead.utils.text import printable
-
-logger = logging.getLogger('mmdualhead')
 
 SCOPE = 'mmaction'
 
@@ -198,7 +195,7 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
     else:
         path = Path(model).expanduser()
         if path.is_dir():
-            return None, Path(weights or _last_checkpoint(path))
+            return None, Path(weights or last_checkpoint(path))
         if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
             if weights is not None:
                 raise ModelError(f'{path} already contains weights; {weights} needs a config instead')
@@ -211,16 +208,6 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
     if weights is None:
         raise ModelError(f'{named} only describes an architecture; pass weights as well')
     return config, Path(weights)
-
-
-def _last_checkpoint(work_dir: Path) -> Path:
-    """The last checkpoint of a work dir, if necessary one that cannot be resumed."""
-    found, passed_over = newest_checkpoint(work_dir, needed=())
-    if found is None:
-        raise FileNotFoundError('; '.join([f'{work_dir} contains no checkpoint (*.pth)', *passed_over]))
-    for reason in passed_over:
-        logger.warning('ignored: %s', printable(reason))
-    return found
 
 
 def _config_inside(path: Path, meta: Mapping[str, Any]) -> ConfigDict:

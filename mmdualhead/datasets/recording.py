@@ -16,6 +16,9 @@ from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, convert_layout
 from mmdualhead.utils.text import name_of, with_name
 
+LARGEST = 1e6
+"""The largest accepted coordinate: a kilometer in millimeters."""
+
 
 class EmptyRecording(UserError):  # noqa: N818 (it names the state of the recording)
     """A raw file is well-formed but contains no person. The message lacks the file's name."""

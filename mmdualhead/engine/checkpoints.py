@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import logging
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.files import atomic_write, check_regular
 from mmdualhead.utils.memory import memory_for_file
 from mmdualhead.utils.plain_config import saved_config
-from mmdualhead.utils.text import and_more
+from mmdualhead.utils.text import and_more, printable
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
 
 RESUMABLE = ('meta', 'state_dict', 'message_hub', 'optimizer')
@@ -421,6 +422,21 @@ def newest_checkpoint(folder: str | Path, needed: Sequence[str] = RESUMABLE) -> 
     own = [place for place in found if place.is_periodic or place.path.name == INTERRUPTED]
     furthest = max(own or found, default=None)
     return furthest and furthest.path, ignored
+
+
+def last_checkpoint(work_dir: str | Path) -> Path:
+    """The newest checkpoint of a work dir, if necessary one that cannot be resumed; logs what is ignored.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    found, ignored = newest_checkpoint(work_dir, needed=())
+    reasons = list(map(printable, ignored))
+    if found is None:
+        raise FileNotFoundError('; '.join([f'{work_dir} contains no checkpoint (*.pth)', *reasons]))
+    for reason in reasons:
+        logging.getLogger('mmdualhead').warning('ignored: %s', reason)
+    return found
 
 
 class _Progress(NamedTuple):

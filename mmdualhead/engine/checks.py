@@ -30,14 +30,13 @@ from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import input_shape_of
-from mmdualhead.network_input import NetworkInput, datasets_of, innermost, known_skeleton
+from mmdualhead.network_input import LOADERS, NetworkInput, datasets_of, innermost, known_skeleton
 from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
 from mmdualhead.utils.text import SHOWN, plural
 
 PHASES = ('train', 'val', 'test')
-LOADERS = tuple(f'{phase}_dataloader' for phase in PHASES)
 
 OTHER_KEYS = (
     *('custom_imports', 'runner_type', 'activation_checkpointing', 'efficient_conv_bn_eval', 'compile'),

@@ -128,12 +128,12 @@ class Answer:
             class_name=self.class_name,
             true_label=self.true_label,
             top=[guess._asdict() for guess in self.top(k)],
-            scores=_numbers(self.scores),
-            streams=_numbers(self.streams),
-            when=_numbers(self.when),
-            where=_numbers(self.where),
+            scores=plain_numbers(self.scores),
+            streams=plain_numbers(self.streams),
+            when=plain_numbers(self.when),
+            where=plain_numbers(self.where),
             joints=list(self.skeleton.joints),
-            frames=_numbers(self.frames),
+            frames=plain_numbers(self.frames),
             notes=list(self.notes),
         )
 
@@ -142,10 +142,10 @@ def _plain(id: Hashable) -> int | str:
     return int(id) if isinstance(id, numbers.Integral) else str(id)
 
 
-def _numbers(value: Any) -> Any:
+def plain_numbers(value: Any) -> Any:
     """Arrays, also nested, as lists; NaN becomes None."""
     if isinstance(value, Mapping):
-        return {key: _numbers(inner) for key, inner in value.items()}
+        return {key: plain_numbers(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):
         plain = value.astype(object)
         plain[np.isnan(value)] = None

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.evaluation.answer import Answer
+from mmdualhead.evaluation.answer import Answer, plain_numbers
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.files import write_text
@@ -139,11 +139,7 @@ def _row(answer: Answer, file: str) -> dict[str, Any]:
 
 def _plain(values: np.ndarray | None) -> Any:
     """Nested lists, rounded to 0.1 mm (for meters), with None for NaN."""
-    if values is None:
-        return None
-    rounded = np.round(values.astype(np.float64), 4).astype(object)
-    rounded[~np.isfinite(values)] = None
-    return rounded.tolist()
+    return None if values is None else plain_numbers(np.round(values.astype(np.float64), 4))
 
 
 def page(kind: str, data: dict[str, Any], plotly: str) -> str:

@@ -27,6 +27,8 @@ from mmdualhead.datasets.annotations.clips import mean_square
 
 FORMAT = 'mmdualhead-store'
 VERSION = 1
+SUFFIX = '.store'
+"""The end of the names of stores."""
 NO_SCORE = -1
 CRC_SIZE = 4
 # The offsets of a clip's keypoints, scores and other fields in their files, and its metadata.

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmdualhead.datasets.annotations.checks import check_clips, check_meta
+from mmdualhead.datasets.annotations.clip_files import SUFFIX
 from mmdualhead.datasets.annotations.clips import ClipList, Clips, ClipTable, describe_clips
 from mmdualhead.datasets.annotations.splits import (
     WHOLE,
@@ -142,7 +143,7 @@ def describe_missing(path: Path, source: str) -> str:
         path: the file.
         source: sentences on where to get it.
     """
-    store = path.with_suffix('.store')
+    store = path.with_suffix(SUFFIX)
     found = f'{store} is present, which ann_file could name. ' if store.exists() else ''
     return f'annotation file {path} is missing. {found}{source}'.strip()
 

@@ -20,10 +20,9 @@ from mmdualhead.datasets.annotations.files import (
 )
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.errors import Finding
-from mmdualhead.network_input import NetworkInput, datasets_of
+from mmdualhead.network_input import LOADERS, NetworkInput, datasets_of
 from mmdualhead.utils.text import SHOWN, plural
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 UNSOUND = 'There are errors: training on this file would not start.'
 BINS = 8
 BAR = 40  # characters of the longest bar

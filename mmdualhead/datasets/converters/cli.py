@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE_SUFFIX
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.command import as_typed, one_line_errors
 
 from .raw_clip import Normalize
-from .raw_dataset import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
+from .raw_dataset import UNFINISHED_SUFFIX, RawDataset
 from .runner import convert
 
 

@@ -13,8 +13,6 @@ from mmdualhead.datasets.recording import Recording
 UNFINISHED_SUFFIX = '.unfinished'
 """Suffix of the folder with partial results."""
 
-STORE_SUFFIX = '.store'
-
 LOST_FRAMES = 'frames without a person dropped'
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from mmengine.utils import ProgressBar
 
+from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE_SUFFIX
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import Finding, UserError
 from mmdualhead.skeletons import get_skeleton
@@ -31,7 +32,7 @@ from mmdualhead.utils.files import FolderLock, remove_partial_files
 from mmdualhead.utils.text import SHOWN, plural
 
 from .raw_clip import Normalize, Outcome, read_clip
-from .raw_dataset import STORE_SUFFIX, UNFINISHED_SUFFIX, RawDataset
+from .raw_dataset import UNFINISHED_SUFFIX, RawDataset
 from .summary import Summary
 from .unfinished import Unfinished, describe_step, state_of
 from .writers import write_pickle

@@ -18,7 +18,7 @@ import numpy as np
 from mmdualhead.datasets.plausibility import bone_length
 from mmdualhead.datasets.poses.persons import Person, gather
 from mmdualhead.datasets.poses.tracker import PATIENCE, Tracker
-from mmdualhead.datasets.recording import EmptyRecording, Recording
+from mmdualhead.datasets.recording import LARGEST, EmptyRecording, Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.reading import json_numbers, shown
@@ -33,9 +33,6 @@ LAYOUTS = {
 
 RATE = 30.0
 """Frames per second for tracks where the file does not tell."""
-
-LARGEST = 1e6
-"""Coordinates are smaller in any unit, pixels or millimeters."""
 
 LOWEST, HIGHEST = -1, 10
 """Scores of heat maps and of coordinate classifiers reach beyond 0 and 1, to which they are clipped."""

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.poses.frames import (
-    LARGEST,
     clip_of_frames,
     field_of,
     frames_by_number,
@@ -24,7 +23,7 @@ from mmdualhead.datasets.poses.frames import (
     upright,
 )
 from mmdualhead.datasets.poses.persons import Person
-from mmdualhead.datasets.recording import Recording
+from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import MEDIAPIPE
 from mmdualhead.utils.reading import json_numbers, shown
