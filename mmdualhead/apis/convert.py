@@ -12,7 +12,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdualhead.engine.checkpoints import Checkpoint, non_finite
+from mmdualhead.engine.checkpoints import Checkpoint
+from mmdualhead.errors import UserError
 from mmdualhead.models.authors import AuthorsKeysError, convert_authors, from_mmaction2
 from mmdualhead.program import shipped
 
@@ -44,8 +45,10 @@ def convert_checkpoint(source: str | Path, target: str | Path) -> str:
         _check_weights(weights)
         weights = from_mmaction2(weights)
         name, converted = convert_authors(weights)
-        _check_fit(_authors_config(name, weights), converted)
-    except AuthorsKeysError as error:
+        with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
+            network = MODELS.build(_authors_config(name, weights))
+        Checkpoint(name, converted).check(network)
+    except (AuthorsKeysError, UserError) as error:
         raise AuthorsKeysError(f'{source}: {error}') from error
     meta = {'source': Path(source).name, 'network': name}
     Checkpoint(str(target), {'meta': meta, 'state_dict': converted}).save(target)
@@ -58,18 +61,6 @@ def _check_weights(weights: Any) -> None:
     foreign = [str(key) for key, value in weights.items() if not isinstance(value, Tensor)]
     if foreign:
         raise AuthorsKeysError(f'not weights: {", ".join(foreign[:10])}')
-    if bad := non_finite(weights):
-        raise AuthorsKeysError(f'{len(bad)} weights are not finite, {bad[0]} first')
-
-
-def _check_fit(config: ConfigDict, weights: Mapping[str, Tensor]) -> None:
-    """Load weights, which must match completely, into a network on the meta device."""
-    with DefaultScope.overwrite_default_scope('mmaction'), torch.device('meta'):
-        model = MODELS.build(config)
-    try:
-        model.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise AuthorsKeysError(f'its tensors are inconsistent: {error}') from error
 
 
 def _authors_config(name: str, weights: Mapping[str, Tensor]) -> ConfigDict:

@@ -33,9 +33,10 @@ from torch import Tensor, nn
 
 from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.utils.files import atomic_write, check_regular
+from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.memory import memory_for_file
 from mmdualhead.utils.plain_config import saved_config
+from mmdualhead.utils.reading import open_regular
 from mmdualhead.utils.text import and_more, printable
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
 
@@ -454,7 +455,7 @@ def _progress(folder: Path, needed: Sequence[str]) -> tuple[list[_Progress], lis
     found, ignored = [], []
     for path in sorted(folder.glob('*.pth')):
         try:
-            check_regular(path)
+            open_regular(path).close()
             checkpoint = load_from_local(path, 'cpu', mmap=True)
         except FileNotFoundError:
             ignored.append(f'{path} is a link to a file that does not exist')

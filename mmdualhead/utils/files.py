@@ -1,17 +1,16 @@
-"""Atomic writes, folder locks, and checks for regular files."""
+"""Atomic writes and folder locks."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from mmdualhead.errors import UserError
+from mmdualhead.utils.reading import open_regular
 
 try:
     import fcntl
@@ -118,17 +117,6 @@ def remove_partial_files(folder: str | Path, name: str = '*') -> list[Path]:
     return partial
 
 
-def check_regular(path: str | Path) -> None:
-    """Reject pipes, devices and folders, which cannot be read like a file: reading a pipe may block forever.
-
-    Raises:
-        FileNotFoundError: it does not exist.
-        ValueError: it is not a regular file.
-    """
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise UserError(f'{path} is not a regular file')
-
-
 class FolderLock:
     """Locks a folder against other processes until it is released or the process ends.
 
@@ -153,7 +141,7 @@ class FolderLock:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
-            check_regular(self.path)
+            open_regular(self.path).close()
         file = self.path.open('a+')
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,11 +8,11 @@ import pytest
 from mmdualhead.utils.files import (
     FolderLock,
     atomic_write,
-    check_regular,
     check_writable,
     remove_partial_files,
     write_text,
 )
+from mmdualhead.utils.reading import open_regular
 
 
 class TestAtomicWrite:
@@ -79,9 +79,9 @@ def test_pipes_and_folders_are_not_files(tmp_path):
     os.mkfifo(tmp_path / 'pipe')
     for path in (tmp_path / 'pipe', tmp_path, Path('/dev/null')):
         with pytest.raises(ValueError, match=f'{path} is not a regular file'):
-            check_regular(path)
+            open_regular(path)
     with pytest.raises(FileNotFoundError):
-        check_regular(tmp_path / 'absent')
+        open_regular(tmp_path / 'absent')
 
 
 def test_a_folder_is_one_process_s_until_it_ends(tmp_path):

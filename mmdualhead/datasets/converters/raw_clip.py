@@ -13,7 +13,7 @@ from mmdualhead.datasets.plausibility import judge_posture, picture_fault
 from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
-from mmdualhead.utils.files import check_regular
+from mmdualhead.utils.reading import open_regular
 
 Normalize = Callable[[np.ndarray], np.ndarray]
 
@@ -95,7 +95,7 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Recording]) 
     """Read a clip; reading a pipe in place of a file would block forever."""
     try:
         if not recording.path.is_dir():
-            check_regular(recording.path)
+            open_regular(recording.path).close()
     except OSError as error:
         raise UserError(str(error.strerror)) from error
     return read(recording)
