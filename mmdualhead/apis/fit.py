@@ -191,7 +191,7 @@ def _with_picture(
     if recording.annotated or recording.img_shape is None:
         return recording
     if keypoint.shape[3] == SCORED:
-        return replace(recording, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
+        return recording.scores_apart()
     if recording.keypoint_score is not None:
         return recording
     note = 'keypoint_score: not given, assumed to be 1 for each joint present'

@@ -146,6 +146,10 @@ class Recording:
                 'Set missing joints to zero in all coordinates'
             )
 
+    def scores_apart(self) -> Recording:
+        """A recording of x, y and score with the scores in their own field."""
+        return replace(self, keypoint=self.keypoint[..., :2], keypoint_score=self.keypoint[..., 2])
+
     def converted(self, source: Skeleton, target: Skeleton) -> Recording:
         """The recording in another layout, whose ``layout`` is to be set."""
         score = self.keypoint_score

@@ -35,7 +35,6 @@ from mmdualhead.errors import UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.utils.files import atomic_write
 from mmdualhead.utils.memory import memory_for_file
-from mmdualhead.utils.plain_config import saved_config
 from mmdualhead.utils.reading import open_regular
 from mmdualhead.utils.text import and_more, printable
 from mmdualhead.utils.torch_pickles import check_checkpoint_file
@@ -94,11 +93,6 @@ class Checkpoint:
     def input(self) -> NetworkInput | None:
         """The input of the network; see :meth:`NetworkInput.of_checkpoint`."""
         return NetworkInput.of_checkpoint(self.meta)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The config that it was trained with, as plain values; see :func:`saved_config`."""
-        return saved_config(self.meta)
 
     @property
     def lacks(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
@@ -28,16 +28,8 @@ BINS = 8
 BAR = 40  # characters of the longest bar
 
 
-class Use(NamedTuple):
-    """The intended use of a split.
-
-    Args:
-        network_input: the input of the network.
-        training: whether it is trained on.
-    """
-
-    network_input: NetworkInput
-    training: bool
+Use = tuple[NetworkInput, bool]
+"""The input of the network that a split is for, and whether it is trained on."""
 
 
 def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str, bool]:
@@ -61,8 +53,8 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
     if any(finding.is_error for finding in found):
         return '\n\n'.join([*sections, UNSOUND]), False
     uses = uses_of_file(file) if config is None else uses_of_config(config, file)
-    for split, use in uses.items():
-        checked = check_split(file, split, use.network_input, training=use.training)
+    for split, (network_input, training) in uses.items():
+        checked = check_split(file, split, network_input, training=training)
         lines = [f'{split}: {plural(len(checked.clips), "clip")}']
         if len(checked.table.label):
             lines += [f'  {line}' for line in _describe(checked.table, file.meta.get('classes'))]
@@ -76,7 +68,7 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
 def uses_of_file(file: AnnotationFile) -> dict[str, Use]:
     """The use of every split according to the file's own meta."""
     return {
-        split: Use(completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
+        split: (completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
         for split in file.splits
     }
 
@@ -100,7 +92,7 @@ def uses_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Use]:
             network_input = completed_by(
                 file, NetworkInput.of_config(config, loader), dataset.get('num_classes')
             )
-            uses[split] = Use(network_input, not dataset.get('test_mode', False))
+            uses[split] = (network_input, not dataset.get('test_mode', False))
     return uses
 
 

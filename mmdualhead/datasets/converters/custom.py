@@ -302,7 +302,7 @@ def _with_scores_apart(clip: Recording, skeleton: Skeleton) -> Recording:
         return replace(clip, keypoint_score=None, counts={**clip.counts, **left_out})
     if score is not None:
         raise UserError(f'layout {skeleton.name!r} is flat; expected x, y and score, found also z')
-    return replace(clip, keypoint=keypoint[..., :2], keypoint_score=keypoint[..., 2])
+    return clip.scores_apart()
 
 
 def _read_numpy(path: Path, *_: Any) -> Recording:
