@@ -119,7 +119,7 @@ def _mmpose_output(content: Any) -> Recording:
 
 
 def _mmpose(content: Any) -> Recording:
-    """What MMPoseInferencer saves for a video."""
+    """What MMPoseInferencer saves for a video; or OpenPifPaf's persons, with x, y, score of each joint."""
 
     def read(frame: Any) -> list[Person]:
         return [_mmpose_person(i, one) for i, one in enumerate(list_of(frame, 'instances'))]
@@ -128,6 +128,8 @@ def _mmpose(content: Any) -> Recording:
 
 
 def _mmpose_person(index: int, entry: Any) -> Person:
+    if isinstance(entry, Mapping) and 'keypoint_scores' not in entry:
+        return triples(entry, 'keypoints')
     with named(f'person {index}, keypoints'):
         joints = json_numbers(_plain(field_of(entry, 'keypoints')), 2)
         if joints.shape[1:] == (3,):
@@ -303,34 +305,23 @@ def _is_frame(path: Path) -> bool:
         return False  # the reader says so
 
 
-def _images(frames: Mapping[str, Any]) -> Recording:
-    """The persons in each image, by its name: of MMPose, or of OpenPifPaf with x, y, score of each joint."""
-    persons = {}
-    for name, number in number_frames(frames).items():
-        with named(f'frame {name}'):
-            listed = list_of({'persons': frames[name]}, 'persons')
-            persons[number] = [
-                _mmpose_person(i, one) if 'keypoint_scores' in one else triples(one, 'keypoints')
-                for i, one in enumerate(listed)
-            ]
-    return clip_of_frames(persons)
-
-
-def _landmarks(frames: Mapping[str, Any], img_shape: Picture) -> Recording:
-    """MediaPipe's landmarks of each frame, by its name."""
-    numbers = number_frames(frames)
-    entries = [
-        {**(one if isinstance(one, Mapping) else {'landmarks': one}), NUMBERS[0]: numbers[name]}
-        for name, one in frames.items()
+def _numbered(frames: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The frames of a recording, by their names, as the entries of one file, with their numbers."""
+    return [
+        {**(frames[of] if isinstance(frames[of], Mapping) else {name: frames[of]}), NUMBERS[0]: number}
+        for of, number in number_frames(frames).items()
     ]
-    return mediapipe.read_landmarks(entries, img_shape)
 
 
 FRAME_FORMATS = (
     Format('OpenPose', _has(dict, 'people'), lambda frames, _: _openpose(frames)),
     Format('AlphaPose', _has(dict, 'bodies'), lambda frames, _: _openpose(frames)),
-    Format('MMPose', _has(list, 'keypoints'), lambda frames, _: _images(frames)),
-    Format('MediaPipe', lambda frame: mediapipe.is_landmarks([frame]), _landmarks),
+    Format('MMPose', _has(list, 'keypoints'), lambda frames, _: _mmpose(_numbered(frames, 'instances'))),
+    Format(
+        'MediaPipe',
+        lambda frame: mediapipe.is_landmarks([frame]),
+        lambda frames, img_shape: mediapipe.read_landmarks(_numbered(frames, 'landmarks'), img_shape),
+    ),
 )
 """All that is read in folders: matches one frame, reads all by name."""
 
