@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.estimators import Replay
 from mmdualhead.apis.frames import Frames
 from mmdualhead.apis.streaming import Segment, StreamRecognizer
 from mmdualhead.apis.trained import PACKAGED_2D
@@ -19,7 +18,7 @@ from mmdualhead.apis.video import Sight, Watched, clock, extend, make_recognizer
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import get_skeleton
-from tests.apis.videos import FRAMES, RATE, SIZE, Interrupted, dancers, register, write_video
+from tests.apis.videos import FRAMES, RATE, SIZE, Interrupted, dancers, register, replay, write_video
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'video.py'
 
@@ -33,7 +32,7 @@ def clip(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, checkpoint, recording):
     """Run the command with the estimator ``Dancers``."""
-    register(monkeypatch, 'Dancers', lambda: Replay(**dancers(recording)))
+    register(monkeypatch, 'Dancers', lambda: replay(**dancers(recording)))
 
     def run(*arguments, estimator='Dancers'):
         given = [
@@ -62,7 +61,7 @@ def test_persons_are_labeled_as_their_recordings_are(clip, inferencer, recording
     """One window over the whole video is the recording of each person."""
     scene = dancers(recording)
     recognizer = StreamRecognizer(inferencer, window=FRAMES / RATE - 1 / RATE, unit='m')
-    found = watch(Frames(clip), Replay(**scene), recognizer)
+    found = watch(Frames(clip), replay(**scene), recognizer)
     assert list(found.sights) == [0, 1]
     assert [sight.frames for sight in found.sights.values()] == [FRAMES, FRAMES]
     keypoint = scene['keypoint'][:, : recognizer.frames]
@@ -118,7 +117,7 @@ def test_labels_of_a_person_leave_no_gaps(clip, run, tmp_path):
 
 def test_interrupting_ends_with_what_was_found(clip, run, tmp_path, monkeypatch, recording, capsys):
     make = type('Now', (Interrupted,), dict(act=staticmethod(lambda: signal.raise_signal(signal.SIGINT))))
-    register(monkeypatch, 'Interrupted', lambda: make(**dancers(recording)))
+    register(monkeypatch, 'Interrupted', lambda: replay(**dancers(recording), kind=make))
     before = signal.getsignal(signal.SIGINT)
     out = ('--json', tmp_path / 'found.json', '--out', tmp_path / 'film.mp4', '--window', 1)
     with pytest.raises(SystemExit) as end:
@@ -136,7 +135,7 @@ def test_a_camera_ends_by_an_interruption_and_its_film_has_its_rate(
     clip, run, tmp_path, monkeypatch, recording
 ):
     make = type('Now', (Interrupted,), dict(act=staticmethod(lambda: signal.raise_signal(signal.SIGINT))))
-    register(monkeypatch, 'Interrupted', lambda: make(**dancers(recording)))
+    register(monkeypatch, 'Interrupted', lambda: replay(**dancers(recording), kind=make))
     real = cv2.VideoCapture
     monkeypatch.setattr(cv2, 'VideoCapture', lambda name: real(str(clip) if name == 0 else name))
     with pytest.raises(SystemExit) as end:
@@ -188,7 +187,7 @@ def test_a_codec_that_opencv_lacks_is_named(clip, run, tmp_path, monkeypatch):
 
 
 def test_pixels_are_refused_before_a_model_of_joints_in_space(inferencer):
-    estimator = Replay(np.ones((1, 5, 17, 2)), 'coco')
+    estimator = replay(np.ones((1, 5, 17, 2)), 'coco')
     with pytest.raises(UserError, match='Replay finds joints in the image'):
         make_recognizer(inferencer, estimator)
 
@@ -199,8 +198,8 @@ def test_models_of_joints_in_the_image_get_the_pixels(clip, recording):
     flat = replace(get_skeleton('kinect_v1'), flat=True, up=None, across=None)
     found = []
     for model, estimator in (
-        (None, Replay(scene['image'], flat)),
-        (PACKAGED_2D, Replay(**scene)),
+        (None, replay(scene['image'], flat)),
+        (PACKAGED_2D, replay(**scene)),
     ):
         frames = Frames(clip)
         recognizer = make_recognizer(
@@ -213,7 +212,7 @@ def test_models_of_joints_in_the_image_get_the_pixels(clip, recording):
 
 
 def test_a_film_of_joints_without_pixels_is_refused(clip, inferencer, recording):
-    estimator = Replay(recording(FRAMES), 'kinect_v1')
+    estimator = replay(recording(FRAMES), 'kinect_v1')
     with pytest.raises(UserError, match='Replay does not tell where joints are in the image'):
         watch(Frames(clip), estimator, make_recognizer(inferencer, estimator), keep_poses=True)
 
@@ -221,7 +220,7 @@ def test_a_film_of_joints_without_pixels_is_refused(clip, inferencer, recording)
 def test_persons_that_are_seen_briefly_have_no_label(clip, inferencer, recording):
     scene = dancers(recording)
     scene['keypoint'][1, 20:] = 0
-    found = watch(Frames(clip), Replay(**scene), StreamRecognizer(inferencer, window=1, unit='m'))
+    found = watch(Frames(clip), replay(**scene), StreamRecognizer(inferencer, window=1, unit='m'))
     assert list(found.unlabeled) == [1]
     assert found.unlabeled[1].frames == 20
 
@@ -231,7 +230,7 @@ def test_nobody_is_found_in_an_empty_scene(clip, run, recording, monkeypatch, ca
         name: 0 * value if name in ('keypoint', 'image') else value
         for name, value in dancers(recording).items()
     }
-    register(monkeypatch, 'Empty', lambda: Replay(**scene))
+    register(monkeypatch, 'Empty', lambda: replay(**scene))
     run(clip, estimator='Empty')
     assert 'no person was found' in capsys.readouterr().err
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmdualhead.apis.estimators import ESTIMATORS, Replay
+from mmdualhead.datasets.recording import Recording
 
 RATE, FRAMES, SIZE = 30, 90, (120, 160)
 
@@ -44,6 +45,11 @@ def dancers(recording, frames: int = FRAMES) -> dict:
 def register(monkeypatch, name: str, make) -> None:
     """Register an estimator for one test, as ``--import`` would."""
     monkeypatch.setitem(ESTIMATORS.module_dict, name, make)
+
+
+def replay(keypoint, layout, image=None, unit=None, kind: type = Replay, **known) -> Replay:
+    """An estimator that replays joints."""
+    return kind(Recording(keypoint=keypoint, layout=layout, **known), image, unit)
 
 
 class Interrupted(Replay):

@@ -5,15 +5,17 @@ M persons, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.apis.estimators.base import ESTIMATORS, Estimator
+from mmdualhead.apis.fit import with_persons
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.poses import Person
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import get_skeleton
 
@@ -23,50 +25,36 @@ class Replay(Estimator):
     """Gives the joints that another program found in the same video, frame by frame.
 
     Args:
-        keypoint: (M, T, V, C) or (T, V, C).
-        layout: of the joints.
-        keypoint_score: (M, T, V) confidences.
-        ids: of the M persons, if they were tracked; a person is otherwise found again by its place.
+        recording: the joints, whose layout is known; ``numbers`` those of its frames in the video, from 0,
+            by default the first ones. Persons without ids are found again by their place.
         image: (M, T, V, 2) pixels, for joints in space.
         unit: of joints in space.
-        numbers: of the T frames in the video, from 0; by default the first ones.
 
     Raises:
         UserError: the layout is unknown, or arrays do not fit it or each other.
     """
 
-    def __init__(
-        self,
-        keypoint: Any,
-        layout: Any,
-        keypoint_score: Any = None,
-        ids: Sequence[Hashable] | None = None,
-        image: Any = None,
-        unit: str | None = None,
-        numbers: range | None = None,
-    ) -> None:
-        skeleton = get_skeleton(layout)
-        joints = np.asarray(keypoint, np.float32)
-        joints = joints[None] if joints.ndim == 3 else joints
-        if joints.ndim != 4 or joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
+    def __init__(self, recording: Recording, image: Any = None, unit: str | None = None) -> None:
+        skeleton = get_skeleton(recording.layout)
+        recording = with_persons(recording, skeleton)
+        recording = replace(recording, keypoint=np.asarray(recording.keypoint, np.float32))
+        joints, ids = recording.keypoint, recording.ids
+        if joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
             raise UserError(
                 f'keypoint: shape {joints.shape}, expected (M, T, {skeleton.num_joints}, 2 or 3) of '
                 f'layout {skeleton.name!r}'
             )
-        if skeleton.flat and joints.shape[3] == 3 and keypoint_score is None:
-            joints, keypoint_score = joints[..., :2], joints[..., 2]
-        self.layout, self.unit, self._joints, self._next = layout, unit, joints, 0
-        self.numbers = range(joints.shape[1]) if numbers is None else numbers
+        if skeleton.flat and joints.shape[3] == 3 and recording.keypoint_score is None:
+            recording = recording.scores_apart()
+        self.layout, self.unit, self.recording, self._next = recording.layout, unit, recording, 0
+        self.numbers = range(joints.shape[1]) if recording.numbers is None else recording.numbers
         self._flat = skeleton.flat or joints.shape[3] == 2
-        self._scores = None if keypoint_score is None else np.asarray(keypoint_score, np.float32)
         self._image = None if image is None else np.asarray(image, np.float32)
-        self._ids = None if ids is None else tuple(ids)
-        given = {'keypoint_score': self._scores, 'image': self._image}
-        for name, array in given.items():
+        for name, array in {'keypoint_score': recording.keypoint_score, 'image': self._image}.items():
             if array is not None and array.shape[:3] != joints.shape[:3]:
                 raise UserError(f'{name}: shape {array.shape}, but keypoint has {joints.shape}')
-        if self._ids is not None and len(self._ids) != len(joints):
-            raise UserError(f'ids: {len(self._ids)}, but there are {len(joints)} persons')
+        if ids is not None and len(ids) != len(joints):
+            raise UserError(f'ids: {len(ids)}, but there are {len(joints)} persons')
 
     @classmethod
     def of_file(
@@ -97,18 +85,13 @@ class Replay(Estimator):
             raise UserError(f'{path}: its joints are not in pixels any more')
         if recording.layout is None and layout is None:
             raise UserError(f'{path} does not tell the layout of its joints; give it by --layout')
-        return cls(
-            recording.keypoint,
-            recording.layout or layout,
-            keypoint_score=recording.keypoint_score,
-            ids=recording.ids,
-            numbers=_places(recording.numbers, count),
-        )
+        numbers = _places(recording.numbers, count)
+        return cls(replace(recording, layout=recording.layout or layout, numbers=numbers))
 
     @property
     def count(self) -> int:
         """T."""
-        return self._joints.shape[1]
+        return self.recording.keypoint.shape[1]
 
     @property
     def flat(self) -> bool:
@@ -120,15 +103,15 @@ class Replay(Estimator):
         number, self._next = self._next, self._next + 1
         if number not in self.numbers:
             return []
-        t = self.numbers.index(number)
+        t, score, ids = self.numbers.index(number), self.recording.keypoint_score, self.recording.ids
         return [
             Person(
                 joints=joints[t],
-                scores=None if self._scores is None else self._scores[m, t],
-                id=None if self._ids is None else self._ids[m],
+                scores=None if score is None else score[m, t],
+                id=None if ids is None else ids[m],
                 image=None if self._image is None else self._image[m, t],
             )
-            for m, joints in enumerate(self._joints)
+            for m, joints in enumerate(self.recording.keypoint)
             if joints[t].any()
         ]
 

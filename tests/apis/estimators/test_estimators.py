@@ -9,6 +9,7 @@ from mmdualhead.datasets.poses import Person
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SKELETONS
 from tests.apis.test_fit import pixels
+from tests.apis.videos import replay
 
 IMAGE = np.zeros((120, 160, 3), np.uint8)
 JOINTS = SKELETONS['mediapipe'].joints
@@ -18,7 +19,7 @@ def test_replay_gives_the_persons_of_each_frame():
     keypoint = np.ones((2, 3, 17, 2), np.float32)
     keypoint[1, 1] = 0
     score = np.full((2, 3, 17), 0.5, np.float32)
-    estimator = Replay(keypoint, 'coco', keypoint_score=score, ids=('a', 'b'))
+    estimator = replay(keypoint, 'coco', keypoint_score=score, ids=('a', 'b'))
     seen = [[person.id for person in estimator.estimate(IMAGE, t)] for t in range(4)]
     assert seen == [['a', 'b'], ['a'], ['a', 'b'], []]
     assert estimator.flat
@@ -26,7 +27,7 @@ def test_replay_gives_the_persons_of_each_frame():
 
 def test_replay_takes_the_confidence_of_flat_joints_from_the_third_column():
     keypoint = np.dstack([np.ones((3, 17, 2)), np.full((3, 17), 0.25)])
-    (person,) = Replay(keypoint, 'coco').estimate(IMAGE, 0)
+    (person,) = replay(keypoint, 'coco').estimate(IMAGE, 0)
     assert person.joints.shape == (17, 2)
     assert (person.scores == 0.25).all()
 
@@ -42,7 +43,7 @@ def test_replay_takes_the_confidence_of_flat_joints_from_the_third_column():
 )
 def test_replay_refuses_arrays_that_do_not_fit(changes, message):
     with pytest.raises(UserError, match=message):
-        Replay(**{'keypoint': np.ones((2, 3, 17, 2)), 'layout': 'coco', **changes})
+        replay(**{'keypoint': np.ones((2, 3, 17, 2)), 'layout': 'coco', **changes})
 
 
 def test_replay_reads_what_predict_reads(tmp_path):
