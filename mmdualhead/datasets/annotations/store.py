@@ -270,28 +270,19 @@ class Store(Sequence):
         return Store, (self.path,)
 
     def verify(self) -> list[Finding]:
-        """The damage found by :meth:`damage`, or a note that there are no checksums."""
-        try:
-            damage = self.damage()
-        except UserError as error:
-            return [Finding(Level.NOTE, '', str(error))]
+        """Read everything and compare it with the checksums.
+
+        Returns:
+            An error for each file or clip that has changed since it was written, or the first few; a note if
+            there are none, or no checksums, since an earlier version wrote the store.
+        """
+        if 'checksums' not in self._header:
+            return [Finding(Level.NOTE, '', f'{self.path}: no checksums; write it again to add them')]
+        damage = [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
         more = [f'... and {len(damage) - SHOWN:,} more'] if len(damage) > SHOWN else []
         return [Finding(Level.ERROR, str(self.path), line) for line in [*damage[:SHOWN], *more]] or [
             Finding(Level.NOTE, str(self.path), 'checksums compared')
         ]
-
-    def damage(self) -> list[str]:
-        """Read everything and compare it with the checksums.
-
-        Returns:
-            One line per file or clip that has changed since it was written.
-
-        Raises:
-            ValueError: the store has no checksums, since an earlier version wrote it.
-        """
-        if 'checksums' not in self._header:
-            raise UserError(f'{self.path}: no checksums; write it again to add them')
-        return [f'{name} has changed' for name in self._changed_files()] or list(self._changed_clips())
 
     def _changed_files(self) -> list[str]:
         """Those of the header, the index and the splits that have changed since they were written."""
