@@ -16,7 +16,7 @@ from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
-from mmdualhead.datasets.poses.files import FRAME, Read, read_content, reader_of
+from mmdualhead.datasets.poses.files import Read, read_content, reader_of, whole
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import SMPL_22
@@ -44,7 +44,7 @@ def read_annotation(clip: Mapping[str, Any], layout: Any = None, normalized: boo
 
 
 def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Recording:
-    """The joints in a file, by one of :data:`READERS`, or in a folder of frames.
+    """The joints in a file, by one of :data:`READERS`, or in the folder of frames that it is one of.
 
     Args:
         path: the file or folder.
@@ -54,7 +54,7 @@ def read_file(path: str | Path, img_shape: tuple[int, int] | None = None) -> Rec
         OSError: it cannot be read.
         ValueError: it has another format or is malformed.
     """
-    path = Path(path)
+    path = whole(Path(path))
     return reader_of(path, READERS)(path, img_shape)
 
 
@@ -89,9 +89,9 @@ def _read_json(path: Path, img_shape: tuple[int, int] | None) -> Recording:
     return replace(found, layout='openpose', label=label, normalized=True)  # as the converter does
 
 
-def _read_own(path: Path, img_shape: tuple[int, int] | None) -> Recording:
-    """A user's array, table or folder of frames, or an array of HumanML3D."""
-    found = custom.read_own(path, img_shape)
+def _read_numpy(path: Path, img_shape: tuple[int, int] | None) -> Recording:
+    """A user's array, or one of HumanML3D."""
+    found = custom.READERS['.npy'](path, img_shape)
     if path.parent.name == HUMANML3D and found.keypoint.shape[2:] == (SMPL_22.num_joints, 3):
         return replace(found, layout=SMPL_22.name, frame_rate=20.0)
     return found
@@ -100,14 +100,15 @@ def _read_own(path: Path, img_shape: tuple[int, int] | None) -> Recording:
 NTU = ('nturgb+d', 'ntu120', r'S\d{3}C\d{3}P\d{3}R\d{3}A(\d{3})')
 
 READERS: dict[str, Read] = {
+    **custom.READERS,
+    '.npy': _read_numpy,
+    '.json': _read_json,
     '.skeleton': partial(_read_raw, ntu.read_recording, *NTU),
     NTU_DICT: partial(_read_raw, lambda file: replace(read_ntu_dict(file.path), label=file.label), *NTU),
     '.mat': partial(_read_raw, utd_mhad.read_recording, 'kinect_v1', 'utd_mhad', r'a(\d+)_s\d+_t\d+'),
     '_skeleton3D.txt': partial(
         _read_raw, msr_action3d.read_recording, 'kinect_v1', 'msr_action3d', r'a(\d+)_s\d+_e\d+'
     ),
-    **dict.fromkeys((FRAME, *custom.SUFFIXES), _read_own),
-    '.json': _read_json,
 }
 """The reader of one recording, by file suffix."""
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.class_names import read_class_names
-from mmdualhead.datasets.poses.files import FRAME, READERS, reader_of, whole
+from mmdualhead.datasets.poses.files import FRAME, Read, reader_of, whole
+from mmdualhead.datasets.poses.files import READERS as ESTIMATED
 from mmdualhead.datasets.poses.mediapipe import clip_of_table
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
@@ -275,9 +276,8 @@ def read_own(
         ValueError: the file has the wrong type or is damaged, or its contents have the wrong shape.
     """
     path = whole(path)
-    arrays = dict.fromkeys(('.npy', '.npz'), _read_numpy)
-    read = reader_of(path, {**READERS, **arrays, '.csv': partial(_read_csv, num_joints=num_joints)})
-    return read(path, img_shape)
+    readers: dict[str, Read] = {**READERS, '.csv': partial(_read_csv, num_joints=num_joints)}
+    return reader_of(path, readers)(path, img_shape)
 
 
 def _in_layout(clip: Recording, skeleton: Skeleton) -> Recording:
@@ -331,7 +331,9 @@ def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> n
     return as_float32(numbers if numbers.ndim == axes else numbers[None])
 
 
-def _read_csv(path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int]) -> Recording:
+def _read_csv(
+    path: Path, img_shape: tuple[int, int] | None, num_joints: Callable[[int], int] = likely_joints
+) -> Recording:
     """The columns of a joint are those that the header names, or else follow from their number."""
     names, numbers = one_line_per_frame(parse_table(decode_text(read_bytes(path))))
     pattern = None if names is None else joint_columns(names)
@@ -378,3 +380,11 @@ def _absent_as_zero(joints: np.ndarray) -> tuple[np.ndarray, int]:
             'missing joint empty'
         )
     return np.where(absent[..., None], 0, joints), int(absent.sum())
+
+
+READERS: dict[str, Read] = {
+    **ESTIMATED,
+    **dict.fromkeys(('.npy', '.npz'), _read_numpy),
+    '.csv': _read_csv,
+}
+"""The readers of files of no particular data set, by the ends of their names."""
