@@ -21,7 +21,7 @@ SUMS = 'SHA256SUMS'
 def release(
     source: str | Path, folder: str | Path, accuracy: float | None = None, name: str | None = None
 ) -> Path:
-    """Write a trained model, and the log of its training, as files of a release.
+    """Write a trained model, and the logs of its training and tests, as files of a release.
 
     The files are named ``CONFIG-8DIGITS.pth`` and ``CONFIG-8DIGITS.log``, as OpenMMLab's are, by the SHA-256
     of the weights' file; the folder's ``SHA256SUMS`` lists them, for ``sha256sum -c``. Earlier files of the
@@ -47,9 +47,9 @@ def release(
     content, _ = packed(source, accuracy)
     sha256 = hashlib.sha256(content).hexdigest()
     files = {f'{name}-{sha256[:8]}.pth': content}
-    logs = sorted(source.rglob('*.log'), key=lambda path: path.stat().st_size) if source.is_dir() else []
+    logs = sorted(source.rglob('*.log')) if source.is_dir() else []  # one for each run, named by its time
     if logs:
-        files[f'{name}-{sha256[:8]}.log'] = logs[-1].read_bytes()
+        files[f'{name}-{sha256[:8]}.log'] = b''.join(path.read_bytes() for path in logs)
     sums = read_sums(folder)
     for old in [file for file in sums if file.rpartition('-')[0] == name]:
         del sums[old]

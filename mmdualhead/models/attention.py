@@ -10,6 +10,7 @@ of ``channels`` (of x), ``source_channels`` and ``num_joints`` that it names.
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from mmaction.registry import MODELS
 from torch import Tensor, nn
 
@@ -83,15 +84,23 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, source_channels: int, num_joints: int, kernel_size: int | None = None) -> None:
         super().__init__()
-        self.num_joints = num_joints
         kernel_size = kernel_size or num_joints - 1 + num_joints % 2
         self.conv = _conv_to_mask(source_channels, kernel_size)
         nn.init.xavier_normal_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)
 
     def mask(self, source: Tensor) -> Tensor:
-        """M_s, one value per joint: (N, C', T', V) -> (N, 1, V)."""
-        return self.conv(source.mean(2)).sigmoid()
+        """M_s, one value per joint: (N, C', T', V) -> (N, 1, V).
+
+        The convolution spans nearly all joints, so it is fastest as one product, from each joint to all
+        those that see it, whose diagonals are added up: in rows of one element less than they have, row v
+        is shifted by v.
+        """
+        joints, first = source.shape[3], self.conv.padding[0]
+        seen = source.mean(2).transpose(1, 2) @ self.conv.weight[0].flip(1)
+        shifted = F.pad(seen, (0, joints)).flatten(1)[:, :-joints].unflatten(1, (joints, -1))
+        summed = shifted.sum(1)[:, first : first + joints] + self.conv.bias
+        return summed.sigmoid().unsqueeze(1)
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
         return x + x * self.mask(source).unsqueeze(2)

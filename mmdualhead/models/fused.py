@@ -7,7 +7,7 @@ N clips, M persons, T frames, V joints, C channels.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmdualhead.models.attention import SpatialAttention
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.models.block import STGCBlock
 from mmdualhead.models.ctrgc import CTRGC, CTRGCBlock
@@ -81,7 +80,7 @@ def fuse(model: nn.Module, dtype: torch.dtype | None = None) -> FusedRecognizer:
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in module.named_children():
-            if fused := FUSED_PARTS.get(type(child)):  # not a subclass, which may compute something else
+            if fused := FUSED_BLOCKS.get(type(child)):  # not a subclass, which may compute something else
                 module.register_module(name, fused(child))
     if dtype is not None:
         _convert(folded, dtype)
@@ -324,12 +323,16 @@ class FusedTCN(FusedBranches):
         plain = _plain_branch(tcn)
         is_projected = isinstance(tcn.shortcut, nn.Sequential)
         super().__init__(tcn, None if is_projected else plain)
+        self.is_merged = is_projected
         self.rest = _merged(tcn.shortcut, plain) if is_projected else tcn.shortcut
         self.activation = tcn.activation
 
     def forward(self, x: Tensor) -> Tensor:
         strided = subsample(x, self.stride)
-        return self.activation(add_to_channels(self.rest(strided), list(self.parts(x, strided))))
+        parts = [*self.parts(x, strided)]
+        if self.is_merged:  # added as a whole, since half precision is slow to add to some of the channels
+            parts.append(0 * parts[-1])  # not zeros_like, whose size exporters treat as a constant
+        return self.activation(torch.cat(parts, 1).add_(self.rest(strided)))
 
 
 class FusedCTRGC(nn.Module):
@@ -371,46 +374,7 @@ class FusedCTRGCBlock(nn.Module):
         return y.relu_()
 
 
-class FusedSpatialAttention(SpatialAttention):
-    """Spatial attention as one product: a convolution over nearly all joints is a matrix of (V, C' * V)."""
-
-    def __init__(self, attention: SpatialAttention) -> None:
-        nn.Module.__init__(self)
-        conv, joints = attention.conv, attention.num_joints
-        channels = conv.in_channels
-        unit = torch.eye(channels * joints, dtype=conv.weight.dtype, device=conv.weight.device)
-        columns = F.conv1d(unit.unflatten(1, (channels, joints)), conv.weight, padding=conv.padding)
-        self.register_buffer('matrix', columns.flatten(1).t().contiguous())
-        self.register_buffer('bias', conv.bias.expand(joints).clone())
-
-    def mask(self, source: Tensor) -> Tensor:
-        return F.linear(source.mean(2).flatten(1), self.matrix, self.bias).sigmoid().unsqueeze(1)
-
-
-FUSED_PARTS: dict[type[nn.Module], type[nn.Module]] = {
-    STGCBlock: FusedBlock,
-    CTRGCBlock: FusedCTRGCBlock,
-    SpatialAttention: FusedSpatialAttention,
-}
-
-
-def add_to_channels(x: Tensor, parts: Sequence[Tensor]) -> Tensor:
-    """Add tensors, one after the other, to the channels from the first on.
-
-    At once, since half precision is slow to add to some channels of many.
-
-    Args:
-        x: (N, C, T, V).
-        parts: (N, D, T, V) each, of at most C channels together.
-
-    Returns:
-        The sum (N, C, T, V).
-    """
-    added = torch.cat(parts, 1)
-    end = added.shape[1]
-    if end == x.shape[1]:
-        return added.add_(x)
-    return torch.cat([added.add_(x[:, :end]), x[:, end:]], 1)
+FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
 
 
 def _fuse_shortcut(shortcut: nn.Module) -> nn.Module:

@@ -29,6 +29,16 @@ def test_spatial_attention_is_one_value_per_joint():
     assert ratio.std(3).min() > 0
 
 
+@pytest.mark.parametrize('kernel', [1, 3, 5, 7])
+@pytest.mark.parametrize('joints', [1, 5, 6])
+def test_spatial_attention_is_a_convolution_over_joints(joints, kernel):
+    attention = SpatialAttention(4, joints, kernel).double()
+    source = torch.randn(2, 4, 8, joints, dtype=torch.float64)
+    torch.nn.init.normal_(attention.conv.bias)
+    expected = attention.conv(source.mean(2)).sigmoid()
+    torch.testing.assert_close(attention.mask(source), expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(('num_joints', 'kernel'), [(25, 25), (18, 17), (20, 19)])
 def test_the_spatial_kernel_is_odd(num_joints, kernel):
     assert SpatialAttention(4, num_joints).conv.kernel_size == (kernel,)

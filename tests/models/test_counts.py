@@ -156,12 +156,14 @@ class TestKernels:
     persons = 4
 
     def test_two_products_a_body_and_graph_convolution(self, model):
-        """The first block's graph convolutions are linear layers over all persons at once."""
+        """The first block's graph convolutions are linear layers over all persons at once, and spatial
+        attentions one product.
+        """
         found = kernels(model)
         first, *others = blocks(model)
         products = self.persons * sum(len(block.windowed) + 1 for block in others)
         assert found['mm'] == products + len(first.windowed) + 1
-        assert found['bmm'] == products
+        assert found['bmm'] == products + len(model.attentions['spatial'])
 
     @pytest.mark.parametrize('fused', [False, True])
     def test_windows_and_feature_maps_change_their_layout_without_a_copy(self, model, fused):

@@ -14,6 +14,7 @@ from mmdualhead.models.ops import (
     set_budget,
     standard_operations,
     stretch,
+    temporal_max_pool,
     topology_product,
     window_product,
 )
@@ -254,3 +255,12 @@ def test_stretching_is_interpolation(length, frames):
     expected = stretch(mask, x)
     with standard_operations():
         torch.testing.assert_close(stretch(mask, x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('stride', [1, 2, 3])
+@pytest.mark.parametrize('length', [1, 2, 7, 12])
+def test_the_pool_without_a_gradient_is_the_same(length, stride):
+    x = torch.randn(2, 6, length, 5).to(memory_format=torch.channels_last)[:, 2:4]
+    expected = temporal_max_pool(x, stride)
+    with torch.no_grad():
+        torch.testing.assert_close(temporal_max_pool(x, stride), expected, rtol=0, atol=0)

@@ -115,8 +115,9 @@ def test_files_of_a_release_are_entered_and_stay(tmp_path, checkpoint):
     shutil.copy(ROOT / 'configs' / 'results.yml', tmp_path / 'configs')
     (tmp_path / 'docs').mkdir()
     run = tmp_path / 'work_dirs' / 'dualhead_utd_mhad_j'
-    (run / '2026').mkdir(parents=True)
-    (run / '2026' / '2026.log').write_text('loss: 1')
+    for year, loss in (('2026', 'loss: 1\n'), ('2027', 'loss: 0\n')):  # interrupted, and resumed
+        (run / year).mkdir(parents=True)
+        (run / year / f'{year}.log').write_text(loss)
     (run / 'epoch_1.pth').symlink_to(checkpoint)
     (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
     for accuracy in (0.1, 0.2):  # the second replaces the first
@@ -125,6 +126,7 @@ def test_files_of_a_release_are_entered_and_stay(tmp_path, checkpoint):
     stem = f'dualhead_utd_mhad_j-{digits[:8]}'
     assert {path.name for path in file.parent.iterdir()} == {f'{stem}.pth', f'{stem}.log', 'SHA256SUMS'}
     subprocess.run(['sha256sum', '--check', '--quiet', 'SHA256SUMS'], cwd=file.parent, check=True)
+    assert (file.parent / f'{stem}.log').read_text() == 'loss: 1\nloss: 0\n'
     assert load_trained(file).meta['accuracy'] == 0.2
 
     for options in ({'release': file.parent, 'url': 'https://example.org/v1/'}, {}):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -123,10 +124,8 @@ def stretch(mask: Tensor, x: Tensor) -> Tensor:
 
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
     """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
-    without_gradient = x.device.type == 'cpu' and not torch.is_grad_enabled()
-    return (
-        cpu.temporal_max(x, stride) if without_gradient and not _traced() else plain.temporal_max(x, stride)
-    )
+    is_plain = torch.is_grad_enabled() or x.device.type != 'cpu' or _traced()
+    return (plain if is_plain else cpu).temporal_max(x, stride)
 
 
 @contextmanager
@@ -185,13 +184,21 @@ def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
         ctx.mark_non_differentiable(*made)
         ctx.set_materialize_grads(False)
 
-    @torch.compiler.disable  # compilers see its operations; traced, each shape would be a separate graph
     def differentiate(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
         numbers = [value for value in ctx.others if not isinstance(value, bool)]
-        grads = backward(grad, *ctx.saved_tensors, *numbers)
+        grads = _opaque(backward)(grad, *ctx.saved_tensors, *numbers)
         return *grads, *(None for _ in ctx.others)
 
     register_autograd(operation._qualname, differentiate, setup_context=keep)
+
+
+@cache
+def _opaque(operation: CustomOpDef) -> Callable:
+    """An operation that compilers do not trace into, where each shape would be a separate graph.
+
+    Made when the first gradient needs it, since it imports PyTorch's compiler.
+    """
+    return torch.compiler.disable(operation)
 
 
 def _window_product_shape(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:  # noqa: ARG001
