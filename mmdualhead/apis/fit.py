@@ -137,9 +137,8 @@ def _check_numbers(
     keypoint, score = recording.keypoint, recording.keypoint_score
     check_axes(recording)
     _check_coordinates(keypoint.shape[3], network_input.needs_depth)
-    if keypoint.shape[2] == given.num_joints:
-        if fault := number_fault(keypoint, score, given):
-            raise UserError(fault)
+    if keypoint.shape[2] == given.num_joints and (fault := number_fault(keypoint, score, given)):
+        raise UserError(fault)
     _check_persons(keypoint, None if most_active or recording.annotated else network_input.num_person)
 
 

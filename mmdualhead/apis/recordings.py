@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -201,11 +200,11 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     if split is not None and split not in file.splits:
         raise ValueError(f'split {split!r} is not one of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
-    classes = dict(enumerate(file.meta.get('classes') or ()))
+    classes = tuple(file.meta.get('classes') or ())
 
     def read(clips: Sequence[Any], i: int, name: str) -> Recording:
-        one = read_annotation(clips[i], name=name, source=path, layout=layout, normalized=normalized)
-        return replace(one, label=classes.get(one.label, one.label))
+        known = dict(layout=layout, normalized=normalized, classes=classes)
+        return read_annotation(clips[i], name=name, source=path, **known)
 
     seen = set()
     for one in file.splits if split is None else [split]:

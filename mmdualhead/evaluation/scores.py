@@ -125,7 +125,8 @@ def class_labels(labels: Sequence[Any] | np.ndarray, source: object) -> np.ndarr
     Raises:
         UserError: they are something else; the message names the file.
     """
-    array = np.array([np.asarray(label).item() for label in labels if np.size(label) == 1])
+    items = map(np.asarray, labels)
+    array = np.array([item.item() for item in items if item.size == 1])
     if len(array) < len(labels) or array.dtype.kind not in 'fiu' or (array != array.astype(np.int64)).any():
         raise UserError(f'{source}: labels: expected an integer for each clip, found {shown(labels)}')
     return array.astype(np.int64)

@@ -301,7 +301,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(f'{export_module}.write', lambda network: (b'content', 1))  # noqa: ARG005
     monkeypatch.setattr(f'{export_module}.open_exported', lambda content: None)  # noqa: ARG005
     monkeypatch.setattr(f'{export_module}.largest_difference', lambda network, run: 1e-7)  # noqa: ARG005
-    monkeypatch.setattr(f'{export_module}.latency', lambda network, run: dict(torch=1.0, file=1.0))  # noqa: ARG005
 
 
 @pytest.mark.usefixtures('quick')

@@ -18,7 +18,7 @@ def test_the_drops_are_those_of_the_changed_recordings():
     assert result.frames.shape == (24,)
     changed = [list(without_joints(clip, KINECT_V1))[7], without_frames(clip, 6, 12)]
     annotations = [dict(frame_dir='c', keypoint=keypoint, label=0) for keypoint in (clip, *changed)]
-    whole, joint, frames = inferencer(annotations)['predictions']
+    whole, joint, frames = inferencer(annotations, unit='m')['predictions']
     label = whole.label
     assert result.answer.label == label
     drops = [whole.confidence - answer.scores['fused'][label] for answer in (joint, frames)]

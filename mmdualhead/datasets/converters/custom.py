@@ -229,8 +229,8 @@ def _check_spelling(path: Path, rows: Sequence[LabeledClip]) -> None:
         first = known.setdefault(' '.join(normalize('NFKC', row.label).casefold().split()), row)
         if first.label != row.label:
             raise UserError(
-                f'{path}, line {row.line}: label {row.label!a} is {first.label!a} in line {first.line}; if they '
-                'are two classes, list both by --classes'
+                f'{path}, line {row.line}: label {row.label!a}, but {first.label!a} in line {first.line}; if '
+                'they are two classes, list both by --classes'
             )
 
 
