@@ -305,7 +305,9 @@ def test_class_names_come_from_text_or_annotations(tmp_path):
         read_class_names(tmp_path / 'bare.pkl')
 
 
-@pytest.mark.fault('labels beside scores that are fractions, names or lists', 'cut to integers, or a traceback', 'refused')
+@pytest.mark.fault(
+    'labels beside scores that are fractions, names or lists', 'cut to integers, or a traceback', 'refused'
+)
 @pytest.mark.parametrize('change', [lambda label: label + 0.7, str, lambda label: [label, label]])
 def test_labels_that_are_no_integers(make_scores, tmp_path, change):
     scores = make_scores()

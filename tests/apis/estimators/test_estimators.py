@@ -62,7 +62,9 @@ def test_replay_takes_joints_of_the_same_image(tmp_path):
     path = tmp_path / 'poses.npz'
     np.savez(path, keypoint=np.ones((1, 5, 17, 2)), img_shape=(480, 640))
     assert Replay.of_file(path, 'coco', img_shape=(480, 640)).count == 5
-    with pytest.raises(UserError, match=r'poses\.npz: img_shape is \(480, 640\), but the video has \(1080, 1920\)'):
+    with pytest.raises(
+        UserError, match=r'poses\.npz: img_shape is \(480, 640\), but the video has \(1080, 1920\)'
+    ):
         Replay.of_file(path, 'coco', img_shape=(1080, 1920))
     with pytest.raises(UserError, match=r"poses\.npz: keypoint: shape \(1, 5, 17, 2\).*layout 'halpe_26'"):
         Replay.of_file(path, 'halpe_26')
