@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.datasets.annotations.clips import LABELS
 from mmdualhead.datasets.plausibility import judge_posture, number_fault, picture_fault
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
@@ -15,9 +16,6 @@ from mmdualhead.utils.files import check_regular
 from .recording import Clip, EmptyRecording, Recording
 
 Normalize = Callable[[np.ndarray], np.ndarray]
-
-LABELS = 2**31
-"""Labels are smaller, to fit into stores."""
 
 
 class Outcome(NamedTuple):
