@@ -83,6 +83,7 @@ class SpatialAttention(nn.Module):
 
     def __init__(self, source_channels: int, num_joints: int, kernel_size: int | None = None) -> None:
         super().__init__()
+        self.num_joints = num_joints
         kernel_size = kernel_size or num_joints - 1 + num_joints % 2
         self.conv = _conv_to_mask(source_channels, kernel_size)
         nn.init.xavier_normal_(self.conv.weight)

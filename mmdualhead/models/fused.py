@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from mmdualhead.models.attention import SpatialAttention
 from mmdualhead.models.backbone import STGCBackbone
 from mmdualhead.models.block import STGCBlock
 from mmdualhead.models.ctrgc import CTRGC, CTRGCBlock
@@ -31,10 +32,9 @@ from mmdualhead.models.layers import (
     TemporalBranches,
     gather_windows,
     subsample,
-    temporal_max_pool,
 )
 from mmdualhead.models.norm import affine
-from mmdualhead.models.ops import topology_product, window_product
+from mmdualhead.models.ops import temporal_max_pool, topology_product, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
 
 HALF = (torch.bfloat16, torch.float16)
@@ -81,9 +81,8 @@ def fuse(model: nn.Module, dtype: torch.dtype | None = None) -> FusedRecognizer:
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for module in list(folded.modules()):
         for name, child in module.named_children():
-            for kind, fused in FUSED_BLOCKS.items():
-                if isinstance(child, kind):
-                    module.register_module(name, fused(child))
+            if fused := FUSED_PARTS.get(type(child)):  # not a subclass, which may compute something else
+                module.register_module(name, fused(child))
     if dtype is not None:
         _convert(folded, dtype)
     return FusedRecognizer(folded, _Weights(model), dtype).eval()
@@ -372,7 +371,27 @@ class FusedCTRGCBlock(nn.Module):
         return y.relu_()
 
 
-FUSED_BLOCKS: dict[type[nn.Module], type[nn.Module]] = {STGCBlock: FusedBlock, CTRGCBlock: FusedCTRGCBlock}
+class FusedSpatialAttention(SpatialAttention):
+    """Spatial attention as one product: a convolution over nearly all joints is a matrix of (V, C' * V)."""
+
+    def __init__(self, attention: SpatialAttention) -> None:
+        nn.Module.__init__(self)
+        conv, joints = attention.conv, attention.num_joints
+        channels = conv.in_channels
+        unit = torch.eye(channels * joints, dtype=conv.weight.dtype, device=conv.weight.device)
+        columns = F.conv1d(unit.unflatten(1, (channels, joints)), conv.weight, padding=conv.padding)
+        self.register_buffer('matrix', columns.flatten(1).t().contiguous())
+        self.register_buffer('bias', conv.bias.expand(joints).clone())
+
+    def mask(self, source: Tensor) -> Tensor:
+        return F.linear(source.mean(2).flatten(1), self.matrix, self.bias).sigmoid().unsqueeze(1)
+
+
+FUSED_PARTS: dict[type[nn.Module], type[nn.Module]] = {
+    STGCBlock: FusedBlock,
+    CTRGCBlock: FusedCTRGCBlock,
+    SpatialAttention: FusedSpatialAttention,
+}
 
 
 def add_to_channels(x: Tensor, parts: Sequence[Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ from mmdualhead.errors import UserError
 
 from .build import require_counts
 from .norm import normalized_mixing
-from .ops import mix_and_collapse, window_product
+from .ops import mix_and_collapse, temporal_max_pool, window_product
 
 TEMPORAL_KERNEL = 3
 
@@ -340,11 +340,6 @@ def subsample(x: Tensor, rate: int) -> Tensor:
     # torch.compile generates two graphs for even and odd T, since only one view is channels_last.
     frames = x.permute(0, 2, 3, 1)
     return frames.flatten(2)[:, ::rate].contiguous().unflatten(2, frames.shape[2:]).permute(0, 3, 1, 2)
-
-
-def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
-    """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
-    return F.max_pool2d(x, (3, 1), (stride, 1), (1, 0))
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:

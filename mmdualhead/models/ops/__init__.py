@@ -31,6 +31,7 @@ __all__ = [
     'set_budget',
     'standard_operations',
     'stretch',
+    'temporal_max_pool',
     'topology_product',
     'window_product',
 ]
@@ -118,6 +119,12 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
     """A mask (N, 1, T') for the frames of x (N, C, T, V), each with the value nearest in time."""
     return plain.stretch(mask, x) if _traced() else F.interpolate(mask, size=x.shape[2])
+
+
+def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
+    """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
+    without_gradient = x.device.type == 'cpu' and not torch.is_grad_enabled()
+    return cpu.temporal_max(x, stride) if without_gradient and not _traced() else plain.temporal_max(x, stride)
 
 
 @contextmanager

@@ -67,6 +67,15 @@ def window_product_backward(
     )
 
 
+def temporal_max(x: Tensor, stride: int) -> Tensor:
+    """See :func:`mmdualhead.models.ops.temporal_max_pool`; without a gradient, which PyTorch's pool is slower
+    for the sake of.
+    """
+    padded = F.pad(x, (0, 0, 1, 1), value=-torch.inf)
+    before, same, after = (padded[:, :, first : first + x.shape[2] : stride] for first in range(3))
+    return torch.maximum(before, same).maximum(after)
+
+
 def topology_product(
     x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coefficients: Tensor, keep: bool
 ) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,11 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
     return (mixed @ topologies.transpose(3, 4)).sum(1)
 
 
+def temporal_max(x: Tensor, stride: int) -> Tensor:
+    """Arguments and result are :func:`~mmdualhead.models.ops.temporal_max_pool`'s."""
+    return F.max_pool2d(x, (3, 1), (stride, 1), (1, 0))
+
+
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
     """Arguments and result are :func:`~mmdualhead.models.ops.stretch`'s.
 
