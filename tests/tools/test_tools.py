@@ -265,16 +265,7 @@ def test_programs_read_recordings_with_the_same_options(tool, recording, checkpo
 
 
 def test_scores_are_of_recordings_as_annotated(inputs, tmp_path):
-    command = (
-        'visualize',
-        inputs['clips'],
-        '--scores',
-        inputs['dumps'][0],
-        '--split',
-        'val',
-        '--out',
-        tmp_path,
-    )
-    status, text = run(*command, '--unit', 'mm')
+    scores = ('--scores', inputs['dumps'][0], '--split', 'val')
+    status, text = run('visualize', inputs['clips'], *scores, '--unit', 'mm', '--out', tmp_path)
     assert status == 1
     assert 'error: unit: the scores are those of whole recordings as annotated' in text

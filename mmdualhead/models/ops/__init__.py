@@ -124,7 +124,9 @@ def stretch(mask: Tensor, x: Tensor) -> Tensor:
 def temporal_max_pool(x: Tensor, stride: int) -> Tensor:
     """The largest of every frame and its two neighbors: (N, C, T, V) -> (N, C, ceil(T / s), V)."""
     without_gradient = x.device.type == 'cpu' and not torch.is_grad_enabled()
-    return cpu.temporal_max(x, stride) if without_gradient and not _traced() else plain.temporal_max(x, stride)
+    return (
+        cpu.temporal_max(x, stride) if without_gradient and not _traced() else plain.temporal_max(x, stride)
+    )
 
 
 @contextmanager
