@@ -75,8 +75,8 @@ class Axes(NamedTuple):
 def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skeleton) -> str:
     """Why a clip, or a person in one frame, has numbers that are not joints; empty if it has none.
 
-    These are numbers that are not finite, confidences out of range, and joints whose coordinates are one
-    negative whole number, such as -1 or -999, by which other programs mark missing joints.
+    These are numbers that are not finite, confidences out of range or all zero, and joints whose coordinates
+    are one negative whole number, such as -1 or -999, by which other programs mark missing joints.
 
     Args:
         keypoint: (M, T, V, C) or (V, C).
@@ -102,7 +102,8 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
             named = f'{", ".join(f"{axis} {at}" for axis, at in axes)} ({skeleton.joints[place[-1]]})'
             number = min(numbers[place], key=np.isfinite)
             return f'{field}: {named}: {number:g}, in {plural(int(where.sum()), "joint")}, is {text}'
-    return ''
+    is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
+    return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'
 
 
 def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:

@@ -188,6 +188,13 @@ class TestNumbers:
             ):
                 fitted(pixels(17, 3) * (1, 1, size), network_input, **options)
 
+    @pytest.mark.fault('confidences that are all zero', 'answered as an empty recording', 'refused')
+    @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS, IN_ANY_PICTURE])
+    def test_no_confidence_at_all(self, network_input):
+        for keypoint in (pixels(18, 3) * (1, 1, 0), pixels(18, 3) * (1, 1, -1)):
+            with pytest.raises(UserError, match='keypoint_score: no person, .* confidences of 0'):
+                fitted(keypoint, network_input, layout='openpose', img_shape=(480, 640))
+
     @pytest.mark.fault('a masked array', 'answered as if nothing were masked', 'refused by its place')
     def test_masked_arrays(self):
         keypoint = np.ma.masked_array(body(), mask=np.zeros(body().shape, bool))

@@ -82,7 +82,9 @@ class Columns:
     def __init__(
         self, clips: Clips, table: ClipTable, network_input: NetworkInput, training: bool, multi_class: bool
     ) -> None:
-        self.clips, self.network_input, self.training = clips, network_input, training
+        self.clips, self.network_input = clips, network_input
+        kept = 'They are kept, since a test set keeps its size, and predicted from zeros.'
+        self.use_of_empty = 'They are skipped.' if training else kept
         self.power = table.power
         self.label = np.zeros_like(table.label) if multi_class else table.label
         self.persons, self.frames, self.joints, self.coordinates = table.shape.T
@@ -367,17 +369,9 @@ RULES = (
         Level.WARNING,
         'keypoint',
         'at least one visible person',
-        lambda c: c.empty & c.training,
+        lambda c: c.empty,
         lambda c, row: 'no person (all zeros)',  # noqa: ARG005
-        'They are skipped.',
-    ),
-    Rule(
-        Level.WARNING,
-        'keypoint',
-        'at least one visible person',
-        lambda c: c.empty & (not c.training),
-        lambda c, row: 'no person (all zeros)',  # noqa: ARG005
-        'They are kept, since a test set keeps its size, and predicted from zeros.',
+        '{c.use_of_empty}',
     ),
     Rule(
         Level.WARNING,
