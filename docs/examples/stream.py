@@ -14,10 +14,11 @@ from dataclasses import asdict
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.options import add_joint_options
 from mmdualhead.apis.streaming import STREAM_MODEL, StreamRecognizer
+from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.reading import parse_json
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument('--model', default=STREAM_MODEL, help='default: the packaged model of streams')
+parser.add_argument('--model', help='default: the packaged model of streams, or of joints in images')
 parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
 parser.add_argument('--hop', type=float, default=0.2, help='seconds between predictions (default: 0.2)')
 parser.add_argument('--threshold', type=float, default=0.4, help='lowest score of a label (default: 0.4)')
@@ -26,9 +27,10 @@ parser.add_argument(
 )
 add_joint_options(parser)
 args = parser.parse_args()
+is_flat = args.layout is not None and get_skeleton(args.layout).flat
 
 recognizer = StreamRecognizer(
-    SkeletonInferencer(args.model),
+    SkeletonInferencer(args.model or (None if is_flat else STREAM_MODEL)),
     window=args.window,
     hop=args.hop,
     threshold=args.threshold,

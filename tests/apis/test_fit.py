@@ -192,7 +192,7 @@ class TestNumbers:
     @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS, IN_ANY_PICTURE])
     def test_no_confidence_at_all(self, network_input):
         for keypoint in (pixels(18, 3) * (1, 1, 0), pixels(18, 3) * (1, 1, -1)):
-            with pytest.raises(UserError, match='keypoint_score: no person, .* confidences of 0'):
+            with pytest.raises(UserError, match=r'keypoint_score: no person, .* of 0'):
                 fitted(keypoint, network_input, layout='openpose', img_shape=(480, 640))
 
     @pytest.mark.fault('a masked array', 'answered as if nothing were masked', 'refused by its place')
