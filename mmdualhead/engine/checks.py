@@ -416,7 +416,11 @@ def check_checkpoint(
     if trained is None:
         yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
         return
-    for line in trained.differences(data.network_input):
+    lines = trained.differences(data.network_input)
+    before, now = (one.sampling.clip_len or one.sampling.length for one in (trained, data.network_input))
+    if None not in (before, now) and before != now:  # networks of any length take them without a word
+        lines.append(f'frames: trained with {before}, now {now}')
+    for line in lines:
         yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
     if trained.scale is None and data.network_input.scale is not None:
         text = 'does not say the scale of its training data; whether the units are the same is not checked'

@@ -309,6 +309,19 @@ def test_classes_in_another_order_are_refused(run, data, tmp_path):
     run(data, checkpoint=checkpoint)
 
 
+@pytest.mark.fault('test with another number of frames than the training', 'nothing is said', 'warned')
+def test_other_frames_than_in_training_are_warned_of(run, data):
+    checkpoint, _ = run(data)
+
+    def change(config):
+        for step in steps(config, 'test'):
+            if 'clip_len' in step:
+                step['clip_len'] = 8
+
+    _, warned = run(data, change, checkpoint=checkpoint)
+    assert 'TRAINED ON OTHER INPUT: frames: trained with 24, now 8' in warned
+
+
 @pytest.mark.fault('test in other units than the training', 'nothing is said', 'error before the test')
 def test_other_units_than_the_checkpoint_was_trained_on_are_refused(run, data):
     checkpoint, _ = run(data)
