@@ -40,6 +40,7 @@ class Recording:
         ids: of the M persons, in the estimator's or a tracker's numbers; None if it does not tell them.
         frame_rate: frames per second, if it is known.
         label: the true class, as a name or, in an annotation file, as an index.
+        classes: the names of the classes in the annotation file, if it has them.
         annotated: it comes from an annotation file, which defines the network's input.
         normalized: it is already normalized.
         regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
@@ -60,6 +61,7 @@ class Recording:
     ids: tuple[Hashable, ...] | None = None
     frame_rate: float | None = None
     label: str | int | None = None
+    classes: tuple[str, ...] = ()
     annotated: bool = False
     normalized: bool = False
     regroup: bool = False

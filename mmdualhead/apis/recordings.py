@@ -200,9 +200,11 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     if split is not None and split not in file.splits:
         raise ValueError(f'split {split!r} is not one of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
+    classes = tuple(file.meta.get('classes') or ())
 
     def read(clips: Sequence[Any], i: int, name: str) -> Recording:
-        return read_annotation(clips[i], name=name, source=path, layout=layout, normalized=normalized)
+        known = dict(layout=layout, normalized=normalized, classes=classes)
+        return read_annotation(clips[i], name=name, source=path, **known)
 
     seen = set()
     for one in file.splits if split is None else [split]:

@@ -24,6 +24,7 @@ from .scores import (
     LabeledScores,
     Scores,
     check_same_clips,
+    class_labels,
     common_labels,
     head_scores,
     load_scores,
@@ -54,7 +55,7 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
         splits, items = {}, content
     elif _is_pair_of_lists(content):
         names, labels = content
-        return Clips(str(ann_file), tuple(map(_strip_suffix, names)), np.asarray(labels, dtype=np.int64))
+        return Clips(str(ann_file), tuple(map(_strip_suffix, names)), class_labels(labels, ann_file))
     else:
         raise UserError(
             f'{ann_file} is neither a PoseDataset annotation file nor a pickle of (names, labels)'
@@ -122,7 +123,7 @@ def _to_clips(ann_file: str | Path, split: str | None, items: Sequence[Mapping],
     if unlabeled:
         raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
-    labels = np.array([int(item['label']) for item in items], dtype=np.int64)
+    labels = class_labels([item['label'] for item in items], ann_file)
     return Clips(source, tuple(str(item[key]) for item in items), labels)
 
 
@@ -203,7 +204,7 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
     scores = Scores(source=source, names=names, heads=heads)
     if 'gt_label' not in keys:
         return scores
-    return scores.with_labels(np.array([int(np.asarray(sample['gt_label']).item()) for sample in samples]))
+    return scores.with_labels(class_labels([sample['gt_label'] for sample in samples], source))
 
 
 def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:

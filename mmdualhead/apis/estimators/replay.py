@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.estimators.base import ESTIMATORS, Estimator
+from mmdualhead.apis.fit import check_axes, with_persons
+from mmdualhead.apis.readers import Recording
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.poses import Person
+from mmdualhead.datasets.poses.frames import named
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import get_skeleton
 
@@ -46,25 +49,25 @@ class Replay(Estimator):
         numbers: range | None = None,
     ) -> None:
         skeleton = get_skeleton(layout)
-        joints = np.asarray(keypoint, np.float32)
-        joints = joints[None] if joints.ndim == 3 else joints
-        if joints.ndim != 4 or joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
+        recording = Recording(name='', keypoint=keypoint, keypoint_score=keypoint_score)
+        recording = with_persons(recording, skeleton)
+        check_axes(recording)
+        joints, scores = recording.keypoint, recording.keypoint_score
+        if joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
             raise UserError(
                 f'keypoint: shape {joints.shape}, expected (M, T, {skeleton.num_joints}, 2 or 3) of '
                 f'layout {skeleton.name!r}'
             )
-        if skeleton.flat and joints.shape[3] == 3 and keypoint_score is None:
-            joints, keypoint_score = joints[..., :2], joints[..., 2]
+        if skeleton.flat and joints.shape[3] == 3 and scores is None:
+            joints, scores = joints[..., :2], joints[..., 2]
         self.layout, self.unit, self._joints, self._next = layout, unit, joints, 0
         self.numbers = range(joints.shape[1]) if numbers is None else numbers
         self._flat = skeleton.flat or joints.shape[3] == 2
-        self._scores = None if keypoint_score is None else np.asarray(keypoint_score, np.float32)
+        self._scores = scores
         self._image = None if image is None else np.asarray(image, np.float32)
         self._ids = None if ids is None else tuple(ids)
-        given = {'keypoint_score': self._scores, 'image': self._image}
-        for name, array in given.items():
-            if array is not None and array.shape[:3] != joints.shape[:3]:
-                raise UserError(f'{name}: shape {array.shape}, but keypoint has {joints.shape}')
+        if self._image is not None and self._image.shape[:3] != joints.shape[:3]:
+            raise UserError(f'image: shape {self._image.shape}, but keypoint has {joints.shape}')
         if self._ids is not None and len(self._ids) != len(joints):
             raise UserError(f'ids: {len(self._ids)}, but there are {len(joints)} persons')
 
@@ -75,18 +78,20 @@ class Replay(Estimator):
         layout: Any = None,
         img_shape: tuple[int, int] | None = None,
         count: int | None = None,
+        unit: str | None = None,
     ) -> Replay:
         """Replay a recording from a file or folder that ``predict`` reads.
 
         Args:
             path: of the file.
             layout: of its joints, if the file does not tell.
-            img_shape: (height, width) of the video, for joints in fractions of it.
+            img_shape: (height, width) of the video, in whose pixels or fractions the joints are.
             count: the number of frames of the video, if it is known. Joints whose frames have numbers from 0
                 or 1 that fit belong to these frames, others to the first ones.
+            unit: of joints in space, if the file does not tell.
 
         Raises:
-            UserError: it is not one recording, or its layout is not known.
+            UserError: it is not one recording, its layout is not known, or it is of another image size.
             OSError: it cannot be read.
         """
         found = find_recordings([str(path)], img_shape)
@@ -97,13 +102,21 @@ class Replay(Estimator):
             raise UserError(f'{path}: its joints are not in pixels any more')
         if recording.layout is None and layout is None:
             raise UserError(f'{path} does not tell the layout of its joints; give it by --layout')
-        return cls(
-            recording.keypoint,
-            recording.layout or layout,
-            keypoint_score=recording.keypoint_score,
-            ids=recording.ids,
-            numbers=_places(recording.numbers, count),
-        )
+        shape = recording.img_shape or img_shape
+        if img_shape is not None and shape != tuple(img_shape):
+            raise UserError(f'{path}: img_shape is {shape}, but the video has {img_shape}')
+        if recording.layout is not None:  # as of a data set, which is in meters
+            layout, unit = recording.layout, unit if recording.annotated else None
+        with named(path):
+            recording = with_persons(recording, get_skeleton(layout))
+            return cls(
+                recording.keypoint,
+                layout,
+                keypoint_score=recording.keypoint_score,
+                ids=recording.ids,
+                unit=unit,
+                numbers=_places(recording.numbers, count),
+            )
 
     @property
     def count(self) -> int:

@@ -13,6 +13,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 
@@ -135,10 +136,11 @@ def read_table(path: Path) -> list[LabeledClip]:
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
         raise UserError(f'{path}: not a CSV table ({error})') from error
-    columns = list(reader.fieldnames or ())
+    columns = list(reader.fieldnames)
     if missing := [column for column in COLUMNS if column not in columns]:
         raise UserError(
             f'{path}: the header lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
@@ -210,6 +212,7 @@ def _number_classes(
             row = rows[numeric.index(True)]
             raise UserError(f'{path}, line {row.line}: label {row.label}, while others are names')
         classes = sorted({row.label for row in rows})
+        _check_spelling(path, rows)
     index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
     for row in rows:
         if row.label not in index_of:
@@ -217,6 +220,18 @@ def _number_classes(
                 f'{path}, line {row.line}: label {row.label!r} is not one of the {len(classes)} classes'
             )
     return [index_of[row.label] for row in rows], list(classes)
+
+
+def _check_spelling(path: Path, rows: Sequence[LabeledClip]) -> None:
+    """Reject one class that is written in two ways, which would become two classes."""
+    known: dict[str, LabeledClip] = {}
+    for row in rows:
+        first = known.setdefault(' '.join(normalize('NFKC', row.label).casefold().split()), row)
+        if first.label != row.label:
+            raise UserError(
+                f'{path}, line {row.line}: label {row.label!a}, but {first.label!a} in line {first.line}; if '
+                'they are two classes, list both by --classes'
+            )
 
 
 def read_recording(

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import judge_posture, picture_fault
+from mmdualhead.datasets.annotations.clips import LABELS
+from mmdualhead.datasets.plausibility import judge_posture, number_fault, picture_fault
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.files import check_regular
@@ -15,9 +16,6 @@ from mmdualhead.utils.files import check_regular
 from .recording import Clip, EmptyRecording, Recording
 
 Normalize = Callable[[np.ndarray], np.ndarray]
-
-LABELS = 2**31
-"""Labels are smaller, to fit into stores."""
 
 
 class Outcome(NamedTuple):
@@ -70,7 +68,7 @@ def read_clip(
     """
     try:
         clip = _read_regular(recording, read)
-        _check(clip, skeleton.num_joints)
+        _check(clip, skeleton)
         keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
     except ValueError as error:
         level = Level.NOTE if isinstance(error, EmptyRecording) else Level.ERROR
@@ -106,22 +104,17 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Clip]) -> Cl
     return read(recording)
 
 
-def _check(clip: Clip, num_joints: int) -> None:
+def _check(clip: Clip, skeleton: Skeleton) -> None:
     """Reject clips that are invalid in any data set."""
     keypoint = clip.keypoint
-    if keypoint.ndim != 4 or keypoint.shape[2] != num_joints:
-        raise UserError(f'expected (M, T, {num_joints}, C), found {keypoint.shape}')
+    if keypoint.ndim != 4 or keypoint.shape[2] != skeleton.num_joints:
+        raise UserError(f'expected (M, T, {skeleton.num_joints}, C), found {keypoint.shape}')
     if not keypoint.any():
         raise EmptyRecording('no person in any frame')
-    wrong = np.argwhere(~np.isfinite(keypoint))
-    if len(wrong):
-        person, frame, joint, _ = wrong[0]
-        raise UserError(
-            f'{len(wrong)} coordinates are not finite, the first of person {person}, frame {frame}, '
-            f'joint {joint}'
-        )
     if clip.keypoint_score is not None and clip.keypoint_score.shape != keypoint.shape[:3]:
         raise UserError(f'scores: expected {keypoint.shape[:3]}, found {clip.keypoint_score.shape}')
+    if fault := number_fault(keypoint, clip.keypoint_score, skeleton):
+        raise UserError(fault)
     if clip.label is None:
         raise UserError('no class label')
     if not 0 <= clip.label < LABELS:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.converters.recording import Clip, EmptyRecording
-from mmdualhead.datasets.plausibility import bone_length
+from mmdualhead.datasets.plausibility import HIGHEST, LOWEST, bone_length
 from mmdualhead.datasets.poses.persons import Person, gather
 from mmdualhead.datasets.poses.tracker import PATIENCE, Tracker
 from mmdualhead.errors import UserError
@@ -36,9 +36,6 @@ RATE = 30.0
 
 LARGEST = 1e6
 """Coordinates are smaller in any unit, pixels or millimeters."""
-
-LOWEST, HIGHEST = -1, 10
-"""Scores of heat maps and of coordinate classifiers reach beyond 0 and 1, to which they are clipped."""
 
 SPARSE, FEW = 10, 1000
 """Frame numbers may spread over so many times the frames that are listed, and so many more."""
