@@ -18,9 +18,6 @@ def main() -> None:
     found = export(args.source, args.target)
     print(f'{args.target}: {args.target.stat().st_size:,} bytes, {found["nodes"]} nodes, ', end='')
     print(f'outputs differ by {found["difference"]:.2g} at most')
-    torch, file = 1e3 * found['torch'], 1e3 * found['file']
-    print(f'a recording of 100 frames, interleaved: {torch:.1f} ms in PyTorch, ', end='')
-    print(f'{file:.1f} ms from the file, a ratio of {torch / file:.2f}')
 
 
 if __name__ == '__main__':

@@ -15,11 +15,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.options import add_reading_options, reading_options
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
 from mmdualhead.evaluation.outputs import STDOUT, Write, csv_file, json_file, json_lines, table
-from mmdualhead.skeletons import ALIASES, SKELETONS
 from mmdualhead.utils.command import add_import_option, exits_on_signals, make_parser, run_main
 from mmdualhead.visualization.pages import write_pages
 
@@ -51,25 +51,7 @@ def parse_args() -> argparse.Namespace:
     )
     out.add_argument('--csv', type=Path, metavar='OUT', help='write the best classes as CSV')
     parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
-    parser.add_argument('--per-person', action='store_true', help='a prediction for each person')
-    parser.add_argument(
-        '--pair-distance',
-        type=float,
-        metavar='D',
-        help='with --per-person, also for two persons whose centers are closer than this, in the '
-        'unit of the joints',
-    )
-    parser.add_argument(
-        '--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of arrays and tables of your own'
-    )
-    parser.add_argument('--unit', choices=('m', 'cm', 'mm'), help='of arrays and tables of your own')
-    parser.add_argument(
-        '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in pixels'
-    )
-    parser.add_argument('--split', help='of annotation files, only this split')
-    parser.add_argument(
-        '--most-active', action='store_true', help='of too many persons, keep the most active ones'
-    )
+    add_reading_options(parser)
     parser.add_argument(
         '--batch-size', type=int, help='the most recordings at once (default: as many as are fast)'
     )
@@ -82,7 +64,6 @@ def parse_args() -> argparse.Namespace:
     args.recordings += [SkeletonInferencer.example()] * args.example
     if not args.recordings:
         parser.error('expected a RECORDING or --example')
-    args.img_shape = args.img_shape and tuple(args.img_shape)
     return args
 
 
@@ -106,9 +87,8 @@ def predict(
     args: argparse.Namespace, inferencer: SkeletonInferencer, left_out: dict[str, str]
 ) -> tuple[int, list[Answer], BaseException | None]:
     """The number of predictions, those for pages, and what ended them early; files are complete anyway."""
-    names = ('batch_size', 'layout', 'unit', 'img_shape', 'most_active', 'per_person', 'pair_distance')
-    options = {name: getattr(args, name) for name in names}
-    recordings = find_recordings(args.recordings, args.img_shape, args.split)
+    options = dict(batch_size=args.batch_size, **reading_options(args))
+    recordings = find_recordings(args.recordings, options['img_shape'], args.split)
     number, shown = 0, []
     with ExitStack() as files:
         writes = list(outputs(args, recordings, left_out, files))

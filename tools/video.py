@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mmdualhead.apis.estimators import Estimator, Replay, make_estimator
 from mmdualhead.apis.frames import Frames
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.options import add_joint_options
 from mmdualhead.apis.streaming import STREAM_MODEL
 from mmdualhead.apis.video import (
     Watched,
@@ -31,7 +32,7 @@ from mmdualhead.apis.video import (
     write_csv,
     write_json,
 )
-from mmdualhead.skeletons import ALIASES, SKELETONS, get_skeleton
+from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
 from mmdualhead.utils.files import check_writable
 from mmdualhead.visualization.video import Film
@@ -87,7 +88,7 @@ def parse_args() -> argparse.Namespace:
         help='another one, by the name of its class (default: MediaPipePose)',
     )
     poses.add_argument('--poses', metavar='FILE', help='joints that another program found in this video')
-    poses.add_argument('--layout', choices=sorted([*SKELETONS, *ALIASES]), help='of these joints')
+    add_joint_options(poses)
     add_import_option(parser)
     return parser.parse_args()
 
@@ -99,7 +100,7 @@ def make_poses(args: argparse.Namespace, frames: Frames) -> Estimator:
         return make_estimator(
             args.estimator, **{key: value for key, value in given.items() if value is not None}
         )
-    replay = Replay.of_file(args.poses, args.layout, frames.img_shape, frames.count)
+    replay = Replay.of_file(args.poses, args.layout, frames.img_shape, frames.count, args.unit)
     is_numbered = replay.numbers != range(replay.count)
     if not is_numbered and frames.count not in (None, replay.count):
         sys.stderr.write(f'note: {args.poses} has {replay.count} frames, the video {frames.count}\n')

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.options import add_reading_options, reading_options
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.evaluation.answer import report, scored_answers
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
@@ -29,11 +30,10 @@ def parse_args() -> argparse.Namespace:
     source.add_argument(
         '--scores', type=Path, help='dumped scores of the clips of one annotation file; shows no attention'
     )
-    parser.add_argument('--split', help='of annotation files, only this split')
+    add_reading_options(parser)
     parser.add_argument(
         '--every', type=int, default=1, metavar='N', help='only every Nth clip (default: all)'
     )
-    parser.add_argument('--per-person', action='store_true', help='one page for each person')
     parser.add_argument('--strip', action='store_true', help='also draw a PNG strip per clip')
     parser.add_argument('--film', choices=('gif', 'mp4'), help='also write a film per clip')
     parser.add_argument('--batch-size', type=int, default=8, help='recordings at once (default: 8)')
@@ -46,18 +46,17 @@ def main() -> None:
     if args.every < 1:
         raise ValueError(f'--every {args.every}: expected 1 or more')
     left_out: dict[str, str] = {}
+    options = reading_options(args)
     if args.scores:
         if len(args.recordings) != 1:
             raise ValueError('--scores belong to one annotation file')
-        if args.per_person:
-            raise ValueError('--per-person: the scores are those of recordings')
+        if given := [name for name, value in options.items() if value]:
+            raise ValueError(f'{given[0]}: the scores are those of whole recordings as annotated')
         answers = scored_answers(args.scores, args.recordings[0], args.split, args.every)
     else:
         inferencer = SkeletonInferencer(args.model)
-        items = find_recordings(args.recordings, split=args.split)[:: args.every]
-        answers = list(
-            inferencer.iterate(items, args.batch_size, on_error='skip', per_person=args.per_person)
-        )
+        items = find_recordings(args.recordings, options['img_shape'], args.split)[:: args.every]
+        answers = list(inferencer.iterate(items, args.batch_size, on_error='skip', **options))
         left_out = inferencer.left_out
     report(answers, left_out)
     if not answers:

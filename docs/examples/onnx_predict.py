@@ -25,6 +25,7 @@ def prepare(joints: np.ndarray, metadata: dict, picture: tuple = ()) -> tuple[np
     present = (np.abs(joints) > 1e-8).any((2, 3))
     if not 0 < present.any(1).sum() <= metadata['num_person']:
         raise ValueError(f'{present.any(1).sum()} persons, expected 1 to {metadata["num_person"]}')
+    check_size(joints, metadata, picture)
     if metadata['drops']:
         main = present.sum(1).argmax()
         joints = joints[:, present.any(0) if metadata['drops'] == 'empty' else present[main]]
@@ -32,6 +33,22 @@ def prepare(joints: np.ndarray, metadata: dict, picture: tuple = ()) -> tuple[np
         middle = np.array(picture[::-1], np.float32) / 2
         joints[..., :2] = (joints[..., :2] - middle) / middle
     return joints[None], sample(joints.shape[1], **metadata['sampling'])[None]
+
+
+def check_size(joints: np.ndarray, metadata: dict, picture: tuple) -> None:
+    """Refuse another unit than that of the training clips, or meters if their size is not known."""
+    if metadata['pixels'] and not picture:
+        raise ValueError('joints are in pixels; give the height and width of the image by --picture')
+    sizes = joints / (*np.array(picture[::-1]) / 2, 1)[: joints.shape[3]] if metadata['pixels'] else joints
+    sizes = sizes[..., :2] if metadata['pixels'] or metadata['flat'] else sizes
+    there, parents = joints.any(-1), metadata['parents']
+    lengths = np.linalg.norm(sizes - sizes[:, :, parents], axis=-1)[there & there[:, :, parents]]
+    length = np.median(lengths[lengths > 0]) if lengths.any() else None
+    low, high = (metadata['scale'] / 16, metadata['scale'] * 16) if metadata['scale'] else (0.01, 2)
+    if length is not None and not low < length < high:
+        raise ValueError(
+            f'bones of {length:.3g}, expected {low:.3g} to {high:.3g}; are they in another unit?'
+        )
 
 
 def sample(total: int, length: int = 0, clip_len: int = 0, num_clips: int = 1, seed: int = 0) -> np.ndarray:
@@ -59,7 +76,7 @@ def main() -> None:
     )
     parser.add_argument('model')
     parser.add_argument('joints')
-    parser.add_argument('--picture', type=int, nargs=2, default=(1080, 1920))
+    parser.add_argument('--picture', type=int, nargs=2, default=(), metavar=('HEIGHT', 'WIDTH'))
     args = parser.parse_args()
     session = onnxruntime.InferenceSession(args.model)
     # Two entries are text, the others JSON.

@@ -12,17 +12,31 @@ import sys
 from dataclasses import asdict
 
 from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.apis.options import add_joint_options
 from mmdualhead.apis.streaming import STREAM_MODEL, StreamRecognizer
+from mmdualhead.skeletons import get_skeleton
+from mmdualhead.utils.reading import parse_json
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument('--model', default=STREAM_MODEL, help='default: the packaged model of streams')
+parser.add_argument('--model', help='default: the packaged model of streams, or of joints in images')
 parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
 parser.add_argument('--hop', type=float, default=0.2, help='seconds between predictions (default: 0.2)')
 parser.add_argument('--threshold', type=float, default=0.4, help='lowest score of a label (default: 0.4)')
+parser.add_argument(
+    '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in an image'
+)
+add_joint_options(parser)
 args = parser.parse_args()
+is_flat = args.layout is not None and get_skeleton(args.layout).flat
 
 recognizer = StreamRecognizer(
-    SkeletonInferencer(args.model), window=args.window, hop=args.hop, threshold=args.threshold
+    SkeletonInferencer(args.model or (None if is_flat else STREAM_MODEL)),
+    window=args.window,
+    hop=args.hop,
+    threshold=args.threshold,
+    layout=args.layout,
+    unit=args.unit,
+    img_shape=args.img_shape,
 )
 
 
@@ -33,7 +47,7 @@ def tell(segments):
 
 for number, line in enumerate(sys.stdin, 1):
     try:
-        frame = json.loads(line)
+        frame = parse_json(line)
         tell(recognizer.push(frame['persons'], frame['time']))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         sys.exit(f'error: line {number}: {type(error).__name__}: {error}')

@@ -26,10 +26,8 @@ from mmdualhead.apis.trained import load_trained
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED, head_scores
-from mmdualhead.models.fused import can_fuse, fuse
 from mmdualhead.models.ops import standard_operations
 from mmdualhead.utils.files import atomic_write
-from mmdualhead.utils.timing import time_interleaved
 
 SUFFIX = '.onnx'
 NEEDED = ('onnx', 'onnxruntime')
@@ -72,9 +70,7 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
         target: the file, ``.onnx``.
 
     Returns:
-        ``nodes`` of the graph, the largest ``difference`` of an output, and the median seconds that the
-        model (``torch``, fused if it can be, without pipeline) and the file (``file``) take for a recording
-        of 100 frames.
+        ``nodes`` of the graph, and the largest ``difference`` of an output.
 
     Raises:
         ValueError: another suffix.
@@ -105,10 +101,9 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
         raise ExportError(f'{model.source} cannot be exported: {reason}') from error
     if not difference <= TOLERANCE:
         raise ExportError(f'{target}: outputs differ from the model by {difference:.2g}; nothing is written')
-    seconds = latency(network, run)
     with atomic_write(target) as file:
         file.write(content)
-    return dict(nodes=nodes, difference=difference, **seconds)
+    return dict(nodes=nodes, difference=difference)
 
 
 def metadata(network: ExportedNetwork) -> dict[str, str]:
@@ -124,6 +119,8 @@ def metadata(network: ExportedNetwork) -> dict[str, str]:
         sampling=sampling_of(model.input),
         drops=(is_raw and model.input.dropped_frames) or None,
         pixels=is_raw and model.input.normalization == '2d',
+        flat=model.skeleton.flat,
+        scale=model.input.scale,
         steps=[repr(step) for step in model.steps],
     )
     text = {key: json.dumps(value) for key, value in described.items()}
@@ -279,17 +276,6 @@ def answers(network: ExportedNetwork, packed: Sequence[Mapping[str, Any]]) -> li
     attentions = (masks.when(present, inputs.shape[3]), masks.where(present))
     stacked = [np.stack([score[head] for score in scores]) for head in (FUSED, *network.heads)]
     return [*stacked, *(mask for mask in attentions if mask is not None)]
-
-
-@torch.no_grad()
-def latency(network: ExportedNetwork, run: Run) -> dict[str, float]:
-    """Median seconds for a recording of 100 frames, of the model and of the file, in turns."""
-    packed, taken = behind_pipeline(network, *batch(network, 1, network.num_person, 100))
-    model = network.model.network
-    model, inputs = fuse(model) if can_fuse(model) else model, torch.stack([one['inputs'] for one in packed])
-    calls: dict[str, Callable[[], Any]] = dict(torch=lambda: model(inputs), file=lambda: run(*taken))
-    seconds = time_interleaved(calls, repeats=7, warmup=1)
-    return {name: float(np.median(samples)) for name, samples in seconds.items()}
 
 
 def batch(

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.annotations.checks import is_picture
-from mmdualhead.datasets.plausibility import UNIT_SIZES, judge
+from mmdualhead.datasets.plausibility import UNIT_SIZES, judge, judge_axes
 from mmdualhead.datasets.poses.mediapipe import judge_landmarks
 from mmdualhead.datasets.recording import Recording
-from mmdualhead.datasets.transforms.body import MIN_SCORE, SCORED, sure_joints
+from mmdualhead.datasets.transforms.body import SCORED, sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
@@ -55,7 +55,8 @@ def fit(
     """
     if unit is not None and unit not in UNIT_SIZES:
         raise UserError(f'unit: {unit!r} is not one of {", ".join(UNIT_SIZES)}')
-    _check_picture(img_shape)
+    img_shape = _picture(img_shape)
+    recording = replace(recording, img_shape=_picture(recording.img_shape))
     wanted = network_input.skeleton
     if wanted is None:
         raise UserError('layout: the model does not name the layout of its joints')
@@ -70,15 +71,17 @@ def fit(
     if wanted.flat:
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
-    is_known = recording.layout is not None or recording.annotated
-    if unit is None and not is_known and not wanted.flat:
+    is_in_meters = recording.layout is not None and not recording.annotated
+    if unit is None and not (is_in_meters or recording.annotated or wanted.flat):
         _check_landmarks(recording.keypoint, given)
-    if unit is not None and not is_known and not wanted.flat:
+    if unit is not None and not (is_in_meters or wanted.flat):
         recording = replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
     shape = _picture_of(recording, network_input)
     recording = _converted(recording, given, wanted)
     notes = list(recording.notes)
     if unit != 'm':
+        # The scale of its training tells the unit of a data set, if it is known.
+        is_known = is_in_meters or (recording.annotated and network_input.scale is not None)
         report(judge(recording.keypoint, network_input, shape, is_known), notes.append)
     recording = replace(recording, notes=tuple(notes))
     if shape is None or network_input.normalization.startswith('2d'):
@@ -114,17 +117,18 @@ def _in_any_picture(
             recording, keypoint=frontal_view(recording.keypoint, wanted), notes=(*recording.notes, note)
         )
     keypoint = sure_joints(recording.keypoint, recording.keypoint_score)
-    if not keypoint.any():
-        raise UserError(f'keypoint_score: no person, all joints have confidences below {MIN_SCORE}')
+    notes = list(recording.notes)
+    report(judge_axes(keypoint, given), notes.append)
     if np.abs(keypoint).max() <= LARGEST_FRACTION:
-        shape = img_shape or recording.img_shape
+        shape = recording.img_shape or img_shape
         if shape is None:
             raise UserError(
                 'keypoint: coordinates look like fractions of an image, whose sides differ; give '
                 'img_shape=(height, width), or (1, 1) if they have the same unit in x and y'
             )
         keypoint = keypoint * np.array(shape[::-1], keypoint.dtype)
-    return _converted(replace(recording, keypoint=keypoint, keypoint_score=None), given, wanted)
+    fitted = replace(recording, keypoint=keypoint, keypoint_score=None, notes=tuple(notes))
+    return _converted(fitted, given, wanted)
 
 
 def _check_numbers(
@@ -153,7 +157,7 @@ def with_persons(recording: Recording, given: Skeleton) -> Recording:
     Raises:
         UserError: it has no numbers of such a shape.
     """
-    keypoint = np.asarray(recording.keypoint)
+    keypoint = _unmasked(recording.keypoint)
     if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
         raise UserError(
             'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
@@ -171,8 +175,14 @@ def with_persons(recording: Recording, given: Skeleton) -> Recording:
     return replace(
         recording,
         keypoint=_as_float(keypoint, kept),
-        keypoint_score=None if score is None else _as_float(np.asarray(score), kept),
+        keypoint_score=None if score is None else _as_float(_unmasked(score), kept),
     )
+
+
+def _unmasked(numbers: Any) -> np.ndarray:
+    """An array; NumPy would take what is masked as if it were not."""
+    is_masked = isinstance(numbers, np.ma.MaskedArray)
+    return numbers.astype(float).filled(np.nan) if is_masked else np.asarray(numbers)
 
 
 def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
@@ -218,10 +228,11 @@ def _check_landmarks(keypoint: np.ndarray, given: Skeleton) -> None:
         )
 
 
-def _check_picture(img_shape: Any) -> None:
-    """Refuse what is not the (height, width) of an image; (1, 1) is one, for joints in units of it."""
+def _picture(img_shape: Any) -> tuple[int, int] | None:
+    """The (height, width) of an image, if it is known; (1, 1) is one, for joints in units of it."""
     if img_shape is not None and not is_picture(img_shape):
         raise UserError(f'img_shape: expected the height and width of the image, found {shown(img_shape)}')
+    return None if img_shape is None else tuple(img_shape)
 
 
 def _check_joints(keypoint: np.ndarray, given: Skeleton, wanted: Skeleton) -> None:

@@ -284,6 +284,8 @@ class SkeletonInferencer(BaseInferencer):
         model, recording = predicted[0].model, predicted[0].recording
         shared = [head for head in predicted[0].scores if all(head in one.scores for one in predicted)]
         label = recording.label
+        if isinstance(label, int) and set(recording.classes) & set(model.classes):
+            label = dict(enumerate(recording.classes)).get(label)
         if isinstance(label, str):
             label = model.classes.index(label) if label in model.classes else None
         keypoint = recording.keypoint

@@ -40,7 +40,7 @@ class Occlusion:
 
 
 def occlude(
-    inferencer: SkeletonInferencer, recording: Any, span: int = SPAN, batch_size: int = 16
+    inferencer: SkeletonInferencer, recording: Any, span: int = SPAN, batch_size: int = 16, **options: Any
 ) -> Occlusion:
     """Explain the prediction for one recording.
 
@@ -49,6 +49,7 @@ def occlude(
         recording: anything that :func:`~mmdualhead.apis.recordings.find_recordings` accepts.
         span: frames that are occluded together.
         batch_size: predictions per batch.
+        **options: those of :func:`~mmdualhead.apis.fit.fit`.
 
     Raises:
         RecordingError: the recording cannot be predicted.
@@ -56,10 +57,10 @@ def occlude(
     """
     if span < 1:
         raise ValueError(f'span is {span}, expected 1 or more')
-    recordings = find_recordings(recording)
+    recordings = find_recordings(recording, options.get('img_shape'))
     if len(recordings) != 1:
         raise ValueError(f'{len(recordings)} recordings, expected one')
-    prepared = inferencer.prepare(recordings[0])
+    prepared = inferencer.prepare(recordings[0], **options)
     fitted, models = prepared[0].recording, [one.model for one in prepared]
     keypoint, skeleton = fitted.keypoint, models[0].skeleton
     changed = [keypoint, *without_joints(keypoint, skeleton)]

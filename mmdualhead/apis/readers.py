@@ -23,13 +23,16 @@ from mmdualhead.skeletons import SMPL_22
 from mmdualhead.utils.reading import parse_json, read_bytes, shown
 
 
-def read_annotation(clip: Mapping[str, Any], layout: Any = None, normalized: bool = False) -> Recording:
+def read_annotation(
+    clip: Mapping[str, Any], layout: Any = None, normalized: bool = False, classes: tuple[str, ...] = ()
+) -> Recording:
     """A clip of an annotation file.
 
     Args:
         clip: ``keypoint`` and, if known, ``keypoint_score``, ``img_shape`` and ``label``.
         layout: name or definition of the layout, if the file has it.
         normalized: it is already normalized.
+        classes: the names of the classes in the file, if it has them.
     """
     label, shape = clip.get('label'), clip.get('img_shape')
     return Recording(
@@ -38,6 +41,7 @@ def read_annotation(clip: Mapping[str, Any], layout: Any = None, normalized: boo
         img_shape=None if shape is None else tuple(shape),
         label=None if label is None else int(label),
         layout=layout,
+        classes=classes,
         annotated=True,
         normalized=normalized,
     )

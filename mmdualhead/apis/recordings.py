@@ -179,9 +179,10 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     if split is not None and split not in file.splits:
         raise ValueError(f'split {split!r} is not one of {file.splits}')
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
+    classes = tuple(file.meta.get('classes') or ())
 
     def read(clips: Sequence[Any], i: int) -> Recording:
-        return read_annotation(clips[i], layout, normalized)
+        return read_annotation(clips[i], layout, normalized, classes)
 
     seen = set()
     for one in file.splits if split is None else [split]:

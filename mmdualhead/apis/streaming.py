@@ -18,7 +18,7 @@ import numpy as np
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
-from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes
+from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes, number_fault
 from mmdualhead.datasets.poses import Person
 from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.datasets.transforms.body import body_fault
@@ -233,19 +233,24 @@ class StreamRecognizer:
             scores = value.scores if self.skeleton.flat else None
             value = value.joints if scores is None else np.column_stack([value.joints, scores])
         try:
-            joints = np.array(value, np.float32)  # a copy, since trackers may reuse one array
-        except (TypeError, ValueError) as error:
+            joints = np.array(value)  # a copy, since trackers may reuse one array
+        except ValueError as error:
             raise ValueError(f'person {person!r}: joints are not an array of numbers: {error}') from error
+        if joints.dtype.kind not in 'fiu':
+            raise ValueError(f'person {person!r}: joints are not an array of numbers, but of {joints.dtype}')
+        joints = joints.astype(np.float32)
         skeleton, known = self.skeleton, self._tracks.get(person)
         channels = (known.joints.shape[1],) if known else (2, 3) if skeleton.flat else (3,)
         expected = [(skeleton.num_joints, number) for number in channels]
         if joints.shape not in expected:
             shapes = ' or '.join(map(str, expected))
             raise ValueError(f'person {person!r}: joints of shape {joints.shape}, expected {shapes}')
-        bad = np.argwhere(~(np.abs(joints) <= LARGEST))
+        if fault := number_fault(joints, None, skeleton):
+            raise ValueError(f'person {person!r}: {fault}')
+        bad = np.argwhere(np.abs(joints) > LARGEST)
         if len(bad):
             name, number = skeleton.joints[bad[0, 0]], joints[tuple(bad[0])]
-            fault = f'at {number:g}, expected at most {LARGEST:g}' if np.isfinite(number) else 'not finite'
+            fault = f'at {number:g}, expected at most {LARGEST:g}'
             raise ValueError(f'person {person!r}: joint {bad[0, 0]} ({name}) is {fault}')
         return joints / np.float32(self._size)
 

@@ -15,6 +15,7 @@ import numpy as np
 from mmdualhead.errors import Finding, Level
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
+from mmdualhead.utils.text import plural
 
 # Meters from hip to head: half a child's to twice a tall adult's.
 TRUNK_LENGTHS = (0.2, 1.6)
@@ -36,6 +37,14 @@ LONGEST = 3.0
 MEASURED = 200
 """The number of clips used to measure the scale of a data set."""
 
+LOWEST, HIGHEST = -1, 10
+"""Confidences of heat maps and of coordinate classifiers reach beyond 0 and 1, those in percent further."""
+
+MOST_UPSIDE_DOWN = 0.75
+"""The fraction of the frames of a clip in which shoulders may be below the hips of an image."""
+
+SIDES = ('left hip', 'right hip', 'left shoulder', 'right shoulder')
+
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
 # What a clip should satisfy, and the warning if most do not.
@@ -43,6 +52,7 @@ DOUBTS = {
     'y is up': 'y does not point up',
     'left is left': 'left and right look exchanged, or the axes left-handed',
     'lengths are meters': 'lengths do not look like meters',
+    'y is down': 'y points up, not down as in an image, or persons are upside down',
 }
 
 
@@ -60,6 +70,43 @@ class Axes(NamedTuple):
     up: str
     trunk: float
     unit: str | None
+
+
+def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skeleton) -> str:
+    """Why a clip, or a person in one frame, has numbers that are not joints; empty if it has none.
+
+    These are numbers that are not finite, confidences out of range or all zero, and joints whose coordinates
+    are one negative whole number, such as -1 or -999, by which other programs mark missing joints.
+
+    Args:
+        keypoint: (M, T, V, C) or (V, C).
+        score: the confidences, if they are separate; they may be the third number of joints in an image.
+        skeleton: the layout.
+    """
+    if score is None and skeleton.flat and keypoint.shape[-1] == 3:
+        keypoint, score = keypoint[..., :2], keypoint[..., 2]
+    first = keypoint[..., 0]
+    score = np.broadcast_to(np.float32(1), first.shape) if score is None else score
+    are_joints = keypoint.min(initial=0) > -1 and keypoint.max(initial=0) < np.inf
+    if are_joints and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST:
+        return ''  # as for most clips, in a fraction of the time
+    is_mark = (first < 0) & (keypoint == first[..., None]).all(-1) & (first == np.rint(first))
+    is_wrong = ~((score >= LOWEST) & (score <= HIGHEST))
+    is_mark &= score > 0  # others are missing by their confidence
+    advice = 'Set missing joints to zero in all coordinates'
+    for field, numbers, where, text in (
+        ('keypoint', keypoint, ~np.isfinite(keypoint).all(-1), f'not finite. {advice}'),
+        ('keypoint_score', score[..., None], is_wrong, 'not a confidence from 0 to 1'),
+        ('keypoint', keypoint, is_mark, f'all coordinates of a joint. {advice}'),
+    ):
+        if where.any():
+            place = tuple(map(int, np.argwhere(where)[0]))
+            axes = zip(('person', 'frame', 'joint')[-len(place) :], place, strict=True)
+            named = f'{", ".join(f"{axis} {at}" for axis, at in axes)} ({skeleton.joints[place[-1]]})'
+            number = min(numbers[place], key=np.isfinite)
+            return f'{field}: {named}: {number:g}, in {plural(int(where.sum()), "joint")}, is {text}'
+    is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
+    return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'
 
 
 def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
@@ -96,10 +143,13 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
         skeleton: its layout.
 
     Returns:
-        Which of :data:`DOUBTS` hold: from hip to head is mostly +y; left is on the left of where the feet
-        point, in right-handed axes; from hip to head could be meters. None if :func:`find_axes` returns None,
-        the layout does not name ankles and feet, or no frame has all of these joints.
+        Which of :data:`DOUBTS` hold. In an image: from hips to shoulders is not +y. In space: from hip to
+        head is mostly +y; left is on the left of where the feet point, in right-handed axes; from hip to head
+        could be meters. None if :func:`find_axes` returns None, the layout does not name these joints, or no
+        frame has all of them.
     """
+    if skeleton.flat:
+        return _judge_flat(keypoint, skeleton)
     axes = find_axes(keypoint, skeleton)
     if not (axes and skeleton.up and skeleton.across and set(FEET) <= set(skeleton.joints)):
         return None
@@ -119,11 +169,22 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
     return {'y is up': axes.up == '+y', 'left is left': sided, 'lengths are meters': axes.unit == 'm'}
 
 
+def _judge_flat(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | None:
+    if not set(SIDES) <= set(skeleton.joints):
+        return None
+    trunk = keypoint[:, :, [skeleton.joints.index(name) for name in SIDES], :2]
+    trunk = trunk[trunk.any(-1).all(-1)]
+    if not len(trunk):
+        return None
+    across, along = (trunk[:, 2:] - trunk[:, :2]).mean(1).T
+    return {'y is down': bool((along > abs(across)).mean() < MOST_UPSIDE_DOWN)}
+
+
 def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
     """Summarize the results of :func:`judge_posture`, with warnings about checks that most clips fail."""
     if not postures:
         return []
-    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS}
+    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS if what in postures[0]}
     held = ', '.join(f'{what} in {count}' for what, count in counts.items())
     failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
     return [
@@ -277,11 +338,9 @@ def judge(
             yield Finding(Level.ERROR, 'keypoint', fault)
         if length is not None and not network_input.normalization.startswith('2d'):
             length = length / 2  # the network takes image sizes, which are twice as large
-    elif trained is None and length is not None and length > LONGEST and _takes_parts(network_input):
-        text = f'the bones are {length:.3g} images long, expected fractions of one'
-        yield Finding(
-            Level.ERROR, 'keypoint', f'{text}; for joints in pixels, give img_shape=(height, width)'
-        )
+    elif _takes_parts(network_input):
+        yield from _judge_parts(keypoint, None if trained else length)
+    yield from judge_axes(keypoint, skeleton, is_known)
     if difference := compare_scales(length, trained):
         level, text = difference
         yield Finding(level, 'keypoint', f'compared with the clips that the model was trained on, {text}')
@@ -300,8 +359,25 @@ def _judge_unit(
         yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
     if axes is None and not is_measured:
         yield Finding(Level.NOTE, 'unit', 'not checked, no frame has both hip and head')
-    if not (judge_posture(keypoint, skeleton) or {}).get('left is left', True):
-        yield Finding(Level.NOTE, 'axes', DOUBTS['left is left'])
+
+
+def _judge_parts(keypoint: np.ndarray, length: float | None) -> Iterator[Finding]:
+    """Joints of which the network expects fractions of an image whose center is at zero."""
+    advice = 'for joints in pixels, give img_shape=(height, width)'
+    if length is not None and length > LONGEST:
+        text = f'the bones are {length:.3g} images long, expected fractions of one'
+        yield Finding(Level.ERROR, 'keypoint', f'{text}; {advice}')
+    elif keypoint[..., :2].min() >= 0:
+        text = 'no coordinate is negative, but the center of the image should be at 0'
+        yield Finding(Level.NOTE, 'keypoint', f'{text}; {advice}')
+
+
+def judge_axes(keypoint: np.ndarray, skeleton: Skeleton, is_known: bool = False) -> Iterator[Finding]:
+    """Notes on axes that look exchanged, of a recording that comes from no data set."""
+    posture = None if is_known else judge_posture(keypoint, skeleton)
+    for what in ('left is left', 'y is down'):
+        if not (posture or {}).get(what, True):
+            yield Finding(Level.NOTE, 'axes', DOUBTS[what])
 
 
 def _takes_parts(network_input: NetworkInput) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
+from mmdualhead.datasets.plausibility import number_fault
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, convert_layout
 from mmdualhead.utils.text import name_of, with_name
@@ -41,6 +42,7 @@ class Recording:
         layout: name or definition of its layout; None if unknown.
         ids: of the M persons, in the estimator's or a tracker's numbers; None if it does not tell them.
         frame_rate: frames per second, if it is known.
+        classes: the names of the classes in the annotation file, if it has them.
         annotated: it comes from an annotation file, which defines the network's input.
         normalized: it is already normalized.
         regroup: it comes from a table that does not tell whether a joint has 2 or 3 columns: ``keypoint`` may
@@ -65,6 +67,7 @@ class Recording:
     layout: Any = None
     ids: tuple[Hashable, ...] | None = None
     frame_rate: float | None = None
+    classes: tuple[str, ...] = ()
     annotated: bool = False
     normalized: bool = False
     regroup: bool = False
@@ -126,7 +129,7 @@ class Recording:
             )
 
     def check_numbers(self, skeleton: Skeleton) -> None:
-        """Refuse a recording without any person, and joints or scores that are not finite.
+        """Refuse a recording without any person, and numbers that are not joints or confidences.
 
         Raises:
             EmptyRecording: there is no person.
@@ -134,17 +137,8 @@ class Recording:
         """
         if not self.keypoint.any():
             raise EmptyRecording('keypoint: no person, all coordinates are zero')
-        for name in ('keypoint', 'keypoint_score'):
-            numbers = getattr(self, name)
-            if numbers is None or np.isfinite(numbers).all():
-                continue
-            wrong = np.argwhere(~np.isfinite(numbers))
-            person, frame, joint = map(int, wrong[0, :3])
-            raise UserError(
-                f'{name}: person {person}, frame {frame}, joint {joint} ({skeleton.joints[joint]}): '
-                f'{numbers[tuple(wrong[0])]}; {len(wrong)} values are not finite. '
-                'Set missing joints to zero in all coordinates'
-            )
+        if fault := number_fault(self.keypoint, self.keypoint_score, skeleton):
+            raise UserError(fault)
 
     def scores_apart(self) -> Recording:
         """A recording of x, y and score with the scores in their own field."""

@@ -382,6 +382,18 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Findi
                 f'set: {names}{more}',
             )
     yield from _check_scale(train.network_input.scale, evaluated, f'of {train.name}')
+    yield from _check_class_order(train.network_input.classes, evaluated, f'of {train.name}')
+
+
+def _check_class_order(trained: Sequence[str], data: LoaderData, whose: str) -> Iterator[Finding]:
+    """Labels are numbers, which two files, converted one by one, may give to other classes."""
+    labels = {name: label for label, name in enumerate(data.network_input.classes)}
+    moved = [name for label, name in enumerate(trained) if labels.get(name, label) != label]
+    if moved:
+        name = moved[0]
+        text = f'class {name!r} has label {labels[name]}, but {trained.index(name)} in those {whose}'
+        advice = 'convert the data with one list of classes (--classes)'
+        yield Finding(Level.ERROR, data.name, f'{plural(len(moved), "label")} differ: {text}; {advice}')
 
 
 def _check_scale(trained: float | None, data: LoaderData, whose: str) -> Iterator[Finding]:
@@ -403,12 +415,18 @@ def check_checkpoint(
     if trained is None:
         yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
         return
-    for line in trained.differences(data.network_input):
+    lines = trained.differences(data.network_input)
+    before, now = (one.sampling.clip_len or one.sampling.length for one in (trained, data.network_input))
+    if None not in (before, now) and before != now:  # networks of any length take them without a word
+        lines.append(f'frames: trained with {before}, now {now}')
+    for line in lines:
         yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
     if trained.scale is None and data.network_input.scale is not None:
         text = 'does not say the scale of its training data; whether the units are the same is not checked'
         yield Finding(Level.NOTE, 'checkpoint', text)
-    yield from _check_scale(trained.scale, data, 'that the checkpoint was trained on')
+    whose = 'that the checkpoint was trained on'
+    yield from _check_scale(trained.scale, data, whose)
+    yield from _check_class_order(trained.classes, data, whose)
     for source in sources:
         yield from _check_source(source, data)
 

@@ -5,6 +5,7 @@ S streams, N clips.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -48,11 +49,11 @@ def ensemble(
         FileNotFoundError: a file is missing.
         ValueError: a file is given twice or cannot be read as scores, or the streams do not match.
     """
-    doubled = sorted({file for file in files if list(files).count(file) > 1})
-    if doubled:
-        raise UserError(f'named more than once: {", ".join(doubled)}')
     numbers = parse_weights(weights, len(files))
     read, scales = zip(*(to_probabilities(read_scores(file, clips)) for file in files), strict=True)
+    sources = [os.path.realpath(stream.source) for stream in read]
+    if doubled := sorted({source for source in sources if sources.count(source) > 1}):
+        raise UserError(f'named more than once: {", ".join(doubled)}')
     streams = join(read)
     held_names: tuple[str, ...] = ()
     if search is not None:

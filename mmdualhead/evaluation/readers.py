@@ -25,6 +25,7 @@ from .scores import (
     LabeledScores,
     Scores,
     check_same_clips,
+    class_labels,
     common_labels,
     head_scores,
     load_scores,
@@ -47,7 +48,7 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     is_store = Path(ann_file).is_dir()
     content: Any = None if is_store else load_score_pickle(ann_file)
     if _is_pair_of_lists(content):
-        return Clips(str(ann_file), tuple(map(_strip_suffix, content[0])), np.asarray(content[1], np.int64))
+        return Clips(str(ann_file), tuple(map(_strip_suffix, content[0])), class_labels(content[1], ann_file))
     file = open_annotations(ann_file) if is_store else PickledAnnotations(ann_file, content)
     clips = file.select(choose_split(split, file.splits, ann_file))
     found = [(clip.get('frame_dir', clip.get('filename')), clip.get('label')) for clip in clips]
@@ -56,9 +57,8 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     if unlabeled := [name for name, label in found if label is None]:
         raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
-    return Clips(
-        source, tuple(str(name) for name, _ in found), np.array([int(k) for _, k in found], np.int64)
-    )
+    labels = class_labels([label for _, label in found], ann_file)
+    return Clips(source, tuple(str(name) for name, _ in found), labels)
 
 
 def _is_pair_of_lists(content: Any) -> bool:
@@ -180,7 +180,7 @@ def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
     scores = Scores(source=source, names=names, heads=heads)
     if 'gt_label' not in keys:
         return scores
-    return scores.with_labels(np.array([int(np.asarray(sample['gt_label']).item()) for sample in samples]))
+    return scores.with_labels(class_labels([sample['gt_label'] for sample in samples], source))
 
 
 def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:

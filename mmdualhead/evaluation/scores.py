@@ -15,6 +15,7 @@ import numpy as np
 from mmdualhead.errors import UserError
 from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.files import atomic_write
+from mmdualhead.utils.reading import shown
 from mmdualhead.utils.text import clips_named
 
 FUSED = 'fused'
@@ -118,6 +119,19 @@ class LabeledScores(Scores):
             raise UserError(f'{self.source}: labels outside 0..{self.num_classes - 1} for {listed}')
 
 
+def class_labels(labels: Sequence[Any] | np.ndarray, source: object) -> np.ndarray:
+    """(N,) labels from a file as integers.
+
+    Raises:
+        UserError: they are something else; the message names the file.
+    """
+    items = map(np.asarray, labels)
+    array = np.array([item.item() for item in items if item.size == 1])
+    if len(array) < len(labels) or array.dtype.kind not in 'fiu' or (array != array.astype(np.int64)).any():
+        raise UserError(f'{source}: labels: expected an integer for each clip, found {shown(labels)}')
+    return array.astype(np.int64)
+
+
 def save_scores(scores: LabeledScores, path: str | Path) -> None:
     """Write scores to an ``.npz`` file with the arrays ``names``, ``labels``, ``fused`` and one per head.
 
@@ -147,7 +161,7 @@ def load_scores(path: str | Path) -> LabeledScores:
     missing = {'names', 'labels', FUSED} - set(arrays)
     if missing:
         raise UserError(f'{path} lacks the arrays {sorted(missing)}; DumpScores writes them')
-    names, labels = tuple(arrays.pop('names').tolist()), arrays.pop('labels')
+    names, labels = tuple(arrays.pop('names').tolist()), class_labels(arrays.pop('labels'), path)
     return LabeledScores(source=str(path), names=names, labels=labels, heads=arrays)
 
 

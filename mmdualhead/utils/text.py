@@ -46,7 +46,8 @@ def name_of(persons: Iterable[object]) -> str:
 
 def with_name(name: str, reason: str) -> str:
     """The reason of an error, after the name of what it is about unless it contains that."""
-    return reason if name in reason else f'{name}: {reason}'
+    is_named = re.search(rf"(^|[\s'\"]){re.escape(name)}([:,'\"]|$)", reason)
+    return reason if is_named else f'{name}: {reason}'
 
 
 def clips_named(names: Iterable[object]) -> str:

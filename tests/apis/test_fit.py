@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis.fit import fit, suits
-from mmdualhead.apis.readers import read_file
+from mmdualhead.apis.readers import read_annotation, read_file
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.body import normalize_by_body
 from mmdualhead.errors import UserError
@@ -101,6 +101,20 @@ class TestUnit:
         np.testing.assert_allclose(fitted(1000 * body(), IN_SPACE, unit='m').keypoint, 1000 * body())
 
     @pytest.mark.fault(
+        'annotations in another unit, for a model that does not know the scale of its training',
+        '-',
+        'refused like arrays; --unit converts them',
+    )
+    def test_annotations(self):
+        clip = dict(keypoint=1000 * body(), frame_dir='c')
+        recording = read_annotation(clip, name='c')
+        with pytest.raises(UserError, match='as if in mm'):
+            fit(recording, IN_SPACE)
+        np.testing.assert_allclose(fit(recording, IN_SPACE, unit='mm').keypoint, body(), atol=1e-6)
+        np.testing.assert_array_equal(fit(recording, IN_SPACE, unit='m').keypoint, 1000 * body())
+        fit(recording, replace(IN_SPACE, scale=300.0))  # it was trained on millimeters
+
+    @pytest.mark.fault(
         'joints without hip or head, in another unit', '-', 'refused by the scale of the training clips'
     )
     def test_the_scale_of_the_training_clips(self):
@@ -164,6 +178,44 @@ class TestPicture:
         assert 'keypoint_score: not given' in found.notes[0]
 
 
+class TestNumbers:
+    @pytest.mark.fault('confidences in percent in prediction', '-', 'refused, names the joint')
+    @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_ANY_PICTURE])
+    def test_confidences(self, network_input):
+        options = dict(layout='coco', img_shape=(480, 640))
+        for size, number in ((100, 90), (-3, -2.7)):
+            with pytest.raises(
+                UserError, match=rf'^keypoint_score: .*\(nose\): {number}, in 153 joints, is not'
+            ):
+                fitted(pixels(17, 3) * (1, 1, size), network_input, **options)
+
+    @pytest.mark.fault('confidences that are all zero', 'answered as an empty recording', 'refused')
+    @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS, IN_ANY_PICTURE])
+    def test_no_confidence_at_all(self, network_input):
+        for keypoint in (pixels(18, 3) * (1, 1, 0), pixels(18, 3) * (1, 1, -1)):
+            with pytest.raises(UserError, match=r'keypoint_score: no person, .* of 0'):
+                fitted(keypoint, network_input, layout='openpose', img_shape=(480, 640))
+
+    @pytest.mark.fault('a masked array', 'answered as if nothing were masked', 'refused by its place')
+    def test_masked_arrays(self):
+        keypoint = np.ma.masked_array(body(), mask=np.zeros(body().shape, bool))
+        np.testing.assert_array_equal(fitted(keypoint, IN_SPACE).keypoint, body())
+        keypoint[0, 2, 4] = np.ma.masked
+        with pytest.raises(UserError, match=r'frame 2, joint 4 \(left shoulder\): nan'):
+            fitted(keypoint, IN_SPACE)
+
+    def test_an_image_size_may_be_an_array(self):
+        expected = fitted(pixels(17, 3), IN_PIXELS, img_shape=(480, 640))
+        found = fitted(pixels(17, 3), IN_PIXELS, img_shape=np.array([480, 640]))
+        assert found.img_shape == expected.img_shape
+
+    def test_fractions_that_are_not_centered_are_noted(self):
+        centered = pixels(18, 3) / (640, 480, 1) - (0.5, 0.5, 0)
+        assert fitted(centered, IN_PARTS).notes == ()
+        (note,) = fitted(np.add(centered, (0.5, 0.5, 0)), IN_PARTS).notes
+        assert 'the center of the image should be at 0' in note
+
+
 class TestAnyPicture:
     """Networks that normalize by the body take the output of every estimator."""
 
@@ -177,6 +229,13 @@ class TestAnyPicture:
         np.testing.assert_allclose(found.keypoint, convert_layout(pixels(17, 2), COCO, BODY))
         assert found.keypoint_score is None
         assert found.notes == ()
+
+    @pytest.mark.fault('joints in an image with y up', '-', 'noted in prediction and by the converters')
+    def test_y_up_is_noted(self):
+        seen = self.picture()
+        assert fitted(seen, IN_ANY_PICTURE).notes == ()
+        (note,) = fitted((0, 600) + (1, -1) * seen, IN_ANY_PICTURE).notes
+        assert note.startswith('axes: y points up')
 
     @pytest.mark.parametrize('separate', [True, False])
     def test_unsure_joints_are_missing_before_others_are_derived_from_them(self, separate):

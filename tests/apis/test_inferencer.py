@@ -82,6 +82,17 @@ class TestAgainstATest:
 
 
 class TestAnswer:
+    @pytest.mark.fault(
+        'annotations whose classes have another order than the model', '-', 'true classes by their names'
+    )
+    def test_true_classes_are_found_by_name(self, inferencer, recording, tmp_path):
+        clip = dict(frame_dir='c', label=1, total_frames=30, keypoint=recording()[None])
+        meta = dict(layout='kinect_v1', classes=['unknown', CLASSES[7]])
+        content = dict(split=dict(val=['c']), annotations=[clip], meta=meta)
+        (tmp_path / 'x.pkl').write_bytes(pickle.dumps(content))
+        (answer,) = inferencer(tmp_path / 'x.pkl')['predictions']
+        assert answer.true_label == 7
+
     def test_names_labels_and_scores(self, inferencer, recording, tmp_path):
         write_utd(tmp_path / 'a7_s2_t1_skeleton.mat', recording())
         (answer,) = inferencer(tmp_path / 'a7_s2_t1_skeleton.mat')['predictions']

@@ -13,16 +13,23 @@ def make_clip(frames=24, persons=1):
 
 def test_the_drops_are_those_of_the_changed_recordings():
     inferencer, clip = SkeletonInferencer(device='cpu'), make_clip()
-    result = occlude(inferencer, dict(frame_dir='c', keypoint=clip, label=0), span=6)
+    result = occlude(inferencer, dict(frame_dir='c', keypoint=clip, label=0), span=6, unit='m')
     assert result.joints.shape == (20,)
     assert result.frames.shape == (24,)
     changed = [list(without_joints(clip, KINECT_V1))[7], without_frames(clip, 6, 12)]
     annotations = [dict(frame_dir='c', keypoint=keypoint, label=0) for keypoint in (clip, *changed)]
-    whole, joint, frames = inferencer(annotations)['predictions']
+    whole, joint, frames = inferencer(annotations, unit='m')['predictions']
     label = whole.label
     assert result.answer.label == label
     drops = [whole.confidence - answer.scores['fused'][label] for answer in (joint, frames)]
     assert [result.joints[7], result.frames[8]] == pytest.approx(drops, abs=1e-5)
+
+
+def test_recordings_are_read_with_the_options_of_a_prediction():
+    inferencer, clip = SkeletonInferencer(device='cpu'), make_clip() / 4
+    expected = occlude(inferencer, clip, span=30)
+    found = occlude(inferencer, 1000 * clip, unit='mm', span=30)
+    np.testing.assert_allclose(found.joints, expected.joints, atol=1e-4)
 
 
 def test_a_joint_that_is_taken_away_only_follows_its_parent():

@@ -252,7 +252,9 @@ def test_a_pair_ends_when_its_persons_part():
         ({'a': joints(1)[:19]}, 2.0, r"'a'.*\(19, 3\)"),
         ({'a': joints(1)}, '2.0', "time: '2.0' is not a number"),
         ({'b': [[1, 2, 3], [4, 5]]}, 2.0, "person 'b': joints are not an array"),
-        ({'b': joints(np.nan)}, 2.0, r"'b'.*joint 0 .*not finite"),
+        ({'b': joints(1).astype(str)}, 2.0, "person 'b': joints are not an array of numbers, but of <U"),
+        ({'b': np.full((20, 3), -1)}, 2.0, "person 'b': keypoint: .* -1, in 20 joints, is all coordinates"),
+        ({'b': joints(np.nan)}, 2.0, r"'b'.*joint 0 \(hip center\): nan, in 20 joints, is not finite"),
     ],
 )
 def test_bad_frames_are_named_and_not_taken(frame, time, message):

@@ -9,6 +9,7 @@ from mmdualhead.datasets.plausibility import (
     describe_postures,
     find_axes,
     judge_posture,
+    number_fault,
     picture_fault,
 )
 from mmdualhead.errors import Level
@@ -29,7 +30,7 @@ def someone(skeleton: Skeleton, frames: int = 3) -> np.ndarray:
 
 
 def posture(*held: bool) -> dict[str, bool]:
-    return dict(zip(DOUBTS, held, strict=True))
+    return dict(zip(DOUBTS, held, strict=False))
 
 
 def test_a_person_in_front_of_the_camera() -> None:
@@ -62,8 +63,11 @@ def test_an_absent_first_person_and_lost_frames_are_passed_over() -> None:
     assert judge_posture(clip, NTU) == posture(True, True, True)
 
 
-def test_layouts_without_depth_are_not_judged() -> None:
-    assert judge_posture(someone(COCO), COCO) is None
+def test_in_images_y_is_down() -> None:
+    for size in (1, -1):
+        assert judge_posture(someone(COCO) * (1, -size, 1), COCO) == {'y is down': size == 1}
+    lying = someone(COCO)[..., [1, 0, 2]]
+    assert judge_posture(lying, COCO) == {'y is down': True}
     assert describe_postures([]) == []
 
 
@@ -116,3 +120,24 @@ def test_pictures_in_a_summary() -> None:
     few, most = describe_pictures(['', 'x', '']), describe_pictures(['', 'x', 'x'])
     assert list(map(str, few)) == ['image: joints are in their image in 2 of 3 clips']
     assert (most[1].level, most[1].text) == (Level.WARNING, 'in most clips x')
+
+
+def test_numbers_of_a_person_pass() -> None:
+    for clip in (someone(NTU), someone(COCO) * (1, 1, 0.4)):
+        for score in (None, np.full(clip.shape[:3], 1.2)):  # of a heat map
+            skeleton = NTU if clip.shape[2] == NTU.num_joints else COCO
+            assert number_fault(clip, score, skeleton) == ''
+    # Missing by its confidence, wherever it is.
+    clip = np.where(np.arange(17)[:, None] < 3, (-1.0, -1.0, 0.0), someone(COCO))
+    assert number_fault(clip, None, COCO) == ''
+
+
+@pytest.mark.parametrize('mark', [-1, -999])
+def test_marks_of_missing_joints(mark: float) -> None:
+    clip = someone(NTU)
+    clip[0, 1, 3] = mark
+    expected = (
+        f'keypoint: person 0, frame 1, joint 3 (head): {mark}, in 1 joint, is all coordinates of a joint'
+    )
+    assert number_fault(clip, None, NTU).startswith(expected)
+    assert number_fault(clip[0, 1], None, NTU).startswith('keypoint: joint 3 (head): ')

@@ -284,6 +284,44 @@ def test_other_units_in_validation_are_refused(run, data):
         run(data)
 
 
+@pytest.mark.fault(
+    'classes in another order in the evaluation file, converted apart from the training file',
+    'counted as errors of the model',
+    'error before the run, and before a test; names the class and both labels',
+)
+def test_classes_in_another_order_are_refused(run, data, tmp_path):
+    names = [f'class {i}' for i in range(12)]
+    data['meta'] = dict(layout='nturgb+d', classes=names)
+    checkpoint, _ = run(data)
+    other = dict(data, meta=dict(layout='nturgb+d', classes=names[::-1]))
+    (tmp_path / 'other').mkdir()
+    file = save(tmp_path / 'other', other)
+
+    def change(config):
+        config.val_dataloader.dataset.update(ann_file=file)
+
+    message = "^error: {}_dataloader: .*class 'class 0' has label 11, but 0 in those .*--classes"
+    with pytest.raises(SystemExit, match=message.format('val')):
+        run(data, change)
+    with pytest.raises(SystemExit, match=message.format('test')):
+        run(other, checkpoint=checkpoint)
+    data['meta']['classes'] = [f'{name}, spelled otherwise' for name in names]
+    run(data, checkpoint=checkpoint)
+
+
+@pytest.mark.fault('test with another number of frames than the training', 'nothing is said', 'warned')
+def test_other_frames_than_in_training_are_warned_of(run, data):
+    checkpoint, _ = run(data)
+
+    def change(config):
+        for step in steps(config, 'test'):
+            if 'clip_len' in step:
+                step['clip_len'] = 8
+
+    _, warned = run(data, change, checkpoint=checkpoint)
+    assert 'TRAINED ON OTHER INPUT: frames: trained with 24, now 8' in warned
+
+
 @pytest.mark.fault('test in other units than the training', 'nothing is said', 'error before the test')
 def test_other_units_than_the_checkpoint_was_trained_on_are_refused(run, data):
     checkpoint, _ = run(data)

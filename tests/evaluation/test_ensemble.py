@@ -96,6 +96,13 @@ def test_a_file_named_twice_is_refused(work_dirs):
         ensemble([work_dirs[0], work_dirs[0]])
 
 
+@pytest.mark.fault('one file of scores fused with itself under another path', 'counted twice', 'refused')
+def test_a_file_named_by_two_paths_is_refused(work_dirs, tmp_path):
+    (tmp_path / 'link').symlink_to(Path(work_dirs[0]).resolve())
+    with pytest.raises(ValueError, match=r'more than once: .*model_j'):
+        ensemble([work_dirs[0], str(tmp_path / 'link')])
+
+
 def test_paths_are_shortened_to_what_differs():
     assert shorten_paths(['w/model_j/scores.npz', 'w/model_b/scores.npz']) == ['model_j', 'model_b']
     assert shorten_paths(['w/j.npz', 'w/b.npz']) == ['j.npz', 'b.npz']

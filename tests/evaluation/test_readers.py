@@ -303,3 +303,15 @@ def test_class_names_come_from_text_or_annotations(tmp_path):
     (tmp_path / 'bare.pkl').write_bytes(pickle.dumps(dict(split={}, annotations=[])))
     with pytest.raises(ValueError, match='has no class names'):
         read_class_names(tmp_path / 'bare.pkl')
+
+
+@pytest.mark.fault(
+    'labels beside scores that are fractions, names or lists', 'cut to integers, or a traceback', 'refused'
+)
+@pytest.mark.parametrize('change', [lambda label: label + 0.7, str, lambda label: [label, label]])
+def test_labels_that_are_no_integers(make_scores, tmp_path, change):
+    scores = make_scores()
+    labels = [change(int(label)) for label in scores.labels]
+    path = dump((list(scores.names), labels), tmp_path / 'label.pkl')
+    with pytest.raises(UserError, match=r'label\.pkl: labels: expected an integer for each clip, found'):
+        read_clips(path)

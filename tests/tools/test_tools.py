@@ -244,3 +244,28 @@ def test_names_stay_text_in_reports_and_never_become_paths(command, tmp_path):
     status, text = run(*command('fusion as Markdown', out / 'fusion.md', '--search', held))
     assert status == 0
     assert '<' not in (out / 'fusion.md').read_text()
+
+
+@pytest.mark.parametrize('tool', ['predict', 'visualize'])
+def test_programs_read_recordings_with_the_same_options(tool, recording, checkpoint, tmp_path):
+    pytest.importorskip('plotly')
+    np.savez(tmp_path / 'mm.npz', keypoint=1000 * np.stack([recording(9), recording(9, seed=1)]))
+    output = {'predict': '--view', 'visualize': '--out'}[tool]
+    command = (tool, tmp_path / 'mm.npz', '--model', checkpoint, output, tmp_path / 'pages')
+    status, text = run(*command)
+    assert status == 1
+    assert '2 persons (0, 1) in 9 frames' in text
+    status, text = run(*command, '--most-active')
+    assert status == 1
+    assert 'as if in mm' in text
+    options = ('--layout', 'kinect_v1', '--unit', 'mm', '--img-shape', 480, 640)
+    status, text = run(*command, *options, '--per-person')
+    assert status == 0, text
+    assert len(list((tmp_path / 'pages').glob('clip*.html'))) == 2
+
+
+def test_scores_are_of_recordings_as_annotated(inputs, tmp_path):
+    scores = ('--scores', inputs['dumps'][0], '--split', 'val')
+    status, text = run('visualize', inputs['clips'], *scores, '--unit', 'mm', '--out', tmp_path)
+    assert status == 1
+    assert 'error: unit: the scores are those of whole recordings as annotated' in text

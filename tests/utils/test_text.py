@@ -1,4 +1,4 @@
-from mmdualhead.utils.text import and_more, clips_named, printable, printable_lines
+from mmdualhead.utils.text import and_more, clips_named, printable, printable_lines, with_name
 
 
 def test_the_first_names_and_how_many_more():
@@ -13,3 +13,9 @@ def test_nothing_controls_a_terminal():
     assert printable('\x1b[2J\r\n\x07\x9b\u202e\udcff') == r'\x1b[2J\r\n\x07\x9b\u202e\udcff'
     assert printable_lines('a\x1b\n\tb\r') == 'a\\x1b\n\tb\\r'
     assert and_more(['\x1b[2J']) == r'\x1b[2J'
+
+
+def test_a_name_is_not_said_twice():
+    assert with_name('/x/a.npy', '/x/a.npy: damaged') == '/x/a.npy: damaged'
+    assert with_name('/x/a.npy', "No such file: '/x/a.npy'") == "No such file: '/x/a.npy'"
+    assert with_name('a', 'a number is missing') == 'a: a number is missing'

@@ -26,10 +26,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.benchmark import timer as wall_clock  # waits for the GPU
 
-from mmdualhead.utils.timing import time_interleaved
-
 from .candidates import EVAL, TRAIN, Candidate
 from .counts import count_macs, count_parameters, count_saved_bytes
+from .timing import time_interleaved
 
 FLOAT32, TF32, BF16 = PRECISIONS = ('float32', 'tf32', 'bf16')
 WALL, PROCESSOR = 'wall', 'processor'

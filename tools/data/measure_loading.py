@@ -148,7 +148,8 @@ def scale(folder: Path) -> None:
 
 def seconds_of(candidates: dict[str, Callable[[], object]]) -> dict[str, float]:
     """The median processor seconds of each, which other processes hardly change, interleaved."""
-    from mmdualhead.utils.timing import time_interleaved
+    sys.path.append(str(Path(__file__).parents[1]))
+    from benchmarking.timing import time_interleaved
 
     measured = time_interleaved(candidates, repeats=5, warmup=1, clock=time.process_time)
     return {name: statistics.median(samples) for name, samples in measured.items()}

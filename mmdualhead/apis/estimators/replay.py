@@ -15,6 +15,7 @@ from mmdualhead.apis.estimators.base import ESTIMATORS, Estimator
 from mmdualhead.apis.fit import with_persons
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.poses import Person
+from mmdualhead.datasets.poses.frames import named
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import get_skeleton
@@ -37,7 +38,7 @@ class Replay(Estimator):
     def __init__(self, recording: Recording, image: Any = None, unit: str | None = None) -> None:
         skeleton = get_skeleton(recording.layout)
         recording = with_persons(recording, skeleton)
-        recording = replace(recording, keypoint=np.asarray(recording.keypoint, np.float32))
+        recording.check_axes()
         joints, ids = recording.keypoint, recording.ids
         if joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
             raise UserError(
@@ -50,9 +51,8 @@ class Replay(Estimator):
         self.numbers = range(joints.shape[1]) if recording.numbers is None else recording.numbers
         self._flat = skeleton.flat or joints.shape[3] == 2
         self._image = None if image is None else np.asarray(image, np.float32)
-        for name, array in {'keypoint_score': recording.keypoint_score, 'image': self._image}.items():
-            if array is not None and array.shape[:3] != joints.shape[:3]:
-                raise UserError(f'{name}: shape {array.shape}, but keypoint has {joints.shape}')
+        if self._image is not None and self._image.shape[:3] != joints.shape[:3]:
+            raise UserError(f'image: shape {self._image.shape}, but keypoint has {joints.shape}')
         if ids is not None and len(ids) != len(joints):
             raise UserError(f'ids: {len(ids)}, but there are {len(joints)} persons')
 
@@ -63,18 +63,20 @@ class Replay(Estimator):
         layout: Any = None,
         img_shape: tuple[int, int] | None = None,
         count: int | None = None,
+        unit: str | None = None,
     ) -> Replay:
         """Replay a recording from a file or folder that ``predict`` reads.
 
         Args:
             path: of the file.
             layout: of its joints, if the file does not tell.
-            img_shape: (height, width) of the video, for joints in fractions of it.
+            img_shape: (height, width) of the video, in whose pixels or fractions the joints are.
             count: the number of frames of the video, if it is known. Joints whose frames have numbers from 0
                 or 1 that fit belong to these frames, others to the first ones.
+            unit: of joints in space, if the file does not tell.
 
         Raises:
-            UserError: it is not one recording, or its layout is not known.
+            UserError: it is not one recording, its layout is not known, or it is of another image size.
             OSError: it cannot be read.
         """
         found = find_recordings([str(path)], img_shape)
@@ -85,8 +87,14 @@ class Replay(Estimator):
             raise UserError(f'{path}: its joints are not in pixels any more')
         if recording.layout is None and layout is None:
             raise UserError(f'{path} does not tell the layout of its joints; give it by --layout')
-        numbers = _places(recording.numbers, count)
-        return cls(replace(recording, layout=recording.layout or layout, numbers=numbers))
+        shape = recording.img_shape or img_shape
+        if img_shape is not None and shape != tuple(img_shape):
+            raise UserError(f'{path}: img_shape is {shape}, but the video has {img_shape}')
+        if recording.layout is not None:  # as of a data set, which is in meters
+            layout, unit = recording.layout, unit if recording.annotated else None
+        with named(path):
+            numbers = _places(recording.numbers, count)
+            return cls(replace(recording, layout=layout, numbers=numbers), unit=unit)
 
     @property
     def count(self) -> int:

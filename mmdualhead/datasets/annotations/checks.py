@@ -7,14 +7,14 @@ the input of the network. N clips, M persons, T frames, V joints, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmdualhead.datasets.annotations.clips import LABELS, Clips, ClipTable, clip_name, describe_clips
-from mmdualhead.datasets.plausibility import picture_fault, picture_of, sample_rows
+from mmdualhead.datasets.plausibility import number_fault, picture_fault, picture_of, sample_rows
 from mmdualhead.datasets.transforms.body import body_fault
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.network_input import CUTTING, NetworkInput
@@ -23,8 +23,8 @@ from mmdualhead.utils.text import SHOWN
 
 ((PADDING, REPLACEMENT),) = CUTTING.items()
 
-OUTLIER_LARGE = 100.0
-OUTLIER_SMALL = 1e-3
+OUTLIER_LARGE = 50.0
+OUTLIER_SMALL = 0.02
 """Factors of the median clip's root mean square."""
 
 ABSURD, UNSQUARABLE = 1e9, 1e18
@@ -82,7 +82,9 @@ class Columns:
     def __init__(
         self, clips: Clips, table: ClipTable, network_input: NetworkInput, training: bool, multi_class: bool
     ) -> None:
-        self.clips, self.network_input, self.training = clips, network_input, training
+        self.clips, self.network_input = clips, network_input
+        kept = 'They are kept, since a test set keeps its size, and predicted from zeros.'
+        self.use_of_empty = 'They are skipped.' if training else kept
         self.power = table.power
         self.label = np.zeros_like(table.label) if multi_class else table.label
         self.persons, self.frames, self.joints, self.coordinates = table.shape.T
@@ -118,6 +120,20 @@ class Columns:
         return np.array(wrong, bool) if wrong else np.zeros(len(self.power), bool)
 
     @cached_property
+    def number_faults(self) -> dict[int, str]:
+        """By row, why numbers are no joints or confidences: of sampled clips, in memory of all in images."""
+        skeleton = self.network_input.skeleton
+        if skeleton is None:
+            return {}
+        every = skeleton.flat and self.clips.in_memory
+        found = {}
+        for row in range(len(self.clips)) if every else sample_rows(len(self.clips)):
+            clip = self.clips[row]
+            if clip['keypoint'].shape[2] == skeleton.num_joints:
+                found[row] = number_fault(clip['keypoint'], clip.get('keypoint_score'), skeleton)
+        return {row: fault for row, fault in found.items() if fault}
+
+    @cached_property
     def picture_faults(self) -> dict[int, str]:
         """By row of the sampled clips, why their joints cannot be in their images; empty if they can."""
         found = {}
@@ -147,8 +163,13 @@ class Columns:
 
     def outside(self, most: bool) -> np.ndarray:
         """(N,) True for sampled clips whose joints cannot be in their images, if these are most, or few."""
-        rows = [row for row, fault in self.picture_faults.items() if fault and self.most_outside is most]
-        return np.isin(np.arange(len(self.power)), rows)
+        return self.at(
+            row for row, fault in self.picture_faults.items() if fault and self.most_outside is most
+        )
+
+    def at(self, rows: Iterable[int]) -> np.ndarray:
+        """(N,) True for some rows."""
+        return np.isin(np.arange(len(self.power)), list(rows))
 
 
 class Rule(NamedTuple):
@@ -301,6 +322,13 @@ RULES = (
     Rule(
         Level.ERROR,
         'keypoint',
+        'zeros for missing joints, and confidences from 0 to 1',
+        lambda c: c.at(row for row in c.number_faults if np.isfinite(c.power[row])),
+        lambda c, row: c.number_faults[row],
+    ),
+    Rule(
+        Level.ERROR,
+        'keypoint',
         'coordinates of a person',
         lambda c: np.isfinite(c.power) & ((c.size > ABSURD * c.usual_size) | (c.size > UNSQUARABLE)),
         _locate_largest,
@@ -325,7 +353,7 @@ RULES = (
         Level.ERROR,
         'keypoint',
         'hips and shoulders of every person in a frame, by which the joints are normalized',
-        lambda c: np.isin(np.arange(len(c.power)), list(c.body_faults)),
+        lambda c: c.at(c.body_faults),
         lambda c, row: c.body_faults[row],
         'Leave these clips out, or set the joints of such a person to zero.',
     ),
@@ -341,17 +369,9 @@ RULES = (
         Level.WARNING,
         'keypoint',
         'at least one visible person',
-        lambda c: c.empty & c.training,
+        lambda c: c.empty,
         lambda c, row: 'no person (all zeros)',  # noqa: ARG005
-        'They are skipped.',
-    ),
-    Rule(
-        Level.WARNING,
-        'keypoint',
-        'at least one visible person',
-        lambda c: c.empty & (not c.training),
-        lambda c, row: 'no person (all zeros)',  # noqa: ARG005
-        'They are kept, since a test set keeps its size, and predicted from zeros.',
+        '{c.use_of_empty}',
     ),
     Rule(
         Level.WARNING,

@@ -120,11 +120,11 @@ def _brief(value: Any) -> str:
 def _describe(table: ClipTable, classes: list[str] | None) -> Iterator[str]:
     """Lengths, classes, persons and joints of the clips in a table."""
     frames = table.shape[:, 1]
-    yield f'frames: {frames.min()} to {frames.max()}, median {np.median(frames):.0f}'
+    yield f'frames: {_range(frames)}, median {np.median(frames):.0f}'
     yield from (f'  {line}' for line in _histogram(frames))
     labels, counts = np.unique(table.label, return_counts=True)
     of = f' of {len(classes)}' if classes else ''
-    yield f'classes: {len(labels)}{of}, {counts.min()} to {counts.max()} clips each'
+    yield f'classes: {len(labels)}{of}, {_range(counts)} clip{"s" if counts.max() > 1 else ""} each'
     names = dict(enumerate(classes or ()))
     rare = labels[np.argsort(counts, kind='stable')][:3].tolist()
     shown = [f'{label} ({names[label]})' if label in names else str(label) for label in rare]
@@ -133,6 +133,11 @@ def _describe(table: ClipTable, classes: list[str] | None) -> Iterator[str]:
         values, counts = np.unique(table.shape[:, axis], return_counts=True)
         numbers = zip(values.tolist(), counts.tolist(), strict=True)
         yield f'{what}: ' + ', '.join(f'{value} in {plural(number, "clip")}' for value, number in numbers)
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = values.min(), values.max()
+    return str(low) if low == high else f'{low} to {high}'
 
 
 def _histogram(values: np.ndarray) -> Iterable[str]:

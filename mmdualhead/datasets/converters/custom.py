@@ -14,6 +14,7 @@ from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 
@@ -130,10 +131,11 @@ def read_table(path: Path) -> dict[int, Recording]:
     """
     try:
         reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:
         raise UserError(f'{path}: not a CSV table ({error})') from error
-    columns = list(reader.fieldnames or ())
+    columns = list(reader.fieldnames)
     if missing := [column for column in COLUMNS if column not in columns]:
         raise UserError(
             f'{path}: the header lacks {", ".join(missing)}; expected {",".join(COLUMNS)} and '
@@ -208,11 +210,24 @@ def _number_classes(
             label = labels[numeric[0]]
             raise UserError(f'{path}, line {numeric[0]}: label {label}, while others are names')
         classes = sorted({*labels.values()})
+        _check_spelling(path, labels)
     index_of = {key: index for index, name in enumerate(classes) for key in (name, str(index))}
     for line, label in labels.items():
         if label not in index_of:
             raise UserError(f'{path}, line {line}: label {label!r} is not one of the {len(classes)} classes')
     return [index_of[label] for label in labels.values()], list(classes)
+
+
+def _check_spelling(path: Path, labels: Mapping[int, str]) -> None:
+    """Reject one class that is written in two ways, which would become two classes."""
+    known: dict[str, int] = {}
+    for line, label in labels.items():
+        first = known.setdefault(' '.join(normalize('NFKC', label).casefold().split()), line)
+        if labels[first] != label:
+            raise UserError(
+                f'{path}, line {line}: label {label!a}, but {labels[first]!a} in line {first}; if they are '
+                'two classes, list both by --classes'
+            )
 
 
 def read_recording(

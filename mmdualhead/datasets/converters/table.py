@@ -201,7 +201,9 @@ def one_line_per_frame(table: Table) -> Table:
         uneven = steps <= 0 if 'frame' not in _words(clock) else (steps <= 0) | (steps != steps[:1])
         if uneven.any():
             i = int(uneven.argmax())
-            raise UserError(f'column {clock}: {column[i + 1]:g} follows {column[i]:g}; frames are missing')
+            raise UserError(
+                f'column {clock}: {column[i + 1]:g} follows {column[i]:g}; frames are missing or not in order'
+            )
     return Table(names, numbers)
 
 

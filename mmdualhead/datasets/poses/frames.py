@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.plausibility import bone_length
+from mmdualhead.datasets.plausibility import HIGHEST, LOWEST, bone_length
 from mmdualhead.datasets.poses.persons import Person, gather
 from mmdualhead.datasets.poses.tracker import PATIENCE, Tracker
 from mmdualhead.datasets.recording import LARGEST, EmptyRecording, Recording
@@ -34,8 +34,6 @@ LAYOUTS = {
 RATE = 30.0
 """Frames per second for tracks where the file does not tell."""
 
-LOWEST, HIGHEST = -1, 10
-"""Scores of heat maps and of coordinate classifiers reach beyond 0 and 1, to which they are clipped."""
 
 SPARSE, FEW = 10, 1000
 """Frame numbers may spread over so many times the frames that are listed, and so many more."""

@@ -65,10 +65,18 @@ def sure_joints(
 
     Returns:
         (M, T, V, 2).
+
+    Raises:
+        UserError: all joints of all persons have low confidences.
     """
     if keypoint.shape[-1] == SCORED:
         keypoint, score = keypoint[..., :2], keypoint[..., 2]
-    return keypoint if score is None else np.where((score >= min_score)[..., None], keypoint, 0)
+    if score is None:
+        return keypoint
+    sure = np.where((score >= min_score)[..., None], keypoint, 0)
+    if keypoint.any() and not sure.any():
+        raise UserError(f'keypoint_score: no person, all joints have confidences below {min_score}')
+    return sure
 
 
 def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
@@ -112,11 +120,11 @@ def body_fault(clip: Mapping[str, Any], skeleton: Skeleton, min_score: float, in
         min_score: joints of a lower confidence are missing.
         in_space: the clip is a 3-D recording, whose images will be normalized.
     """
-    if in_space:
-        keypoint = convert_layout(clip['keypoint'], skeleton, BODY)
-    else:
-        keypoint = sure_joints(clip['keypoint'], clip.get('keypoint_score'), min_score)
     try:
+        if in_space:
+            keypoint = convert_layout(clip['keypoint'], skeleton, BODY)
+        else:
+            keypoint = sure_joints(clip['keypoint'], clip.get('keypoint_score'), min_score)
         normalize_by_body(keypoint, BODY if in_space else skeleton)
     except UserError as error:
         return str(error).removeprefix('keypoint: ')
@@ -162,8 +170,9 @@ class NormalizeByBody(Step):
         self.min_score = min_score
 
     def transform(self, results: dict) -> dict:
-        keypoint = sure_joints(results['keypoint'], results.pop('keypoint_score', None), self.min_score)
+        score = results.pop('keypoint_score', None)
         try:
+            keypoint = sure_joints(results['keypoint'], score, self.min_score)
             results['keypoint'] = normalize_by_body(keypoint, self.skeleton)
         except ValueError as error:
             raise clip_error(results, str(error)) from None

@@ -38,6 +38,8 @@ def test_replay_takes_the_confidence_of_flat_joints_from_the_third_column():
         (dict(layout='kinect_v1'), r'keypoint: shape \(2, 3, 17, 2\), expected \(M, T, 20'),
         (dict(keypoint_score=np.ones((2, 4, 17))), 'keypoint_score: shape'),
         (dict(ids=(1, 2, 3)), 'ids: 3'),
+        (dict(keypoint=np.ones((40, 2, 17, 2))), r'reads as \(T, M, V, C\)'),
+        (dict(keypoint=np.full((2, 3, 17, 2), 'a')), 'expected numbers'),
         (dict(layout='nosuch'), 'nosuch'),
     ],
 )
@@ -52,6 +54,21 @@ def test_replay_reads_what_predict_reads(tmp_path):
     assert len([estimator.estimate(IMAGE, t) for t in range(5)]) == 5
     with pytest.raises(UserError, match='does not tell the layout'):
         Replay.of_file(tmp_path / 'poses.npz')
+
+
+@pytest.mark.fault(
+    '`video --poses` of joints in pixels of another image size', '-', 'refused, names file and both sizes'
+)
+def test_replay_takes_joints_of_the_same_image(tmp_path):
+    path = tmp_path / 'poses.npz'
+    np.savez(path, keypoint=np.ones((1, 5, 17, 2)), img_shape=(480, 640))
+    assert Replay.of_file(path, 'coco', img_shape=(480, 640)).count == 5
+    with pytest.raises(
+        UserError, match=r'poses\.npz: img_shape is \(480, 640\), but the video has \(1080, 1920\)'
+    ):
+        Replay.of_file(path, 'coco', img_shape=(1080, 1920))
+    with pytest.raises(UserError, match=r"poses\.npz: keypoint: shape \(1, 5, 17, 2\).*layout 'halpe_26'"):
+        Replay.of_file(path, 'halpe_26')
 
 
 @pytest.mark.fault('`video --poses` of a file that is missing or damaged', '-', 'one line with the path')

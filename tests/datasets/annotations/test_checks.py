@@ -266,7 +266,7 @@ def test_a_clip_without_the_picture_that_it_is_normalized_by_is_an_error():
 def test_joints_that_are_not_in_pixels_of_their_picture():
     clips = pixels()
     clips[2]['keypoint'] = clips[2]['keypoint'] / 640
-    (warning,) = in_pixels(clips)
+    (warning, _) = in_pixels(clips)
     assert warning.level is Level.WARNING
     assert 'are the joints in pixels?' in named(warning)['S002']
     for clip in clips[:2] + clips[3:]:
@@ -352,3 +352,53 @@ def test_meta_with_everything():
     assert check_meta(meta) == meta
     assert check_meta(None) == {}
     assert check_meta(dict(layout=None, classes=None)) == dict(layout=None, classes=None)
+
+
+@pytest.mark.fault(
+    'confidences in percent, negative or NaN, or missing joints at -1, in a training file',
+    'trained on; NaN ends the run later',
+    'refused before training, names clip and joint',
+)
+@pytest.mark.parametrize(
+    ('change', 'found'),
+    [
+        (lambda x, s: (x, 90 * s), 'keypoint_score: person 0, frame 0, joint 0 (nose): 90, in'),
+        (lambda x, s: (x, s - 3), 'keypoint_score: person 0, frame 0, joint 0 (nose): -2, in'),
+        (lambda x, s: (x, s * np.nan), 'keypoint_score: person 0, frame 0, joint 0 (nose): nan, in'),
+        (lambda x, s: (np.where(x > 1e3, x, -1), s), 'keypoint: person 0, frame 0, joint 0 (nose): -1, in'),
+    ],
+)
+def test_numbers_that_are_no_confidences_and_no_joints(change, found):
+    clips = pixels(250)
+    for clip in clips:
+        clip['keypoint_score'] = np.ones(clip['keypoint'].shape[:3])
+    assert in_pixels(clips) == []
+    clip = clips[-2]  # all are looked at
+    clip['keypoint'], clip['keypoint_score'] = change(clip['keypoint'], clip['keypoint_score'])
+    errors = [error for error in in_pixels(clips) if 'confidences' in str(error)]
+    assert found in named(errors[0])['S248']
+
+
+@pytest.mark.fault(
+    'a training clip all of whose confidences are below 0.1, for a network that normalizes by the body',
+    '-',
+    'refused before training, names the clip; was an empty clip',
+)
+def test_a_clip_without_confidence():
+    clips = pixels()
+    for clip in clips:
+        clip['keypoint_score'] = np.ones(clip['keypoint'].shape[:3])
+    clips[3]['keypoint_score'] *= 0.05
+    (error,) = check(clips, normalization='body', skeleton=COCO, min_score=0.1)
+    assert 'all joints have confidences below 0.1' in named(error)['S003']
+
+
+@pytest.mark.fault('clips in centimeters among clips in meters, and the reverse', 'trained on', 'warned of')
+@pytest.mark.parametrize('size', [1e2, 1e-2, 1e3, 1e-3])
+def test_clips_in_another_unit(size):
+    clips = make_annotations()
+    for other in (0.8, 1.25):
+        changed = [dict(clip) for clip in clips]
+        changed[2]['keypoint'] = changed[2]['keypoint'] * size * other
+        (warning,) = check(changed, skeleton=NTU, normalization='3d')
+        assert 'Different units' in str(warning)

@@ -33,7 +33,7 @@ def test_describes_either_kind_of_file(tmp_path):
     for line in (
         'train: 6 clips',
         'frames: 20 to 50, median 35',
-        'classes: 2 of 4, 3 to 3 clips each',
+        'classes: 2 of 4, 3 clips each',
         'fewest clips: 0 (sit), 2 (run)',
         'joints: 25 in 6 clips',
         'layout: nturgb+d',

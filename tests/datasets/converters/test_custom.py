@@ -265,6 +265,18 @@ def run(command: list[str], directory: Path) -> str:
             "line 2: split 'put', expected train, val or test, .* must be quoted",
         ),
         ('clip,label,split\na.npy,1,train\nb.npy,1,vla\n', "line 3: split 'vla', expected train"),
+        (
+            'clip, label, split\na.npy,Wave,train\nb.npy,wave,val\n',
+            "line 3: label 'wave', but 'Wave' in line 2",
+        ),
+        (
+            'clip,label,split\na.npy,wave  a,train\nb.npy,wave a,val\n',
+            "line 3: label 'wave a', but 'wave  a'",
+        ),
+        (
+            'clip,label,split\na.npy,u\u0308,train\nb.npy,\u00fc,val\n',
+            r"label '\\xfc', but 'u\\u0308' in line 2",
+        ),
         ('clip,label,split\n/etc/passwd,1,train\n', "line 2: clip '/etc/passwd' is not a path below"),
         ('clip,label,split\n../a.npy,1,train\n', r"line 2: clip '\.\./a.npy' is not a path below"),
         ('clip,label,split\na\x1b.npy,1,train\n', r"line 2: clip 'a\\x1b.npy' is not a path below"),
@@ -275,7 +287,8 @@ def run(command: list[str], directory: Path) -> str:
     ],
 )
 @pytest.mark.fault(
-    'label table with a column twice, an unquoted comma, a misspelt split, a foreign path, NUL bytes',
+    'label table with a column twice, an unquoted comma, a misspelt split, a foreign path, NUL bytes, '
+    'one class written in two ways',
     '-',
     'refused with the line',
 )

@@ -142,3 +142,16 @@ def test_the_example_of_the_documentation_in_2d(tmp_path: Path, monkeypatch: pyt
     assert [x.shape[-2:] for x in inputs] == [(17, 3), (17, 3)]
     assert 0.5 < inputs[0][:, 0].abs().max() < 1
     assert not list(check_config(cfg))
+
+
+@pytest.mark.fault(
+    'own recordings with confidences in percent or NaN', '-', 'refused by the converter, names file'
+)
+@pytest.mark.parametrize(('factor', 'found'), [(100, r'(\d|\.)+'), (np.nan, 'nan')])
+def test_confidences_that_are_none(tmp_path: Path, factor: float, found: str) -> None:
+    np.save(tmp_path / 'a.npy', pixels(0) * (1, 1, factor))
+    table = write_table(tmp_path, 'a.npy,0,train')
+    with pytest.raises(
+        UserError, match=rf'a\.npy: keypoint_score: .*\(nose\): {found}, in \d+ joints, is not'
+    ):
+        convert(scan(tmp_path, table, 'coco', img_shape=PICTURE), tmp_path / 'x.pkl', workers=0)

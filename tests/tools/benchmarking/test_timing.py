@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from mmdualhead.utils.timing import time_interleaved
+from benchmarking.timing import time_interleaved
 
 
 def test_rounds_are_interleaved_and_warm_up_does_not_count():
