@@ -107,7 +107,7 @@ class TestUnit:
     )
     def test_annotations(self):
         clip = dict(keypoint=1000 * body(), frame_dir='c')
-        recording = read_annotation(clip, name='c')
+        recording = read_annotation(clip)
         with pytest.raises(UserError, match='as if in mm'):
             fit(recording, IN_SPACE)
         np.testing.assert_allclose(fit(recording, IN_SPACE, unit='mm').keypoint, body(), atol=1e-6)
