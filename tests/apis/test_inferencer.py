@@ -130,18 +130,19 @@ class TestAnswer:
         np.testing.assert_array_equal(answer.frames, np.rint(np.linspace(0, 49, 32))[None])
 
     def test_attention_is_that_of_the_network(self, inferencer, recording):
-        """The temporal masks of a recording of one sample, averaged over the blocks by hand."""
+        """The spatial masks of a recording of one sample, averaged over the blocks by hand."""
         (answer,) = inferencer(recording(16))['predictions']
         network, masks = inferencer.models[0].inference_form().recognizer, []
-        hooks = [
-            module.conv.register_forward_hook(lambda _m, _i, out: masks.append(out.sigmoid()))
-            for module in network.attentions['spatial']
-        ]
+
+        def record(attention, given):
+            masks.append(attention.conv(given[1].mean(2)).sigmoid())
+
+        hooks = [attention.register_forward_pre_hook(record) for attention in network.attentions['spatial']]
         inferencer(recording(16))
         for hook in hooks:
             hook.remove()
-        assert len(masks) == 2 * len(hooks), 'the attention itself and the recorder'
-        expected = torch.stack(masks[:: len(masks) // len(hooks)]).mean((0, 1, 2))
+        assert len(masks) == len(hooks)
+        expected = torch.stack(masks).mean((0, 1, 2))
         np.testing.assert_allclose(answer.where, expected.numpy(), atol=1e-6)
 
     def test_json(self, inferencer, recording, tmp_path):
