@@ -79,7 +79,7 @@ def run_command(name: str, arguments: list[str]) -> int:
         The exit status.
 
     Raises:
-        UsageError: there is no such command, or not with these arguments.
+        UsageError: the command is unknown, or takes other arguments.
     """
     tools, data_tools = find_tools(), find_tools('data')
     match name:

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 
 from mmdualhead.apis import SkeletonInferencer
-from mmdualhead.apis.options import add_joint_options
+from mmdualhead.apis.options import add_image_option, add_joint_options
 from mmdualhead.apis.streaming import STREAM_MODEL, StreamRecognizer
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.reading import parse_json
@@ -22,10 +22,8 @@ parser.add_argument('--model', help='default: the packaged model of streams, or 
 parser.add_argument('--window', type=float, default=2.0, help='seconds (default: 2)')
 parser.add_argument('--hop', type=float, default=0.2, help='seconds between predictions (default: 0.2)')
 parser.add_argument('--threshold', type=float, default=0.4, help='lowest score of a label (default: 0.4)')
-parser.add_argument(
-    '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in an image'
-)
 add_joint_options(parser)
+add_image_option(parser)
 args = parser.parse_args()
 is_flat = args.layout is not None and get_skeleton(args.layout).flat
 

@@ -34,8 +34,8 @@ class Frames:
         source: a video file; the number of a camera; or the address of a stream (``rtsp://...``).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: it is not a video, it has no frames, or there is no such camera.
+        FileNotFoundError: the file is missing.
+        UserError: it is not a video, it has no frames, or the camera is missing.
     """
 
     def __init__(self, source: str | Path) -> None:

@@ -19,12 +19,17 @@ def add_joint_options(parser: Any) -> None:
     parser.add_argument('--unit', choices=tuple(UNIT_SIZES), help='of arrays and tables of your own')
 
 
-def add_reading_options(parser: ArgumentParser) -> None:
-    """Add the options of :func:`reading_options`, and ``--split``."""
-    add_joint_options(parser)
+def add_image_option(parser: Any) -> None:
+    """Add ``--img-shape``."""
     parser.add_argument(
         '--img-shape', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='of joints in an image'
     )
+
+
+def add_reading_options(parser: ArgumentParser) -> None:
+    """Add the options of :func:`reading_options`, and ``--split``."""
+    add_joint_options(parser)
+    add_image_option(parser)
     parser.add_argument('--split', help='of annotation files, only this split')
     parser.add_argument(
         '--most-active', action='store_true', help='of too many persons, keep the most active ones'

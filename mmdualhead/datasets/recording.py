@@ -132,7 +132,7 @@ class Recording:
         """Refuse a recording without any person, and numbers that are not joints or confidences.
 
         Raises:
-            EmptyRecording: there is no person.
+            EmptyRecording: it shows no person.
             UserError: names the field, the person and the joint.
         """
         if not self.keypoint.any():

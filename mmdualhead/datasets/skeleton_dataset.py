@@ -49,7 +49,7 @@ class SkeletonDataset(PoseDataset):
 
     Raises:
         FileNotFoundError: the annotation file does not exist.
-        ValueError: there is no such split, steps disagree on the layout, or the annotations have faults.
+        ValueError: the split is unknown, steps disagree on the layout, or the annotations have faults.
     """
 
     def __init__(

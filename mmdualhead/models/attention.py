@@ -92,14 +92,14 @@ class SpatialAttention(nn.Module):
     def mask(self, source: Tensor) -> Tensor:
         """M_s, one value per joint: (N, C', T', V) -> (N, 1, V).
 
-        The convolution spans nearly all joints, so it is fastest as one product, from each joint to all
-        those that see it, whose diagonals are added up: in rows of one element less than they have, row v
-        is shifted by v.
+        The convolution of k joints, k being about V, is fastest as one product: (N, V, k), what joint v adds
+        to each of the k joints around it. Column j of row v belongs to joint v + j - k // 2, so row v is
+        shifted by v, by cutting the padded rows to one number less, before the rows are added up.
         """
-        joints, first = source.shape[3], self.conv.padding[0]
-        seen = source.mean(2).transpose(1, 2) @ self.conv.weight[0].flip(1)
-        shifted = F.pad(seen, (0, joints)).flatten(1)[:, :-joints].unflatten(1, (joints, -1))
-        summed = shifted.sum(1)[:, first : first + joints] + self.conv.bias
+        joints, margin = source.shape[3], self.conv.padding[0]
+        added = source.mean(2).transpose(1, 2) @ self.conv.weight[0].flip(1)
+        shifted = F.pad(added, (0, joints)).flatten(1)[:, :-joints].unflatten(1, (joints, -1))
+        summed = shifted.sum(1)[:, margin : margin + joints] + self.conv.bias
         return summed.sigmoid().unsqueeze(1)
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:

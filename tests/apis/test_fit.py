@@ -249,7 +249,7 @@ class TestAnyPicture:
         np.testing.assert_allclose(found[0, 4, 0], keypoint[0, 4, [0, 4], :2].mean(0))
         assert not found[0, 5, BODY.joints.index('left wrist')].any()
 
-    @pytest.mark.fault('joints of which none is sure', 'predicted as if nobody moved', 'refused')
+    @pytest.mark.fault('joints of which none is sure', 'predicted as if no person moved', 'refused')
     @pytest.mark.parametrize('options', [{}, {'img_shape': (480, 640)}])
     def test_persons_without_a_sure_joint_are_none(self, options):
         keypoint = pixels(17, 3)
@@ -264,7 +264,9 @@ class TestAnyPicture:
             fitted(pixels(17, 2) / (640, 480), IN_ANY_PICTURE, layout='coco', img_shape=shape)
 
     @pytest.mark.fault(
-        'joints in fractions of the image for a model of bodies', 'bodies as broad as the image', 'refused'
+        'joints in fractions of the image for a model that normalizes by the body',
+        'persons as broad as the image',
+        'refused',
     )
     def test_fractions_of_an_image_need_its_shape(self):
         parts = pixels(17, 2) / (640, 480)

@@ -1,4 +1,4 @@
-"""The figures of a training come from its logs and its dumped scores."""
+"""The figures of a run come from its logs and its dumped scores."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_newest_of_two_runs(tmp_path):
     assert read_run(tmp_path) == read_run(alone)
 
 
-@pytest.mark.fault('`read-runs` of a training of fewer than four epochs', '-', 'the figures that there are')
+@pytest.mark.fault('`read-runs` of a run of fewer than four epochs', '-', 'the figures that there are')
 def test_fewer_epochs_than_quarters(tmp_path):
     write_session(tmp_path, '20261129_010000', range(1, 3), {2: 0.25})
     assert read_run(tmp_path) == dict(

@@ -66,7 +66,7 @@ class Settings:
         compile: the mode of torch.compile for all candidates, None to leave it to each.
 
     Raises:
-        ValueError: the precision is unknown or not available on the device, or there is no such device.
+        ValueError: the precision is unknown or not available on the device, or the device is missing.
     """
 
     shape: Shape

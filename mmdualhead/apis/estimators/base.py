@@ -67,7 +67,7 @@ def make_estimator(name: str, **options: Any) -> Estimator:
         **options: its arguments.
 
     Raises:
-        UserError: there is no such estimator, or it takes other arguments.
+        UserError: the estimator is unknown, or takes other arguments.
     """
     kind = registered(ESTIMATORS, name)
     if kind is None:

@@ -33,7 +33,7 @@ def find_bundle(path: str | Path | None = None, address: str = ADDRESS) -> Path:
         address: where it is fetched from.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is missing.
         UserError: it is not a bundle, or could not be fetched.
     """
     if path is not None:

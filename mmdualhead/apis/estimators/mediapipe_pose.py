@@ -48,7 +48,7 @@ class MediaPipePose(Estimator):
 
     Raises:
         ImportError: MediaPipe is missing.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file is missing.
         UserError: it is not a bundle of MediaPipe, or could not be fetched; or the number is below 1.
     """
 

@@ -121,7 +121,7 @@ class Columns:
 
     @cached_property
     def number_faults(self) -> dict[int, str]:
-        """By row, why numbers are no joints or confidences: of sampled clips, in memory of all in images."""
+        """By row, why numbers are not joints or confidences: of sampled clips, in memory of all in images."""
         skeleton = self.network_input.skeleton
         if skeleton is None:
             return {}

@@ -64,7 +64,7 @@ def find_files(
         Pairs of the path and the pattern's groups, and a note for each kind of ignored files.
 
     Raises:
-        FileNotFoundError: there is no such directory, or no such file in it.
+        FileNotFoundError: the directory is missing, or has none of these files.
         UserError: two files have the same name, a number in a name is not in the data set, or SRC is an
             archive or another file.
     """

@@ -126,7 +126,7 @@ def read_recording(recording: Recording) -> Recording:
 
     Raises:
         UserError: the file is not JSON of this form, or its class differs from that in the label file.
-        EmptyRecording: there is no person in any frame.
+        EmptyRecording: no frame shows a person.
     """
     content = parse_json(read_bytes(recording.path))
     if not isinstance(content, dict) or not isinstance(content.get('data'), list):

@@ -79,7 +79,7 @@ def list_of(entry: Any, name: str) -> Sequence[Any]:
     """A field that is a list.
 
     Raises:
-        UserError: there is no such field, or it is something else.
+        UserError: the field is missing or something else.
     """
     value = field_of(entry, name)
     if not isinstance(value, list | tuple):
@@ -214,7 +214,7 @@ def clip_of_frames(
         img_shape: (height, width) of the image, if it is known.
 
     Raises:
-        EmptyRecording: there is no person.
+        EmptyRecording: it shows no person.
         UserError: persons have different or unknown numbers of joints, two in a frame have the same id, most
             of the frames are not listed, or joints in space are not in meters.
     """

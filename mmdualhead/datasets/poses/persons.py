@@ -48,7 +48,7 @@ def gather(
         and the ids of the M persons, in order of appearance.
 
     Raises:
-        UserError: there is no person, persons have joints of different shapes, or only some have scores.
+        UserError: no frame shows a person, persons have joints of different shapes, or only some have scores.
     """
     ids = tuple(dict.fromkeys(id for frame in frames for id in frame))
     if not ids:

@@ -68,8 +68,9 @@ def window_product_backward(
 
 
 def temporal_max(x: Tensor, stride: int) -> Tensor:
-    """See :func:`mmdualhead.models.ops.temporal_max_pool`; without a gradient, which PyTorch's pool is slower
-    for the sake of.
+    """See :func:`mmdualhead.models.ops.temporal_max_pool`.
+
+    PyTorch's pool also records where the largest values are, which only a gradient needs.
     """
     padded = F.pad(x, (0, 0, 1, 1), value=-torch.inf)
     before, same, after = (padded[:, :, first : first + x.shape[2] : stride] for first in range(3))

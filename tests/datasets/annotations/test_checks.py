@@ -280,7 +280,7 @@ def test_joints_that_are_not_in_pixels_of_their_picture():
 
 @pytest.mark.parametrize('in_space', [False, True])
 @pytest.mark.fault(
-    'one clip of a training whose hips are never seen, for a network that normalizes by the body',
+    'one training clip whose hips are never seen, for a network that normalizes by the body',
     '-',
     'refused before training and by `data check`, names file, clip and field',
 )
