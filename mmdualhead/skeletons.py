@@ -449,6 +449,17 @@ def conversion(source: Skeleton, target: Skeleton) -> tuple[np.ndarray, list[str
     return weights, [joint for joint, row in zip(target.joints, weights, strict=True) if not row.any()]
 
 
+def layouts_with(joints: int, target: Skeleton) -> list[str]:
+    """The names of the layouts with so many joints that can be converted to another."""
+    return [
+        name
+        for name, skeleton in SKELETONS.items()
+        if skeleton.num_joints == joints
+        and skeleton.flat <= target.flat
+        and not conversion(skeleton, target)[1]
+    ]
+
+
 def _places(skeleton: Skeleton) -> list[str]:
     return [skeleton.meaning.get(joint, joint) for joint in skeleton.joints]
 

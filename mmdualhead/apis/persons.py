@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.fit import with_persons
 from mmdualhead.apis.tracks import centers_of
 from mmdualhead.datasets.recording import Recording
-from mmdualhead.skeletons import Skeleton, get_skeleton
+from mmdualhead.skeletons import Skeleton
 
 
 def each_person(
@@ -39,9 +38,9 @@ def each_person(
     """
     for recording in recordings:
         try:
-            skeleton = get_skeleton(recording.layout or layout)
-            read = with_persons(recording.read(), skeleton)
-            read.check_axes()
+            read = recording.read()
+            skeleton = read.skeleton(layout)
+            read = read.shaped(skeleton)
             parts = list(_persons(read.keypoint))
             if pair_distance is not None and read.keypoint.shape[2] == skeleton.num_joints:
                 parts += _pairs(read.keypoint, skeleton, pair_distance)

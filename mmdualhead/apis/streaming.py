@@ -18,7 +18,7 @@ import numpy as np
 from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
-from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, find_axes, number_fault
+from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, check_unit, find_axes, number_fault
 from mmdualhead.datasets.poses import Person
 from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.datasets.transforms.body import body_fault
@@ -136,8 +136,7 @@ class StreamRecognizer:
         _check_positive(patience=patience, max_persons=max_persons)
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
-        if unit is not None and unit not in UNIT_SIZES:
-            raise ValueError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
+        check_unit(unit)
         inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
         self.model = inferencer.models[0]
         if pair_distance is not None and self.model.num_person == 1:

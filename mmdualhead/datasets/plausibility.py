@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.errors import Finding, Level
+from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
 from mmdualhead.utils.text import plural
@@ -54,6 +54,16 @@ DOUBTS = {
     'lengths are meters': 'lengths do not look like meters',
     'y is down': 'y points up, not down as in an image, or persons are upside down',
 }
+
+
+def check_unit(unit: str | None) -> None:
+    """Refuse a unit that is not one of :data:`UNIT_SIZES`.
+
+    Raises:
+        UserError: names those that are.
+    """
+    if unit is not None and unit not in UNIT_SIZES:
+        raise UserError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
 
 
 class Axes(NamedTuple):
@@ -324,11 +334,14 @@ def judge(
         keypoint: (M, T, V, C) in the layout of the network.
         network_input: the input of the network.
         img_shape: (height, width) of the image in whose pixels they are; None for joints in space, or in
-            image sizes.
+            image sizes, or if the network takes any image.
         is_known: the joints come from a data set, so that only the size of joints in space is checked.
     """
     skeleton, trained = network_input.skeleton, network_input.scale
     if skeleton is None:
+        return
+    if network_input.takes_any_picture:
+        yield from judge_axes(keypoint, skeleton) if keypoint.shape[-1] == 2 else ()
         return
     length = bone_length(keypoint, skeleton, img_shape)
     if not skeleton.flat:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.datasets.plausibility import number_fault
+from mmdualhead.datasets.transforms.body import SCORED
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import Skeleton, convert_layout
+from mmdualhead.skeletons import Skeleton, convert_layout, get_skeleton, layouts_with
 from mmdualhead.utils.text import name_of, with_name
 
 LARGEST = 1e6
@@ -100,7 +102,11 @@ class Recording:
         try:
             return replace(self.load(), name=self.name, path=self.path)
         except ValueError as error:
-            raise UserError(with_name(self.where, str(error))) from error
+            raise self.fault(str(error)) from error
+
+    def fault(self, reason: str) -> UserError:
+        """The error that it cannot be used, with its name."""
+        return UserError(with_name(self.where, reason))
 
     def failing(self, error: Exception) -> Recording:
         """The recording, whose reading raises an error, so that the others are read."""
@@ -109,6 +115,47 @@ class Recording:
             raise error
 
         return replace(self, load=load)
+
+    def skeleton(self, layout: Any) -> Skeleton:
+        """Its layout; the given one if it does not name its own."""
+        return get_skeleton(self.layout or layout)
+
+    def has_depth(self, skeleton: Skeleton) -> bool:
+        """True if its joints, in this layout, are in space: a third coordinate is not a confidence."""
+        return not skeleton.flat and np.shape(self.keypoint)[-1:] != (2,)
+
+    @property
+    def is_in_meters(self) -> bool:
+        """True if joints in space are in meters: readers that know the layout of a file convert its unit."""
+        return self.layout is not None and not self.annotated
+
+    def shaped(self, skeleton: Skeleton) -> Recording:
+        """The recording as read, with joints (M, T, V, C) and scores (M, T, V) of a floating-point type.
+
+        Args:
+            skeleton: the layout; it tells V and C of a table that does not.
+
+        Raises:
+            UserError: it has no numbers of such a shape.
+        """
+        keypoint = _unmasked(self.keypoint)
+        if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
+            raise UserError(
+                'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
+                f'{keypoint.dtype} {keypoint.shape}'
+            )
+        keypoint = keypoint if keypoint.ndim == 4 else keypoint[None]
+        if self.regroup and prod(keypoint.shape[2:]) in (2 * skeleton.num_joints, 3 * skeleton.num_joints):
+            keypoint = keypoint.reshape(*keypoint.shape[:2], skeleton.num_joints, -1)
+        if not all(keypoint.shape[:2]):
+            missing = 'no frames' if not keypoint.shape[1] else 'no person'
+            raise UserError(f'keypoint: {missing}, shape {keypoint.shape}')
+        # A test uses the half precision of an annotation file as it is.
+        kept = (np.float32, np.float64, *([np.float16] if self.annotated else []))
+        score = None if self.keypoint_score is None else _as_float(_unmasked(self.keypoint_score), kept)
+        shaped = replace(self, keypoint=_as_float(keypoint, kept), keypoint_score=score)
+        shaped.check_axes()
+        return shaped
 
     def check_axes(self) -> None:
         """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
@@ -144,9 +191,41 @@ class Recording:
         """A recording of x, y and score with the scores in their own field."""
         return replace(self, keypoint=self.keypoint[..., :2], keypoint_score=self.keypoint[..., 2])
 
+    def in_pixels(self, img_shape: tuple[int, int] | None) -> Recording:
+        """Joints in an image as pipelines expect them: its size, and scores in their own field.
+
+        Annotations are used as they are, and so are joints that are not in pixels.
+
+        Args:
+            img_shape: (height, width) of the image, if the recording does not have it.
+        """
+        sized = self if self.normalized else replace(self, img_shape=self.img_shape or img_shape)
+        if sized.annotated or sized.img_shape is None:
+            return sized
+        if sized.keypoint.shape[3] == SCORED:
+            return sized.scores_apart()
+        if sized.keypoint_score is not None:
+            return sized
+        note = 'keypoint_score: not given, assumed to be 1 for each joint present'
+        score = sized.keypoint.any(-1).astype(np.float32)
+        return replace(sized, keypoint_score=score, notes=(*sized.notes, note))
+
     def converted(self, source: Skeleton, target: Skeleton) -> Recording:
-        """The recording in another layout, whose ``layout`` is to be set."""
-        score = self.keypoint_score
+        """The recording in another layout, whose ``layout`` is to be set.
+
+        Raises:
+            UserError: it has other joints than ``source``, or ``target`` needs others; the message names
+                them, or the layouts that it may have.
+        """
+        joints, score = self.keypoint.shape[2], self.keypoint_score
+        if joints != source.num_joints:
+            fitting = ' or '.join(map(repr, layouts_with(joints, target)))
+            advice = f'; with layout={fitting} it can be converted' if fitting else ''
+            raise UserError(
+                f'keypoint: {joints} joints, the layout {source.name!r} has {source.num_joints}{advice}'
+            )
+        if (source.joints, source.bones) == (target.joints, target.bones):
+            return self
         if score is not None:
             score = convert_layout(score[..., None], source, target)[..., 0]
         keypoint = convert_layout(self.keypoint, source, target)
@@ -178,6 +257,16 @@ class Recording:
         ids = range(len(joints)) if self.ids is None else self.ids
         for t in range(joints.shape[1]):
             yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
+
+
+def _unmasked(numbers: Any) -> np.ndarray:
+    """An array; NumPy would take what is masked as if it were not."""
+    is_masked = isinstance(numbers, np.ma.MaskedArray)
+    return numbers.astype(float).filled(np.nan) if is_masked else np.asarray(numbers)
+
+
+def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
+    return numbers if numbers.dtype in kept else numbers.astype(np.float32)
 
 
 def Clip(keypoint: np.ndarray, label: int | None = None, **known: Any) -> Recording:  # noqa: N802 (a name of old)

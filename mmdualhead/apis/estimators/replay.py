@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.estimators.base import ESTIMATORS, Estimator
-from mmdualhead.apis.fit import with_persons
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.poses import Person
 from mmdualhead.datasets.poses.frames import named
@@ -37,8 +36,7 @@ class Replay(Estimator):
 
     def __init__(self, recording: Recording, image: Any = None, unit: str | None = None) -> None:
         skeleton = get_skeleton(recording.layout)
-        recording = with_persons(recording, skeleton)
-        recording.check_axes()
+        recording = recording.shaped(skeleton)
         joints, ids = recording.keypoint, recording.ids
         if joints.shape[2] != skeleton.num_joints or joints.shape[3] not in (2, 3):
             raise UserError(

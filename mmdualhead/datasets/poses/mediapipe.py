@@ -25,7 +25,7 @@ from mmdualhead.datasets.poses.frames import (
 from mmdualhead.datasets.poses.persons import Person
 from mmdualhead.datasets.recording import LARGEST, Recording
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import MEDIAPIPE
+from mmdualhead.skeletons import MEDIAPIPE, Skeleton
 from mmdualhead.utils.reading import json_numbers, shown
 
 WORLD = ('pose_world_landmarks', 'poseWorldLandmarks', 'world_landmarks', 'worldLandmarks')
@@ -200,6 +200,22 @@ def judge_landmarks(joints: np.ndarray) -> bool | None:
     if np.median(np.abs(x[:, HIPS].mean(1)).max(-1)) < AT_HIP:
         return True
     return False if ((x < 0) | (x > 1)).mean() <= MOST_OUTSIDE else None
+
+
+def check_landmarks(keypoint: np.ndarray, skeleton: Skeleton) -> None:
+    """Refuse picture landmarks as joints in space, (M, T, V, C) in a layout.
+
+    Raises:
+        UserError: they look like fractions of an image.
+    """
+    if skeleton.joints != MEDIAPIPE.joints or keypoint.shape[2:] != (MEDIAPIPE.num_joints, 3):
+        return
+    if judge_landmarks(keypoint[keypoint.any((2, 3))]) is False:
+        raise UserError(
+            'keypoint: coordinates look like picture landmarks, fractions of the image whose z is not a '
+            "distance; give world landmarks, or x and y alone with img_shape=(height, width); unit='m' uses "
+            'the numbers as they are'
+        )
 
 
 def _are_far(joints: np.ndarray) -> bool:
