@@ -131,6 +131,11 @@ class NetworkInput:
         return self.normalization.startswith('2d') and self.img_shape is None
 
     @property
+    def takes_pixels(self) -> bool:
+        """True if clips are joints in an image of known size, in pixels or fractions of it."""
+        return self.skeleton is not None and self.skeleton.flat and not self.takes_any_picture
+
+    @property
     def takes_any_picture(self) -> bool:
         """True if clips are joints in an image of any size and unit."""
         return self.normalization.startswith('body')

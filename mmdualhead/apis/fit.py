@@ -14,15 +14,12 @@ from mmdualhead.datasets.annotations.checks import is_picture
 from mmdualhead.datasets.plausibility import UNIT_SIZES, check_unit, judge
 from mmdualhead.datasets.poses.mediapipe import check_landmarks
 from mmdualhead.datasets.recording import Recording
-from mmdualhead.datasets.transforms.body import sure_joints
+from mmdualhead.datasets.transforms.body import in_one_unit
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton, conversion, get_skeleton
 from mmdualhead.utils.reading import shown
-
-LARGEST_FRACTION = 2.0
-"""Joints with no larger coordinates are in fractions of an image; a person in pixels has larger ones."""
 
 
 def fit(
@@ -54,30 +51,24 @@ def fit(
     """
     check_unit(unit)
     img_shape = _image_size(img_shape)
-    wanted, in_any_image = network_input.skeleton, network_input.takes_any_picture
+    recording = replace(recording, img_shape=_image_size(recording.img_shape))
+    wanted = network_input.skeleton
     if wanted is None:
         raise UserError('layout: the model does not name the layout of its joints')
-    # The given layout is looked up also if the recording has its own: a wrong name is a mistake.
-    given = recording.skeleton(get_skeleton(layout or wanted))
-    recording = replace(recording, img_shape=_image_size(recording.img_shape)).shaped(given)
+    named = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
+    given = get_skeleton(recording.layout or named)
 
-    if wanted.flat and not in_any_image:
+    recording = recording.shaped(given)
+    if network_input.takes_pixels:
         recording = recording.in_pixels(img_shape)
-    elif not (in_any_image or recording.annotated):
-        recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
-    _check(recording, given, network_input, most_active)
-
-    if in_any_image:
-        recording = _in_one_unit(recording, given, img_shape)
-    elif not wanted.flat:
-        recording = _in_meters(recording, given, unit)
+    elif not network_input.takes_any_picture:
+        recording = recording.in_space()
+    recording.check_numbers(given)
+    _check(recording, network_input, most_active)
+    recording = _in_unit(recording, given, network_input, unit, img_shape)
     recording = recording.converted(given, wanted)
-
-    if in_any_image or unit != 'm':
-        recording = _judged(recording, network_input)
-    if in_any_image:
-        return _from_the_front(recording, wanted)
-    return _centered(recording, network_input)
+    recording = _judged(recording, network_input, unit)
+    return _as_trained(recording, network_input, wanted)
 
 
 def suits(recording: Recording, skeleton: Skeleton, layout: Any = None) -> bool:
@@ -88,7 +79,7 @@ def suits(recording: Recording, skeleton: Skeleton, layout: Any = None) -> bool:
         skeleton: the layout of the network.
         layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
     """
-    given = recording.skeleton(layout or skeleton)
+    given = get_skeleton(recording.layout or layout or skeleton)
     return recording.has_depth(given) and not conversion(given, skeleton)[1]
 
 
@@ -99,41 +90,44 @@ def _image_size(img_shape: Any) -> tuple[int, int] | None:
     return None if img_shape is None else tuple(img_shape)
 
 
-def _check(recording: Recording, given: Skeleton, network_input: NetworkInput, most_active: bool) -> None:
-    """Refuse what the network cannot take: other coordinates, what are not joints, too many persons."""
-    found = recording.keypoint.shape[3]
+def _check(recording: Recording, network_input: NetworkInput, most_active: bool) -> None:
+    """Refuse joints that the network cannot take, and too many persons."""
+    keypoint = recording.keypoint
+    persons, most = np.flatnonzero(keypoint.any((1, 2, 3))), network_input.num_person
     if network_input.needs_picture and recording.img_shape is None:
         raise UserError('img_shape: the model expects pixels; give the height and width of the image')
-    if network_input.needs_depth and found != 3:
+    if network_input.needs_depth and keypoint.shape[3] != 3:
         raise UserError(
-            f'keypoint: {found} coordinates per joint, the model expects x, y, z; joints in an image need a '
-            'model that was trained on such joints'
+            f'keypoint: {keypoint.shape[3]} coordinates per joint, the model expects x, y, z; joints in an '
+            'image need a model that was trained on such joints'
         )
-    if found not in (2, 3):
-        raise UserError(f'keypoint: {found} coordinates per joint, expected 2 or 3')
-    if recording.keypoint.shape[2] == given.num_joints:
-        recording.check_numbers(given)
-    if not (most_active or recording.annotated):
-        _check_persons(recording.keypoint, network_input.num_person)
+    if keypoint.shape[3] not in (2, 3):
+        raise UserError(f'keypoint: {keypoint.shape[3]} coordinates per joint, expected 2 or 3')
+    if not (most_active or recording.annotated or most is None or len(persons) <= most):
+        swapped = len(keypoint) > keypoint.shape[1]
+        advice = 'if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else ''
+        raise UserError(
+            f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} '
+            f'frames, the model takes {most}; {advice}remove some, or keep the most active ones '
+            '(most_active=True, --most-active)'
+        )
 
 
-def _check_persons(keypoint: np.ndarray, most: int | None) -> None:
-    persons = np.flatnonzero(keypoint.any((1, 2, 3)))
-    if most is None or len(persons) <= most:
-        return
-    swapped = len(keypoint) > keypoint.shape[1]
-    advice = 'remove some, or keep the most active ones (most_active=True, --most-active)'
-    raise UserError(
-        f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} frames, '
-        f'the model takes {most}; '
-        + ('if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else '')
-        + advice
-    )
-
-
-def _in_meters(recording: Recording, given: Skeleton, unit: str | None) -> Recording:
-    """Joints in space in meters, if their unit is known; otherwise they are judged."""
-    if recording.is_in_meters:
+def _in_unit(
+    recording: Recording,
+    given: Skeleton,
+    network_input: NetworkInput,
+    unit: str | None,
+    img_shape: tuple[int, int] | None,
+) -> Recording:
+    """Joints in space in meters; those in any image in one unit for x and y; others as they are."""
+    if network_input.takes_any_picture:
+        if recording.has_depth(given):
+            return recording
+        shape = recording.img_shape or img_shape
+        keypoint = in_one_unit(recording.keypoint, recording.keypoint_score, shape)
+        return replace(recording, keypoint=keypoint, keypoint_score=None)
+    if network_input.takes_pixels or recording.is_in_meters:
         return recording
     if unit is not None:
         return replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
@@ -142,28 +136,13 @@ def _in_meters(recording: Recording, given: Skeleton, unit: str | None) -> Recor
     return recording
 
 
-def _in_one_unit(recording: Recording, given: Skeleton, img_shape: tuple[int, int] | None) -> Recording:
-    """Joints in an image in the same unit in x and y, without those of low confidence."""
-    if recording.has_depth(given):
+def _judged(recording: Recording, network_input: NetworkInput, unit: str | None) -> Recording:
+    """With notes on what looks unusual, unless the numbers are to be used as they are."""
+    if unit == 'm' and not network_input.takes_any_picture:
         return recording
-    keypoint = sure_joints(recording.keypoint, recording.keypoint_score)
-    if np.abs(keypoint).max() <= LARGEST_FRACTION:
-        shape = recording.img_shape or img_shape
-        if shape is None:
-            raise UserError(
-                'keypoint: coordinates look like fractions of an image, whose sides differ; give '
-                'img_shape=(height, width), or (1, 1) if they have the same unit in x and y'
-            )
-        keypoint = keypoint * np.array(shape[::-1], keypoint.dtype)
-    return replace(recording, keypoint=keypoint, keypoint_score=None)
-
-
-def _judged(recording: Recording, network_input: NetworkInput) -> Recording:
-    """With notes on what looks unusual."""
     # The scale of its training tells the unit of a data set, if it is known.
     is_known = recording.is_in_meters or (recording.annotated and network_input.scale is not None)
-    notes = list(recording.notes)
-    image = _image_of(recording, network_input)
+    notes, image = list(recording.notes), _image_of(recording, network_input)
     report(judge(recording.keypoint, network_input, image, is_known), notes.append)
     return replace(recording, notes=tuple(notes))
 
@@ -172,30 +151,29 @@ def _image_of(recording: Recording, network_input: NetworkInput) -> tuple[int, i
     """(height, width) of the image in whose pixels the joints are; None if they are not pixels."""
     if network_input.normalization.startswith('2d'):
         return recording.img_shape or network_input.img_shape
-    is_flat = network_input.skeleton is not None and network_input.skeleton.flat
     # A test uses annotations as they are.
-    return recording.img_shape if is_flat and not recording.annotated else None
+    return recording.img_shape if network_input.takes_pixels and not recording.annotated else None
 
 
-def _from_the_front(recording: Recording, skeleton: Skeleton) -> Recording:
-    """Joints in space as seen in an image; those in an image as they are."""
-    if recording.keypoint.shape[3] == 2:
-        return recording
-    note = 'keypoint: in space, seen from the front'
-    view = frontal_view(recording.keypoint, skeleton)
-    return replace(recording, keypoint=view, notes=(*recording.notes, note))
+def _as_trained(recording: Recording, network_input: NetworkInput, wanted: Skeleton) -> Recording:
+    """Joints in pixels, centered for networks that do not do so; in space, seen as any image."""
+    image = _image_of(recording, network_input)
+    if image is not None and not network_input.normalization.startswith('2d'):
+        return _centered(recording, image)
+    if network_input.takes_any_picture and recording.keypoint.shape[3] == 3:
+        note = 'keypoint: in space, seen from the front'
+        view = frontal_view(recording.keypoint, wanted)
+        return replace(recording, keypoint=view, notes=(*recording.notes, note))
+    return recording
 
 
-def _centered(recording: Recording, network_input: NetworkInput) -> Recording:
-    """Poses in pixels as Kinetics-Skeleton has them, for pipelines that do not normalize them.
+def _centered(recording: Recording, img_shape: tuple[int, int]) -> Recording:
+    """Joints in pixels as Kinetics-Skeleton has them, for pipelines that do not normalize them.
 
     ``x / width - 0.5``, ``y / height - 0.5`` and the score as third coordinate; zero if the score is zero or
     the joint is missing.
     """
-    image = _image_of(recording, network_input)
-    if image is None or network_input.normalization.startswith('2d'):
-        return recording
-    height, width = image
+    height, width = img_shape
     keypoint, score = recording.keypoint, np.asarray(recording.keypoint_score)
     centered = np.concatenate([keypoint / (width, height) - 0.5, score[..., None]], -1)
     present = ((score > 0) & keypoint.any(-1))[..., None]

@@ -14,7 +14,7 @@ import numpy as np
 
 from mmdualhead.apis.tracks import centers_of
 from mmdualhead.datasets.recording import Recording
-from mmdualhead.skeletons import Skeleton
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 
 def each_person(
@@ -39,7 +39,7 @@ def each_person(
     for recording in recordings:
         try:
             read = recording.read()
-            skeleton = read.skeleton(layout)
+            skeleton = get_skeleton(read.layout or layout)
             read = read.shaped(skeleton)
             parts = list(_persons(read.keypoint))
             if pair_distance is not None and read.keypoint.shape[2] == skeleton.num_joints:

@@ -16,7 +16,7 @@ from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
 from mmdualhead.datasets.plausibility import number_fault
 from mmdualhead.datasets.transforms.body import SCORED
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import Skeleton, convert_layout, get_skeleton, layouts_with
+from mmdualhead.skeletons import Skeleton, convert_layout, layouts_with
 from mmdualhead.utils.text import name_of, with_name
 
 LARGEST = 1e6
@@ -116,10 +116,6 @@ class Recording:
 
         return replace(self, load=load)
 
-    def skeleton(self, layout: Any) -> Skeleton:
-        """Its layout; the given one if it does not name its own."""
-        return get_skeleton(self.layout or layout)
-
     def has_depth(self, skeleton: Skeleton) -> bool:
         """True if its joints, in this layout, are in space: a third coordinate is not a confidence."""
         return not skeleton.flat and np.shape(self.keypoint)[-1:] != (2,)
@@ -180,16 +176,22 @@ class Recording:
 
         Raises:
             EmptyRecording: it shows no person.
-            UserError: names the field, the person and the joint.
+            UserError: names the field, the person and the joint, as far as the layout has so many.
         """
         if not self.keypoint.any():
             raise EmptyRecording('keypoint: no person, all coordinates are zero')
+        if self.keypoint.shape[2] != skeleton.num_joints:
+            return
         if fault := number_fault(self.keypoint, self.keypoint_score, skeleton):
             raise UserError(fault)
 
     def scores_apart(self) -> Recording:
         """A recording of x, y and score with the scores in their own field."""
         return replace(self, keypoint=self.keypoint[..., :2], keypoint_score=self.keypoint[..., 2])
+
+    def in_space(self) -> Recording:
+        """Joints in space as pipelines expect them, without scores; annotations are used as they are."""
+        return self if self.annotated else replace(self, keypoint_score=None)
 
     def in_pixels(self, img_shape: tuple[int, int] | None) -> Recording:
         """Joints in an image as pipelines expect them: its size, and scores in their own field.
