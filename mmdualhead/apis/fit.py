@@ -92,24 +92,26 @@ def _image_size(img_shape: Any) -> tuple[int, int] | None:
 
 def _check(recording: Recording, network_input: NetworkInput, most_active: bool) -> None:
     """Refuse joints that the network cannot take, and too many persons."""
-    keypoint = recording.keypoint
-    persons, most = np.flatnonzero(keypoint.any((1, 2, 3))), network_input.num_person
+    keypoint, coordinates = recording.keypoint, recording.keypoint.shape[3]
     if network_input.needs_picture and recording.img_shape is None:
         raise UserError('img_shape: the model expects pixels; give the height and width of the image')
-    if network_input.needs_depth and keypoint.shape[3] != 3:
+    if network_input.needs_depth and coordinates != 3:
         raise UserError(
-            f'keypoint: {keypoint.shape[3]} coordinates per joint, the model expects x, y, z; joints in an '
-            'image need a model that was trained on such joints'
+            f'keypoint: {coordinates} coordinates per joint, the model expects x, y, z; joints in an image '
+            'need a model that was trained on such joints'
         )
-    if keypoint.shape[3] not in (2, 3):
-        raise UserError(f'keypoint: {keypoint.shape[3]} coordinates per joint, expected 2 or 3')
-    if not (most_active or recording.annotated or most is None or len(persons) <= most):
+    if coordinates not in (2, 3):
+        raise UserError(f'keypoint: {coordinates} coordinates per joint, expected 2 or 3')
+    if most_active or recording.annotated or network_input.num_person is None:
+        return
+    persons = np.flatnonzero(keypoint.any((1, 2, 3)))
+    if len(persons) > network_input.num_person:
         swapped = len(keypoint) > keypoint.shape[1]
         advice = 'if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else ''
         raise UserError(
             f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} '
-            f'frames, the model takes {most}; {advice}remove some, or keep the most active ones '
-            '(most_active=True, --most-active)'
+            f'frames, the model takes {network_input.num_person}; {advice}remove some, or keep the most '
+            'active ones (most_active=True, --most-active)'
         )
 
 

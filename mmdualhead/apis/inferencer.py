@@ -31,7 +31,6 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
-from mmdualhead.utils.text import with_name
 from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import write_pages
 
@@ -256,9 +255,9 @@ class SkeletonInferencer(BaseInferencer):
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
             reason = str(error) or type(error).__name__
             reason = f'the pipeline needs the field {reason}' if isinstance(error, KeyError) else reason
-            raise RecordingError(with_name(recording.where, reason)) from error
+            raise recording.fault(reason) from error
         except MemoryError as error:
-            raise RecordingError(f'{recording.where}: out of memory') from error
+            raise recording.fault('out of memory') from error
 
     def forward(
         self,
@@ -275,8 +274,8 @@ class SkeletonInferencer(BaseInferencer):
             try:
                 answers.append(self._answer(list(islice(predicted, len(prepared)))))
             except ValueError as error:
-                where = prepared[0].recording.where
-                _leave_out(where, RecordingError(with_name(where, str(error))), on_error, left_out)
+                recording = prepared[0].recording
+                _leave_out(recording.where, recording.fault(str(error)), on_error, left_out)
         return answers
 
     def _answer(self, predicted: Sequence[Prepared]) -> Answer:

@@ -18,7 +18,7 @@ from mmdualhead.utils.text import clips_named
 
 from .accuracy import accuracies, true_class_ranks
 from .fusion import fuse, join, parse_weights, to_probabilities
-from .readers import Clips, read_scores
+from .readers import LabeledClips, read_scores
 from .scores import LabeledScores
 from .weight_search import hold_out, search_weights
 
@@ -28,7 +28,7 @@ HEADER = ('streams', 'weights', 'top-1 %', 'top-5 %', 'mean class %')
 def ensemble(
     files: Sequence[str],
     weights: Sequence[str] = ('equal',),
-    clips: Clips | None = None,
+    clips: LabeledClips | None = None,
     search: str | None = None,
     seed: int = 0,
 ) -> tuple[FusionReport, LabeledScores]:

@@ -21,7 +21,7 @@ from mmdualhead.utils.text import clips_named
 from mmdualhead.utils.torch_pickles import load_score_pickle
 
 from .scores import (
-    Clips,
+    LabeledClips,
     LabeledScores,
     Scores,
     check_same_clips,
@@ -34,7 +34,7 @@ from .scores import (
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
 
 
-def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
+def read_clips(ann_file: str | Path, split: str | None = None) -> LabeledClips:
     """Read names and labels for dumps that lack them.
 
     Args:
@@ -48,7 +48,9 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
     is_store = Path(ann_file).is_dir()
     content: Any = None if is_store else load_score_pickle(ann_file)
     if _is_pair_of_lists(content):
-        return Clips(str(ann_file), tuple(map(_strip_suffix, content[0])), class_labels(content[1], ann_file))
+        return LabeledClips(
+            str(ann_file), tuple(map(_strip_suffix, content[0])), class_labels(content[1], ann_file)
+        )
     file = open_annotations(ann_file) if is_store else PickledAnnotations(ann_file, content)
     clips = file.select(choose_split(split, file.splits, ann_file))
     found = [(clip.get('frame_dir', clip.get('filename')), clip.get('label')) for clip in clips]
@@ -58,7 +60,7 @@ def read_clips(ann_file: str | Path, split: str | None = None) -> Clips:
         raise UserError(f'{ann_file} has no label for {clips_named(unlabeled)}')
     source = f'{ann_file} ({split})' if split else str(ann_file)
     labels = class_labels([label for _, label in found], ann_file)
-    return Clips(source, tuple(str(name) for name, _ in found), labels)
+    return LabeledClips(source, tuple(str(name) for name, _ in found), labels)
 
 
 def _is_pair_of_lists(content: Any) -> bool:
@@ -80,7 +82,9 @@ def add_clip_options(parser: ArgumentParser) -> None:
     )
 
 
-def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplicates: bool) -> Clips | None:
+def chosen_clips(
+    ann_file: str | Path | None, split: str | None, without_duplicates: bool
+) -> LabeledClips | None:
     """The clips chosen on the command line (:func:`add_clip_options`); None without options.
 
     Args:
@@ -103,7 +107,7 @@ def chosen_clips(ann_file: str | Path | None, split: str | None, without_duplica
     return replace(clips, left_out=duplicated_clips(open_annotations(ann_file), str(split)))
 
 
-def read_scores(path: str | Path, clips: Clips | None = None) -> Scores:
+def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
     """Read one stream's scores.
 
     Args:
@@ -161,7 +165,7 @@ def read_class_names(path: str | Path) -> tuple[str, ...]:
     return tuple(map(str, classes))
 
 
-def _parse(source: str, content: Any, clips: Clips | None) -> Scores:
+def _parse(source: str, content: Any, clips: LabeledClips | None) -> Scores:
     samples = _to_samples(content)
     if not samples:
         raise UserError(
@@ -204,7 +208,7 @@ def _to_samples(content: Any) -> Sequence[Mapping[str, Any]]:
     return content if all(isinstance(item, Mapping) for item in content) else []
 
 
-def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[str, ...]:
+def _names_from(clips: LabeledClips | None, source: str, content: Sequence) -> tuple[str, ...]:
     """Names by position, for dumps without names."""
     if clips is None:
         raise UserError(
@@ -217,7 +221,7 @@ def _names_from(clips: Clips | None, source: str, content: Sequence) -> tuple[st
     return clips.names
 
 
-def _with_labels(scores: Scores, clips: Clips) -> LabeledScores:
+def _with_labels(scores: Scores, clips: LabeledClips) -> LabeledScores:
     """Take labels from the annotations, or compare with them; both must have the same clips."""
     check_same_clips(clips, scores)
     label_of = common_labels([scores, clips] if isinstance(scores, LabeledScores) else [clips])

@@ -25,7 +25,7 @@ AnyScores = TypeVar('AnyScores', bound='Scores')
 
 
 @dataclass(frozen=True)
-class Clips:
+class LabeledClips:
     """Names and labels of N clips in the order of an annotation file, which is the order of testing.
 
     Args:
@@ -171,7 +171,7 @@ def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:
     return {FUSED: heads.pop('pred'), **heads}
 
 
-def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
+def check_same_clips(one: Scores | LabeledClips, other: Scores | LabeledClips) -> None:
     """Check that both have the same clips.
 
     Raises:
@@ -184,7 +184,7 @@ def check_same_clips(one: Scores | Clips, other: Scores | Clips) -> None:
             raise UserError(f'{lacks.source} lacks clips of {has.source}, {clips_named(missing)}')
 
 
-def common_labels(parts: Sequence[LabeledScores | Clips]) -> dict[str, int]:
+def common_labels(parts: Sequence[LabeledScores | LabeledClips]) -> dict[str, int]:
     """The labels of the same clips by name.
 
     Raises:

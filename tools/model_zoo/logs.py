@@ -12,13 +12,13 @@ from typing import Any
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.accuracy import accuracies, ranks_by_head
 from mmdualhead.evaluation.readers import read_scores
-from mmdualhead.evaluation.scores import FUSED, Clips, LabeledScores
+from mmdualhead.evaluation.scores import FUSED, LabeledClips, LabeledScores
 
 TIME = re.compile(r'^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - ', re.MULTILINE)
 QUARTERS = (1, 2, 3, 4)
 
 
-def read_run(work_dir: Path, clips: Clips | None = None) -> dict[str, Any]:
+def read_run(work_dir: Path, clips: LabeledClips | None = None) -> dict[str, Any]:
     """The figures of a run, the newest in its work dir, by the names that ``configs/results.yml`` explains.
 
     Args:
@@ -75,7 +75,7 @@ def _rows(log: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _accuracies(work_dir: Path, clips: Clips | None) -> Iterator[tuple[str, float]]:
+def _accuracies(work_dir: Path, clips: LabeledClips | None) -> Iterator[tuple[str, float]]:
     try:
         scores = read_scores(work_dir, clips)
     except FileNotFoundError:  # not tested yet

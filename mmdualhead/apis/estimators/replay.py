@@ -47,7 +47,7 @@ class Replay(Estimator):
             recording = recording.scores_apart()
         self.layout, self.unit, self.recording, self._next = recording.layout, unit, recording, 0
         self.numbers = range(joints.shape[1]) if recording.numbers is None else recording.numbers
-        self._flat = skeleton.flat or joints.shape[3] == 2
+        self._flat = not recording.has_depth(skeleton)
         self._image = None if image is None else np.asarray(image, np.float32)
         if self._image is not None and self._image.shape[:3] != joints.shape[:3]:
             raise UserError(f'image: shape {self._image.shape}, but keypoint has {joints.shape}')
@@ -88,11 +88,9 @@ class Replay(Estimator):
         shape = recording.img_shape or img_shape
         if img_shape is not None and shape != tuple(img_shape):
             raise UserError(f'{path}: img_shape is {shape}, but the video has {img_shape}')
-        if recording.layout is not None:  # as of a data set, which is in meters
-            layout, unit = recording.layout, unit if recording.annotated else None
         with named(path):
-            numbers = _places(recording.numbers, count)
-            return cls(replace(recording, layout=layout, numbers=numbers), unit=unit)
+            known = dict(layout=recording.layout or layout, numbers=_places(recording.numbers, count))
+            return cls(replace(recording, **known), unit=None if recording.is_in_meters else unit)
 
     @property
     def count(self) -> int:

@@ -29,7 +29,7 @@ MOST_DIGITS = 6
 JOINT_STATES = {b'0', b'1', b'2'}
 
 
-class Track(NamedTuple):
+class TrackedBody(NamedTuple):
     """One body, as long as the camera tracked it under one id.
 
     Args:
@@ -41,7 +41,7 @@ class Track(NamedTuple):
     joints: np.ndarray
 
 
-def parse_skeleton(content: bytes) -> tuple[int, list[Track]]:
+def parse_skeleton(content: bytes) -> tuple[int, list[TrackedBody]]:
     """Parse a ``.skeleton`` file.
 
     Only x, y and z of the 12 fields per joint become numbers. The others serve to detect missing fields:
@@ -100,13 +100,13 @@ def _parse_joints(tokens: list[bytes], start: int, frame: int) -> list[float]:
         raise UserError(f'frame {frame}: {error}') from error
 
 
-def _make_track(seen: dict[int, list[float]]) -> Track:
+def _make_track(seen: dict[int, list[float]]) -> TrackedBody:
     frames = np.array(list(seen))
     joints = as_float32(np.array(list(seen.values()))).reshape(-1, 3, NUM_JOINTS).transpose(0, 2, 1)
     lost = ~np.isfinite(joints).all(axis=(1, 2))
     if lost.any():
         raise UserError(f'frame {frames[lost.argmax()]}: a coordinate is not a finite number')
-    return Track(frames, joints)
+    return TrackedBody(frames, joints)
 
 
 def _show(token: bytes) -> str:

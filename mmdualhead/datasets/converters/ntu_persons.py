@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .ntu_file import NUM_JOINTS, Track
+from .ntu_file import NUM_JOINTS, TrackedBody
 
 # A track of this many frames or fewer is noise.
 NOISE_FRAMES = 11
@@ -24,7 +24,7 @@ JOIN_FRAMES = 5
 JOIN_STEP = 0.15
 
 
-def join_tracks(tracks: list[Track]) -> list[Track]:
+def join_tracks(tracks: list[TrackedBody]) -> list[TrackedBody]:
     """Join the tracks of persons whose number changes, by position and time, the nearest first.
 
     A track is continued by one that begins up to :data:`JOIN_FRAMES` after its end, if the center of its
@@ -48,11 +48,11 @@ def join_tracks(tracks: list[Track]) -> list[Track]:
         while chain[-1] in following:
             chain.append(following[chain[-1]])
         frames, joints = zip(*(tracks[k] for k in chain), strict=True)
-        joined.append(Track(np.concatenate(frames), np.concatenate(joints)))
+        joined.append(TrackedBody(np.concatenate(frames), np.concatenate(joints)))
     return joined
 
 
-def _step(earlier: Track, later: Track) -> float:
+def _step(earlier: TrackedBody, later: TrackedBody) -> float:
     """The motion of the center per frame from one track to the next; infinite if it cannot be the next."""
     gap = int(later.frames[0] - earlier.frames[-1])
     if not 0 < gap <= JOIN_FRAMES:
@@ -60,7 +60,7 @@ def _step(earlier: Track, later: Track) -> float:
     return float(np.linalg.norm(later.joints[0].mean(axis=0) - earlier.joints[-1].mean(axis=0))) / gap
 
 
-def select_persons(tracks: list[Track]) -> np.ndarray:
+def select_persons(tracks: list[TrackedBody]) -> np.ndarray:
     """Find the one or two performers.
 
     A single track is kept. Of several, those that are too short and those that are too wide are
@@ -78,7 +78,7 @@ def select_persons(tracks: list[Track]) -> np.ndarray:
     """
     # Without the frames that contain no person, the tracks before and after them are adjacent.
     used = np.unique(np.concatenate([track.frames for track in tracks]))
-    tracks = [Track(np.searchsorted(used, track.frames), track.joints) for track in tracks]
+    tracks = [TrackedBody(np.searchsorted(used, track.frames), track.joints) for track in tracks]
     if len(tracks) > 1:
         tracks = [track for track in tracks if len(track.frames) > NOISE_FRAMES] or tracks
     if len(tracks) > 1:
@@ -90,7 +90,7 @@ def select_persons(tracks: list[Track]) -> np.ndarray:
     return persons[:, persons.any(axis=(0, 2, 3))]
 
 
-def _sort_by_motion(tracks: list[Track]) -> list[Track]:
+def _sort_by_motion(tracks: list[TrackedBody]) -> list[TrackedBody]:
     """Drop tracks of implausible spread, but not the last one; the most motion first."""
     kept = []
     for track in tracks:
@@ -110,7 +110,7 @@ def motion(joints: np.ndarray) -> float:
     return float(joints.reshape(-1, 3).var(axis=0, dtype=np.float64).sum())
 
 
-def _assign(tracks: list[Track]) -> list[tuple[int, Track]]:
+def _assign(tracks: list[TrackedBody]) -> list[tuple[int, TrackedBody]]:
     """Pair each track with the person (0 or 1) that it belongs to; a track that fits neither is dropped."""
     spans: list[tuple[int, int] | None] = [None, None]
     assigned = []

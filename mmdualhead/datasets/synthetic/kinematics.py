@@ -20,7 +20,7 @@ Angles = tuple[float, float, float]
 Pose = Mapping[str, Angles]
 
 
-class Segment(NamedTuple):
+class BodySegment(NamedTuple):
     """One rigid part of the body.
 
     Args:
@@ -34,7 +34,7 @@ class Segment(NamedTuple):
     offset: Angles
 
 
-def _segments() -> dict[str, Segment]:
+def _segments() -> dict[str, BodySegment]:
     """The body by names such as ``'right forearm'``, each segment after its parent."""
     joint = NTU.joints.index
     trunk = (
@@ -55,11 +55,11 @@ def _segments() -> dict[str, Segment]:
         ('shank', 'ankle', 'knee', (0.0, -0.39, 0.0)),
         ('foot', 'foot', 'ankle', (0.0, -0.06, -0.13)),
     )
-    segments = {name: Segment(joint(end), joint(start), offset) for name, end, start, offset in trunk}
+    segments = {name: BodySegment(joint(end), joint(start), offset) for name, end, start, offset in trunk}
     for side, sign in (('left', -1), ('right', 1)):
         for name, end, start, (x, y, z) in limbs:
             start = start if start in NTU.joints else f'{side} {start}'
-            segments[f'{side} {name}'] = Segment(joint(f'{side} {end}'), joint(start), (sign * x, y, z))
+            segments[f'{side} {name}'] = BodySegment(joint(f'{side} {end}'), joint(start), (sign * x, y, z))
     return segments
 
 

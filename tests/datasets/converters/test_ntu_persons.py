@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdualhead.datasets.converters.ntu_file import Track
+from mmdualhead.datasets.converters.ntu_file import TrackedBody
 from mmdualhead.datasets.converters.ntu_persons import (
     JOIN_FRAMES,
     JOIN_STEP,
@@ -20,8 +20,8 @@ from mmdualhead.datasets.converters.ntu_persons import (
 from .raw_files import standing
 
 
-def track(first: int, joints: np.ndarray) -> Track:
-    return Track(np.arange(first, first + len(joints)), joints)
+def track(first: int, joints: np.ndarray) -> TrackedBody:
+    return TrackedBody(np.arange(first, first + len(joints)), joints)
 
 
 def lively(num_frames: int, seed: int, at: float = 0.0) -> np.ndarray:
@@ -103,7 +103,7 @@ def test_at_most_two_of_four() -> None:
 def test_frames_without_a_person_are_left_out() -> None:
     joints = standing(25, 6)
     frames = np.array([2, 3, 7, 8, 9, 14])
-    np.testing.assert_array_equal(select_persons([Track(frames, joints)]), joints[None])
+    np.testing.assert_array_equal(select_persons([TrackedBody(frames, joints)]), joints[None])
 
 
 def test_frames_of_dropped_bodies_are_left_out() -> None:
