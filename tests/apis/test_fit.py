@@ -172,6 +172,10 @@ class TestPicture:
             with pytest.raises(UserError, match='compared with the clips'):
                 fitted(keypoint, replace(network_input, scale=usual / 20), img_shape=size)
 
+    def test_joints_in_space_may_have_the_size_of_an_image(self):
+        recording = Recording(name='x', keypoint=body(), img_shape=(480, 640))
+        np.testing.assert_array_equal(fit(recording, IN_SPACE).keypoint, body())
+
     def test_scores_that_are_not_given_are_noted(self):
         found = fitted(pixels(17, 2), IN_PIXELS, img_shape=(480, 640))
         assert (found.keypoint_score == 1).all()
@@ -188,6 +192,15 @@ class TestNumbers:
                 UserError, match=rf'^keypoint_score: .*\(nose\): {number}, in 153 joints, is not'
             ):
                 fitted(pixels(17, 3) * (1, 1, size), network_input, **options)
+
+    @pytest.mark.parametrize('network_input', [IN_SPACE, IN_PIXELS, IN_ANY_PICTURE])
+    def test_confidences_of_other_joints(self, network_input):
+        joints = network_input.skeleton.num_joints
+        recording = Recording(
+            name='x', keypoint=pixels(joints, 3), keypoint_score=np.ones((1, 9, joints - 1)), img_shape=(9, 9)
+        )
+        with pytest.raises(UserError, match=r'keypoint_score: shape .*, expected the '):
+            fit(recording, network_input)
 
     @pytest.mark.fault('confidences that are all zero', 'answered as an empty recording', 'refused')
     @pytest.mark.parametrize('network_input', [IN_PIXELS, IN_PARTS, IN_ANY_PICTURE])
@@ -235,6 +248,9 @@ class TestAnyPicture:
         seen = self.picture()
         assert fitted(seen, IN_ANY_PICTURE).notes == ()
         (note,) = fitted((0, 600) + (1, -1) * seen, IN_ANY_PICTURE).notes
+        assert note.startswith('axes: y points up')
+        in_image = np.stack([320 - 300 * body()[..., 0], 300 * body()[..., 1]], -1)
+        (note,) = fitted(in_image, IN_ANY_PICTURE, layout='kinect_v1').notes
         assert note.startswith('axes: y points up')
 
     @pytest.mark.parametrize('separate', [True, False])

@@ -81,6 +81,16 @@ def test_pairs_are_near_in_half_of_their_frames(three):
     assert pairs(unseen) == []
 
 
+@pytest.mark.fault(
+    'pairs in a file whose layout is not the one of the model', '-', 'found by the layout of the file'
+)
+def test_pairs_in_a_file_that_names_its_layout():
+    keypoint = np.random.default_rng(0).uniform(100, 200, (2, 9, 18, 2))
+    file = Recording(name='x', load=lambda: Recording(keypoint=keypoint, layout='openpose'))
+    found = [part.persons for part in each_person([file], KINECT_V1, pair_distance=300)]
+    assert found == [(0,), (1,), (0, 1)]
+
+
 @pytest.mark.parametrize(
     ('keypoint', 'message'),
     [
