@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import is_picture
 from mmdualhead.datasets.plausibility import UNIT_SIZES, check_unit, judge
 from mmdualhead.datasets.poses.mediapipe import check_landmarks
-from mmdualhead.datasets.recording import Recording
+from mmdualhead.datasets.recording import Recording, image_size
 from mmdualhead.datasets.transforms.body import in_one_unit
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
-from mmdualhead.skeletons import Skeleton, conversion, get_skeleton
-from mmdualhead.utils.reading import shown
+from mmdualhead.skeletons import Skeleton, get_skeleton
 
 
 def fit(
@@ -50,8 +48,7 @@ def fit(
             is one.
     """
     check_unit(unit)
-    img_shape = _image_size(img_shape)
-    recording = replace(recording, img_shape=_image_size(recording.img_shape))
+    img_shape = image_size(img_shape)
     wanted = network_input.skeleton
     if wanted is None:
         raise UserError('layout: the model does not name the layout of its joints')
@@ -69,25 +66,6 @@ def fit(
     recording = recording.converted(given, wanted)
     recording = _judged(recording, network_input, unit)
     return _as_trained(recording, network_input, wanted)
-
-
-def suits(recording: Recording, skeleton: Skeleton, layout: Any = None) -> bool:
-    """True if a network for joints in space can take a recording: with depth, and all joints.
-
-    Args:
-        recording: as read.
-        skeleton: the layout of the network.
-        layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
-    """
-    given = get_skeleton(recording.layout or layout or skeleton)
-    return recording.has_depth(given) and not conversion(given, skeleton)[1]
-
-
-def _image_size(img_shape: Any) -> tuple[int, int] | None:
-    """The (height, width) of an image, if it is known; (1, 1) is one, for joints in units of it."""
-    if img_shape is not None and not is_picture(img_shape):
-        raise UserError(f'img_shape: expected the height and width of the image, found {shown(img_shape)}')
-    return None if img_shape is None else tuple(img_shape)
 
 
 def _check(recording: Recording, network_input: NetworkInput, most_active: bool) -> None:

@@ -1,4 +1,4 @@
-"""Run one model on recordings: pipeline, scores and attention.
+"""Run models on recordings: pipeline, scores and attention, and the answer of all together.
 
 N recordings, S samples of each, M persons, T frames of a recording and T' of a sample, V joints, K classes.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mmdualhead.apis.trained import TrainedModel
 from mmdualhead.datasets.recording import LARGEST, Recording
+from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.scores import FUSED, head_scores
 from mmdualhead.models.attention import SpatialAttention, TemporalAttention
 from mmdualhead.network_input import step_name
@@ -175,6 +176,49 @@ def _over_frames(when: np.ndarray, one: Prepared) -> np.ndarray | None:
     seen, total = np.bincount(frames, minlength=length), np.bincount(frames, when.ravel(), length)
     with np.errstate(invalid='ignore'):
         return (total / seen).astype(np.float32)
+
+
+def answer_of(predicted: Sequence[Prepared], shares: np.ndarray) -> Answer:
+    """The answer of all models that predicted a recording.
+
+    Args:
+        predicted: the recording behind each model.
+        shares: of each model in the means.
+    """
+    model, recording = predicted[0].model, predicted[0].recording
+    shared = [head for head in predicted[0].scores if all(head in one.scores for one in predicted)]
+    label = recording.label
+    if isinstance(label, int) and set(recording.classes) & set(model.classes):
+        label = dict(enumerate(recording.classes)).get(label)
+    if isinstance(label, str):
+        label = model.classes.index(label) if label in model.classes else None
+    keypoint = recording.keypoint
+    if recording.keypoint_score is not None:
+        keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
+    return Answer(
+        name=recording.name,
+        source=recording.path,
+        scores={head: _weighted([one.scores[head] for one in predicted], shares) for head in shared},
+        classes=model.classes,
+        keypoint=np.array(keypoint, np.float32),
+        skeleton=model.skeleton,
+        when=_weighted([one.when for one in predicted], shares),
+        where=_weighted([one.where for one in predicted], shares),
+        frames=predicted[0].frames,
+        streams={one.model.stream: one.scores for one in predicted},
+        true_label=label if label is None or 0 <= label < len(model.classes) else None,
+        notes=recording.notes,
+        persons=recording.persons,
+        first_frame=recording.first_frame,
+    )
+
+
+def _weighted(values: Sequence[Any], shares: np.ndarray) -> Any:
+    """The weighted mean over models, or over those without NaN; None if one of them has none."""
+    if any(value is None for value in values):
+        return None
+    known = np.ma.masked_invalid(np.stack(values))
+    return np.ma.filled(np.ma.average(known, axis=0, weights=shares), np.nan).astype(np.float32)
 
 
 @dataclass

@@ -20,8 +20,8 @@ from mmengine.infer import BaseInferencer
 from rich.console import Console
 from rich.progress import track
 
-from mmdualhead.apis.fit import fit, suits
-from mmdualhead.apis.forward import PASS, Prepared, predict, run_pipeline
+from mmdualhead.apis.fit import fit
+from mmdualhead.apis.forward import PASS, Prepared, answer_of, predict, run_pipeline
 from mmdualhead.apis.persons import each_person
 from mmdualhead.apis.readers import read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
@@ -177,12 +177,15 @@ class SkeletonInferencer(BaseInferencer):
         """
         if batch_size is not None and batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
+        per_person, pair_distance = kwargs.pop('per_person', False), kwargs.pop('pair_distance', None)
+        self._check_pairs(per_person, pair_distance)
         found = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
-        left_out = kwargs.setdefault('left_out', {})
-        per_person = kwargs.pop('per_person', False)
-        recordings = self._parts(found, per_person, kwargs.pop('pair_distance', None), kwargs.get('layout'))
+        recordings: Iterable[Recording] = found
+        if per_person:
+            layout = kwargs.get('layout') or self.models[0].skeleton
+            recordings = each_person(found, layout, pair_distance)
+        on_error, left_out = kwargs.get('on_error', 'raise'), kwargs.setdefault('left_out', {})
         batches = ahead(self.preprocess(recordings, batch_size, **kwargs))
-        on_error = kwargs.get('on_error', 'raise')
         answers: Iterable[Answer] = (
             answer for batch in batches for answer in self.forward(batch, on_error, left_out)
         )
@@ -191,17 +194,11 @@ class SkeletonInferencer(BaseInferencer):
             answers = track(answers, 'Recordings', count, console=Console(stderr=True))
         yield from answers
 
-    def _parts(
-        self, found: list[Recording], per_person: bool, pair_distance: float | None, layout: Any
-    ) -> Iterable[Recording]:
-        """The recordings as they are, or those of each person and pair."""
-        if not per_person:
-            if pair_distance is not None:
-                raise ValueError('pair_distance: pairs are found with per_person=True')
-            return found
+    def _check_pairs(self, per_person: bool, pair_distance: float | None) -> None:
+        if pair_distance is not None and not per_person:
+            raise ValueError('pair_distance: pairs are found with per_person=True')
         if pair_distance is not None and self.models[0].num_person == 1:
             raise ValueError('pair_distance: the model takes one person')
-        return each_person(found, layout or self.models[0].skeleton, pair_distance)
 
     def preprocess(
         self,
@@ -249,7 +246,8 @@ class SkeletonInferencer(BaseInferencer):
         """
         try:
             recording = recording.read()
-            chosen = self.for_joints(suits(recording, self.models[0].skeleton, options.get('layout')))
+            in_space = recording.converts_to(self.models[0].skeleton, options.get('layout'))
+            chosen = self.for_joints(in_space)
             fitted = fit(recording, chosen.models[0].input, **options)
             return [run_pipeline(model, fitted) for model in chosen.models]
         except (ValueError, OSError, KeyError, TypeError, IndexError, AssertionError) as error:
@@ -272,47 +270,11 @@ class SkeletonInferencer(BaseInferencer):
         answers = []
         for prepared in inputs:
             try:
-                answers.append(self._answer(list(islice(predicted, len(prepared)))))
+                answers.append(answer_of(list(islice(predicted, len(prepared))), self.shares))
             except ValueError as error:
                 recording = prepared[0].recording
                 _leave_out(recording.where, recording.fault(str(error)), on_error, left_out)
         return answers
-
-    def _answer(self, predicted: Sequence[Prepared]) -> Answer:
-        """The answer of all models together."""
-        model, recording = predicted[0].model, predicted[0].recording
-        shared = [head for head in predicted[0].scores if all(head in one.scores for one in predicted)]
-        label = recording.label
-        if isinstance(label, int) and set(recording.classes) & set(model.classes):
-            label = dict(enumerate(recording.classes)).get(label)
-        if isinstance(label, str):
-            label = model.classes.index(label) if label in model.classes else None
-        keypoint = recording.keypoint
-        if recording.keypoint_score is not None:
-            keypoint = np.concatenate([keypoint, recording.keypoint_score[..., None]], -1)
-        return Answer(
-            name=recording.name,
-            source=recording.path,
-            scores={head: self._mean([one.scores[head] for one in predicted]) for head in shared},
-            classes=model.classes,
-            keypoint=np.array(keypoint, np.float32),
-            skeleton=model.skeleton,
-            when=self._mean([one.when for one in predicted]),
-            where=self._mean([one.where for one in predicted]),
-            frames=predicted[0].frames,
-            streams={one.model.stream: one.scores for one in predicted},
-            true_label=label if label is None or 0 <= label < len(model.classes) else None,
-            notes=recording.notes,
-            persons=recording.persons,
-            first_frame=recording.first_frame,
-        )
-
-    def _mean(self, values: Sequence[Any]) -> Any:
-        """The weighted mean over models, or over those without NaN; None if one of them has none."""
-        if any(value is None for value in values):
-            return None
-        known = np.ma.masked_invalid(np.stack(values))
-        return np.ma.filled(np.ma.average(known, axis=0, weights=self.shares), np.nan).astype(np.float32)
 
     def visualize(
         self,

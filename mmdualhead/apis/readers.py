@@ -34,11 +34,11 @@ def read_annotation(
         normalized: it is already normalized.
         classes: the names of the classes in the file, if it has them.
     """
-    label, shape = clip.get('label'), clip.get('img_shape')
+    label = clip.get('label')
     return Recording(
         keypoint=clip['keypoint'],
         keypoint_score=clip.get('keypoint_score'),
-        img_shape=None if shape is None else tuple(shape),
+        img_shape=clip.get('img_shape'),
         label=None if label is None else int(label),
         layout=layout,
         classes=classes,

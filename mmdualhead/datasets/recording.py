@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS
+from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS, is_picture
 from mmdualhead.datasets.plausibility import number_fault
 from mmdualhead.datasets.transforms.body import SCORED
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import Skeleton, convert_layout, layouts_with
+from mmdualhead.skeletons import Skeleton, conversion, convert_layout, get_skeleton, layouts_with
+from mmdualhead.utils.reading import shown
 from mmdualhead.utils.text import name_of, with_name
 
 LARGEST = 1e6
@@ -55,6 +56,9 @@ class Recording:
         persons: the ids of the one or two persons that it was reduced to; None if it has all.
         first_frame: the frame at which these begin, in the complete recording.
         load: reads it; raises a ValueError or an OSError whose message does not name the file.
+
+    Raises:
+        UserError: ``img_shape`` is not the size of an image.
     """
 
     name: str = ''
@@ -79,6 +83,9 @@ class Recording:
     persons: tuple[Hashable, ...] | None = None
     first_frame: int = 0
     load: Callable[[], Recording] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'img_shape', image_size(self.img_shape))
 
     @property
     def where(self) -> str:
@@ -119,6 +126,16 @@ class Recording:
     def has_depth(self, skeleton: Skeleton) -> bool:
         """True if its joints, in this layout, are in space: a third coordinate is not a confidence."""
         return not skeleton.flat and np.shape(self.keypoint)[-1:] != (2,)
+
+    def converts_to(self, target: Skeleton, layout: Any = None) -> bool:
+        """True if it has depth, and all joints of a layout in space.
+
+        Args:
+            target: that layout.
+            layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
+        """
+        source = get_skeleton(self.layout or layout or target)
+        return self.has_depth(source) and not conversion(source, target)[1]
 
     @property
     def is_in_meters(self) -> bool:
@@ -259,6 +276,17 @@ class Recording:
         ids = range(len(joints)) if self.ids is None else self.ids
         for t in range(joints.shape[1]):
             yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
+
+
+def image_size(shape: Any) -> tuple[int, int] | None:
+    """The (height, width) of an image, if it is known; (1, 1) is one, for joints in units of it.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if shape is not None and not is_picture(shape):
+        raise UserError(f'img_shape: expected the height and width of the image, found {shown(shape)}')
+    return None if shape is None else tuple(shape)
 
 
 def _unmasked(numbers: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmdualhead.apis.fit import fit, suits
+from mmdualhead.apis.fit import fit
 from mmdualhead.apis.readers import read_annotation, read_file
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.body import normalize_by_body
@@ -323,7 +323,8 @@ class TestAnyPicture:
 
     def test_which_recordings_have_depth(self):
         def chosen(joints: int, channels: int, layout: str | None = None) -> bool:
-            return suits(Recording(name='x', keypoint=np.ones((1, 9, joints, channels))), KINECT_V1, layout)
+            recording = Recording(name='x', keypoint=np.ones((1, 9, joints, channels)))
+            return recording.converts_to(KINECT_V1, layout)
 
         assert chosen(20, 3)
         assert chosen(33, 3, 'mediapipe')
