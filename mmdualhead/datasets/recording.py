@@ -142,51 +142,37 @@ class Recording:
         """True if joints in space are in meters: readers that know the layout of a file convert its unit."""
         return self.layout is not None and not self.annotated
 
-    def shaped(self, skeleton: Skeleton) -> Recording:
+    def shaped(self, skeleton: Skeleton | None = None) -> Recording:
         """The recording as read, with joints (M, T, V, C) and scores (M, T, V) of a floating-point type.
 
         Args:
-            skeleton: the layout; it tells V and C of a table that does not.
+            skeleton: the layout, if it is known; it tells V and C of a table that does not.
 
         Raises:
-            UserError: it has no numbers of such a shape.
+            EmptyRecording: it has no frames or no person.
+            UserError: its numbers are not of these shapes.
         """
-        keypoint = _unmasked(self.keypoint)
-        if keypoint.dtype.kind not in 'fiu' or keypoint.ndim not in (3, 4):
-            raise UserError(
-                'keypoint: expected numbers of shape (T, V, C) or (M, T, V, C), found '
-                f'{keypoint.dtype} {keypoint.shape}'
-            )
-        keypoint = keypoint if keypoint.ndim == 4 else keypoint[None]
-        if self.regroup and prod(keypoint.shape[2:]) in (2 * skeleton.num_joints, 3 * skeleton.num_joints):
-            keypoint = keypoint.reshape(*keypoint.shape[:2], skeleton.num_joints, -1)
-        if not all(keypoint.shape[:2]):
-            missing = 'no frames' if not keypoint.shape[1] else 'no person'
-            raise UserError(f'keypoint: {missing}, shape {keypoint.shape}')
-        # A test uses the half precision of an annotation file as it is.
-        kept = (np.float32, np.float64, *([np.float16] if self.annotated else []))
-        score = None if self.keypoint_score is None else _as_float(_unmasked(self.keypoint_score), kept)
-        shaped = replace(self, keypoint=_as_float(keypoint, kept), keypoint_score=score)
-        shaped.check_axes()
-        return shaped
-
-    def check_axes(self) -> None:
-        """Refuse frames before persons, and scores of another shape than that of the joints (M, T, V).
-
-        Raises:
-            UserError: names the field.
-        """
-        keypoint, score = self.keypoint, self.keypoint_score
+        keypoint, score = _numbers('keypoint', self.keypoint, 4), self.keypoint_score
+        score = None if score is None else _numbers('keypoint_score', score, 3)
         persons, frames = keypoint.shape[:2]
+        if not persons or not frames:
+            raise EmptyRecording(
+                f'keypoint: {"no person" if frames else "no frames"}, shape {keypoint.shape}'
+            )
+        channels = prod(keypoint.shape[2:]) / skeleton.num_joints if skeleton else 0
+        if self.regroup and channels in (2, 3):
+            keypoint = keypoint.reshape(*keypoint.shape[:2], -1, int(channels))
         if persons > MANY_PERSONS and frames <= FEW_FRAMES:
             raise UserError(
                 f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange '
                 'the first two axes: keypoint.swapaxes(0, 1)'
             )
         if score is not None and score.shape != keypoint.shape[:3]:
-            raise UserError(
-                f'keypoint_score: shape {score.shape}, expected the {keypoint.shape[:3]} of keypoint'
-            )
+            raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
+        # A test uses the half precision of an annotation file as it is.
+        kept = (np.float32, np.float64, *([np.float16] if self.annotated else []))
+        score = None if score is None else _as_float(score, kept)
+        return replace(self, keypoint=_as_float(keypoint, kept), keypoint_score=score)
 
     def check_numbers(self, skeleton: Skeleton) -> None:
         """Refuse a recording without any person, and numbers that are not joints or confidences.
@@ -289,10 +275,18 @@ def image_size(shape: Any) -> tuple[int, int] | None:
     return None if shape is None else tuple(shape)
 
 
-def _unmasked(numbers: Any) -> np.ndarray:
-    """An array; NumPy would take what is masked as if it were not."""
-    is_masked = isinstance(numbers, np.ma.MaskedArray)
-    return numbers.astype(float).filled(np.nan) if is_masked else np.asarray(numbers)
+def _numbers(name: str, value: Any, axes: int) -> np.ndarray:
+    """An array, with the axis of persons that it may lack."""
+    # NumPy would take what is masked as if it were not.
+    is_masked = isinstance(value, np.ma.MaskedArray)
+    numbers = value.astype(float).filled(np.nan) if is_masked else np.asarray(value)
+    kinds, expected = ('fiu', 'T, V, C') if axes == 4 else ('fiub', 'T, V')
+    if numbers.dtype.kind not in kinds or numbers.ndim not in (axes - 1, axes):
+        raise UserError(
+            f'{name}: expected numbers of shape ({expected}) or (M, {expected}), found '
+            f'{numbers.dtype} {numbers.shape}'
+        )
+    return numbers if numbers.ndim == axes else numbers[None]
 
 
 def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:

@@ -199,7 +199,7 @@ class TestNumbers:
         recording = Recording(
             name='x', keypoint=pixels(joints, 3), keypoint_score=np.ones((1, 9, joints - 1)), img_shape=(9, 9)
         )
-        with pytest.raises(UserError, match=r'keypoint_score: shape .*, expected the '):
+        with pytest.raises(UserError, match=r'keypoint_score has shape .*, keypoint '):
             fit(recording, network_input)
 
     @pytest.mark.fault('confidences that are all zero', 'answered as an empty recording', 'refused')

@@ -325,25 +325,13 @@ def _read_numpy(path: Path, *_: Any) -> Recording:
     arrays = content if isinstance(content, dict) else {'keypoint': content}
     if 'keypoint' not in arrays:
         raise UserError(f"expected the key 'keypoint' in a .npz file, found {sorted(arrays)}")
-    keypoint = _with_persons('keypoint', arrays['keypoint'], '(T, V, C) or (M, T, V, C)', 4)
-    if keypoint.shape[3] not in CHANNELS:
-        raise UserError(f'expected 2 or 3 coordinates a joint, found shape {keypoint.shape}')
-    score, shape = arrays.get('keypoint_score'), arrays.get('img_shape')
-    if score is not None:
-        score = _with_persons('keypoint_score', score, '(T, V) or (M, T, V)', 3)
-        if score.shape != keypoint.shape[:3]:
-            raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
+    shape = arrays.get('img_shape')
     picture = None if shape is None else _picture(shape.tolist() if shape.ndim == 1 else [shape])
-    return Recording(keypoint=keypoint, keypoint_score=score, img_shape=picture)
-
-
-def _with_persons(name: str, numbers: np.ndarray, expected: str, axes: int) -> np.ndarray:
-    """An array as float32, with the axis of persons that it may lack."""
-    if numbers.dtype.kind not in 'fiu' or numbers.ndim not in (axes - 1, axes):
-        raise UserError(
-            f'{name}: expected numbers of shape {expected}, found {numbers.dtype} {numbers.shape}'
-        )
-    return as_float32(numbers if numbers.ndim == axes else numbers[None])
+    clip = Recording(keypoint=arrays['keypoint'], keypoint_score=arrays.get('keypoint_score')).shaped()
+    if clip.keypoint.shape[3] not in CHANNELS:
+        raise UserError(f'expected 2 or 3 coordinates a joint, found shape {clip.keypoint.shape}')
+    score = None if clip.keypoint_score is None else as_float32(clip.keypoint_score)
+    return replace(clip, keypoint=as_float32(clip.keypoint), keypoint_score=score, img_shape=picture)
 
 
 def _read_csv(

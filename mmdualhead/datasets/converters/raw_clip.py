@@ -106,7 +106,8 @@ def _check(clip: Recording, skeleton: Skeleton) -> None:
     keypoint, joints = clip.keypoint, skeleton.num_joints
     if keypoint.ndim != 4 or keypoint.shape[2] != joints:
         raise UserError(f'keypoint: expected (M, T, {joints}, C), found {keypoint.shape}')
-    clip.check_axes()
+    if clip.keypoint.size:
+        clip.shaped(skeleton)
     clip.check_numbers(skeleton)
     if clip.label is None:
         raise UserError('no class label')

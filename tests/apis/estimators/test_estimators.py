@@ -36,7 +36,7 @@ def test_replay_takes_the_confidence_of_flat_joints_from_the_third_column():
     ('changes', 'message'),
     [
         (dict(layout='kinect_v1'), r'keypoint: shape \(2, 3, 17, 2\), expected \(M, T, 20'),
-        (dict(keypoint_score=np.ones((2, 4, 17))), 'keypoint_score: shape'),
+        (dict(keypoint_score=np.ones((2, 4, 17))), 'keypoint_score has shape'),
         (dict(ids=(1, 2, 3)), 'ids: 3'),
         (dict(keypoint=np.ones((40, 2, 17, 2))), r'reads as \(T, M, V, C\)'),
         (dict(keypoint=np.full((2, 3, 17, 2), 'a')), 'expected numbers'),
