@@ -13,11 +13,14 @@ import numpy as np
 from mmdualhead.datasets.plausibility import UNIT_SIZES, check_unit, judge
 from mmdualhead.datasets.poses.mediapipe import check_landmarks
 from mmdualhead.datasets.recording import Recording, image_size
-from mmdualhead.datasets.transforms.body import in_one_unit
+from mmdualhead.datasets.transforms.body import sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton, get_skeleton
+
+LARGEST_FRACTION = 2.0
+"""Joints with no larger coordinates are in fractions of an image; a person in pixels has larger ones."""
 
 
 def fit(
@@ -55,14 +58,19 @@ def fit(
     named = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or named)
 
+    in_space = not (network_input.takes_pixels or network_input.takes_any_picture)
+
     recording = recording.shaped(given)
+    if in_space and not recording.annotated:
+        recording = replace(recording, keypoint_score=None)  # such networks take no scores
     if network_input.takes_pixels:
         recording = recording.in_pixels(img_shape)
-    elif not network_input.takes_any_picture:
-        recording = recording.in_space()
     recording.check_numbers(given)
     _check(recording, network_input, most_active)
-    recording = _in_unit(recording, given, network_input, unit, img_shape)
+    if in_space:
+        recording = _in_meters(recording, given, unit)
+    if network_input.takes_any_picture and not recording.has_depth(given):
+        recording = _in_one_unit(recording, img_shape)
     recording = recording.converted(given, wanted)
     recording = _judged(recording, network_input, unit)
     return _as_trained(recording, network_input, wanted)
@@ -93,27 +101,29 @@ def _check(recording: Recording, network_input: NetworkInput, most_active: bool)
         )
 
 
-def _in_unit(
-    recording: Recording,
-    given: Skeleton,
-    network_input: NetworkInput,
-    unit: str | None,
-    img_shape: tuple[int, int] | None,
-) -> Recording:
-    """Joints in space in meters; those in any image in one unit for x and y; others as they are."""
-    if network_input.takes_any_picture:
-        if recording.has_depth(given):
-            return recording
-        shape = recording.img_shape or img_shape
-        keypoint = in_one_unit(recording.keypoint, recording.keypoint_score, shape)
-        return replace(recording, keypoint=keypoint, keypoint_score=None)
-    if network_input.takes_pixels or recording.is_in_meters:
+def _in_meters(recording: Recording, given: Skeleton, unit: str | None) -> Recording:
+    """Joints in space, if their unit is known; others must not be fractions of an image."""
+    if recording.is_in_meters:
         return recording
     if unit is not None:
         return replace(recording, keypoint=recording.keypoint / UNIT_SIZES[unit])
     if not recording.annotated:
         check_landmarks(recording.keypoint, given)
     return recording
+
+
+def _in_one_unit(recording: Recording, img_shape: tuple[int, int] | None) -> Recording:
+    """Joints in an image, without those of low confidence, in the same unit in x and y."""
+    keypoint = sure_joints(recording.keypoint, recording.keypoint_score)
+    if np.abs(keypoint).max() <= LARGEST_FRACTION:
+        img_shape = recording.img_shape or img_shape
+        if img_shape is None:
+            raise UserError(
+                'keypoint: coordinates look like fractions of an image, whose sides differ; give '
+                'img_shape=(height, width), or (1, 1) if they have the same unit in x and y'
+            )
+        keypoint = keypoint * np.array(img_shape[::-1], keypoint.dtype)
+    return replace(recording, keypoint=keypoint, keypoint_score=None)
 
 
 def _judged(recording: Recording, network_input: NetworkInput, unit: str | None) -> Recording:

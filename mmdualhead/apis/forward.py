@@ -179,12 +179,7 @@ def _over_frames(when: np.ndarray, one: Prepared) -> np.ndarray | None:
 
 
 def answer_of(predicted: Sequence[Prepared], shares: np.ndarray) -> Answer:
-    """The answer of all models that predicted a recording.
-
-    Args:
-        predicted: the recording behind each model.
-        shares: of each model in the means.
-    """
+    """The answer of all models that predicted a recording, which have these shares in its scores."""
     model, recording = predicted[0].model, predicted[0].recording
     shared = [head for head in predicted[0].scores if all(head in one.scores for one in predicted)]
     label = recording.label

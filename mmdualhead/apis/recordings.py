@@ -13,13 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmdualhead.apis.readers import (
-    ANNOTATIONS,
-    READERS,
-    STORE,
-    SUFFIXES,
-    read_annotation,
-)
+from mmdualhead.apis.readers import ANNOTATIONS, READERS, STORE, SUFFIXES, read_annotation
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.poses.arrays import clips_in
 from mmdualhead.datasets.poses.files import is_content, read_content, reader_of, whole

@@ -57,11 +57,7 @@ DOUBTS = {
 
 
 def check_unit(unit: str | None) -> None:
-    """Refuse a unit that is not one of :data:`UNIT_SIZES`.
-
-    Raises:
-        UserError: names those that are.
-    """
+    """Refuse a unit that is not one of :data:`UNIT_SIZES`."""
     if unit is not None and unit not in UNIT_SIZES:
         raise UserError(f'unit is {unit!r}, expected one of {", ".join(UNIT_SIZES)}')
 
@@ -351,7 +347,7 @@ def judge(
             yield Finding(Level.ERROR, 'keypoint', fault)
         if length is not None and not network_input.normalization.startswith('2d'):
             length = length / 2  # the network takes image sizes, which are twice as large
-    elif _takes_parts(network_input):
+    elif not (network_input.normalization or network_input.other_steps):
         yield from _judge_parts(keypoint, None if trained else length)
     yield from judge_axes(keypoint, skeleton, is_known)
     if difference := compare_scales(length, trained):
@@ -391,7 +387,3 @@ def judge_axes(keypoint: np.ndarray, skeleton: Skeleton, is_known: bool = False)
     for what in ('left is left', 'y is down'):
         if not (posture or {}).get(what, True):
             yield Finding(Level.NOTE, 'axes', DOUBTS[what])
-
-
-def _takes_parts(network_input: NetworkInput) -> bool:
-    return not (network_input.normalization or network_input.other_steps)

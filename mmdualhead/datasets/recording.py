@@ -128,12 +128,7 @@ class Recording:
         return not skeleton.flat and np.shape(self.keypoint)[-1:] != (2,)
 
     def converts_to(self, target: Skeleton, layout: Any = None) -> bool:
-        """True if it has depth, and all joints of a layout in space.
-
-        Args:
-            target: that layout.
-            layout: of the recording, if it does not name it; a third coordinate of an unknown one is a depth.
-        """
+        """True if it, in ``layout`` if it names none, has depth and all joints of a layout in space."""
         source = get_skeleton(self.layout or layout or target)
         return self.has_depth(source) and not conversion(source, target)[1]
 
@@ -191,10 +186,6 @@ class Recording:
     def scores_apart(self) -> Recording:
         """A recording of x, y and score with the scores in their own field."""
         return replace(self, keypoint=self.keypoint[..., :2], keypoint_score=self.keypoint[..., 2])
-
-    def in_space(self) -> Recording:
-        """Joints in space as pipelines expect them, without scores; annotations are used as they are."""
-        return self if self.annotated else replace(self, keypoint_score=None)
 
     def in_pixels(self, img_shape: tuple[int, int] | None) -> Recording:
         """Joints in an image as pipelines expect them: its size, and scores in their own field.

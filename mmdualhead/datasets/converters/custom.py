@@ -302,8 +302,6 @@ def _in_layout(clip: Recording, skeleton: Skeleton) -> Recording:
     source = get_skeleton(clip.layout)
     if skeleton.flat and clip.keypoint.shape[-1] > 2:
         raise UserError(f'joints in space of layout {source.name!r}, while layout {skeleton.name!r} is flat')
-    if source is skeleton:
-        return clip
     return replace(clip.converted(source, skeleton), layout=skeleton.name)
 
 

@@ -22,9 +22,6 @@ SCORED = 3
 MIN_SCORE = 0.1
 """Joints of a lower confidence are missing."""
 
-LARGEST_FRACTION = 2.0
-"""Joints with no larger coordinates are in fractions of an image; a person in pixels has larger ones."""
-
 
 def midpoints(keypoint: np.ndarray, skeleton: Skeleton, place: str) -> np.ndarray:
     """Points midway between left and right joints, NaN where one of them is.
@@ -80,32 +77,6 @@ def sure_joints(
     if keypoint.any() and not sure.any():
         raise UserError(f'keypoint_score: no person, all joints have confidences below {min_score}')
     return sure
-
-
-def in_one_unit(
-    keypoint: np.ndarray, score: np.ndarray | None, img_shape: tuple[int, int] | None
-) -> np.ndarray:
-    """The :func:`sure_joints` of an image in the same unit in x and y; fractions of its sides are multiplied.
-
-    Args:
-        keypoint, score: see :func:`sure_joints`.
-        img_shape: (height, width) of the image, if it is known.
-
-    Returns:
-        (M, T, V, 2).
-
-    Raises:
-        UserError: all joints have low confidences, or are fractions of an image of unknown size.
-    """
-    joints = sure_joints(keypoint, score)
-    if np.abs(joints).max() > LARGEST_FRACTION:
-        return joints
-    if img_shape is None:
-        raise UserError(
-            'keypoint: coordinates look like fractions of an image, whose sides differ; give '
-            'img_shape=(height, width), or (1, 1) if they have the same unit in x and y'
-        )
-    return joints * np.array(img_shape[::-1], joints.dtype)
 
 
 def normalize_by_body(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
