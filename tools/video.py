@@ -109,8 +109,7 @@ def make_poses(args: argparse.Namespace, frames: Frames) -> Estimator:
 
 def choose_model(args: argparse.Namespace, estimator: Estimator) -> Any:
     """The model that was asked for, or the packaged one for streams in space, or for joints in images."""
-    is_flat = estimator.flat or get_skeleton(estimator.layout).flat
-    return args.model or (None if is_flat else STREAM_MODEL)
+    return args.model or (None if estimator.flat else STREAM_MODEL)
 
 
 def window_of(args: argparse.Namespace, frames: Frames) -> float:

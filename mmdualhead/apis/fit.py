@@ -1,4 +1,4 @@
-"""Fit recordings to networks: what concerns both. What concerns a recording alone is a method of its own.
+"""Fit recordings to networks: what concerns both. What concerns a recording alone is a method of Recording.
 
 All predictions go through :func:`fit`. M persons, T frames, V joints, C coordinates.
 """
@@ -57,7 +57,6 @@ def fit(
         raise UserError('layout: the model does not name the layout of its joints')
     named = get_skeleton(layout or wanted)  # also if the recording has its own: a wrong name is a mistake
     given = get_skeleton(recording.layout or named)
-
     in_space = not (network_input.takes_pixels or network_input.takes_any_picture)
 
     recording = recording.shaped(given)
@@ -76,11 +75,16 @@ def fit(
     return _as_trained(recording, network_input, wanted)
 
 
+def check_image(network_input: NetworkInput, img_shape: tuple[int, int] | None) -> None:
+    """Refuse joints in an image of unknown size, if the network needs it."""
+    if network_input.needs_picture and img_shape is None:
+        raise UserError('img_shape: the model expects pixels; give the height and width of the image')
+
+
 def _check(recording: Recording, network_input: NetworkInput, most_active: bool) -> None:
     """Refuse joints that the network cannot take, and too many persons."""
     keypoint, coordinates = recording.keypoint, recording.keypoint.shape[3]
-    if network_input.needs_picture and recording.img_shape is None:
-        raise UserError('img_shape: the model expects pixels; give the height and width of the image')
+    check_image(network_input, recording.img_shape)
     if network_input.needs_depth and coordinates != 3:
         raise UserError(
             f'keypoint: {coordinates} coordinates per joint, the model expects x, y, z; joints in an image '

@@ -22,7 +22,7 @@ from rich.progress import track
 
 from mmdualhead.apis.fit import fit
 from mmdualhead.apis.forward import PASS, Prepared, answer_of, predict, run_pipeline
-from mmdualhead.apis.persons import each_person
+from mmdualhead.apis.persons import check_pairs, each_person
 from mmdualhead.apis.readers import read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
 from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D, ModelError, TrainedModel, load_trained
@@ -178,7 +178,9 @@ class SkeletonInferencer(BaseInferencer):
         if batch_size is not None and batch_size < 1:
             raise ValueError(f'batch_size is {batch_size}, expected 1 or more')
         per_person, pair_distance = kwargs.pop('per_person', False), kwargs.pop('pair_distance', None)
-        self._check_pairs(per_person, pair_distance)
+        if pair_distance is not None and not per_person:
+            raise ValueError('pair_distance: pairs are found with per_person=True')
+        check_pairs(pair_distance, self.models[0].num_person)
         found = find_recordings(inputs, kwargs.get('img_shape'), kwargs.pop('split', None))
         recordings: Iterable[Recording] = found
         if per_person:
@@ -193,12 +195,6 @@ class SkeletonInferencer(BaseInferencer):
             count = None if per_person else len(found)
             answers = track(answers, 'Recordings', count, console=Console(stderr=True))
         yield from answers
-
-    def _check_pairs(self, per_person: bool, pair_distance: float | None) -> None:
-        if pair_distance is not None and not per_person:
-            raise ValueError('pair_distance: pairs are found with per_person=True')
-        if pair_distance is not None and self.models[0].num_person == 1:
-            raise ValueError('pair_distance: the model takes one person')
 
     def preprocess(
         self,

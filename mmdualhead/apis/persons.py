@@ -14,6 +14,7 @@ import numpy as np
 
 from mmdualhead.apis.tracks import centers_of
 from mmdualhead.datasets.recording import Recording
+from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 
@@ -51,6 +52,12 @@ def each_person(
             yield read
         for part in parts:
             yield _part(read, *part)
+
+
+def check_pairs(distance: float | None, num_person: int | None) -> None:
+    """Refuse pairs for a model that takes one person."""
+    if distance is not None and num_person == 1:
+        raise UserError('pair_distance: the model takes one person')
 
 
 Part = tuple[tuple[int, ...], slice]

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from mmdualhead.apis.fit import check_image
 from mmdualhead.apis.inferencer import SkeletonInferencer
+from mmdualhead.apis.persons import check_pairs
 from mmdualhead.apis.tracks import Key, Tracks, centers_of
 from mmdualhead.apis.trained import PACKAGED
 from mmdualhead.datasets.plausibility import UNIT_SIZES, bone_length, check_unit, find_axes, number_fault
@@ -137,15 +139,15 @@ class StreamRecognizer:
         if smoothing > 1 or not 0 <= threshold <= 1:
             raise ValueError(f'smoothing is {smoothing}, threshold {threshold}; neither may exceed 1')
         check_unit(unit)
-        inferencer = inferencer.for_joints(in_space=not (layout and get_skeleton(layout).flat))
+        given = get_skeleton(layout) if layout else None
+        inferencer = inferencer.for_joints(in_space=not (given and given.flat))
         self.model = inferencer.models[0]
-        if pair_distance is not None and self.model.num_person == 1:
-            raise ValueError('pair_distance: the model takes one person')
+        check_pairs(pair_distance, self.model.num_person)
         self.inferencer, self.frame_rate, self.patience = inferencer, frame_rate, patience
         self.frames = max(2, round(window * frame_rate))
         self.hop = max(1, round(hop * frame_rate))
         self.smoothing, self.threshold, self.pair_distance = smoothing, threshold, pair_distance
-        self.skeleton = get_skeleton(layout or self.model.skeleton)
+        self.skeleton = given or self.model.skeleton
         self._size = 1 if self.skeleton.flat else UNIT_SIZES[unit or 'm']
         self._options = dict(layout=layout, unit='m' if unit == 'm' else None, img_shape=img_shape)
         self._notes: set[str] = set()
@@ -181,8 +183,7 @@ class StreamRecognizer:
         if not math.isfinite(time) or time <= self._time:
             raise ValueError(f'time: {time} is not later than {self._time}')
         counts = self._count_steps(time - self._time) if frame else (0, self._short_steps)
-        if self.model.input.needs_picture and self._options['img_shape'] is None:
-            raise ValueError('img_shape: the model expects pixels; give the height and width of the image')
+        check_image(self.model.input, self._options['img_shape'])
         joints = {person: self._checked(person, frame[person]) for person in self._tracks.admitted(frame)}
         if len(joints) < len(frame):
             self._warn([f'max_persons is {self._tracks.most}, further persons in a frame are ignored'])

@@ -188,12 +188,10 @@ class Recording:
         return replace(self, keypoint=self.keypoint[..., :2], keypoint_score=self.keypoint[..., 2])
 
     def in_pixels(self, img_shape: tuple[int, int] | None) -> Recording:
-        """Joints in an image as pipelines expect them: its size, and scores in their own field.
+        """Joints in an image as pipelines expect them: with its size, and scores in their own field.
 
-        Annotations are used as they are, and so are joints that are not in pixels.
-
-        Args:
-            img_shape: (height, width) of the image, if the recording does not have it.
+        ``img_shape`` is used if the recording has none. Annotations are used as they are, and so are joints
+        that are not in pixels.
         """
         sized = self if self.normalized else replace(self, img_shape=self.img_shape or img_shape)
         if sized.annotated or sized.img_shape is None:
@@ -256,11 +254,7 @@ class Recording:
 
 
 def image_size(shape: Any) -> tuple[int, int] | None:
-    """The (height, width) of an image, if it is known; (1, 1) is one, for joints in units of it.
-
-    Raises:
-        UserError: it is something else.
-    """
+    """The (height, width) of an image, or None; (1, 1) is one, for joints in units of it. Refuses others."""
     if shape is not None and not is_picture(shape):
         raise UserError(f'img_shape: expected the height and width of the image, found {shown(shape)}')
     return None if shape is None else tuple(shape)

@@ -203,11 +203,7 @@ def judge_landmarks(joints: np.ndarray) -> bool | None:
 
 
 def check_landmarks(keypoint: np.ndarray, skeleton: Skeleton) -> None:
-    """Refuse picture landmarks as joints in space, (M, T, V, C) in a layout.
-
-    Raises:
-        UserError: they look like fractions of an image.
-    """
+    """Refuse picture landmarks, fractions of an image, as joints in space (M, T, V, C)."""
     if skeleton.joints != MEDIAPIPE.joints or keypoint.shape[2:] != (MEDIAPIPE.num_joints, 3):
         return
     if judge_landmarks(keypoint[keypoint.any((2, 3))]) is False:
