@@ -62,32 +62,21 @@ def find_recordings(
         inputs = list(inputs)
     if is_content(inputs) or not isinstance(inputs, list | tuple):
         inputs = [inputs]
-    named = [(one, f'input {i}') for i, one in enumerate(_without_repeats(inputs))]
-    found = [recording for one in named for recording in _recordings_in(*one, img_shape, split)]
+    given: dict[Path, bool] = {}
+    named = [(one, f'input {i}') for i, one in enumerate(inputs)]
+    found = [recording for one in named for recording in _recordings_in(*one, img_shape, split, given)]
     if not found:
         raise RecordingError('no recordings: the list of inputs is empty')
     return found
 
 
-def _without_repeats(inputs: Iterable[Any]) -> Iterator[Any]:
-    """The inputs, but the parts of a recording as one, even if each of them is given."""
-    parts: dict[Path, bool] = {}
-    for one in inputs:
-        if not isinstance(one, str | Path):
-            yield one
-            continue
-        recording = whole(Path(one))
-        is_part = recording != Path(one)
-        if recording not in parts or not (is_part or parts[recording]):
-            yield one
-        parts.setdefault(recording, is_part)
-
-
-def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
+def _recordings_in(
+    one: Any, name: str, img_shape: Any, split: str | None, given: dict[Path, bool]
+) -> Iterator[Recording]:
     if isinstance(one, Recording):
         yield one
     elif isinstance(one, str | Path):
-        yield from _named(str(one), img_shape, split)
+        yield from _named(str(one), img_shape, split, given)
     elif isinstance(one, Mapping) and 'keypoint' in one:
         yield Recording(str(one.get('frame_dir', name)), load=partial(read_annotation, one))
     elif is_content(one):
@@ -101,15 +90,24 @@ def _recordings_in(one: Any, name: str, img_shape: Any, split: str | None) -> It
         )
 
 
-def _named(text: str, img_shape: Any, split: str | None) -> Iterator[Recording]:
-    """The recordings in a file or directory, or in all that match a pattern."""
+def _named(text: str, img_shape: Any, split: str | None, given: dict[Path, bool]) -> Iterator[Recording]:
+    """The recordings in a file or directory, or in all that match a pattern.
+
+    The parts of a recording are one recording, even if each of them is given: ``given`` has those that were
+    found before, and whether by a part.
+    """
     path = Path(text).expanduser()
     is_pattern = glob.has_magic(text) and not path.exists()
     found = sorted(map(Path, glob.glob(str(path), recursive=True))) if is_pattern else [path]
     if not found:
         yield Recording(text).failing(ValueError('no file matches this pattern'))
-    for one in {whole(one): one for one in found}.values():
-        parts = _below(one) if one.is_dir() and one.suffix != STORE else [whole(one)]
+    for one in found:
+        recording = whole(one)
+        is_part = recording != one
+        if recording in given and (is_part or given[recording]):
+            continue
+        given.setdefault(recording, is_part)
+        parts = _below(one) if one.is_dir() and one.suffix != STORE else [recording]
         if not parts:
             reason = f'no recordings in this directory; files end with {", ".join(SUFFIXES)}'
             yield Recording(str(one)).failing(ValueError(reason))
