@@ -57,6 +57,13 @@ class TestLayout:
         found = fit(read_file(tmp_path / 'c.csv'), replace(IN_SPACE, skeleton=arms))
         np.testing.assert_allclose(found.keypoint, x.reshape(1, 6, 5, 3), atol=1e-6)
 
+    @pytest.mark.parametrize('header', ['joint_{}_{}', 'column_{}{}0'])
+    def test_a_table_without_rows_has_no_frames(self, tmp_path, header):
+        names = [header.format(joint, axis) for joint in range(20) for axis in 'xyz']
+        (tmp_path / 'c.csv').write_text(','.join(names) + '\n')
+        with pytest.raises(UserError, match='keypoint: no frames'):
+            fit(read_file(tmp_path / 'c.csv'), IN_SPACE)
+
 
 class TestAxes:
     @pytest.mark.fault(

@@ -341,7 +341,7 @@ def _read_csv(
     if pattern is None:
         joints = _group(numbers, num_joints)
     else:
-        joints = numbers.reshape(1, len(numbers), -1, len(pattern))
+        joints = numbers.reshape(1, len(numbers), numbers.shape[1] // len(pattern), len(pattern))
     (joints, missing), score = _absent_as_zero(joints), None
     if pattern is not None and pattern[-1] == 'score':
         joints, score = joints[..., :-1], joints[..., -1]
