@@ -147,8 +147,10 @@ class Recording:
             EmptyRecording: it has no frames or no person.
             UserError: its numbers are not of these shapes.
         """
-        keypoint, score = _numbers('keypoint', self.keypoint, 4), self.keypoint_score
-        score = None if score is None else _numbers('keypoint_score', score, 3)
+        # A test uses the half precision of an annotation file as it is.
+        kept = (np.float32, np.float64, *([np.float16] if self.annotated else []))
+        keypoint, score = _numbers('keypoint', self.keypoint, 4, kept), self.keypoint_score
+        score = None if score is None else _numbers('keypoint_score', score, 3, kept)
         persons, frames = keypoint.shape[:2]
         if not persons or not frames:
             raise EmptyRecording(
@@ -164,10 +166,7 @@ class Recording:
             )
         if score is not None and score.shape != keypoint.shape[:3]:
             raise UserError(f'keypoint_score has shape {score.shape}, keypoint {keypoint.shape}')
-        # A test uses the half precision of an annotation file as it is.
-        kept = (np.float32, np.float64, *([np.float16] if self.annotated else []))
-        score = None if score is None else _as_float(score, kept)
-        return replace(self, keypoint=_as_float(keypoint, kept), keypoint_score=score)
+        return replace(self, keypoint=keypoint, keypoint_score=score)
 
     def check_numbers(self, skeleton: Skeleton) -> None:
         """Refuse a recording without any person, and numbers that are not joints or confidences.
@@ -260,8 +259,8 @@ def image_size(shape: Any) -> tuple[int, int] | None:
     return None if shape is None else tuple(shape)
 
 
-def _numbers(name: str, value: Any, axes: int) -> np.ndarray:
-    """An array, with the axis of persons that it may lack."""
+def _numbers(name: str, value: Any, axes: int, kept: tuple[type, ...]) -> np.ndarray:
+    """An array of one of the kept types, or float32, with the axis of persons that it may lack."""
     # NumPy would take what is masked as if it were not.
     is_masked = isinstance(value, np.ma.MaskedArray)
     numbers = value.astype(float).filled(np.nan) if is_masked else np.asarray(value)
@@ -271,10 +270,7 @@ def _numbers(name: str, value: Any, axes: int) -> np.ndarray:
             f'{name}: expected numbers of shape ({expected}) or (M, {expected}), found '
             f'{numbers.dtype} {numbers.shape}'
         )
-    return numbers if numbers.ndim == axes else numbers[None]
-
-
-def _as_float(numbers: np.ndarray, kept: tuple[type, ...]) -> np.ndarray:
+    numbers = numbers if numbers.ndim == axes else numbers[None]
     return numbers if numbers.dtype in kept else numbers.astype(np.float32)
 
 
