@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.datasets.missing import marked_joints
 from mmdualhead.errors import Finding, Level
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
@@ -75,8 +76,8 @@ class Axes(NamedTuple):
 def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skeleton) -> str:
     """Why a clip, or a person in one frame, has numbers that are not joints; empty if it has none.
 
-    These are numbers that are not finite, confidences out of range or all zero, and joints whose coordinates
-    are one negative whole number, such as -1 or -999, by which other programs mark missing joints.
+    These are numbers that are not finite, confidences out of range or all zero, and numbers that mark missing
+    joints, such as -1 or 999.
 
     Args:
         keypoint: (M, T, V, C) or (V, C).
@@ -85,28 +86,33 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
     """
     if score is None and skeleton.flat and keypoint.shape[-1] == 3:
         keypoint, score = keypoint[..., :2], keypoint[..., 2]
-    first = keypoint[..., 0]
-    score = np.broadcast_to(np.float32(1), first.shape) if score is None else score
-    are_joints = keypoint.min(initial=0) > -1 and keypoint.max(initial=0) < np.inf
-    if are_joints and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST:
+    score = np.broadcast_to(np.float32(1), keypoint.shape[:-1]) if score is None else score
+    is_sound = keypoint.min(initial=0) > -np.inf and keypoint.max(initial=0) < np.inf
+    is_sound = is_sound and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST
+    if is_sound and not marked_joints(keypoint, skeleton).any():
         return ''  # as for most clips, in a fraction of the time
-    is_mark = (first < 0) & (keypoint == first[..., None]).all(-1) & (first == np.rint(first))
-    is_wrong = ~((score >= LOWEST) & (score <= HIGHEST))
-    is_mark &= score > 0  # others are missing by their confidence
-    advice = 'Set missing joints to zero in all coordinates'
-    for field, numbers, where, text in (
-        ('keypoint', keypoint, ~np.isfinite(keypoint).all(-1), f'not finite. {advice}'),
-        ('keypoint_score', score[..., None], is_wrong, 'not a confidence from 0 to 1'),
-        ('keypoint', keypoint, is_mark, f'all coordinates of a joint. {advice}'),
-    ):
+    for field, numbers, where, text in _wrong_numbers(keypoint, score, skeleton):
         if where.any():
             place = tuple(map(int, np.argwhere(where)[0]))
             axes = zip(('person', 'frame', 'joint')[-len(place) :], place, strict=True)
             named = f'{", ".join(f"{axis} {at}" for axis, at in axes)} ({skeleton.joints[place[-1]]})'
-            number = min(numbers[place], key=np.isfinite)
-            return f'{field}: {named}: {number:g}, in {plural(int(where.sum()), "joint")}, is {text}'
+            number = ', '.join(f'{number:g}' for number in numbers[place])
+            return f'{field}: {named}: {number}, in {plural(int(where.sum()), "joint")}, is {text}'
     is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
     return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'
+
+
+def _wrong_numbers(
+    keypoint: np.ndarray, score: np.ndarray, skeleton: Skeleton
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, str]]:
+    """The field, its numbers, where they are wrong (M, T, V), and what they are there."""
+    advice = 'Set missing joints to zero in all coordinates'
+    yield 'keypoint', keypoint, ~np.isfinite(keypoint).all(-1), f'not finite. {advice}'
+    is_wrong = ~((score >= LOWEST) & (score <= HIGHEST))
+    yield 'keypoint_score', score[..., None], is_wrong, 'not a confidence from 0 to 1'
+    # Others are missing by their confidence.
+    is_mark = marked_joints(keypoint, skeleton) & (score > 0)
+    yield 'keypoint', keypoint, is_mark, f'a mark of a missing joint. {advice}'
 
 
 def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:

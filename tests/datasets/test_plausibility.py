@@ -137,7 +137,8 @@ def test_marks_of_missing_joints(mark: float) -> None:
     clip = someone(NTU)
     clip[0, 1, 3] = mark
     expected = (
-        f'keypoint: person 0, frame 1, joint 3 (head): {mark}, in 1 joint, is all coordinates of a joint'
+        f'keypoint: person 0, frame 1, joint 3 (head): {mark}, {mark}, {mark}, in 1 joint, is a mark of a '
+        'missing joint'
     )
     assert number_fault(clip, None, NTU).startswith(expected)
     assert number_fault(clip[0, 1], None, NTU).startswith('keypoint: joint 3 (head): ')
