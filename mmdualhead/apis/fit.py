@@ -17,6 +17,7 @@ from mmdualhead.datasets.poses.mediapipe import judge_landmarks
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.body import SCORED, sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
+from mmdualhead.datasets.transforms.formatting import most_active as most_active_of
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import MEDIAPIPE, SKELETONS, Skeleton, conversion, get_skeleton
@@ -44,7 +45,7 @@ def fit(
         unit: of the coordinates, if the recording does not name it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'``
             uses the values as they are, None also checks that they could be meters.
         img_shape: (height, width) of the image that joints refer to, if the recording does not have it.
-        most_active: let the pipeline keep the most active persons if there are too many.
+        most_active: keep the most active persons if there are too many.
 
     Returns:
         The recording, in the layout of the network.
@@ -65,12 +66,14 @@ def fit(
     recording = with_persons(recording, given)
     if network_input.takes_any_picture:
         _check_numbers(recording, given, network_input, most_active)
+        recording = _with_few_persons(recording, network_input.num_person)
         return _in_any_picture(recording, given, wanted, img_shape)
     if not (wanted.flat or recording.annotated):
         recording = replace(recording, keypoint_score=None)  # networks for joints in space take no scores
     if wanted.flat:
         recording = _with_picture(recording, network_input, img_shape)
     _check_numbers(recording, given, network_input, most_active)
+    recording = _with_few_persons(recording, network_input.num_person)
     is_in_meters = recording.layout is not None and not recording.annotated
     if unit is None and not (is_in_meters or recording.annotated or wanted.flat):
         _check_landmarks(recording.keypoint, given)
@@ -141,6 +144,27 @@ def _check_numbers(
         recording.check_numbers(given)
     if not (most_active or recording.annotated):
         _check_persons(keypoint, network_input.num_person)
+
+
+def _with_few_persons(recording: Recording, most: int | None) -> Recording:
+    """With the most active persons, if there are more than the model takes; of a data set, with all."""
+    persons = np.flatnonzero(recording.keypoint.any((1, 2, 3)))
+    if most is None or len(persons) <= most:
+        return recording
+    if recording.annotated:
+        note = f'keypoint: {len(persons)} persons, the model takes {most}; its pipeline chooses, as in a test'
+        return replace(recording, notes=(*recording.notes, note))
+    # Not left to the pipeline: MMAction2's last step keeps the first.
+    rows = most_active_of(recording.keypoint, most)
+    score, ids = recording.keypoint_score, recording.ids
+    note = f'keypoint: {len(persons)} persons, of which {", ".join(map(str, rows))} are the most active'
+    return replace(
+        recording,
+        keypoint=recording.keypoint[rows],
+        keypoint_score=None if score is None else score[rows],
+        ids=None if ids is None else tuple(ids[row] for row in rows),
+        notes=(*recording.notes, note),
+    )
 
 
 def _converted(recording: Recording, given: Skeleton, wanted: Skeleton) -> Recording:

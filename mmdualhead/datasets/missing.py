@@ -14,6 +14,9 @@ from mmdualhead.skeletons import Skeleton
 CODES = tuple(number for power in range(2, 10) for number in (10**power - 1, 10**power))
 """Positive marks: 99, 100, 999, 1000, ..."""
 
+LARGEST = 2**31
+"""Of larger numbers nobody makes a mark."""
+
 FAR = 2.0
 """Joints this many times as far apart as the ends of the longest bone are not both in their places."""
 
@@ -37,7 +40,7 @@ def marked_joints(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V) or (V,).
     """
     x = keypoint if keypoint.ndim == 4 else keypoint[None, None]
-    whole = x == np.rint(x)
+    whole = (x == np.rint(x)) & (np.abs(x) <= LARGEST)
     found = np.zeros(x.shape[:3], bool)
     if whole.any():
         first = x[..., 0]
@@ -55,7 +58,7 @@ def _coded(x: np.ndarray, same: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     if not coded.any():
         return coded
     coded &= np.isin(number, CODES)
-    in_one_point = (coded & (number == number[..., :1])).all(-1)
+    in_one_point = (coded & (number == number[..., :1])).all(-1) & (x.any(-1) & ~coded).any()
     marks = number[_far(x, x, coded, skeleton) | (coded & in_one_point[..., None])]
     return coded & np.isin(number, marks)
 
@@ -73,6 +76,7 @@ def _marked_by_one(x: np.ndarray, whole: np.ndarray, skeleton: Skeleton) -> Iter
     yield np.zeros_like(seen)
 
 
+@np.errstate(over='ignore')  # other coordinates may be of any size
 def _far(x: np.ndarray, joints: np.ndarray, doubtful: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(M, T, V) True for doubtful joints that are far, in some coordinates x, from the next joints.
 

@@ -96,7 +96,8 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
             place = tuple(map(int, np.argwhere(where)[0]))
             axes = zip(('person', 'frame', 'joint')[-len(place) :], place, strict=True)
             named = f'{", ".join(f"{axis} {at}" for axis, at in axes)} ({skeleton.joints[place[-1]]})'
-            number = ', '.join(f'{number:g}' for number in numbers[place])
+            wrong = numbers[place][~np.isfinite(numbers[place])][:1]
+            number = ', '.join(f'{number:g}' for number in (wrong if len(wrong) else numbers[place]))
             return f'{field}: {named}: {number}, in {plural(int(where.sum()), "joint")}, is {text}'
     is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
     return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'

@@ -206,7 +206,8 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         if train not in inputs or loader not in inputs:
             continue
         for line in inputs[train].differences(inputs[loader], (f'{train} has', f'{loader} has')):
-            level = Level.WARNING if line.startswith('normalization') else Level.ERROR
+            may_be_meant = line.startswith(('normalization', 'frames'))
+            level = Level.WARNING if may_be_meant else Level.ERROR
             yield Finding(level, loader, f'training and evaluation differ in their {line}')
         if clips[loader] == clips[train] and clips[train][0]['split']:
             text = f'has the clips of the training, split {clips[train][0]["split"]!r}'
@@ -415,11 +416,7 @@ def check_checkpoint(
     if trained is None:
         yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
         return
-    lines = trained.differences(data.network_input)
-    before, now = (one.sampling.clip_len or one.sampling.length for one in (trained, data.network_input))
-    if None not in (before, now) and before != now:  # networks of any length take them without a word
-        lines.append(f'frames: trained with {before}, now {now}')
-    for line in lines:
+    for line in trained.differences(data.network_input):
         yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
     if trained.scale is None and data.network_input.scale is not None:
         text = 'does not say the scale of its training data; whether the units are the same is not checked'

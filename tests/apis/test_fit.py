@@ -115,6 +115,27 @@ class TestUnit:
         fit(recording, replace(IN_SPACE, scale=300.0))  # it was trained on millimeters
 
     @pytest.mark.fault(
+        'annotations with more persons than the model takes', 'some are left out', 'the same, with a note'
+    )
+    def test_persons_that_the_pipeline_leaves_out_are_noted(self):
+        keypoint = np.concatenate([body(), 0 * body(), body() + 1])
+        (note,) = fit(Recording('c', keypoint=keypoint, annotated=True), replace(IN_SPACE, scale=0.3)).notes
+        assert note == 'keypoint: 2 persons, the model takes 1; its pipeline chooses, as in a test'
+        assert fitted(keypoint, replace(IN_SPACE, num_person=2)).notes == ()
+
+    @pytest.mark.fault(
+        "--most-active with a model whose pipeline ends with MMAction2's FormatGCNInput",
+        'the first persons are kept',
+        'the most active are',
+    )
+    def test_the_most_active_person_is_kept_whatever_the_pipeline(self):
+        keypoint = np.concatenate([body(), 0 * body(), body()])
+        keypoint[2, :, :, 0] += np.arange(9)[:, None] / 100
+        found = fitted(keypoint, IN_SPACE, most_active=True)
+        np.testing.assert_array_equal(found.keypoint, keypoint[2:])
+        assert found.notes == ('keypoint: 2 persons, of which 2 are the most active',)
+
+    @pytest.mark.fault(
         'joints without hip or head, in another unit', '-', 'refused by the scale of the training clips'
     )
     def test_the_scale_of_the_training_clips(self):

@@ -107,6 +107,16 @@ def test_loaders_that_contradict_each_other():
     ]
 
 
+def test_loaders_of_other_frames_are_warned_of():
+    config = {'train_dataloader': loader('xsub_train', 'j'), 'test_dataloader': loader('xsub_val', 'j')}
+    for name, length in (('train', 64), ('test', 100)):
+        steps = config[f'{name}_dataloader']['dataset']['pipeline']
+        steps.append(dict(type='UniformSampleFrames', clip_len=length))
+    (found,) = check_config(config)
+    assert found.level is Level.WARNING
+    assert 'frames: train_dataloader has 64, test_dataloader has 100' in found.text
+
+
 OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
 
 
@@ -123,9 +133,11 @@ def test_the_hook_that_draws_videos_is_refused_with_what_to_use(place):
     assert errors() == []  # it is off by default, as in MMAction2's own configs
 
 
-def run_config(change=None, split='train', stream='j', **others):
+def run_config(change=None, split='train', stream='j', clip_len=24, **others):
     wrapper = dict(optim_wrapper=dict(optimizer={**OPTIMIZER, **(change or {})}))
-    return {**wrapper, 'train_dataloader': loader(split, stream), **others}
+    train = loader(split, stream)
+    train['dataset']['pipeline'].append(dict(type='UniformSampleClips', clip_len=clip_len))
+    return {**wrapper, 'train_dataloader': train, **others}
 
 
 @pytest.mark.parametrize('is_old', [False, True])
@@ -139,10 +151,11 @@ def run_config(change=None, split='train', stream='j', **others):
         (run_config(param_scheduler=[dict(type='MultiStepLR')]), Level.WARNING, 'param_scheduler.*no effect'),
         (run_config(split='xview_train'), Level.ERROR, 'clips that it began with.*load_from'),
         (run_config(stream='b'), Level.ERROR, "stream: trained with 'j', now 'b'.*load_from"),
+        (run_config(clip_len=8), Level.ERROR, 'frames: trained with 24, now 8.*load_from'),
     ],
 )
 @pytest.mark.fault(
-    '`--resume` with another learning rate, weight decay, schedule, data set, stream or optimizer',
+    '`--resume` with another learning rate, weight decay, schedule, data set, stream, frames or optimizer',
     'changes nothing, or half; a traceback',
     'warned that it has no effect, or refused, with what to do',
 )
