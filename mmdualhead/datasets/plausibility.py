@@ -46,6 +46,8 @@ MOST_UPSIDE_DOWN = 0.75
 
 SIDES = ('left hip', 'right hip', 'left shoulder', 'right shoulder')
 
+FACE = ('nose', 'left eye', 'right eye')
+
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
 # What a clip should satisfy, and the warning if most do not.
@@ -54,6 +56,7 @@ DOUBTS = {
     'left is left': 'left and right look exchanged, or the axes left-handed',
     'lengths are meters': 'lengths do not look like meters',
     'y is down': 'y points up, not down as in an image, or persons are upside down',
+    'left eyes are on the right': 'left and right look exchanged, or persons are seen from behind',
 }
 
 
@@ -150,7 +153,8 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
         skeleton: its layout.
 
     Returns:
-        Which of :data:`DOUBTS` hold. In an image: from hips to shoulders is not +y. In space: from hip to
+        Which of :data:`DOUBTS` hold. In an image: from hips to shoulders is not +y; eyes and nose, which are
+        seen from the front, have the left eye on the right, if there are such. In space: from hip to
         head is mostly +y; left is on the left of where the feet point, in right-handed axes; from hip to head
         could be meters. None if :func:`find_axes` returns None, the layout does not name these joints, or no
         frame has all of them.
@@ -184,19 +188,34 @@ def _judge_flat(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | N
     if not len(trunk):
         return None
     across, along = (trunk[:, 2:] - trunk[:, :2]).mean(1).T
-    return {'y is down': bool((along > abs(across)).mean() < MOST_UPSIDE_DOWN)}
+    found = {'y is down': bool((along > abs(across)).mean() < MOST_UPSIDE_DOWN)}
+    if set(FACE) <= set(skeleton.joints):
+        face = keypoint[:, :, [skeleton.joints.index(name) for name in FACE], :2]
+        left, right = face[face.any(-1).all(-1)][:, 1:, 0].T
+        if len(left):
+            found['left eyes are on the right'] = bool((left > right).mean() >= 0.5)
+    return found
 
 
 def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
     """Summarize the results of :func:`judge_posture`, with warnings about checks that most clips fail."""
     if not postures:
         return []
-    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS if what in postures[0]}
-    held = ', '.join(f'{what} in {count}' for what, count in counts.items())
-    failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
+    judged = {what: [posture[what] for posture in postures if what in posture] for what in DOUBTS}
+    of_all = [what for what, held in judged.items() if len(held) == len(postures)]
+    counts = ', '.join(f'{what} in {sum(judged[what])}' for what in of_all)
     return [
-        Finding(Level.NOTE, 'posture', f'{held} of {len(postures)} clips'),
-        *(Finding(Level.WARNING, 'posture', f'in most clips {doubt}') for doubt in failed),
+        Finding(Level.NOTE, 'posture', f'{counts} of {len(postures)} clips'),
+        *(
+            Finding(Level.NOTE, 'posture', f'{what} in {sum(held)} of {len(held)} clips')
+            for what, held in judged.items()
+            if held and what not in of_all
+        ),
+        *(
+            Finding(Level.WARNING, 'posture', f'in most clips {DOUBTS[what]}')
+            for what, held in judged.items()
+            if 2 * sum(held) < len(held)
+        ),
     ]
 
 
