@@ -14,7 +14,7 @@ from mmdualhead.skeletons import Skeleton
 CODES = tuple(number for power in range(2, 10) for number in (10**power - 1, 10**power))
 """Positive marks: 99, 100, 999, 1000, ..."""
 
-LARGEST = 2**31
+LARGEST = np.float64(2**31)
 """Of larger numbers nobody makes a mark."""
 
 FAR = 2.0
@@ -55,8 +55,8 @@ def _coded(x: np.ndarray, same: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(M, T, V) True for joints with a code in all coordinates that is none of their person's."""
     number = x[..., 0]
     coded = same & (number >= CODES[0])
-    if not coded.any():
-        return coded
+    if not coded.any() or not skeleton.bones:
+        return np.zeros_like(coded)
     coded &= np.isin(number, CODES)
     in_one_point = (coded & (number == number[..., :1])).all(-1) & (x.any(-1) & ~coded).any()
     marks = number[_far(x, x, coded, skeleton) | (coded & in_one_point[..., None])]

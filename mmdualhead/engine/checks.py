@@ -79,15 +79,25 @@ class LoaderData:
         self.sets = [part for part in innermost(dataset) if isinstance(part, PoseDataset)]
 
     @cached_property
-    def network_input(self) -> NetworkInput:
-        """What the config says of the loader, with the names of the classes and the scale of the clips."""
+    def parts(self) -> list[NetworkInput]:
+        """What the config says, with the names of the classes and the scale of the clips, by data set."""
         declared = NetworkInput.of_config(self.config, self.name)
-        named = [part.metainfo.get('classes') for part in self.sets]
-        scales = [measure_scale(_clips(part), declared) for part in self.sets]
-        known = [scale for scale in scales if scale]
+        return [
+            replace(
+                declared,
+                classes=tuple(map(str, part.metainfo.get('classes') or ())),
+                scale=measure_scale(_clips(part), declared),
+            )
+            for part in self.sets
+        ]
+
+    @cached_property
+    def network_input(self) -> NetworkInput:
+        """That of all data sets together."""
+        known = [part.scale for part in self.parts if part.scale]
         return replace(
-            declared,
-            classes=tuple(map(str, next(filter(None, named), ()))),
+            self.parts[0] if self.parts else NetworkInput.of_config(self.config, self.name),
+            classes=next((part.classes for part in self.parts if part.classes), ()),
             scale=float(np.median(known)) if known else None,
         )
 
@@ -184,6 +194,10 @@ def check_run(
     yield from check_config(config)
     for data in new:
         yield from check_network(network, config.get('model') or {}, data)
+        if data.parts:
+            whose = f'of {data.sets[0].ann_file}'
+            yield from _check_scale(data.parts[0].scale, data, whose)
+            yield from _check_class_order(data.network_input.classes, data, whose)
         if train not in (None, data):
             yield from check_evaluation(train, data)
 
@@ -388,19 +402,21 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Findi
 
 def _check_class_order(trained: Sequence[str], data: LoaderData, whose: str) -> Iterator[Finding]:
     """Labels are numbers, which two files, converted one by one, may give to other classes."""
-    labels = {name: label for label, name in enumerate(data.network_input.classes)}
-    moved = [name for label, name in enumerate(trained) if labels.get(name, label) != label]
-    if moved:
-        name = moved[0]
-        text = f'class {name!r} has label {labels[name]}, but {trained.index(name)} in those {whose}'
-        advice = 'convert the data with one list of classes (--classes)'
-        yield Finding(Level.ERROR, data.name, f'{plural(len(moved), "label")} differ: {text}; {advice}')
+    for part in data.parts:
+        labels = {name: label for label, name in enumerate(part.classes)}
+        moved = [name for label, name in enumerate(trained) if labels.get(name, label) != label]
+        if moved:
+            name = moved[0]
+            text = f'class {name!r} has label {labels[name]}, but {trained.index(name)} in those {whose}'
+            advice = 'convert the data with one list of classes (--classes)'
+            yield Finding(Level.ERROR, data.name, f'{plural(len(moved), "label")} differ: {text}; {advice}')
 
 
 def _check_scale(trained: float | None, data: LoaderData, whose: str) -> Iterator[Finding]:
-    if difference := compare_scales(data.network_input.scale, trained):
-        level, text = difference
-        yield Finding(level, data.name, f'compared with those {whose}, {text}')
+    for part in data.parts:
+        if difference := compare_scales(part.scale, trained):
+            level, text = difference
+            yield Finding(level, data.name, f'compared with those {whose}, {text}')
 
 
 def check_checkpoint(

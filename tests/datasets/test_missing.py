@@ -50,7 +50,7 @@ def test_a_person_marked_as_a_whole(in_space: np.ndarray) -> None:
 
 
 def test_a_code_in_an_image(in_image: np.ndarray) -> None:
-    for clip in (in_image, in_image.round()):
+    for clip in (in_image, in_image.round(), in_image.astype(np.float16)):
         assert not marked_joints(clip, BODY_13).any()
         clip[0, 2:7, [3, 11]] = 9999
         assert marked_joints(clip, BODY_13).sum() == 10

@@ -322,6 +322,38 @@ def test_classes_in_another_order_are_refused(run, data, tmp_path):
     run(data, checkpoint=checkpoint)
 
 
+@pytest.mark.fault(
+    'ConcatDataset of files whose joints have another unit, or with ignore_keys whose classes another order',
+    'trained on',
+    'error before training, with both labels or lengths',
+)
+def test_files_that_are_joined_agree(run, data, tmp_path):
+    names = [f'class {i}' for i in range(12)]
+    data['meta'] = dict(layout='nturgb+d', classes=names)
+    others = {'classes': dict(data, meta=dict(layout='nturgb+d', classes=names[::-1]))}
+    others['unit'] = dict(data, annotations=copy.deepcopy(data['annotations']))
+    for clip in others['unit']['annotations']:
+        clip['keypoint'] = clip['keypoint'] * 1000
+
+    def joined_with(other):
+        def change(config):
+            (tmp_path / other).mkdir()
+            inner = config.train_dataloader.dataset
+            second = dict(inner, ann_file=save(tmp_path / other, others[other]))
+            config.train_dataloader.dataset = dict(
+                type='ConcatDataset', datasets=[inner, second], ignore_keys='classes'
+            )
+
+        return change
+
+    message = "^error: train_dataloader: .*class 'class 0' has label 11, but 0 in those of .*pkl"
+    with pytest.raises(SystemExit, match=message):
+        run(data, joined_with('classes'))
+    message = r'train_dataloader: compared with those of .*pkl, bones are 1e\+03 times as long'
+    with pytest.raises(SystemExit, match=message):
+        run(data, joined_with('unit'))
+
+
 @pytest.mark.fault('test with another number of frames than the training', 'nothing is said', 'warned')
 def test_other_frames_than_in_training_are_warned_of(run, data):
     checkpoint, _ = run(data)
