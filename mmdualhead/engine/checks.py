@@ -85,7 +85,7 @@ class LoaderData:
         return [
             replace(
                 declared,
-                classes=tuple(map(str, part.metainfo.get('classes') or ())),
+                classes=tuple(map(str, part.metainfo.get('classes') or ()))[: declared.num_classes],
                 scale=measure_scale(_clips(part), declared),
             )
             for part in self.sets

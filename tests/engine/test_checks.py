@@ -13,6 +13,7 @@ from mmaction.datasets import PoseDataset
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
+from mmdualhead.apis.trained import load_trained
 from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.engine.checks import (
     LoaderData,
@@ -448,6 +449,18 @@ def test_another_graph_of_as_many_joints_and_idle_persons_are_warned_of(run, dat
 def test_another_number_of_named_classes_is_warned_of(run, data):
     _, warned = run(data | dict(meta=dict(classes=['sit', 'walk', 'run', 'jump'])))
     assert 'names 4 classes, but model.cls_head.num_classes=12' in warned
+
+
+@pytest.mark.fault(
+    'training on a file that names more classes than the network has',
+    '-',
+    'warned; the checkpoint has the names of its classes',
+)
+def test_more_names_than_classes(run, data):
+    names = [f'class {i}' for i in range(15)]
+    checkpoint, warned = run(data | dict(meta=dict(classes=names)))
+    assert 'names 15 classes, but model.cls_head.num_classes=12' in warned
+    assert load_trained(checkpoint).classes == tuple(names[:12])
 
 
 def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
