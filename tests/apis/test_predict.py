@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import pickle
 import os
+import pickle
 import runpy
 import signal
 import subprocess
