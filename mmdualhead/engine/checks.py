@@ -134,6 +134,13 @@ class LoaderData:
         return array if array is not None and array.ndim == 5 else None
 
     @property
+    def is_random(self) -> bool:
+        """True if the pipeline makes something else of the first clip each time."""
+        with undisturbed_random():
+            first, again = (self.dataset[0]['inputs'] for _ in range(2))
+        return not np.array_equal(first, again, equal_nan=True)
+
+    @property
     def source(self) -> list[dict[str, Any]]:
         """The file and the split of each data set."""
         return [dict(ann_file=str(part.ann_file), split=getattr(part, 'split', None)) for part in self.sets]
@@ -358,6 +365,9 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
         for (key, noun), wanted, size in zip(AXES.items(), input_shape_of(backbone), found, strict=True)
         if wanted not in (None, size)
     ]
+    if data.name != LOADERS[0] and data.is_random:
+        text = 'the pipeline draws at random, so no two runs give the same scores; is test_mode=True missing?'
+        yield Finding(Level.WARNING, data.name, text)
     if wrong:
         yield Finding(Level.ERROR, data.name, ', '.join(wrong))
     elif data.facts and data.facts.persons.max() == 1 < x.shape[1]:

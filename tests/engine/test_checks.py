@@ -355,6 +355,23 @@ def test_files_that_are_joined_agree(run, data, tmp_path):
         run(data, joined_with('unit'))
 
 
+@pytest.mark.fault(
+    'test_mode=True missing in a test pipeline, or an augmentation left in it',
+    'other scores in every run, and nothing is said',
+    'warned',
+)
+def test_a_random_test_is_warned_of(run, data):
+    checkpoint, warned = run(data)
+    assert 'at random' not in warned
+
+    def change(config):
+        for step in steps(config, 'test'):
+            step.pop('test_mode', None)
+
+    _, warned = run(data, change, checkpoint=checkpoint)
+    assert 'test_dataloader: the pipeline draws at random' in warned
+
+
 @pytest.mark.fault('test with another number of frames than the training', 'nothing is said', 'warned')
 def test_other_frames_than_in_training_are_warned_of(run, data):
     checkpoint, _ = run(data)
