@@ -41,6 +41,9 @@ MEASURED = 200
 LOWEST, HIGHEST = -1, 10
 """Confidences of heat maps and of coordinate classifiers reach beyond 0 and 1, those in percent further."""
 
+PIXELS = 20.0
+"""Joints so far from the origin are not in meters; third coordinates from 0 to 1 are no depths then."""
+
 MOST_UPSIDE_DOWN = 0.75
 """The fraction of the frames of a clip in which shoulders may be below the hips of an image."""
 
@@ -80,7 +83,7 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
     """Why a clip, or a person in one frame, has numbers that are not joints; empty if it has none.
 
     These are numbers that are not finite, confidences out of range or all zero, and numbers that mark missing
-    joints, such as -1 or 999.
+    joints, such as -1 or 999; and confidences in the place of depths.
 
     Args:
         keypoint: (M, T, V, C) or (V, C).
@@ -92,7 +95,8 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
     score = np.broadcast_to(np.float32(1), keypoint.shape[:-1]) if score is None else score
     is_sound = keypoint.min(initial=0) > -np.inf and keypoint.max(initial=0) < np.inf
     is_sound = is_sound and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST
-    if is_sound and not marked_joints(keypoint, skeleton).any():
+    has_scores = not skeleton.flat and _has_scores_for_depths(keypoint)
+    if is_sound and not has_scores and not marked_joints(keypoint, skeleton).any():
         return ''  # as for most clips, in a fraction of the time
     for field, numbers, where, text in _wrong_numbers(keypoint, score, skeleton):
         if where.any():
@@ -102,8 +106,21 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
             wrong = numbers[place][~np.isfinite(numbers[place])][:1]
             number = ', '.join(f'{number:g}' for number in (wrong if len(wrong) else numbers[place]))
             return f'{field}: {named}: {number}, in {plural(int(where.sum()), "joint")}, is {text}'
+    if has_scores:
+        return (
+            'keypoint: the third coordinates are from 0 to 1, like confidences of joints in pixels; joints '
+            'in an image need a flat layout ("flat": true in one of your own)'
+        )
     is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
     return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'
+
+
+def _has_scores_for_depths(keypoint: np.ndarray) -> bool:
+    """True for joints in pixels whose third coordinates look like confidences, of a layout in space."""
+    depth = keypoint[..., 2:]
+    if not 0 <= depth.min(initial=0) < depth.max(initial=0) <= 1:
+        return False
+    return bool(np.median(keypoint[keypoint.any(-1), :2].max(-1)) > PIXELS)
 
 
 def _wrong_numbers(

@@ -154,6 +154,21 @@ def test_numbers_of_a_person_pass() -> None:
     assert number_fault(clip, None, COCO) == ''
 
 
+@pytest.mark.fault(
+    'x, y and confidence in pixels, of a layout of ones own that lacks "flat"',
+    'confidences are trained on as depths',
+    'refused by conversion, training, prediction and streams, with what to do',
+)
+def test_confidences_for_depths() -> None:
+    rng = np.random.default_rng(0)
+    clip = np.concatenate([rng.uniform(50, 400, (1, 9, 20, 2)), rng.uniform(0, 1, (1, 9, 20, 1))], -1)
+    assert 'the third coordinates are from 0 to 1' in number_fault(clip, None, KINECT_V1)
+    assert 'the third coordinates are from 0 to 1' in number_fault(clip[0, 0], None, KINECT_V1)
+    assert number_fault(clip[..., :2], None, KINECT_V1) == ''
+    assert number_fault(clip * (1, 1, 0), None, KINECT_V1) == ''
+    assert number_fault(clip * (0.01, 0.01, 1), None, KINECT_V1) == ''
+
+
 @pytest.mark.parametrize('mark', [-1, -999])
 def test_marks_of_missing_joints(mark: float) -> None:
     clip = someone(NTU)
