@@ -94,6 +94,12 @@ def test_clips_in_csv_have_their_names(run, tmp_path, recording):
     assert rows == [(str(tmp_path / 'mine.pkl'), name) for name in 'ab']
 
 
+def test_no_classes_to_name_are_an_error(run, folder):
+    status, _, errors = run(folder, '--top', 0)
+    assert status == 1
+    assert 'top is 0, expected 1 or more' in errors
+
+
 def test_lines_of_json_and_nothing_else(run, folder, tmp_path):
     _, out, _ = run(folder, '--jsonl', '-', '--top', 3)
     lines = [json.loads(line) for line in out.splitlines()]
