@@ -12,7 +12,6 @@ from itertools import chain
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from mmaction.models import RecognizerGCN
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -30,11 +29,13 @@ from mmdualhead.models.layers import (
     NarrowMSG3D,
     TemporalBranches,
     gather_windows,
+    mix,
     subsample,
 )
 from mmdualhead.models.norm import affine
 from mmdualhead.models.ops import temporal_max_pool, topology_product, window_product
 from mmdualhead.models.recognizer import DualHeadRecognizer
+from mmdualhead.utils.memory import keep_freed_memory
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -84,6 +85,7 @@ def fuse(model: nn.Module, dtype: torch.dtype | None = None) -> FusedRecognizer:
                 module.register_module(name, fused(child))
     if dtype is not None:
         _convert(folded, dtype)
+    keep_freed_memory()
     return FusedRecognizer(folded, _Weights(model), dtype).eval()
 
 
@@ -257,7 +259,7 @@ class FusedNarrowGraphConv(nn.Module):
         super().__init__()
         scale, shift = _affine(norm)
         self.window, self.stride = conv.window, conv.stride
-        self.register_buffer('mixing', conv.mixing() * scale[:, None, None, None])
+        self.register_buffer('mixing', conv.mixing() * scale[:, None])
         self.register_buffer('bias', conv.bias * scale + shift)
         self.register_buffer('matrix', conv.matrix())
 
@@ -265,7 +267,7 @@ class FusedNarrowGraphConv(nn.Module):
         return gather_windows(x, self.matrix, self.window, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(self.gather(x), self.mixing, self.bias).relu_()
+        return mix(self.gather(x), self.mixing, self.bias).relu_()
 
 
 class FusedNarrowG3D(nn.Module):

@@ -88,15 +88,15 @@ class NarrowGraphConv(GraphConv):
         return self._nodes().transpose(1, 2).flatten(3).flatten(0, 2)
 
     def mixing(self) -> Tensor:
-        """The weight of the 1x1 convolution that follows the graph: (D, C * K, 1, 1)."""
-        return self.weight.permute(1, 2, 0).flatten(1)[:, :, None, None]
+        """The linear map that follows the graph: (D, C * K)."""
+        return self.weight.permute(1, 2, 0).flatten(1)
 
     def gather(self, x: Tensor) -> Tensor:
-        """The aggregated features before mixing: (N, C, T, V) -> (N, C * K, ceil(T / s), V * W)."""
+        """The aggregated features before mixing: (N, C, T, V) -> (N, ceil(T / s), C * K, V * W)."""
         return gather_windows(x, self.matrix(), self.window, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(self.gather(x), self.mixing(), self.bias)
+        return mix(self.gather(x), self.mixing(), self.bias)
 
 
 def graph_conv(
@@ -116,14 +116,18 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
         window, stride: W and s.
 
     Returns:
-        (N, C * K, ceil(T / s), V * W).
+        (N, ceil(T / s), C * K, V * W); a product transposes it for nothing, a copy would not.
     """
     nodes, pad = x.shape[3] * window, (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
-    gathered = F.linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
-    return gathered.transpose(2, 3).contiguous().permute(0, 3, 1, 2)
+    return F.linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
+
+
+def mix(gathered: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The linear map of what the graph has gathered: (N, T, C * K, V) -> (N, D, T, V)."""
+    return F.linear(gathered.transpose(2, 3), weight, bias).permute(0, 3, 1, 2)
 
 
 class MSGCN(nn.Module):
@@ -223,16 +227,14 @@ class WindowCollapse(nn.Conv2d):
         """The collapse of ReLU(W x + b), whose many features are never materialized.
 
         Args:
-            x: (N, E, T, V * W).
-            weight, bias: of a 1x1 convolution, W and b, from E to C channels.
+            x: (N, T, E, V * W).
+            weight, bias: W and b, from E to C channels.
 
         Returns:
             (N, D, T, V).
         """
-        joints = x.shape[3] // self.kernel_size[1]
-        mixing = (weight.flatten(1), bias, self._frame_by_frame(), self.bias)
-        collapsed = mix_and_collapse(x.permute(0, 2, 3, 1).flatten(1, 2), *mixing)
-        return collapsed.unflatten(1, (-1, joints)).permute(0, 3, 1, 2)
+        collapsed = mix_and_collapse(x, weight, bias, self._frame_by_frame(), self.bias)
+        return collapsed.permute(0, 3, 1, 2)
 
     def _frame_by_frame(self) -> Tensor:
         """The weight of the 1x1 convolution, (D, W * C)."""

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def normalized_mixing(
     x: Tensor, weight: Tensor, bias: Tensor, norm: nn.BatchNorm2d | nn.SyncBatchNorm
 ) -> tuple[Tensor, Tensor]:
-    r"""A 1x1 convolution and the batch norm after it, as one 1x1 convolution.
+    r"""A linear map of channels and the batch norm after it, as one linear map.
 
     With the mean m and the covariance S of its inputs, the map W x + b has the mean W m + b and the variances
     diag(W S W'), so the output need not be materialized to be normalized:
@@ -22,13 +22,13 @@ def normalized_mixing(
     .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
 
     Args:
-        x: (N, C, T, V).
-        weight: W, (D, C, 1, 1).
+        x: (N, T, C, V).
+        weight: W, (D, C).
         bias: b, (D,).
         norm: in training its running statistics are updated as if it had been called.
 
     Returns:
-        The weight and the bias of the one convolution.
+        The weight and the bias of the one map.
 
     Raises:
         TypeError: the norm is not one of PyTorch's; mmcv's (``sync_bn='mmcv'``) would not be synchronized.
@@ -40,10 +40,10 @@ def normalized_mixing(
     mean, variance = norm.running_mean, norm.running_var
     if norm.training:
         with torch.autocast(x.device.type, enabled=False):
-            mean, variance, count = _moments(x, weight.flatten(1), bias, norm)
+            mean, variance, count = _moments(x, weight, bias, norm)
             _track(norm, mean.detach(), variance.detach() * count / (count - 1))
     scale, shift = affine(norm, mean, variance)
-    return weight * scale[:, None, None, None], bias * scale + shift
+    return weight * scale[:, None], bias * scale + shift
 
 
 def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,11 +55,11 @@ def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Ten
 def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variances of W x + b over the batch, each (D,), and the number of values."""
     exact = torch.promote_types(weight.dtype, torch.float32)
-    rows = x.permute(0, 2, 3, 1).flatten(0, 2).to(exact)
-    count = _over_workers(rows.new_tensor(len(rows)), norm)
-    center = _over_workers(rows.sum(0), norm) / count
-    rows = rows - center
-    covariance = _over_workers(rows.t() @ rows, norm) / count
+    frames = x.flatten(0, 1).to(exact)  # (N * T, C, V)
+    count = _over_workers(frames.new_tensor(len(frames) * frames.shape[2]), norm)
+    center = _over_workers(frames.sum((0, 2)), norm) / count
+    frames = frames - center[:, None]
+    covariance = _over_workers((frames @ frames.transpose(1, 2)).sum(0), norm) / count
     weight = weight.to(exact)
     return weight @ center + bias, ((weight @ covariance) * weight).sum(1), count
 

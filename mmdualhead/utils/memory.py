@@ -1,4 +1,4 @@
-"""A limit of the memory for reading a file."""
+"""A limit of the memory for reading a file, and memory that is kept between passes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ except ImportError:  # Windows
 BASE = 256 << 20
 FACTOR = 64
 """A file of n bytes may take ``BASE + FACTOR * n``: small objects take some 30 times their pickled size."""
+
+KEPT = 30 << 20
+"""A block of this size, in bytes, is one that glibc learns from: it may have at most 32 MB."""
 
 STATM = Path('/proc/self/statm')
 
@@ -42,3 +45,13 @@ def memory_for_file(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of one pass through a network for the next one.
+
+    glibc returns what is freed to the system, and requests it page by page in the next pass, until the
+    process has once freed a large block (mallopt(3), ``M_MMAP_THRESHOLD``): then it keeps up to twice the
+    size of that block. Other C libraries are not affected.
+    """
+    bytearray(KEPT)

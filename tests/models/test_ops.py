@@ -40,7 +40,7 @@ def product_arguments(window: int, frames: int = T) -> list[Tensor]:
 
 
 def collapse_arguments(window: int) -> list[Tensor]:
-    return tensors((N, T * window, C), (F, C), (F,), (D, window * F), (D,))
+    return tensors((N, T, C, V * window), (F, C), (F,), (D, window * F), (D,))
 
 
 def topology_arguments() -> list[Tensor]:
@@ -68,8 +68,8 @@ def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, strid
 
 
 def plain_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
-    features = (x @ weight.t() + bias).relu().unflatten(1, (T, -1))
-    return torch.einsum('nlif,dif->nld', features, collapse.unflatten(1, (-1, F))) + shift
+    features = (x.transpose(2, 3) @ weight.t() + bias).relu().unflatten(2, (V, -1))
+    return torch.einsum('ntvif,dif->ntvd', features, collapse.unflatten(1, (-1, F))) + shift
 
 
 def assert_equal(found: Tensor, expected: Tensor, arguments: list[Tensor]) -> None:
@@ -113,7 +113,7 @@ class TestKernels:
         with Kernels(device):
             assert topology_product(z[:0], weight, bias, bases[:0], coefficients).shape == (0, D, T, V)
             assert window_product(x[:0], *others, 2).shape == (0, D, 4, V * 3)
-            assert mix_and_collapse(y[:0], *rest).shape == (0, T, D)
+            assert mix_and_collapse(y[:0], *rest).shape == (0, T, V, D)
 
     @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
     def test_autocast_keeps_sums_in_single_precision(self, half, device):
@@ -137,12 +137,12 @@ class TestKernels:
         x, *parameters = [torch.ones_like(a, dtype=torch.float32) for a in collapse_arguments(3)]
         parameters = [a.requires_grad_() for a in parameters]
         with torch.autocast('cpu', half), Kernels(device):
-            out = mix_and_collapse(x[:1].expand(3001, T * 3, C), *parameters)
+            out = mix_and_collapse(x[:1].expand(3001, -1, -1, -1), *parameters)
         assert out.dtype is half
         with Kernels(device):
             grads = torch.autograd.grad(out.sum(), parameters)
         assert [grad.dtype for grad in grads] == 4 * [torch.float32]
-        clips = 3001 * T
+        clips = 3001 * T * V
         expected = (clips * 3 * D, clips * 3 * D, clips * (C + 1), clips)
         assert [grad.unique().item() for grad in grads] == list(expected)
 
@@ -188,7 +188,7 @@ class TestBatched:
         y, *rest = collapse_arguments(5)
         with Kernels(batched) as found:
             window_product(x[:1].expand(persons, -1, -1, -1), *others, 2).sum().backward()
-            mix_and_collapse(y[:1].expand(persons, -1, -1), *rest).sum().backward()
+            mix_and_collapse(y[:1].expand(persons, -1, -1, -1), *rest).sum().backward()
         return found.counts.total()
 
     def test_kernels_do_not_grow_with_the_batch(self):

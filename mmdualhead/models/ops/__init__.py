@@ -73,20 +73,21 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
-    r"""Mix the channels of every frame in each of L windows, ReLU, then collapse the window to one frame.
+    r"""Mix the channels of every frame in each window, ReLU, then collapse the window to one frame.
 
-    .. math:: y[l] = c + \sum_i C_i \, \max(0, W x[l, i] + b)
+    .. math:: y[t, v] = c + \sum_i C_i \, \max(0, W x[t, (v, i)] + b)
 
     The F channels inside the windows, a network's largest tensor, are never materialized; the backward
     pass recomputes them.
 
     Args:
-        x: (N, L * W, C), window by window; cast under autocast as in :func:`window_product`.
+        x: (N, T, C, V * W), the last axis window by window; cast under autocast as in
+            :func:`window_product`.
         weight, bias: W, (F, C), and b, (F,).
         collapse, shift: C, (D, W * F), frame by frame, and c, (D,).
 
     Returns:
-        (N, L, D).
+        (N, T, V, D).
     """
     operation = plain.mix_and_collapse if _traced() else _mix_and_collapse
     return operation(_cast(x), weight, bias, collapse, shift)
@@ -214,7 +215,7 @@ def _mix_and_collapse_shape(
     shift: Tensor,  # noqa: ARG001
 ) -> Tensor:
     window = collapse.shape[1] // weight.shape[0]
-    return x.new_empty(x.shape[0], x.shape[1] // window, collapse.shape[0])
+    return x.new_empty(*x.shape[:2], x.shape[3] // window, collapse.shape[0])
 
 
 def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -229,9 +230,16 @@ def _topology_gradient_shapes(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ..
 
 
 def _gradient_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:  # noqa: ARG001
+    return _shapes(torch.channels_last, inputs)
+
+
+def _collapse_gradient_shapes(grad: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG001
+    return _shapes(torch.contiguous_format, inputs)
+
+
+def _shapes(memory: torch.memory_format, inputs: Sequence[Any]) -> tuple[Tensor, ...]:
     x, *parameters = (value for value in inputs if isinstance(value, Tensor))
-    dense = torch.contiguous_format if x.dim() == 3 else torch.channels_last
-    return torch.empty_like(x, memory_format=dense), *(
+    return torch.empty_like(x, memory_format=memory), *(
         torch.empty_like(value, memory_format=torch.contiguous_format) for value in parameters
     )
 
@@ -254,12 +262,12 @@ def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) 
 
 
 def _mix_and_collapse_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
-    return 2 * x[0] * x[1] * weight[0] * (weight[1] + rest[1][0])
+    return 2 * x[0] * x[1] * x[3] * weight[0] * (weight[1] + rest[1][0])
 
 
 def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
     x, weight = inputs[:2]
-    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * weight[0] * weight[1]
+    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * x[3] * weight[0] * weight[1]
 
 
 def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
@@ -314,7 +322,7 @@ _differentiable(
         f'(Tensor grad, {_COLLAPSE}) -> (Tensor, Tensor, Tensor, Tensor, Tensor)',
         batched.mix_and_collapse_backward,
         cpu.mix_and_collapse_backward,
-        _gradient_shapes,
+        _collapse_gradient_shapes,
         _mix_and_collapse_backward_flops,
     ),
 )

@@ -154,7 +154,7 @@ def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
 
 def _persons(x: Tensor, weight: Tensor) -> int:
     """The number of persons whose channels inside the windows fit into the budget."""
-    return max(1, BUDGET // (x.shape[1] * len(weight) * x.element_size() or 1))
+    return max(1, BUDGET // (x.shape[1] * x.shape[3] * len(weight) * x.element_size() or 1))
 
 
 class _Strip:
