@@ -157,7 +157,7 @@ def _with_few_persons(recording: Recording, most: int | None) -> Recording:
     # Not left to the pipeline: MMAction2's last step keeps the first.
     rows = most_active_of(recording.keypoint, most)
     score, ids = recording.keypoint_score, recording.ids
-    note = f'keypoint: {len(persons)} persons, of which {", ".join(map(str, rows))} are the most active'
+    note = f'keypoint: of {len(persons)} persons the most active are kept ({", ".join(map(str, rows))})'
     return replace(
         recording,
         keypoint=recording.keypoint[rows],

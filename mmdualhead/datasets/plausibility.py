@@ -416,7 +416,12 @@ def _judge_parts(keypoint: np.ndarray, length: float | None) -> Iterator[Finding
 
 
 def judge_axes(keypoint: np.ndarray, skeleton: Skeleton, is_known: bool = False) -> Iterator[Finding]:
-    """Notes on axes that look exchanged, of a recording that comes from no data set."""
+    """Notes on axes that look exchanged or are missing, of a recording that comes from no data set."""
+    depths = keypoint[keypoint.any(-1)][:, 2:] if not (skeleton.flat or is_known) else np.empty((0, 0))
+    if depths.size and (depths == depths[0]).all():
+        text = f'no depth, z is {depths[0, 0]:g} in all joints; are they joints in an image?'
+        yield Finding(Level.NOTE, 'axes', text)
+        return
     posture = None if is_known else judge_posture(keypoint, skeleton)
     for what in ('left is left', 'y is down'):
         if not (posture or {}).get(what, True):

@@ -84,6 +84,16 @@ class TestAxes:
             fitted(picture, IN_SPACE, layout='mediapipe')
         fitted(picture, IN_SPACE, layout='mediapipe', unit='m')
 
+    @pytest.mark.fault(
+        'joints in an image with a third coordinate of 0, for a model for joints in space',
+        'answered',
+        'noted',
+    )
+    def test_a_recording_without_depth_is_noted(self):
+        for depth in (0, 1):
+            (note,) = fitted(body() * (1, 1, 0) + (0, 0, depth), IN_SPACE).notes
+            assert note.startswith(f'axes: no depth, z is {depth} in all joints')
+
     def test_mirrored_axes_are_noted(self):
         assert fitted(body(), IN_SPACE).notes == ()
         (note,) = fitted(body() * (-1, 1, 1), IN_SPACE).notes
@@ -133,7 +143,7 @@ class TestUnit:
         keypoint[2, :, :, 0] += np.arange(9)[:, None] / 100
         found = fitted(keypoint, IN_SPACE, most_active=True)
         np.testing.assert_array_equal(found.keypoint, keypoint[2:])
-        assert found.notes == ('keypoint: 2 persons, of which 2 are the most active',)
+        assert found.notes == ('keypoint: of 2 persons the most active are kept (2)',)
 
     @pytest.mark.fault(
         'joints without hip or head, in another unit', '-', 'refused by the scale of the training clips'
