@@ -67,6 +67,11 @@ class Sampling:
     seed: int | None = None
     before_stream: bool = True
 
+    @property
+    def frames(self) -> int | None:
+        """The number of frames of a sample; None if it is that of the clip."""
+        return self.clip_len or self.length
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkInput:
@@ -249,6 +254,9 @@ class NetworkInput:
             shown = [_show(value) for value in (mine, theirs)]
             same = ' with other bones' if shown[0] == shown[1] else ''
             lines.append(f'{name}: {words[0]} {shown[0]}, {words[1]} {shown[1]}{same}')
+        frames = [one.sampling.frames for one in (self, other)]
+        if None not in frames and frames[0] != frames[1]:
+            lines.append(f'frames: {words[0]} {frames[0]}, {words[1]} {frames[1]}')
         return lines
 
     def _completed_by(self, model: Mapping[str, Any]) -> NetworkInput:

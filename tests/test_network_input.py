@@ -85,6 +85,13 @@ def test_equal_steps_of_ours_and_of_mmaction2_are_no_difference():
     assert changed.differences(of_steps(dict(type='PreNormalize3D')))
 
 
+def test_another_number_of_frames_is_a_difference():
+    sampled, other = (of_steps(dict(type='UniformSampleFrames', clip_len=length)) for length in (24, 8))
+    assert sampled.differences(other) == ['frames: trained with 24, now 8']
+    assert sampled.differences(of_steps(dict(type='PadTo', length=24))) == []
+    assert sampled.differences(of_steps()) == []
+
+
 def test_other_bones_of_the_same_joints_are_a_difference():
     one, other = (dict(type='SkeletonStream', stream='j', layout=dict(joints=3, bones=bones))
                   for bones in ([(1, 0), (2, 0)], [(1, 0), (2, 1)]))  # fmt: skip

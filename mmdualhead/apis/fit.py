@@ -15,6 +15,7 @@ from mmdualhead.datasets.poses.mediapipe import check_landmarks
 from mmdualhead.datasets.recording import Recording, image_size
 from mmdualhead.datasets.transforms.body import sure_joints
 from mmdualhead.datasets.transforms.camera import frontal_view
+from mmdualhead.datasets.transforms.formatting import most_active as most_active_of
 from mmdualhead.errors import UserError, report
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton, get_skeleton
@@ -41,7 +42,7 @@ def fit(
         unit: of the coordinates, if the recording does not name it: ``'m'``, ``'cm'`` or ``'mm'``. ``'m'``
             uses the values as they are, None also checks that they could be meters.
         img_shape: (height, width) of the image that joints refer to, if the recording does not have it.
-        most_active: let the pipeline keep the most active persons if there are too many.
+        most_active: keep the most active persons if there are too many.
 
     Returns:
         The recording, in the layout of the network.
@@ -65,7 +66,8 @@ def fit(
     if network_input.takes_pixels:
         recording = recording.in_pixels(img_shape)
     recording.check_numbers(given)
-    _check(recording, network_input, most_active)
+    _check(recording, network_input)
+    recording = _with_few_persons(recording, network_input.num_person, most_active)
     if in_space:
         recording = _in_meters(recording, given, unit)
     if network_input.takes_any_picture and not recording.has_depth(given):
@@ -81,9 +83,9 @@ def check_image(network_input: NetworkInput, img_shape: tuple[int, int] | None) 
         raise UserError('img_shape: the model expects pixels; give the height and width of the image')
 
 
-def _check(recording: Recording, network_input: NetworkInput, most_active: bool) -> None:
-    """Refuse joints that the network cannot take, and too many persons."""
-    keypoint, coordinates = recording.keypoint, recording.keypoint.shape[3]
+def _check(recording: Recording, network_input: NetworkInput) -> None:
+    """Refuse joints that the network cannot take."""
+    coordinates = recording.keypoint.shape[3]
     check_image(network_input, recording.img_shape)
     if network_input.needs_depth and coordinates != 3:
         raise UserError(
@@ -92,17 +94,36 @@ def _check(recording: Recording, network_input: NetworkInput, most_active: bool)
         )
     if coordinates not in (2, 3):
         raise UserError(f'keypoint: {coordinates} coordinates per joint, expected 2 or 3')
-    if most_active or recording.annotated or network_input.num_person is None:
-        return
+
+
+def _with_few_persons(recording: Recording, most: int | None, most_active: bool) -> Recording:
+    """With no more persons than the model takes: the most active ones, or an error; of a data set, with all."""
+    keypoint = recording.keypoint
     persons = np.flatnonzero(keypoint.any((1, 2, 3)))
-    if len(persons) > network_input.num_person:
+    if most is None or len(persons) <= most:
+        return recording
+    if recording.annotated:
+        note = f'keypoint: {len(persons)} persons, the model takes {most}; its pipeline chooses, as in a test'
+        return replace(recording, notes=(*recording.notes, note))
+    if not most_active:
         swapped = len(keypoint) > keypoint.shape[1]
         advice = 'if the axes are (T, M, V, C), exchange the first two, otherwise ' if swapped else ''
         raise UserError(
             f'keypoint: {len(persons)} persons ({", ".join(map(str, persons))}) in {keypoint.shape[1]} '
-            f'frames, the model takes {network_input.num_person}; {advice}remove some, or keep the most '
-            'active ones (most_active=True, --most-active)'
+            f'frames, the model takes {most}; {advice}remove some, or keep the most active ones '
+            '(most_active=True, --most-active)'
         )
+    # Not left to the pipeline: MMAction2's last step keeps the first.
+    rows = most_active_of(keypoint, most)
+    score, ids = recording.keypoint_score, recording.ids
+    note = f'keypoint: {len(persons)} persons, of which {", ".join(map(str, rows))} are the most active'
+    return replace(
+        recording,
+        keypoint=keypoint[rows],
+        keypoint_score=None if score is None else score[rows],
+        ids=None if ids is None else tuple(ids[row] for row in rows),
+        notes=(*recording.notes, note),
+    )
 
 
 def _in_meters(recording: Recording, given: Skeleton, unit: str | None) -> Recording:

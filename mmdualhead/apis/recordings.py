@@ -138,7 +138,7 @@ def _below(folder: Path) -> list[Path]:
     found = [
         whole(path)
         for path in sorted(folder.rglob('*'))
-        if path.name.endswith(SUFFIXES)
+        if path.name.lower().endswith(tuple(map(str.lower, SUFFIXES)))
         and path.is_dir() == (path.suffix == STORE)
         and not any(parent.suffix == STORE for parent in path.relative_to(folder).parents)
     ]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mmdualhead.datasets.missing import marked_joints
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.network_input import NetworkInput
 from mmdualhead.skeletons import Skeleton
@@ -40,10 +41,15 @@ MEASURED = 200
 LOWEST, HIGHEST = -1, 10
 """Confidences of heat maps and of coordinate classifiers reach beyond 0 and 1, those in percent further."""
 
+PIXELS = 20.0
+"""Joints so far from the origin are not in meters; third coordinates from 0 to 1 are no depths then."""
+
 MOST_UPSIDE_DOWN = 0.75
 """The fraction of the frames of a clip in which shoulders may be below the hips of an image."""
 
 SIDES = ('left hip', 'right hip', 'left shoulder', 'right shoulder')
+
+FACE = ('nose', 'left eye', 'right eye')
 
 FEET = ('left ankle', 'left foot', 'right ankle', 'right foot')
 
@@ -53,6 +59,7 @@ DOUBTS = {
     'left is left': 'left and right look exchanged, or the axes left-handed',
     'lengths are meters': 'lengths do not look like meters',
     'y is down': 'y points up, not down as in an image, or persons are upside down',
+    'left eyes are on the right': 'left and right look exchanged, or persons are seen from behind',
 }
 
 
@@ -81,8 +88,8 @@ class Axes(NamedTuple):
 def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skeleton) -> str:
     """Why a clip, or a person in one frame, has numbers that are not joints; empty if it has none.
 
-    These are numbers that are not finite, confidences out of range or all zero, and joints whose coordinates
-    are one negative whole number, such as -1 or -999, by which other programs mark missing joints.
+    These are numbers that are not finite, confidences out of range or all zero, and numbers that mark missing
+    joints, such as -1 or 999; and confidences in the place of depths.
 
     Args:
         keypoint: (M, T, V, C) or (V, C).
@@ -91,28 +98,48 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
     """
     if score is None and skeleton.flat and keypoint.shape[-1] == 3:
         keypoint, score = keypoint[..., :2], keypoint[..., 2]
-    first = keypoint[..., 0]
-    score = np.broadcast_to(np.float32(1), first.shape) if score is None else score
-    are_joints = keypoint.min(initial=0) > -1 and keypoint.max(initial=0) < np.inf
-    if are_joints and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST:
+    score = np.broadcast_to(np.float32(1), keypoint.shape[:-1]) if score is None else score
+    is_sound = keypoint.min(initial=0) > -np.inf and keypoint.max(initial=0) < np.inf
+    is_sound = is_sound and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST
+    has_scores = not skeleton.flat and _has_scores_for_depths(keypoint)
+    if is_sound and not has_scores and not marked_joints(keypoint, skeleton).any():
         return ''  # as for most clips, in a fraction of the time
-    is_mark = (first < 0) & (keypoint == first[..., None]).all(-1) & (first == np.rint(first))
-    is_wrong = ~((score >= LOWEST) & (score <= HIGHEST))
-    is_mark &= score > 0  # others are missing by their confidence
-    advice = 'Set missing joints to zero in all coordinates'
-    for field, numbers, where, text in (
-        ('keypoint', keypoint, ~np.isfinite(keypoint).all(-1), f'not finite. {advice}'),
-        ('keypoint_score', score[..., None], is_wrong, 'not a confidence from 0 to 1'),
-        ('keypoint', keypoint, is_mark, f'all coordinates of a joint. {advice}'),
-    ):
+    for field, numbers, where, text in _wrong_numbers(keypoint, score, skeleton):
         if where.any():
             place = tuple(map(int, np.argwhere(where)[0]))
             axes = zip(('person', 'frame', 'joint')[-len(place) :], place, strict=True)
             named = f'{", ".join(f"{axis} {at}" for axis, at in axes)} ({skeleton.joints[place[-1]]})'
-            number = min(numbers[place], key=np.isfinite)
-            return f'{field}: {named}: {number:g}, in {plural(int(where.sum()), "joint")}, is {text}'
+            wrong = numbers[place][~np.isfinite(numbers[place])][:1]
+            number = ', '.join(f'{number:g}' for number in (wrong if len(wrong) else numbers[place]))
+            return f'{field}: {named}: {number}, in {plural(int(where.sum()), "joint")}, is {text}'
+    if has_scores:
+        return (
+            'keypoint: the third coordinates are from 0 to 1, like confidences of joints in pixels; joints '
+            'in an image need a flat layout ("flat": true in one of your own)'
+        )
     is_person = score.ndim < 3 or not keypoint.any() or (score > 0).any()
     return '' if is_person else 'keypoint_score: no person, all joints have confidences of 0'
+
+
+def _has_scores_for_depths(keypoint: np.ndarray) -> bool:
+    """True for joints in pixels whose third coordinates look like confidences, of a layout in space."""
+    depth = keypoint[..., 2:]
+    if not 0 <= depth.min(initial=0) < depth.max(initial=0) <= 1:
+        return False
+    return bool(np.median(keypoint[keypoint.any(-1), :2].max(-1)) > PIXELS)
+
+
+def _wrong_numbers(
+    keypoint: np.ndarray, score: np.ndarray, skeleton: Skeleton
+) -> Iterator[tuple[str, np.ndarray, np.ndarray, str]]:
+    """The field, its numbers, where they are wrong (M, T, V), and what they are there."""
+    advice = 'Set missing joints to zero in all coordinates'
+    yield 'keypoint', keypoint, ~np.isfinite(keypoint).all(-1), f'not finite. {advice}'
+    is_wrong = ~((score >= LOWEST) & (score <= HIGHEST))
+    yield 'keypoint_score', score[..., None], is_wrong, 'not a confidence from 0 to 1'
+    # Others are missing by their confidence.
+    is_mark = marked_joints(keypoint, skeleton) & (score > 0)
+    yield 'keypoint', keypoint, is_mark, f'a mark of a missing joint. {advice}'
 
 
 def find_axes(keypoint: np.ndarray, skeleton: Skeleton) -> Axes | None:
@@ -149,7 +176,8 @@ def judge_posture(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] |
         skeleton: its layout.
 
     Returns:
-        Which of :data:`DOUBTS` hold. In an image: from hips to shoulders is not +y. In space: from hip to
+        Which of :data:`DOUBTS` hold. In an image: from hips to shoulders is not +y; eyes and nose, which are
+        seen from the front, have the left eye on the right, if there are such. In space: from hip to
         head is mostly +y; left is on the left of where the feet point, in right-handed axes; from hip to head
         could be meters. None if :func:`find_axes` returns None, the layout does not name these joints, or no
         frame has all of them.
@@ -183,19 +211,34 @@ def _judge_flat(keypoint: np.ndarray, skeleton: Skeleton) -> dict[str, bool] | N
     if not len(trunk):
         return None
     across, along = (trunk[:, 2:] - trunk[:, :2]).mean(1).T
-    return {'y is down': bool((along > abs(across)).mean() < MOST_UPSIDE_DOWN)}
+    found = {'y is down': bool((along > abs(across)).mean() < MOST_UPSIDE_DOWN)}
+    if set(FACE) <= set(skeleton.joints):
+        face = keypoint[:, :, [skeleton.joints.index(name) for name in FACE], :2]
+        left, right = face[face.any(-1).all(-1)][:, 1:, 0].T
+        if len(left):
+            found['left eyes are on the right'] = bool((left > right).mean() >= 0.5)
+    return found
 
 
 def describe_postures(postures: Sequence[Mapping[str, bool]]) -> list[Finding]:
     """Summarize the results of :func:`judge_posture`, with warnings about checks that most clips fail."""
     if not postures:
         return []
-    counts = {what: sum(posture[what] for posture in postures) for what in DOUBTS if what in postures[0]}
-    held = ', '.join(f'{what} in {count}' for what, count in counts.items())
-    failed = [DOUBTS[what] for what, count in counts.items() if 2 * count < len(postures)]
+    judged = {what: [posture[what] for posture in postures if what in posture] for what in DOUBTS}
+    of_all = [what for what, held in judged.items() if len(held) == len(postures)]
+    counts = ', '.join(f'{what} in {sum(judged[what])}' for what in of_all)
     return [
-        Finding(Level.NOTE, 'posture', f'{held} of {len(postures)} clips'),
-        *(Finding(Level.WARNING, 'posture', f'in most clips {doubt}') for doubt in failed),
+        Finding(Level.NOTE, 'posture', f'{counts} of {len(postures)} clips'),
+        *(
+            Finding(Level.NOTE, 'posture', f'{what} in {sum(held)} of {len(held)} clips')
+            for what, held in judged.items()
+            if held and what not in of_all
+        ),
+        *(
+            Finding(Level.WARNING, 'posture', f'in most clips {DOUBTS[what]}')
+            for what, held in judged.items()
+            if 2 * sum(held) < len(held)
+        ),
     ]
 
 
@@ -382,7 +425,12 @@ def _judge_parts(keypoint: np.ndarray, length: float | None) -> Iterator[Finding
 
 
 def judge_axes(keypoint: np.ndarray, skeleton: Skeleton, is_known: bool = False) -> Iterator[Finding]:
-    """Notes on axes that look exchanged, of a recording that comes from no data set."""
+    """Notes on axes that look exchanged or are missing, of a recording that comes from no data set."""
+    depths = keypoint[keypoint.any(-1)][:, 2:] if not (skeleton.flat or is_known) else np.empty((0, 0))
+    if depths.size and (depths == depths[0]).all():
+        text = f'no depth, z is {depths[0, 0]:g} in all joints; are they joints in an image?'
+        yield Finding(Level.NOTE, 'axes', text)
+        return
     posture = None if is_known else judge_posture(keypoint, skeleton)
     for what in ('left is left', 'y is down'):
         if not (posture or {}).get(what, True):

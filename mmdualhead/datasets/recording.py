@@ -43,6 +43,7 @@ class Recording:
         keypoint: (M, T, V, C), or (T, V, C); None until it is read.
         keypoint_score: (M, T, V) confidences, if there are any in addition to the coordinates.
         layout: name or definition of its layout; None if unknown.
+        joints: the names of the V joints in its file, of those that have one.
         ids: of the M persons, in the estimator's or a tracker's numbers; None if it does not tell them.
         frame_rate: frames per second, if it is known.
         classes: the names of the classes in the annotation file, if it has them.
@@ -71,6 +72,7 @@ class Recording:
     keypoint: Any = None
     keypoint_score: np.ndarray | None = None
     layout: Any = None
+    joints: tuple[str, ...] = ()
     ids: tuple[Hashable, ...] | None = None
     frame_rate: float | None = None
     classes: tuple[str, ...] = ()
@@ -175,6 +177,12 @@ class Recording:
             EmptyRecording: it shows no person.
             UserError: names the field, the person and the joint, as far as the layout has so many.
         """
+        for joint, (found, expected) in enumerate(zip(self.joints, skeleton.joints, strict=False)):
+            if found != expected and found in skeleton.joints:
+                raise UserError(
+                    f'joint {joint} is {found!r} in the file, but {expected!r} in layout {skeleton.name!r}; '
+                    'bring its columns into the order of the layout'
+                )
         if not self.keypoint.any():
             raise EmptyRecording('keypoint: no person, all coordinates are zero')
         if self.keypoint.shape[2] != skeleton.num_joints:

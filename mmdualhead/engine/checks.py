@@ -79,15 +79,25 @@ class LoaderData:
         self.sets = [part for part in innermost(dataset) if isinstance(part, PoseDataset)]
 
     @cached_property
-    def network_input(self) -> NetworkInput:
-        """What the config says of the loader, with the names of the classes and the scale of the clips."""
+    def parts(self) -> list[NetworkInput]:
+        """What the config says, with the names of the classes and the scale of the clips, by data set."""
         declared = NetworkInput.of_config(self.config, self.name)
-        named = [part.metainfo.get('classes') for part in self.sets]
-        scales = [measure_scale(_clips(part), declared) for part in self.sets]
-        known = [scale for scale in scales if scale]
+        return [
+            replace(
+                declared,
+                classes=tuple(map(str, part.metainfo.get('classes') or ()))[: declared.num_classes],
+                scale=measure_scale(_clips(part), declared),
+            )
+            for part in self.sets
+        ]
+
+    @cached_property
+    def network_input(self) -> NetworkInput:
+        """That of all data sets together."""
+        known = [part.scale for part in self.parts if part.scale]
         return replace(
-            declared,
-            classes=tuple(map(str, next(filter(None, named), ()))),
+            self.parts[0] if self.parts else NetworkInput.of_config(self.config, self.name),
+            classes=next((part.classes for part in self.parts if part.classes), ()),
             scale=float(np.median(known)) if known else None,
         )
 
@@ -122,6 +132,13 @@ class LoaderData:
             raise UserError(f'{self.name}: the pipeline fails with clip #0: {error}') from error
         array = np.asarray(clip['inputs']) if isinstance(clip, Mapping) and 'inputs' in clip else None
         return array if array is not None and array.ndim == 5 else None
+
+    @property
+    def is_random(self) -> bool:
+        """True if the pipeline makes something else of the first clip each time."""
+        with undisturbed_random():
+            first, again = (self.dataset[0]['inputs'] for _ in range(2))
+        return not np.array_equal(first, again, equal_nan=True)
 
     @property
     def source(self) -> list[dict[str, Any]]:
@@ -184,6 +201,10 @@ def check_run(
     yield from check_config(config)
     for data in new:
         yield from check_network(network, config.get('model') or {}, data)
+        if data.parts:
+            whose = f'of {data.sets[0].ann_file}'
+            yield from _check_scale(data.parts[0].scale, data, whose)
+            yield from _check_class_order(data.network_input.classes, data, whose)
         if train not in (None, data):
             yield from check_evaluation(train, data)
 
@@ -206,7 +227,8 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         if train not in inputs or loader not in inputs:
             continue
         for line in inputs[train].differences(inputs[loader], (f'{train} has', f'{loader} has')):
-            level = Level.WARNING if line.startswith('normalization') else Level.ERROR
+            may_be_meant = line.startswith(('normalization', 'frames'))
+            level = Level.WARNING if may_be_meant else Level.ERROR
             yield Finding(level, loader, f'training and evaluation differ in their {line}')
         if clips[loader] == clips[train] and clips[train][0]['split']:
             text = f'has the clips of the training, split {clips[train][0]["split"]!r}'
@@ -343,6 +365,9 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
         for (key, noun), wanted, size in zip(AXES.items(), input_shape_of(backbone), found, strict=True)
         if wanted not in (None, size)
     ]
+    if data.name != LOADERS[0] and data.is_random:
+        text = 'the pipeline draws at random, so no two runs give the same scores; is test_mode=True missing?'
+        yield Finding(Level.WARNING, data.name, text)
     if wrong:
         yield Finding(Level.ERROR, data.name, ', '.join(wrong))
     elif data.facts and data.facts.persons.max() == 1 < x.shape[1]:
@@ -387,19 +412,21 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Findi
 
 def _check_class_order(trained: Sequence[str], data: LoaderData, whose: str) -> Iterator[Finding]:
     """Labels are numbers, which two files, converted one by one, may give to other classes."""
-    labels = {name: label for label, name in enumerate(data.network_input.classes)}
-    moved = [name for label, name in enumerate(trained) if labels.get(name, label) != label]
-    if moved:
-        name = moved[0]
-        text = f'class {name!r} has label {labels[name]}, but {trained.index(name)} in those {whose}'
-        advice = 'convert the data with one list of classes (--classes)'
-        yield Finding(Level.ERROR, data.name, f'{plural(len(moved), "label")} differ: {text}; {advice}')
+    for part in data.parts:
+        labels = {name: label for label, name in enumerate(part.classes)}
+        moved = [name for label, name in enumerate(trained) if labels.get(name, label) != label]
+        if moved:
+            name = moved[0]
+            text = f'class {name!r} has label {labels[name]}, but {trained.index(name)} in those {whose}'
+            advice = 'convert the data with one list of classes (--classes)'
+            yield Finding(Level.ERROR, data.name, f'{plural(len(moved), "label")} differ: {text}; {advice}')
 
 
 def _check_scale(trained: float | None, data: LoaderData, whose: str) -> Iterator[Finding]:
-    if difference := compare_scales(data.network_input.scale, trained):
-        level, text = difference
-        yield Finding(level, data.name, f'compared with those {whose}, {text}')
+    for part in data.parts:
+        if difference := compare_scales(part.scale, trained):
+            level, text = difference
+            yield Finding(level, data.name, f'compared with those {whose}, {text}')
 
 
 def check_checkpoint(
@@ -415,11 +442,7 @@ def check_checkpoint(
     if trained is None:
         yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
         return
-    lines = trained.differences(data.network_input)
-    before, now = (one.sampling.clip_len or one.sampling.length for one in (trained, data.network_input))
-    if None not in (before, now) and before != now:  # networks of any length take them without a word
-        lines.append(f'frames: trained with {before}, now {now}')
-    for line in lines:
+    for line in trained.differences(data.network_input):
         yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
     if trained.scale is None and data.network_input.scale is not None:
         text = 'does not say the scale of its training data; whether the units are the same is not checked'

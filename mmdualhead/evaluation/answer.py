@@ -108,7 +108,13 @@ class Answer:
         return float(self.scores[FUSED].max())
 
     def top(self, k: int = 5, head: str = FUSED) -> list[Guess]:
-        """The k classes with the highest scores of a head, best first."""
+        """The k classes with the highest scores of a head, best first.
+
+        Raises:
+            ValueError: k is not positive.
+        """
+        if k < 1:
+            raise ValueError(f'top is {k}, expected 1 or more')
         scores = self.scores[head]
         best = np.argsort(-scores, kind='stable')[:k]
         return [Guess(int(i), self.classes[i], float(scores[i])) for i in best]

@@ -78,14 +78,17 @@ def _wrapped(line: str, answer: Answer, top: int, indent: int) -> list[str]:
 
 @contextmanager
 def csv_file(path: Path, top: int) -> Iterator[Write]:
-    """Write ``recording, rank, label, class, score, true_class, person``, a line per answer and rank."""
-    header = ['recording', 'rank', 'label', 'class', 'score', 'true_class', 'person']
+    """Write ``recording, rank, label, class, score, true_class, person, name``, a line per answer and rank.
+
+    The recording is a file, of which one of annotations has many, by their names.
+    """
+    header = ['recording', 'rank', 'label', 'class', 'score', 'true_class', 'person', 'name']
 
     def rows(answer: Answer) -> Iterator[list[object]]:
         true = '' if answer.true_label is None else answer.classes[answer.true_label]
         for rank, guess in enumerate(answer.top(top), 1):
             scored = [rank, guess.label, guess.name, f'{guess.score:.6f}']
-            yield [answer.source or answer.name, *scored, true, answer.person]
+            yield [answer.source or answer.name, *scored, true, answer.person, answer.name]
 
     def write(answer: Answer) -> None:
         file.write(csv_rows(rows(answer)).encode())

@@ -91,6 +91,16 @@ class TestAxes:
             fitted(picture, IN_SPACE, layout='mediapipe')
         fitted(picture, IN_SPACE, layout='mediapipe', unit='m')
 
+    @pytest.mark.fault(
+        'joints in an image with a third coordinate of 0, for a model for joints in space',
+        'answered',
+        'noted',
+    )
+    def test_a_recording_without_depth_is_noted(self):
+        for depth in (0, 1):
+            (note,) = fitted(body() * (1, 1, 0) + (0, 0, depth), IN_SPACE).notes
+            assert note.startswith(f'axes: no depth, z is {depth} in all joints')
+
     def test_mirrored_axes_are_noted(self):
         assert fitted(body(), IN_SPACE).notes == ()
         (note,) = fitted(body() * (-1, 1, 1), IN_SPACE).notes
@@ -120,6 +130,27 @@ class TestUnit:
         np.testing.assert_allclose(fit(recording, IN_SPACE, unit='mm').keypoint, body(), atol=1e-6)
         np.testing.assert_array_equal(fit(recording, IN_SPACE, unit='m').keypoint, 1000 * body())
         fit(recording, replace(IN_SPACE, scale=300.0))  # it was trained on millimeters
+
+    @pytest.mark.fault(
+        'annotations with more persons than the model takes', 'some are left out', 'the same, with a note'
+    )
+    def test_persons_that_the_pipeline_leaves_out_are_noted(self):
+        keypoint = np.concatenate([body(), 0 * body(), body() + 1])
+        (note,) = fit(Recording('c', keypoint=keypoint, annotated=True), replace(IN_SPACE, scale=0.3)).notes
+        assert note == 'keypoint: 2 persons, the model takes 1; its pipeline chooses, as in a test'
+        assert fitted(keypoint, replace(IN_SPACE, num_person=2)).notes == ()
+
+    @pytest.mark.fault(
+        "--most-active with a model whose pipeline ends with MMAction2's FormatGCNInput",
+        'the first persons are kept',
+        'the most active are',
+    )
+    def test_the_most_active_person_is_kept_whatever_the_pipeline(self):
+        keypoint = np.concatenate([body(), 0 * body(), body()])
+        keypoint[2, :, :, 0] += np.arange(9)[:, None] / 100
+        found = fitted(keypoint, IN_SPACE, most_active=True)
+        np.testing.assert_array_equal(found.keypoint, keypoint[2:])
+        assert found.notes == ('keypoint: of 2 persons the most active are kept (2)',)
 
     @pytest.mark.fault(
         'joints without hip or head, in another unit', '-', 'refused by the scale of the training clips'

@@ -367,7 +367,7 @@ class TestNumbers:
     @pytest.mark.fault(
         'coordinates that overflow on their way to the scores', 'scores of NaN, or a class', 'refused by name'
     )
-    @pytest.mark.parametrize('size', [1e7, 1e20, 1e38, 1e200])
+    @pytest.mark.parametrize('size', [1e7 + 0.5, 1e20, 1e38, 1e200])
     def test_coordinates_that_overflow_are_refused(self, inferencer, recording, size):
         keypoint = recording().astype(np.float64)
         keypoint[4, 3] = size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import runpy
 import signal
 import subprocess
@@ -79,6 +80,24 @@ def test_csv(run, folder, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row['rank'] for row in rows] == ['1', '2', '3'] * 2
     assert rows[0]['true_class'] == 'swipe left'
+
+
+@pytest.mark.fault('predict --csv of an annotation file', '-', 'each row has the name of its clip')
+def test_clips_in_csv_have_their_names(run, tmp_path, recording):
+    clips = [
+        dict(frame_dir=name, label=0, keypoint=recording(9, seed=i)[None]) for i, name in enumerate('ab')
+    ]
+    (tmp_path / 'mine.pkl').write_bytes(pickle.dumps(clips))
+    run(tmp_path / 'mine.pkl', '--csv', tmp_path / 'out.csv', '--top', 1)
+    with (tmp_path / 'out.csv').open() as file:
+        rows = [(row['recording'], row['name']) for row in csv.DictReader(file)]
+    assert rows == [(str(tmp_path / 'mine.pkl'), name) for name in 'ab']
+
+
+def test_no_classes_to_name_are_an_error(run, folder):
+    status, _, errors = run(folder, '--top', 0)
+    assert status == 1
+    assert 'top is 0, expected 1 or more' in errors
 
 
 def test_lines_of_json_and_nothing_else(run, folder, tmp_path):

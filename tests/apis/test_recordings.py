@@ -72,6 +72,17 @@ class TestFiles:
             np.testing.assert_allclose(one.keypoint, joints[None], atol=1e-6)
             assert one.layout is None
 
+    @pytest.mark.fault('files of a folder that end in upper case, such as A.CSV', 'left out', 'read')
+    def test_names_in_upper_case(self, tmp_path, joints):
+        for name in ('a.csv', 'B.CSV'):
+            np.savetxt(tmp_path / name, joints.reshape(6, -1), delimiter=',')
+        np.save(tmp_path / 'c.npy', joints)
+        (tmp_path / 'c.npy').rename(tmp_path / 'C.NPY')
+        found = read(tmp_path)
+        assert [item.name for item in found] == ['B', 'C', 'a']
+        for item in found:
+            np.testing.assert_allclose(item.keypoint.reshape(6, 20, 3), joints, atol=1e-6)
+
     def test_patterns_and_lists(self, tmp_path, joints):
         for i in range(3):
             write_utd(tmp_path / f'a{i + 1}_s2_t1_skeleton.mat', joints)

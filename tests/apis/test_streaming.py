@@ -253,7 +253,7 @@ def test_a_pair_ends_when_its_persons_part():
         ({'a': joints(1)}, '2.0', "time: '2.0' is not a number"),
         ({'b': [[1, 2, 3], [4, 5]]}, 2.0, "person 'b': joints are not an array"),
         ({'b': joints(1).astype(str)}, 2.0, "person 'b': joints are not an array of numbers, but of <U"),
-        ({'b': np.full((20, 3), -1)}, 2.0, "person 'b': keypoint: .* -1, in 20 joints, is all coordinates"),
+        ({'b': np.full((20, 3), -1)}, 2.0, "person 'b': keypoint: .* -1, in 20 joints, is a mark"),
         ({'b': joints(np.nan)}, 2.0, r"'b'.*joint 0 \(hip center\): nan, in 20 joints, is not finite"),
     ],
 )

@@ -136,6 +136,12 @@ class TestRefused:
         with pytest.raises(ModelError, match=rf'x\.pth: its meta contradicts its config: {complaint}'):
             load_trained(rewrite(checkpoint, tmp_path / 'x.pth', **meta))
 
+    def test_a_test_of_other_frames_contradicts_nothing(self, checkpoint, tmp_path):
+        found = load_trained(checkpoint).input
+        trained = replace(found, sampling=replace(found.sampling, clip_len=7))
+        other = rewrite(checkpoint, tmp_path / 'x.pth', network_input=trained.to_meta())
+        assert load_trained(other).input == found
+
     def test_a_pickle_that_is_a_program(self, tmp_path):
         torch.save({'state_dict': {}, 'x': tmp_path}, tmp_path / 'x.pth')
         with pytest.raises(UserError, match='contains code'):

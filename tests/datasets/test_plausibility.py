@@ -65,10 +65,32 @@ def test_an_absent_first_person_and_lost_frames_are_passed_over() -> None:
 
 def test_in_images_y_is_down() -> None:
     for size in (1, -1):
-        assert judge_posture(someone(COCO) * (1, -size, 1), COCO) == {'y is down': size == 1}
+        assert judge_posture(someone(COCO) * (1, -size, 1), COCO)['y is down'] == (size == 1)
     lying = someone(COCO)[..., [1, 0, 2]]
-    assert judge_posture(lying, COCO) == {'y is down': True}
+    assert judge_posture(lying, COCO)['y is down']
     assert describe_postures([]) == []
+
+
+@pytest.mark.fault(
+    'left and right exchanged in 2-D recordings of persons who face the camera',
+    'nothing is said',
+    'the converters warn if the eyes of most clips are so; one recording cannot tell it',
+)
+def test_left_eyes_in_an_image() -> None:
+    image = someone(COCO) * (-1, -1, 1) + (2, 2, 0)  # x grows to the right of the image
+    exchanged = image[:, :, list(COCO.mirror)]
+    without_face = image * (np.arange(17) > 4)[:, None]
+    postures = [judge_posture(clip, COCO) for clip in (image, exchanged, exchanged, without_face)]
+    both = {'y is down': True, 'left eyes are on the right': True}
+    assert postures[0] == both
+    assert postures[3] == {'y is down': True}
+    found = describe_postures(postures)
+    assert [one.text for one in found] == [
+        'y is down in 4 of 4 clips',
+        'left eyes are on the right in 1 of 3 clips',
+        'in most clips left and right look exchanged, or persons are seen from behind',
+    ]
+    assert describe_postures([both])[0].text == 'y is down in 1, left eyes are on the right in 1 of 1 clips'
 
 
 def test_warns_of_what_most_clips_fail() -> None:
@@ -132,12 +154,28 @@ def test_numbers_of_a_person_pass() -> None:
     assert number_fault(clip, None, COCO) == ''
 
 
+@pytest.mark.fault(
+    'x, y and confidence in pixels, of a layout of ones own that lacks "flat"',
+    'confidences are trained on as depths',
+    'refused by conversion, training, prediction and streams, with what to do',
+)
+def test_confidences_for_depths() -> None:
+    rng = np.random.default_rng(0)
+    clip = np.concatenate([rng.uniform(50, 400, (1, 9, 20, 2)), rng.uniform(0, 1, (1, 9, 20, 1))], -1)
+    assert 'the third coordinates are from 0 to 1' in number_fault(clip, None, KINECT_V1)
+    assert 'the third coordinates are from 0 to 1' in number_fault(clip[0, 0], None, KINECT_V1)
+    assert number_fault(clip[..., :2], None, KINECT_V1) == ''
+    assert number_fault(clip * (1, 1, 0), None, KINECT_V1) == ''
+    assert number_fault(clip * (0.01, 0.01, 1), None, KINECT_V1) == ''
+
+
 @pytest.mark.parametrize('mark', [-1, -999])
 def test_marks_of_missing_joints(mark: float) -> None:
     clip = someone(NTU)
     clip[0, 1, 3] = mark
     expected = (
-        f'keypoint: person 0, frame 1, joint 3 (head): {mark}, in 1 joint, is all coordinates of a joint'
+        f'keypoint: person 0, frame 1, joint 3 (head): {mark}, {mark}, {mark}, in 1 joint, is a mark of a '
+        'missing joint'
     )
     assert number_fault(clip, None, NTU).startswith(expected)
     assert number_fault(clip[0, 1], None, NTU).startswith('keypoint: joint 3 (head): ')

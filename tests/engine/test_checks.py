@@ -13,6 +13,7 @@ from mmaction.datasets import PoseDataset
 from mmaction.registry import RUNNERS
 from mmengine.config import Config
 
+from mmdualhead.apis.trained import load_trained
 from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.engine.checks import (
     LoaderData,
@@ -107,6 +108,16 @@ def test_loaders_that_contradict_each_other():
     ]
 
 
+def test_loaders_of_other_frames_are_warned_of():
+    config = {'train_dataloader': loader('xsub_train', 'j'), 'test_dataloader': loader('xsub_val', 'j')}
+    for name, length in (('train', 64), ('test', 100)):
+        steps = config[f'{name}_dataloader']['dataset']['pipeline']
+        steps.append(dict(type='UniformSampleFrames', clip_len=length))
+    (found,) = check_config(config)
+    assert found.level is Level.WARNING
+    assert 'frames: train_dataloader has 64, test_dataloader has 100' in found.text
+
+
 OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
 
 
@@ -123,9 +134,11 @@ def test_the_hook_that_draws_videos_is_refused_with_what_to_use(place):
     assert errors() == []  # it is off by default, as in MMAction2's own configs
 
 
-def run_config(change=None, split='train', stream='j', **others):
+def run_config(change=None, split='train', stream='j', clip_len=24, **others):
     wrapper = dict(optim_wrapper=dict(optimizer={**OPTIMIZER, **(change or {})}))
-    return {**wrapper, 'train_dataloader': loader(split, stream), **others}
+    train = loader(split, stream)
+    train['dataset']['pipeline'].append(dict(type='UniformSampleClips', clip_len=clip_len))
+    return {**wrapper, 'train_dataloader': train, **others}
 
 
 @pytest.mark.parametrize('is_old', [False, True])
@@ -139,10 +152,11 @@ def run_config(change=None, split='train', stream='j', **others):
         (run_config(param_scheduler=[dict(type='MultiStepLR')]), Level.WARNING, 'param_scheduler.*no effect'),
         (run_config(split='xview_train'), Level.ERROR, 'clips that it began with.*load_from'),
         (run_config(stream='b'), Level.ERROR, "stream: trained with 'j', now 'b'.*load_from"),
+        (run_config(clip_len=8), Level.ERROR, 'frames: trained with 24, now 8.*load_from'),
     ],
 )
 @pytest.mark.fault(
-    '`--resume` with another learning rate, weight decay, schedule, data set, stream or optimizer',
+    '`--resume` with another learning rate, weight decay, schedule, data set, stream, frames or optimizer',
     'changes nothing, or half; a traceback',
     'warned that it has no effect, or refused, with what to do',
 )
@@ -309,6 +323,55 @@ def test_classes_in_another_order_are_refused(run, data, tmp_path):
     run(data, checkpoint=checkpoint)
 
 
+@pytest.mark.fault(
+    'ConcatDataset of files whose joints have another unit, or with ignore_keys whose classes another order',
+    'trained on',
+    'error before training, with both labels or lengths',
+)
+def test_files_that_are_joined_agree(run, data, tmp_path):
+    names = [f'class {i}' for i in range(12)]
+    data['meta'] = dict(layout='nturgb+d', classes=names)
+    others = {'classes': dict(data, meta=dict(layout='nturgb+d', classes=names[::-1]))}
+    others['unit'] = dict(data, annotations=copy.deepcopy(data['annotations']))
+    for clip in others['unit']['annotations']:
+        clip['keypoint'] = clip['keypoint'] * 1000
+
+    def joined_with(other):
+        def change(config):
+            (tmp_path / other).mkdir()
+            inner = config.train_dataloader.dataset
+            second = dict(inner, ann_file=save(tmp_path / other, others[other]))
+            config.train_dataloader.dataset = dict(
+                type='ConcatDataset', datasets=[inner, second], ignore_keys='classes'
+            )
+
+        return change
+
+    message = "^error: train_dataloader: .*class 'class 0' has label 11, but 0 in those of .*pkl"
+    with pytest.raises(SystemExit, match=message):
+        run(data, joined_with('classes'))
+    message = r'train_dataloader: compared with those of .*pkl, bones are 1e\+03 times as long'
+    with pytest.raises(SystemExit, match=message):
+        run(data, joined_with('unit'))
+
+
+@pytest.mark.fault(
+    'test_mode=True missing in a test pipeline, or an augmentation left in it',
+    'other scores in every run, and nothing is said',
+    'warned',
+)
+def test_a_random_test_is_warned_of(run, data):
+    checkpoint, warned = run(data)
+    assert 'at random' not in warned
+
+    def change(config):
+        for step in steps(config, 'test'):
+            step.pop('test_mode', None)
+
+    _, warned = run(data, change, checkpoint=checkpoint)
+    assert 'test_dataloader: the pipeline draws at random' in warned
+
+
 @pytest.mark.fault('test with another number of frames than the training', 'nothing is said', 'warned')
 def test_other_frames_than_in_training_are_warned_of(run, data):
     checkpoint, _ = run(data)
@@ -403,6 +466,18 @@ def test_another_graph_of_as_many_joints_and_idle_persons_are_warned_of(run, dat
 def test_another_number_of_named_classes_is_warned_of(run, data):
     _, warned = run(data | dict(meta=dict(classes=['sit', 'walk', 'run', 'jump'])))
     assert 'names 4 classes, but model.cls_head.num_classes=12' in warned
+
+
+@pytest.mark.fault(
+    'training on a file that names more classes than the network has',
+    '-',
+    'warned; the checkpoint has the names of its classes',
+)
+def test_more_names_than_classes(run, data):
+    names = [f'class {i}' for i in range(15)]
+    checkpoint, warned = run(data | dict(meta=dict(classes=names)))
+    assert 'names 15 classes, but model.cls_head.num_classes=12' in warned
+    assert load_trained(checkpoint).classes == tuple(names[:12])
 
 
 def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):

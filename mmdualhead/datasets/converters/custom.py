@@ -30,7 +30,7 @@ from mmdualhead.utils.reading import decode_text, read_bytes, read_json
 
 from .files import list_files
 from .raw_dataset import RawDataset, as_float32
-from .table import joint_columns, one_line_per_frame, parse_table
+from .table import joint_columns, joint_names, one_line_per_frame, parse_table
 
 COLUMNS = ('clip', 'label', 'split')
 PICTURE = ('height', 'width')
@@ -352,6 +352,7 @@ def _read_csv(
         keypoint=as_float32(joints),
         counts={'missing joints set to zero': missing},
         keypoint_score=None if score is None else as_float32(score),
+        joints=() if pattern is None else joint_names(names or (), len(pattern)),
         regroup=pattern is None,
     )
 

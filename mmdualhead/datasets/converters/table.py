@@ -229,6 +229,11 @@ def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
     )
 
 
+def joint_names(names: Sequence[str], columns: int) -> tuple[str, ...]:
+    """Names of joints of so many columns each, such as ``left hip`` for ``left_hip_x``, or empty ones."""
+    return tuple(' '.join(re.split(r'[\W_]+', name.lower())[:-1]) for name in names[::columns])
+
+
 def _axis(name: str) -> str | None:
     words = _words(name)
     if SCORES & words.keys():

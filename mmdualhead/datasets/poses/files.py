@@ -364,13 +364,13 @@ def reader_of(path: Path, readers: Mapping[str, Read]) -> Read:
 
     Args:
         path: the file or folder.
-        readers: by the ends of names.
+        readers: by the ends of names, in upper or lower case.
 
     Raises:
         UserError: there is none.
     """
     name = FRAME if path.is_dir() else path.name
     for end, reader in readers.items():
-        if name.endswith(end):
+        if name.lower().endswith(end.lower()):
             return reader
     raise UserError(f'files of recordings end with {", ".join(readers)}, not with {path.suffix!r}')

@@ -64,6 +64,10 @@ class ConfigCheckHook(Hook):
         if train is None or not train.sets:
             return
         meta['network_input'] = train.network_input.to_meta()
+        named = meta.get('dataset_meta') or {}
+        if named.get('classes'):  # of which the file may name more than the network has
+            classes = list(named['classes'])[: train.network_input.num_classes]
+            meta['dataset_meta'] = {**named, 'classes': classes}
         earlier = [source for source in self._began_with if source not in train.source]
         meta['trained_on'] = [*earlier, *train.source]
 

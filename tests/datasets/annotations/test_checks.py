@@ -365,7 +365,10 @@ def test_meta_with_everything():
         (lambda x, s: (x, 90 * s), 'keypoint_score: person 0, frame 0, joint 0 (nose): 90, in'),
         (lambda x, s: (x, s - 3), 'keypoint_score: person 0, frame 0, joint 0 (nose): -2, in'),
         (lambda x, s: (x, s * np.nan), 'keypoint_score: person 0, frame 0, joint 0 (nose): nan, in'),
-        (lambda x, s: (np.where(x > 1e3, x, -1), s), 'keypoint: person 0, frame 0, joint 0 (nose): -1, in'),
+        (
+            lambda x, s: (np.where(x > 1e3, x, -1), s),
+            'keypoint: person 0, frame 0, joint 0 (nose): -1, -1, in',
+        ),
     ],
 )
 def test_numbers_that_are_no_confidences_and_no_joints(change, found):

@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 from mmaction.registry import DATASETS, MODELS
 from mmengine.config import Config
 
+from mmdualhead.apis.fit import fit
+from mmdualhead.apis.readers import read_file
 from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.converters import Recording, convert
 from mmdualhead.datasets.converters.custom import read_recording, read_table, scan
 from mmdualhead.engine.checks import check_config
 from mmdualhead.errors import UserError
+from mmdualhead.network_input import NetworkInput
+from mmdualhead.skeletons import get_skeleton
 
 from .raw_files import standing, star
 
@@ -178,6 +182,29 @@ def _npy(array: np.ndarray) -> bytes:
     buffer = BytesIO()
     np.save(buffer, array)
     return buffer.getvalue()
+
+
+@pytest.mark.fault(
+    'a table whose columns name the joints in another order than the layout',
+    'joints are taken for others',
+    'refused by conversion and prediction, names the joint',
+)
+@pytest.mark.parametrize('name', ['{}_x', '{} X', '{}.x'])
+def test_a_table_in_another_order_than_the_layout(tmp_path: Path, name: str) -> None:
+    skeleton, numbers = get_skeleton(LAYOUT), ','.join(['0.1,0.2,0.3'] * 3)
+
+    def check(*joints: str) -> None:
+        axes = [
+            name.format(joint).replace('x', axis).replace('X', axis) for joint in joints for axis in 'xyz'
+        ]
+        (tmp_path / 'a.csv').write_text(f'{",".join(axes)}\n{numbers}\n')
+        read_recording(Recording('a', tmp_path / 'a.csv', 0), skeleton).check_numbers(skeleton)
+        fit(read_file(tmp_path / 'a.csv'), NetworkInput(skeleton=skeleton), unit='m')
+
+    check('Shoulder', 'elbow', 'hand')
+    check('shoulder', 'joint', 'tip')
+    with pytest.raises(UserError, match="joint 1 is 'hand' in the file, but 'elbow' in layout 'arm'"):
+        check('shoulder', 'hand', 'elbow')
 
 
 @pytest.mark.parametrize('suffix', ['.npy', '.npz', '.csv'])
