@@ -97,7 +97,7 @@ def _check(recording: Recording, network_input: NetworkInput) -> None:
 
 
 def _with_few_persons(recording: Recording, most: int | None, most_active: bool) -> Recording:
-    """With no more persons than the model takes: the most active ones, or an error; of a data set, with all."""
+    """With no more persons than the model takes, the most active ones, or an error; of a data set, all."""
     keypoint = recording.keypoint
     persons = np.flatnonzero(keypoint.any((1, 2, 3)))
     if most is None or len(persons) <= most:
@@ -116,7 +116,7 @@ def _with_few_persons(recording: Recording, most: int | None, most_active: bool)
     # Not left to the pipeline: MMAction2's last step keeps the first.
     rows = most_active_of(keypoint, most)
     score, ids = recording.keypoint_score, recording.ids
-    note = f'keypoint: {len(persons)} persons, of which {", ".join(map(str, rows))} are the most active'
+    note = f'keypoint: of {len(persons)} persons the most active are kept ({", ".join(map(str, rows))})'
     return replace(
         recording,
         keypoint=keypoint[rows],
