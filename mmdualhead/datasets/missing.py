@@ -6,6 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 
 import numpy as np
 
@@ -40,40 +41,42 @@ def marked_joints(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V) or (V,).
     """
     x = keypoint if keypoint.ndim == 4 else keypoint[None, None]
-    whole = (x == np.rint(x)) & (np.abs(x) <= LARGEST)
-    found = np.zeros(x.shape[:3], bool)
-    if whole.any():
-        first = x[..., 0]
-        same = whole[..., 0] & (x == first[..., None]).all(-1)
-        found = same & (first < 0) | _coded(x, same, skeleton)
-        if not skeleton.flat:
-            found |= np.any([*_marked_by_one(x, whole, skeleton)], axis=0)
+    first, *others = np.moveaxis(x, -1, 0)  # one by one, since NumPy is slow at rows of two or three
+    found = reduce(np.logical_and, [first == other for other in others], first != 0)
+    if found.any():
+        found &= (first == np.rint(first)) & (np.abs(first) <= LARGEST)
+        found = found & (first < 0) | _coded(x, found, skeleton)
+    if not skeleton.flat:
+        found = reduce(np.logical_or, _marked_by_one(x, skeleton), found)
     return found.reshape(keypoint.shape[:-1])
 
 
 def _coded(x: np.ndarray, same: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     """(M, T, V) True for joints with a code in all coordinates that is none of their person's."""
     number = x[..., 0]
-    coded = same & (number >= CODES[0])
+    coded = same.copy()
+    coded[same] = np.isin(number[same], CODES)
     if not coded.any() or not skeleton.bones:
         return np.zeros_like(coded)
-    coded &= np.isin(number, CODES)
     in_one_point = (coded & (number == number[..., :1])).all(-1) & (x.any(-1) & ~coded).any()
     marks = number[_far(x, x, coded, skeleton) | (coded & in_one_point[..., None])]
     return coded & np.isin(number, marks)
 
 
-def _marked_by_one(x: np.ndarray, whole: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
-    """(M, T, V) for each coordinate, True for the joints that it marks."""
-    seen = x.any(-1)
-    for axis in range(x.shape[-1]):
-        number, doubtful = x[..., axis], whole[..., axis] & seen
-        marks = number[_far(x[..., axis : axis + 1], x, doubtful, skeleton)] if doubtful.any() else ()
-        for mark in np.unique(marks):
-            others = seen & (number != mark)
-            if (doubtful & others).sum() <= MOST_WHOLE * others.sum():
-                yield doubtful & (number == mark)
-    yield np.zeros_like(seen)
+def _marked_by_one(x: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
+    """(M, T, V) for each coordinate that marks joints, True for these."""
+    coordinates = np.moveaxis(x, -1, 0)
+    seen = reduce(np.logical_or, coordinates != 0)
+    for axis, number in enumerate(coordinates):
+        doubtful = (number == np.rint(number)) & seen
+        if not doubtful.any():
+            continue
+        marks, counts = np.unique(number[doubtful], return_counts=True)
+        is_alone = counts.sum() - counts <= MOST_WHOLE * (seen.sum() - counts)
+        is_alone &= np.abs(marks) <= LARGEST
+        if is_alone.any():
+            doubtful &= np.isin(number, marks[is_alone])
+            yield doubtful & np.isin(number, number[_far(x[..., axis : axis + 1], x, doubtful, skeleton)])
 
 
 @np.errstate(over='ignore')  # other coordinates may be of any size
