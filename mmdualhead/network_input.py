@@ -180,7 +180,10 @@ class NetworkInput:
             sampling |= share.pop('sampling', {})
             if 'stream' in share:
                 sampling.setdefault('before_stream', bool(sampling))
-            _check_layout(found.get('skeleton'), share.get('skeleton'), step_name(step))
+            # A camera's, which sees joints of one layout in another.
+            _check_layout(
+                found.get('skeleton'), share.get('recorded') or share.get('skeleton'), step_name(step)
+            )
             for key in ('normalization', 'stream', 'other_steps'):  # one step after the other
                 if key in share and key in found:
                     joined = (

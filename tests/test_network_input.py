@@ -101,6 +101,21 @@ def test_other_bones_of_the_same_joints_are_a_difference():
         of_steps(one, other)
 
 
+@pytest.mark.fault(
+    'MirrorSkeleton or RandomBoneLengths of another layout with as many joints',
+    '-',
+    'refused with both layouts',
+)
+@pytest.mark.parametrize('kind', ['MirrorSkeleton', 'RandomBoneLengths'])
+def test_augmentation_of_another_layout(kind):
+    stream = dict(type='SkeletonStream', stream='j', layout='openpose_25')
+    with pytest.raises(UserError, match=r"different skeleton layouts: 'nturgb\+d', and 'openpose_25'"):
+        of_steps(dict(type=kind), stream)
+    assert of_steps(dict(type=kind, layout='openpose_25'), stream).other_steps == (kind,)
+    seen = of_steps(dict(type=kind, layout='kinect_v1'), dict(type='VirtualCamera'))
+    assert (seen.recorded.name, seen.skeleton.name) == ('kinect_v1', 'body_13')
+
+
 def test_a_picture_size_that_the_step_states_is_enough():
     assert of_steps(dict(type='PreNormalize2D')).needs_picture
     stated = of_steps(dict(type='PreNormalize2D', img_shape=(480, 640)))

@@ -30,7 +30,16 @@ from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import input_shape_of
-from mmdualhead.network_input import LOADERS, NetworkInput, datasets_of, innermost, known_skeleton
+from mmdualhead.network_input import (
+    LOADERS,
+    NetworkInput,
+    datasets_of,
+    innermost,
+    known_skeleton,
+    pipelines_of,
+    share_of,
+    step_name,
+)
 from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
@@ -218,6 +227,7 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _check_parts(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
+    yield from _check_order(config)
     yield from _check_seed(config)
     yield from _check_half(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
@@ -233,6 +243,21 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         if clips[loader] == clips[train] and clips[train][0]['split']:
             text = f'has the clips of the training, split {clips[train][0]["split"]!r}'
             yield Finding(Level.WARNING, loader, text)
+
+
+def _check_order(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Bones and motions are no joints any more, which could be centered or turned."""
+    for loader in LOADERS:
+        for steps in pipelines_of(config, loader):
+            formed = ''
+            for step in steps:
+                share = share_of(step)
+                if formed and 'normalization' in share:
+                    yield Finding(
+                        Level.WARNING, loader, f'{step_name(step)} normalizes joints, but follows {formed}'
+                    )
+                if share.get('stream', 'j') != 'j':
+                    formed = f'{step_name(step)}, which forms {share["stream"]!r}'
 
 
 def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:

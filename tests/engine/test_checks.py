@@ -108,6 +108,20 @@ def test_loaders_that_contradict_each_other():
     ]
 
 
+@pytest.mark.fault(
+    'bones or motions are normalized, by a step after the one that forms them', 'trained on', 'warned'
+)
+def test_normalization_after_the_stream_is_warned_of():
+    def found(stream):
+        config = {'train_dataloader': loader('xsub_train', stream)}
+        config['train_dataloader']['dataset']['pipeline'].reverse()
+        return [str(finding) for finding in check_config(config)]
+
+    (warning,) = found('bm')
+    assert "NormalizeSkeleton3D normalizes joints, but follows SkeletonStream, which forms 'bm'" in warning
+    assert found('j') == []
+
+
 def test_loaders_of_other_frames_are_warned_of():
     config = {'train_dataloader': loader('xsub_train', 'j'), 'test_dataloader': loader('xsub_val', 'j')}
     for name, length in (('train', 64), ('test', 100)):

@@ -23,6 +23,9 @@ from mmdualhead.skeletons import Skeleton, get_skeleton
 
 AXES = np.eye(3)
 
+LARGEST = 20.0
+"""Lengths of the trunk or halves of an image; larger numbers are pixels."""
+
 
 class _LinearMap(Step):
     """``x' = A x`` for every joint, with one random A per clip.
@@ -124,6 +127,11 @@ class RandomBoneLengths(Step):
         amount: s.
     """
 
+    @staticmethod
+    def network_input(layout: Any = 'nturgb+d', amount: float = 0.1) -> Share:  # noqa: ARG004
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(skeleton=get_skeleton(layout), other_steps=(RandomBoneLengths.__name__,))
+
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', amount: float = 0.1) -> None:
         self.skeleton = get_skeleton(layout)
         self.amount = amount
@@ -201,6 +209,8 @@ class JointJitter(Step):
 class MirrorSkeleton(Step):
     """Mirror the clip: left and right joints are swapped, and x changes its sign.
 
+    The origin has to be in the middle of the person or the image, so joints in pixels are normalized before.
+
     Args:
         layout: name or definition of the skeleton, whose ``pairs`` define left and right.
         prob: the probability.
@@ -209,6 +219,11 @@ class MirrorSkeleton(Step):
         ValueError: the layout has no pairs.
     """
 
+    @staticmethod
+    def network_input(layout: Any = 'nturgb+d', prob: float = 0.5) -> Share:  # noqa: ARG004
+        """What this step determines of a :class:`~mmdualhead.network_input.NetworkInput`."""
+        return dict(skeleton=get_skeleton(layout), other_steps=(MirrorSkeleton.__name__,))
+
     def __init__(self, layout: str | Mapping[str, Any] = 'nturgb+d', prob: float = 0.5) -> None:
         self.skeleton = get_skeleton(layout)
         self.prob = prob
@@ -216,6 +231,10 @@ class MirrorSkeleton(Step):
         self.require(self.skeleton.pairs, 'a layout with left-right pairs', self.skeleton.name)
 
     def transform(self, results: dict) -> dict:
+        if self.skeleton.flat and results['keypoint'][..., 0].max(initial=0) > LARGEST:
+            raise clip_error(
+                results, 'MirrorSkeleton takes joints around 0, found pixels; normalize them before'
+            )
         if np.random.rand() >= self.prob:
             return results
         take(results, self.skeleton.mirror, axis=2)

@@ -223,3 +223,10 @@ class TestRandomBoneLengths:
         before[0, 3, 7] = 0
         after = RandomBoneLengths('kinect_v1', 0.0)(dict(keypoint=before.copy()))['keypoint']
         np.testing.assert_allclose(after, before, atol=1e-6)
+
+
+@pytest.mark.fault('MirrorSkeleton before pixels are normalized', 'x becomes negative', 'refused')
+def test_pixels_are_not_mirrored():
+    pixels = {'keypoint': np.full((1, 4, 17, 2), 300.0), 'frame_dir': 'a'}
+    with pytest.raises(ValueError, match="clip 'a': MirrorSkeleton takes joints around 0, found pixels"):
+        MirrorSkeleton('coco', prob=0).transform(pixels)
