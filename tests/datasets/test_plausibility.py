@@ -155,7 +155,7 @@ def test_numbers_of_a_person_pass() -> None:
 
 
 @pytest.mark.fault(
-    'x, y and confidence in pixels, of a layout of ones own that lacks "flat"',
+    'x, y and confidence in pixels, of a custom layout that lacks "flat"',
     'confidences are trained on as depths',
     'refused by conversion, training, prediction and streams, with what to do',
 )
