@@ -265,13 +265,12 @@ class NetworkInput:
     def _completed_by(self, model: Mapping[str, Any]) -> NetworkInput:
         """The input, completed by the model's config."""
         backbone = model.get('backbone') or {}
-        graph = model.get('graph_cfg') or backbone.get('graph_cfg') or {}
         head = model.get('cls_head') or {}
         channels = backbone.get('in_channels')
         streams = self.stream.count('+') + 1
         return replace(
             self,
-            skeleton=self.skeleton or known_skeleton(graph.get('layout')),
+            skeleton=self.skeleton or known_skeleton(graph_of(model).get('layout')),
             num_person=self.num_person or backbone.get('num_person'),
             channels=channels // streams if isinstance(channels, int) and channels % streams == 0 else None,
             num_classes=head.get('num_classes'),
@@ -292,8 +291,8 @@ def share_of(step: Any) -> Share:
     Raises:
         UserError: the step has no such arguments, or they name an invalid layout.
     """
-    kind, arguments = _taken_apart(step)
     name = step_name(step)
+    kind, arguments = _taken_apart(step)
     declared = getattr(kind, 'network_input', None)
     if declared is None:
         declared = MMACTION2_STEPS.get(name)
@@ -357,6 +356,23 @@ def pipelines_of(config: Mapping[str, Any], loader: str) -> list[Sequence[Any]]:
     if loader == 'test_pipeline':
         return [config['test_pipeline']] if config.get('test_pipeline') else []
     return [dataset['pipeline'] for dataset in datasets_of(config, loader) if dataset.get('pipeline')]
+
+
+def misplaced_steps(config: Mapping[str, Any], loader: str) -> Iterator[str]:
+    """Steps that normalize bones or motions, which are no joints any more, one line each."""
+    for steps in pipelines_of(config, loader):
+        formed = ''
+        for step in steps:
+            share = share_of(step)
+            if formed and 'normalization' in share:
+                yield f'{step_name(step)} normalizes joints, but follows {formed}'
+            if share.get('stream', 'j') != 'j':
+                formed = f'{step_name(step)}, which forms {share["stream"]!r}'
+
+
+def graph_of(model: Mapping[str, Any]) -> Any:
+    """The config of a model's graph; empty if it has none."""
+    return model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
 
 
 def definition_of(skeleton: Skeleton) -> str | dict[str, Any]:

@@ -34,11 +34,10 @@ from mmdualhead.network_input import (
     LOADERS,
     NetworkInput,
     datasets_of,
+    graph_of,
     innermost,
     known_skeleton,
-    pipelines_of,
-    share_of,
-    step_name,
+    misplaced_steps,
 )
 from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
@@ -227,11 +226,12 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     yield from _check_parts(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
-    yield from _check_order(config)
     yield from _check_seed(config)
     yield from _check_half(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
+    for loader in LOADERS:
+        yield from (Finding(Level.WARNING, loader, line) for line in misplaced_steps(config, loader))
     train = LOADERS[0]
     for loader in LOADERS[1:]:
         if train not in inputs or loader not in inputs:
@@ -243,21 +243,6 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         if clips[loader] == clips[train] and clips[train][0]['split']:
             text = f'has the clips of the training, split {clips[train][0]["split"]!r}'
             yield Finding(Level.WARNING, loader, text)
-
-
-def _check_order(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """Bones and motions are no joints any more, which could be centered or turned."""
-    for loader in LOADERS:
-        for steps in pipelines_of(config, loader):
-            formed = ''
-            for step in steps:
-                share = share_of(step)
-                if formed and 'normalization' in share:
-                    yield Finding(
-                        Level.WARNING, loader, f'{step_name(step)} normalizes joints, but follows {formed}'
-                    )
-                if share.get('stream', 'j') != 'j':
-                    formed = f'{step_name(step)}, which forms {share["stream"]!r}'
 
 
 def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -401,7 +386,7 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
 
 
 def _check_layout(model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
-    graph = model.get('graph_cfg') or (model.get('backbone') or {}).get('graph_cfg') or {}
+    graph = graph_of(model)
     if not isinstance(graph, Mapping) or graph.get('type', 'SkeletonGraph') != 'SkeletonGraph':
         return
     wanted = known_skeleton(graph.get('layout', 'nturgb+d'))
