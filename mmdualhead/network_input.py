@@ -359,7 +359,7 @@ def pipelines_of(config: Mapping[str, Any], loader: str) -> list[Sequence[Any]]:
 
 
 def misplaced_steps(config: Mapping[str, Any], loader: str) -> Iterator[str]:
-    """Steps that normalize bones or motions, which are no joints any more, one line each."""
+    """Steps that would normalize joints, but follow one that forms bones or motions; one line each."""
     for steps in pipelines_of(config, loader):
         formed = ''
         for step in steps:

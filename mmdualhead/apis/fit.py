@@ -115,15 +115,8 @@ def _with_few_persons(recording: Recording, most: int | None, most_active: bool)
         )
     # Not left to the pipeline: MMAction2's last step keeps the first.
     rows = most_active_of(keypoint, most)
-    score, ids = recording.keypoint_score, recording.ids
     note = f'keypoint: of {len(persons)} persons the most active are kept ({", ".join(map(str, rows))})'
-    return replace(
-        recording,
-        keypoint=keypoint[rows],
-        keypoint_score=None if score is None else score[rows],
-        ids=None if ids is None else tuple(ids[row] for row in rows),
-        notes=(*recording.notes, note),
-    )
+    return replace(recording.of_persons(rows), notes=(*recording.notes, note))
 
 
 def _in_meters(recording: Recording, given: Skeleton, unit: str | None) -> Recording:

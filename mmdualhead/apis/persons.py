@@ -85,13 +85,5 @@ def _from_first_to_last(seen: np.ndarray) -> slice:
 
 
 def _part(recording: Recording, rows: tuple[int, ...], frames: slice) -> Recording:
-    keypoint, score, ids = recording.keypoint, recording.keypoint_score, recording.ids
-    return replace(
-        recording,
-        keypoint=keypoint[list(rows), frames],
-        keypoint_score=None if score is None else score[list(rows), frames],
-        persons=tuple(ids[row] if ids else row for row in rows),
-        ids=None,
-        first_frame=frames.start,
-        load=None,
-    )
+    part = recording.of_persons(rows, frames)
+    return replace(part, persons=part.ids or rows, ids=None, first_frame=frames.start, load=None)

@@ -15,8 +15,8 @@ from mmdualhead.skeletons import Skeleton
 CODES = tuple(number for power in range(2, 10) for number in (10**power - 1, 10**power))
 """Positive marks: 99, 100, 999, 1000, ..."""
 
-LARGEST = np.float64(2**31)
-"""Of larger numbers nobody makes a mark."""
+LARGEST_MARK = np.float64(2**31)
+"""Larger numbers are not marks."""
 
 FAR = 2.0
 """Joints this many times as far apart as the ends of the longest bone are not both in their places."""
@@ -44,7 +44,7 @@ def marked_joints(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     first, *others = np.moveaxis(x, -1, 0)  # one by one, since NumPy is slow at rows of two or three
     found = reduce(np.logical_and, [first == other for other in others], first != 0)
     if found.any():
-        found &= (first == np.rint(first)) & (np.abs(first) <= LARGEST)
+        found &= (first == np.rint(first)) & (np.abs(first) <= LARGEST_MARK)
         found = found & (first < 0) | _coded(x, found, skeleton)
     if not skeleton.flat:
         found = reduce(np.logical_or, _marked_by_one(x, skeleton), found)
@@ -73,7 +73,7 @@ def _marked_by_one(x: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
             continue
         marks, counts = np.unique(number[doubtful], return_counts=True)
         is_alone = counts.sum() - counts <= MOST_WHOLE * (seen.sum() - counts)
-        is_alone &= np.abs(marks) <= LARGEST
+        is_alone &= np.abs(marks) <= LARGEST_MARK
         if is_alone.any():
             doubtful &= np.isin(number, marks[is_alone])
             yield doubtful & np.isin(number, number[_far(x[..., axis : axis + 1], x, doubtful, skeleton)])

@@ -42,7 +42,7 @@ LOWEST, HIGHEST = -1, 10
 """Confidences of heat maps and of coordinate classifiers reach beyond 0 and 1, those in percent further."""
 
 PIXELS = 20.0
-"""Joints so far from the origin are not in meters; third coordinates from 0 to 1 are no depths then."""
+"""Joints so far from the origin are neither in meters, nor normalized by the body or the image."""
 
 MOST_UPSIDE_DOWN = 0.75
 """The fraction of the frames of a clip in which shoulders may be below the hips of an image."""

@@ -5,7 +5,7 @@ M persons, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import prod
 from typing import Any
@@ -189,6 +189,17 @@ class Recording:
             return
         if fault := number_fault(self.keypoint, self.keypoint_score, skeleton):
             raise UserError(fault)
+
+    def of_persons(self, rows: Iterable[int], frames: slice = slice(None)) -> Recording:
+        """The recording of some of its persons, in some of its frames."""
+        score, ids = self.keypoint_score, self.ids
+        rows = list(rows)
+        return replace(
+            self,
+            keypoint=self.keypoint[rows, frames],
+            keypoint_score=None if score is None else score[rows, frames],
+            ids=tuple(ids[row] for row in rows) if ids else None,
+        )
 
     def scores_apart(self) -> Recording:
         """A recording of x, y and score with the scores in their own field."""

@@ -144,6 +144,8 @@ class LoaderData:
     @property
     def is_random(self) -> bool:
         """True if the pipeline makes something else of the first clip each time."""
+        if self.first_input() is None:
+            return False
         with undisturbed_random():
             first, again = (self.dataset[0]['inputs'] for _ in range(2))
         return not np.array_equal(first, again, equal_nan=True)
@@ -345,6 +347,9 @@ def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData
     yield from _check_classes(getattr(getattr(network, 'cls_head', None), 'num_classes', None), data)
     yield from _check_shape(getattr(network, 'backbone', None), data)
     yield from _check_layout(model, data)
+    if data.name != LOADERS[0] and data.is_random:
+        text = 'the pipeline draws at random, so no two runs give the same scores; is test_mode=True missing?'
+        yield Finding(Level.WARNING, data.name, text)
 
 
 def _check_classes(classes: int | None, data: LoaderData) -> Iterator[Finding]:
@@ -375,9 +380,6 @@ def _check_shape(backbone: nn.Module | None, data: LoaderData) -> Iterator[Findi
         for (key, noun), wanted, size in zip(AXES.items(), input_shape_of(backbone), found, strict=True)
         if wanted not in (None, size)
     ]
-    if data.name != LOADERS[0] and data.is_random:
-        text = 'the pipeline draws at random, so no two runs give the same scores; is test_mode=True missing?'
-        yield Finding(Level.WARNING, data.name, text)
     if wrong:
         yield Finding(Level.ERROR, data.name, ', '.join(wrong))
     elif data.facts and data.facts.persons.max() == 1 < x.shape[1]:

@@ -116,7 +116,7 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
         window, stride: W and s.
 
     Returns:
-        (N, ceil(T / s), C * K, V * W); a product transposes it for nothing, a copy would not.
+        (N, ceil(T / s), C * K, V * W), which matrix products read transposed without a copy.
     """
     nodes, pad = x.shape[3] * window, (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))

@@ -106,7 +106,7 @@ def _check(clip: Recording, skeleton: Skeleton) -> None:
     keypoint, joints = clip.keypoint, skeleton.num_joints
     if keypoint.ndim != 4 or keypoint.shape[2] != joints:
         raise UserError(f'keypoint: expected (M, T, {joints}, C), found {keypoint.shape}')
-    if clip.keypoint.size:
+    if keypoint.size:  # an empty one shows no person, which is the next check
         clip.shaped(skeleton)
     clip.check_numbers(skeleton)
     if clip.label is None:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mmaction.registry import TRANSFORMS
 
+from mmdualhead.datasets.plausibility import PIXELS
 from mmdualhead.datasets.transforms.normalize import rotation_about
 from mmdualhead.datasets.transforms.step import Step, clip_error, take
 from mmdualhead.errors import UserError
@@ -22,9 +23,6 @@ from mmdualhead.network_input import Share
 from mmdualhead.skeletons import Skeleton, get_skeleton
 
 AXES = np.eye(3)
-
-LARGEST = 20.0
-"""Lengths of the trunk or halves of an image; larger numbers are pixels."""
 
 
 class _LinearMap(Step):
@@ -231,7 +229,7 @@ class MirrorSkeleton(Step):
         self.require(self.skeleton.pairs, 'a layout with left-right pairs', self.skeleton.name)
 
     def transform(self, results: dict) -> dict:
-        if self.skeleton.flat and results['keypoint'][..., 0].max(initial=0) > LARGEST:
+        if self.skeleton.flat and results['keypoint'][..., 0].max(initial=0) > PIXELS:
             raise clip_error(
                 results, 'MirrorSkeleton takes joints around 0, found pixels; normalize them before'
             )

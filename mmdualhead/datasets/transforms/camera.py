@@ -104,7 +104,7 @@ def frontal_view(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
 def _directions(person: np.ndarray, skeleton: Skeleton, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors up, along an axis, and to the person's left, perpendicular to it; from (T, V, 3)."""
     head = person[:, skeleton.joints.index('head')]
-    across, spine = _widths(person, skeleton), head - midpoints(person, skeleton, 'hip')
+    spine, across = head - midpoints(person, skeleton, 'hip'), _widths(person, skeleton)
     known = np.isfinite(spine).all(-1) & np.isfinite(across).all(-1)
     if not known.any():
         raise UserError(
