@@ -41,13 +41,16 @@ def marked_joints(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
         (M, T, V) or (V,).
     """
     x = keypoint if keypoint.ndim == 4 else keypoint[None, None]
+    whole = x == np.rint(x)
+    if not whole.any():  # as in most clips
+        return np.zeros(keypoint.shape[:-1], bool)
     first, *others = np.moveaxis(x, -1, 0)  # one by one, since NumPy is slow at rows of two or three
     found = reduce(np.logical_and, [first == other for other in others], first != 0)
     if found.any():
-        found &= (first == np.rint(first)) & (np.abs(first) <= LARGEST_MARK)
+        found &= whole[..., 0] & (np.abs(first) <= LARGEST_MARK)
         found = found & (first < 0) | _coded(x, found, skeleton)
     if not skeleton.flat:
-        found = reduce(np.logical_or, _marked_by_one(x, skeleton), found)
+        found = reduce(np.logical_or, _marked_by_one(x, whole, skeleton), found)
     return found.reshape(keypoint.shape[:-1])
 
 
@@ -63,12 +66,12 @@ def _coded(x: np.ndarray, same: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return coded & np.isin(number, marks)
 
 
-def _marked_by_one(x: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
+def _marked_by_one(x: np.ndarray, whole: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
     """(M, T, V) for each coordinate that marks joints, True for these."""
     coordinates = np.moveaxis(x, -1, 0)
     seen = reduce(np.logical_or, coordinates != 0)
     for axis, number in enumerate(coordinates):
-        doubtful = (number == np.rint(number)) & seen
+        doubtful = whole[..., axis] & seen
         if not doubtful.any():
             continue
         marks, counts = np.unique(number[doubtful], return_counts=True)
@@ -88,29 +91,43 @@ def _far(x: np.ndarray, joints: np.ndarray, doubtful: np.ndarray, skeleton: Skel
     x, joints = x.astype(np.float64), joints.astype(np.float64)
     sure = np.asarray(joints.any(-1)) & ~doubtful
     longest = _longest_bone(joints, sure, skeleton)
+    found = np.zeros_like(doubtful)
     if longest is None:
-        return np.zeros_like(doubtful)
-    near = np.full(doubtful.shape, np.inf)
-    for bone in skeleton.bones:
-        length = np.linalg.norm(x[:, :, bone[0]] - x[:, :, bone[1]], axis=-1)
-        for one, other in (bone, bone[::-1]):
-            near[..., one] = np.minimum(near[..., one], np.where(sure[..., other], length, np.inf))
-    low = np.where(sure[..., None], x, np.inf).min(2, keepdims=True)
-    high = np.where(sure[..., None], x, -np.inf).max(2, keepdims=True)
-    alone = ~sure.any(2)[..., None, None]
-    low = np.where(alone, low.min(1, keepdims=True), low)
-    high = np.where(alone, high.max(1, keepdims=True), high)
-    beyond = np.linalg.norm(np.maximum(np.maximum(low - x, x - high), 0), axis=-1)
-    near = np.where(np.isfinite(near), near, beyond)
-    return doubtful & sure.any((1, 2))[:, None, None] & (near > FAR * longest)
+        return found
+    person, frame, joint = places = np.nonzero(doubtful)
+    apart = np.linalg.norm(x[person, frame] - x[places][:, None], axis=-1)
+    is_next = np.zeros((skeleton.num_joints,) * 2, bool)
+    for child, parent in skeleton.bones:
+        is_next[child, parent] = is_next[parent, child] = True
+    near = np.where(is_next[joint] & sure[person, frame], apart, np.inf).min(1, initial=np.inf)
+    alone = ~np.isfinite(near)
+    if alone.any():
+        near[alone] = _beyond(x, sure, *(place[alone] for place in places))
+    found[places] = np.asarray(sure.any((1, 2)))[person] & (near > FAR * longest)
+    return found
+
+
+def _beyond(
+    x: np.ndarray, sure: np.ndarray, person: np.ndarray, frame: np.ndarray, joint: np.ndarray
+) -> np.ndarray:
+    """How far some joints are from the box around their person's sure joints in the frame, or in any."""
+    low = np.where(sure[..., None], x, np.inf).min(2)
+    high = np.where(sure[..., None], x, -np.inf).max(2)
+    empty = ~np.asarray(sure.any(2))[..., None]
+    low = np.where(empty, low.min(1, keepdims=True), low)[person, frame]
+    high = np.where(empty, high.max(1, keepdims=True), high)[person, frame]
+    x = x[person, frame, joint]
+    return np.linalg.norm(np.maximum(np.maximum(low - x, x - high), 0), axis=-1)
 
 
 def _longest_bone(joints: np.ndarray, sure: np.ndarray, skeleton: Skeleton) -> float | None:
     """The longest median length of a bone, over the persons and frames in which both ends are sure."""
-    lengths = []
-    for child, parent in skeleton.bones:
-        both = sure[..., child] & sure[..., parent]
-        if both.any():
-            bone = joints[both][:, child] - joints[both][:, parent]
-            lengths.append(float(np.median(np.linalg.norm(bone, axis=-1))))
-    return max(lengths, default=None)
+    children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
+    both = (sure[:, :, children] & sure[:, :, parents]).reshape(-1, len(children))
+    numbers = both.sum(0)
+    if not numbers.any():
+        return None
+    lengths = np.linalg.norm(joints[:, :, children] - joints[:, :, parents], axis=-1).reshape(both.shape)
+    lengths, bones = np.sort(np.where(both, lengths, np.inf), axis=0), np.flatnonzero(numbers)
+    middle = [lengths[middle[bones], bones] for middle in ((numbers - 1) // 2, numbers // 2)]
+    return float(np.max((middle[0] + middle[1]) / 2))

@@ -98,12 +98,13 @@ def number_fault(keypoint: np.ndarray, score: np.ndarray | None, skeleton: Skele
     """
     if score is None and skeleton.flat and keypoint.shape[-1] == 3:
         keypoint, score = keypoint[..., :2], keypoint[..., 2]
-    score = np.broadcast_to(np.float32(1), keypoint.shape[:-1]) if score is None else score
     is_sound = keypoint.min(initial=0) > -np.inf and keypoint.max(initial=0) < np.inf
-    is_sound = is_sound and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST
+    if score is not None:
+        is_sound = is_sound and score.min(initial=0) >= 0 and 0 < score.max(initial=0) <= HIGHEST
     has_scores = not skeleton.flat and _has_scores_for_depths(keypoint)
     if is_sound and not has_scores and not marked_joints(keypoint, skeleton).any():
         return ''  # as for most clips, in a fraction of the time
+    score = np.broadcast_to(np.float32(1), keypoint.shape[:-1]) if score is None else score
     for field, numbers, where, text in _wrong_numbers(keypoint, score, skeleton):
         if where.any():
             place = tuple(map(int, np.argwhere(where)[0]))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ from mmengine.device import get_device
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mmdualhead.datasets.annotations.checks import check_clips
 from mmdualhead.datasets.annotations.clips import ClipFacts, ClipList, Clips
-from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.annotations.files import located, open_annotations
 from mmdualhead.datasets.annotations.splits import protocol_and_role
 from mmdualhead.datasets.plausibility import compare_scales, measure_scale
+from mmdualhead.datasets.skeleton_dataset import SkeletonDataset
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.models.backbone import input_shape_of
 from mmdualhead.network_input import (
@@ -42,7 +45,7 @@ from mmdualhead.network_input import (
 from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
 from mmdualhead.utils.plain_config import plain, saved_config
-from mmdualhead.utils.text import SHOWN, plural
+from mmdualhead.utils.text import SHOWN, and_more, plural
 
 PHASES = ('train', 'val', 'test')
 
@@ -63,6 +66,15 @@ OLD_KEYS = {
     'evaluation': 'train_cfg.val_interval',
 }
 """Keys of MMAction 0.x and PYSKL, and what MMAction2 has in their place."""
+
+PARAMWISE = (
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'dwconv_decay_mult'),
+    *('flat_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
+)
+"""What MMEngine's DefaultOptimWrapperConstructor reads of ``paramwise_cfg``."""
+
+MULTIPLIERS = ('lr_mult', 'decay_mult')
+"""What it reads of each of ``custom_keys``, beside the optimizer's own arguments."""
 
 LIKENESS = 0.85
 """How like a known key (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
@@ -116,6 +128,15 @@ class LoaderData:
         if not found or None in found:
             return None
         return ClipFacts(*map(np.concatenate, zip(*found, strict=True)))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the names, labels and lengths of all clips; empty where some hold no keypoints."""
+        return (
+            ''
+            if self.facts is None
+            else blake2b(np.sort(self.facts.keys).tobytes(), digest_size=8).hexdigest()
+        )
 
     def clip_name(self, row: int) -> str:
         """Of a clip, by its row in :attr:`facts`."""
@@ -209,7 +230,9 @@ def check_run(
         train: those of the training, if it has been built.
     """
     yield from check_config(config)
+    yield from _check_paramwise(config.get('optim_wrapper') or {}, network)
     for data in new:
+        yield from _check_foreign_clips(data)
         yield from check_network(network, config.get('model') or {}, data)
         if data.parts:
             whose = f'of {data.sets[0].ann_file}'
@@ -264,6 +287,25 @@ def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:
     wrapper = config.get('optim_wrapper') or {}
     if wrapper.get('type') == 'AmpOptimWrapper' and (reason := slow_half(get_device())):
         yield Finding(Level.WARNING, '--amp', f'{reason}; train without --amp')
+
+
+def _check_paramwise(wrapper: Mapping[str, Any], network: nn.Module) -> Iterator[Finding]:
+    """Rates of parts of the network, which MMEngine leaves as they are where no name of a weight fits."""
+    given = wrapper.get('paramwise_cfg') or {}
+    if 'constructor' in wrapper:
+        return
+    where, names = 'optim_wrapper.paramwise_cfg', [name for name, _ in network.named_parameters()]
+    for key in given.keys() - set(PARAMWISE):
+        yield Finding(Level.WARNING, where, f'nothing reads {key!r}, but {", ".join(PARAMWISE)}')
+    for key, options in (given.get('custom_keys') or {}).items():
+        if not any(key in name for name in names):
+            parts = ', '.join(dict.fromkeys(name.partition('.')[0] for name in names))
+            text = f'no weight has {key!r} in its name, so the entry changes nothing; there are {parts}'
+            yield Finding(Level.WARNING, f'{where}.custom_keys', text)
+        for option in options.keys() - MULTIPLIERS:
+            if meant := _closest(option, MULTIPLIERS):
+                text = f'nothing reads {option!r}; did you mean {meant!r}?'
+                yield Finding(Level.WARNING, f'{where}.custom_keys.{key}', text)
 
 
 def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -332,6 +374,19 @@ def leaves(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield from leaves((f'{path}.{key}', inner) for key, inner in value.items())
         elif isinstance(value, list | tuple):
             yield from leaves((f'{path}[{i}]', inner) for i, inner in enumerate(value))
+
+
+def _check_foreign_clips(data: LoaderData) -> Iterator[Finding]:
+    """Check the clips of MMAction2's PoseDataset, which takes any, as SkeletonDataset checks its own."""
+    for part, expected in zip(data.sets, data.parts, strict=True):
+        if isinstance(part, SkeletonDataset) or data.facts is None:
+            continue
+        clips = _clips(part)
+        table, found = clips.table(part.multi_class)
+        if not found:
+            expected = replace(expected.of_clips, num_classes=None)  # labels are compared below
+            found = check_clips(clips, table, expected, training=False, multi_class=part.multi_class)
+        yield from located(found, part.ann_file, part.split)
 
 
 def check_network(network: nn.Module, model: Mapping[str, Any], data: LoaderData) -> Iterator[Finding]:
@@ -418,8 +473,23 @@ def check_evaluation(train: LoaderData, evaluated: LoaderData) -> Iterator[Findi
                 f'{len(shared):,} of {plural(len(evaluated.facts.keys), "clip")} are also in the training '
                 f'set: {names}{more}',
             )
+    yield from _check_untrained(train, evaluated)
     yield from _check_scale(train.network_input.scale, evaluated, f'of {train.name}')
     yield from _check_class_order(train.network_input.classes, evaluated, f'of {train.name}')
+
+
+def _check_untrained(train: LoaderData, evaluated: LoaderData) -> Iterator[Finding]:
+    """Classes that are evaluated but not trained, such as of labels that count from 1 in one of two files."""
+    if train.facts is None or evaluated.facts is None:
+        return
+    labels, names = evaluated.facts.labels, dict(enumerate(evaluated.network_input.classes))
+    untrained = sorted({*labels.tolist()} - {*train.facts.labels.tolist()})
+    if not untrained:
+        return
+    shown = [f'{label} ({names[label]})' if label in names else str(label) for label in untrained]
+    clips = f'{np.isin(labels, untrained).sum():,} of {plural(len(labels), "clip")}'
+    text = f'{clips} are of classes without a clip in {train.name}: {and_more(shown, SHOWN)}'
+    yield Finding(Level.WARNING, evaluated.name, text)
 
 
 def _check_class_order(trained: Sequence[str], data: LoaderData, whose: str) -> Iterator[Finding]:
@@ -513,12 +583,15 @@ def _shared_clips(source: Mapping[str, Any], part: PoseDataset) -> int | None:
     return None if None in facts else int(np.isin(facts[1].keys, facts[0].keys).sum())  # type: ignore[union-attr]
 
 
-def check_resume(meta: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[Finding]:
+def check_resume(
+    meta: Mapping[str, Any], config: Mapping[str, Any], fingerprint: str = ''
+) -> Iterator[Finding]:
     """Compare the config of a run that is resumed with the one that its checkpoint was saved under.
 
     Args:
         meta: the checkpoint's.
         config: the present one.
+        fingerprint: of the clips of the training, if they are known.
     """
     saved = {**saved_config({'cfg': meta.get('cfg')}), **saved_config(meta)}
     advice = 'start another run from the weights instead: load_from=CHECKPOINT, without --resume'
@@ -533,6 +606,9 @@ def check_resume(meta: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator
     if 'param_scheduler' in saved and schedules[0] != schedules[1]:
         yield _without_effect('param_scheduler', 'another', 'changed', advice)
     yield from _check_resumed_data(saved, config, advice)
+    if fingerprint and meta.get('fingerprint', fingerprint) != fingerprint:
+        text = 'the annotation file has changed: a run is resumed on the names, labels and lengths of clips'
+        yield Finding(Level.ERROR, LOADERS[0], f'{text} that it began with; {advice}')
 
 
 def _without_effect(key: str, before: Any, now: Any, advice: str) -> Finding:

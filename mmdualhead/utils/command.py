@@ -32,6 +32,12 @@ MACHINE = re.compile(
 BUILDING = re.compile(r'mmengine/(registry/(build_functions|registry)|runner/runner)\.py$')
 """Where MMEngine builds what a config names."""
 
+CONSTRUCTORS = ('__init__', 'build_iter_from_epoch')
+"""What MMEngine calls to build something."""
+
+ARGUMENTS = re.compile(r'\w+\(\) (got an unexpected keyword argument|missing \d+ required)')
+"""What Python says of arguments that a function does not take, or lacks."""
+
 
 def make_parser(docstring: str | None) -> argparse.ArgumentParser:
     """A parser that describes a program by its docstring."""
@@ -130,19 +136,28 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 
 def _is_no_bug(error: Exception) -> bool:
-    if isinstance(error, ValueError):
-        return isinstance(error, UserError)
-    if isinstance(error, TypeError | KeyError):
-        return _is_of_config(error)
+    if isinstance(error, UserError):
+        return True
+    if isinstance(error, TypeError | KeyError | ValueError):
+        return _is_of_config(original(error))
     if isinstance(error, RuntimeError | AssertionError):
         return MACHINE.search(str(error)) is not None
     return isinstance(error, OSError | MemoryError)
 
 
 def _is_of_config(error: BaseException) -> bool:
-    """Whether MMEngine could not call what a config names: the type or an argument is wrong there."""
-    frames = traceback.extract_tb(original(error).__traceback__)
-    return bool(frames) and BUILDING.search(frames[-1].filename.replace('\\', '/')) is not None
+    """Whether MMEngine could not build what a config names: the type or an argument is wrong there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    built = [i for i, frame in enumerate(frames) if BUILDING.search(frame.filename.replace('\\', '/'))]
+    called = frames[built[-1] + 1 :] if built else []
+    if not called:
+        return bool(built) and not isinstance(error, ValueError)
+    if isinstance(error, ValueError):
+        is_refused = 'raise' in (called[-1].line or '')
+    else:
+        is_refused = ARGUMENTS.search(str(error)) is not None
+    # A class may hand its arguments on to the one that it extends, which refuses them.
+    return is_refused and all(frame.name in CONSTRUCTORS for frame in called)
 
 
 def describe(error: BaseException) -> str:

@@ -165,7 +165,7 @@ def test_faults_end_the_building_with_all_of_them(tmp_path):
         '    S000: 60\n'
         f"  {path}, split 'train', keypoint: expected finite numbers; 1 clip differs:\n"
         '    S002: nan at person 0, frame 4, joint 3, channel 1; 1 in all\n'
-        '  With check=False, 3-D normalization treats such joints as missing.'
+        '  With SkeletonDataset(check=False), NormalizeSkeleton3D treats such joints as missing.'
     )
     assert len(SkeletonDataset(path, PIPELINE, split='val', num_classes=4)) == 6
     assert len(SkeletonDataset(path, PIPELINE, split='train', num_classes=4, check=False)) == 6

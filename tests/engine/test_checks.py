@@ -18,6 +18,8 @@ from mmdualhead.datasets import SkeletonDataset, write_store
 from mmdualhead.engine.checks import (
     LoaderData,
     _check_classes,
+    _check_foreign_clips,
+    _check_paramwise,
     check_checkpoint,
     check_config,
     check_resume,
@@ -183,6 +185,28 @@ def test_what_resuming_does_not_change(now, level, said, is_old):
     assert not found or re.search(said, str(found[0]))
 
 
+@pytest.mark.fault(
+    '`--resume` with an annotation file of the same name that has other clips or labels',
+    'trained on',
+    'refused, with what to do',
+)
+def test_a_run_is_resumed_on_the_clips_that_it_began_with(tmp_path):
+    def fingerprint(clips):
+        split = dict(train=[clip['frame_dir'] for clip in clips])
+        of = SkeletonDataset(save(tmp_path, dict(annotations=clips, split=split)), [], split='train')
+        return LoaderData('train_dataloader', of, {}).fingerprint
+
+    clips = [make_clip(seed=seed) for seed in range(3)]
+    before = fingerprint(clips)
+    clips[2]['label'] += 1
+    now = fingerprint(clips)
+    (found,) = check_resume(dict(fingerprint=before), {}, now)
+    assert (found.is_error, found.text.partition(':')[0]) == (True, 'the annotation file has changed')
+    clips[2]['label'] -= 1
+    assert list(check_resume(dict(fingerprint=before), {}, fingerprint(clips[::-1]))) == []
+    assert list(check_resume({}, {}, now)) == []  # of an earlier version
+
+
 QUICKSTART = Path(__file__).parents[2] / 'configs' / 'quickstart_j.py'
 
 
@@ -225,7 +249,7 @@ QUICKSTART_CONFIG.train_cfg.update(max_epochs=1, val_interval=1)
 @pytest.fixture
 def data():
     """Twelve clips, a few meters in size."""
-    return make_data([make_clip(2, 20 + 3 * i, seed=i) for i in range(12)])
+    return make_data([make_clip(2, 20 + 3 * i, seed=i, label=i // 2 * 2 % 4) for i in range(12)])
 
 
 def steps(config, phase='train'):
@@ -506,6 +530,75 @@ def test_every_clip_that_mmengine_has_packed_is_looked_at(tmp_path):
     np.testing.assert_equal(packed.facts, plain.facts)
     (fault,) = _check_classes(4, packed)
     assert 'clip S017, label: 9, expected 0..3' in str(fault)
+
+
+@pytest.mark.fault(
+    "NaN or missing joints at -1 in a clip of MMAction2's PoseDataset, or one without depth",
+    'trained on, or fails in a batch',
+    'refused before training as with SkeletonDataset, with file, split, clip and joint',
+)
+@pytest.mark.parametrize(
+    ('change', 'found'),
+    [
+        (lambda x: np.where(x > 5, np.nan, x), 'expected finite numbers.*S038: nan at person 0, frame'),
+        (lambda x: x - x - 1, 'expected zeros for missing joints.*S038.*-1, -1, -1, in'),
+        (lambda x: x[..., :2], 'expected 3 coordinates .for 3-D normalization.*S038'),
+    ],
+)
+def test_clips_of_mmactions_data_set_are_checked(tmp_path, change, found):
+    clips = [make_clip(1 + seed % 2, seed=seed) for seed in range(250)]
+    config = dict(train_dataloader=loader('train', 'j'))
+
+    def faults():
+        split = dict(train=[clip['frame_dir'] for clip in clips])
+        of = PoseDataset(save(tmp_path, dict(annotations=clips, split=split)), [], split='train')
+        return [str(one) for one in _check_foreign_clips(LoaderData('train_dataloader', of, config))]
+
+    assert faults() == []
+    clips[38]['keypoint'][0, 3, :4] = 9.5
+    clips[38]['keypoint'] = change(clips[38]['keypoint'])
+    (fault,) = faults()
+    assert re.search(rf"data\.pkl, split 'train', keypoint: {found}", fault, re.DOTALL)
+
+
+@pytest.mark.fault(
+    'a name of a part in `paramwise_cfg` that no weight has, or a misspelt multiplier',
+    'nothing is frozen or slowed down, and nothing is said',
+    'warned, with the parts that there are',
+)
+def test_rates_of_parts_that_are_not_there_are_warned_of():
+    network = torch.nn.ModuleDict(dict(backbone=torch.nn.Linear(1, 1), cls_head=torch.nn.Linear(1, 1)))
+
+    def found(keys, **others):
+        wrapper = dict(paramwise_cfg=dict(custom_keys=keys, **others))
+        return [str(one) for one in _check_paramwise(wrapper, network)]
+
+    assert (
+        found(dict(backbone=dict(lr_mult=0, momentum=0.8), bias=dict(decay_mult=0)), norm_decay_mult=0) == []
+    )
+    (fault,) = found(dict(backbne=dict(lr_mult=0)))
+    assert fault == (
+        "optim_wrapper.paramwise_cfg.custom_keys: no weight has 'backbne' in its name, so the entry changes "
+        'nothing; there are backbone, cls_head'
+    )
+    (fault,) = found(dict(backbone=dict(lr_mul=0)))
+    assert "custom_keys.backbone: nothing reads 'lr_mul'; did you mean 'lr_mult'?" in fault
+    (fault,) = found({}, norm_decay=0)
+    assert "paramwise_cfg: nothing reads 'norm_decay'" in fault
+
+
+@pytest.mark.fault(
+    'classes without a training clip: splits by class, or labels that count from 1 in one of two files',
+    'counted as errors of the model',
+    'warned, with the number of clips and the classes',
+)
+def test_classes_that_are_not_trained_are_warned_of(run, data):
+    data['meta'] = dict(layout='nturgb+d', classes=[f'class {i}' for i in range(12)])
+    for clip in data['annotations'][1::2]:
+        clip['label'] += 1
+    _, warned = run(data)
+    expected = '6 of 6 clips are of classes without a clip in train_dataloader: 1 (class 1), 3 (class 3)'
+    assert f'val_dataloader: {expected}' in warned
 
 
 def test_what_earlier_and_foreign_checkpoints_hold_under_that_name():

@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from mmaction.registry import DATASETS, RUNNERS
+import torch
+from mmaction.registry import DATASETS, PARAM_SCHEDULERS, RUNNERS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
 from mmdualhead.engine.runner import DataCheckRunner, missing_files
 from mmdualhead.utils.command import one_line_errors
+from tests.datasets.clips import make_data, save
 
 ROOT = Path(__file__).parents[2]
 URL = 'https://download.openmmlab.com/mmaction/v1.0/skeleton/data/ntu60_3d.pkl'
@@ -92,6 +95,28 @@ def test_what_mmengine_says_of_a_config_is_one_line(config, tmp_path):
     config.default_hooks.checkpoint.intervall = 2
     with pytest.raises(SystemExit, match=r"^error: .*unexpected keyword argument 'intervall'"):
         RUNNERS.build(config)
+
+
+@pytest.mark.parametrize(
+    ('wrong', 'message'),
+    [
+        (dict(persistent_workers=True), 'persistent_workers option needs'),
+        (dict(dataset=dict(splt='train')), "unexpected keyword argument 'splt'"),
+    ],
+)
+def test_arguments_that_are_refused_further_down_are_one_line(config, tmp_path, wrong, message):
+    config.train_dataloader.dataset.update(ann_file=save(tmp_path, make_data()), split='train')
+    config.merge_from_dict(dict(train_dataloader=wrong))
+    init_default_scope(config.default_scope)
+    with pytest.raises(SystemExit, match=f'^error: .*{message}'), one_line_errors():
+        Runner.build_dataloader(config.train_dataloader)
+
+
+def test_so_are_those_of_a_schedule():
+    schedule = dict(type='CosineAnnealingLR', eta_mn=0, T_max=3, convert_to_iter_based=True, epoch_length=5)
+    optimizer = torch.optim.SGD([torch.zeros(1)], 0.1)
+    with pytest.raises(SystemExit, match=r"^error: .*argument 'eta_mn'"), one_line_errors():
+        PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer))
 
 
 def test_of_mmactions_protocol_too():

@@ -83,7 +83,7 @@ class Columns:
         self, clips: Clips, table: ClipTable, network_input: NetworkInput, training: bool, multi_class: bool
     ) -> None:
         self.clips, self.network_input = clips, network_input
-        kept = 'They are kept, since a test set keeps its size, and predicted from zeros.'
+        kept = 'They are kept as zeros, since a test set keeps its size.'
         self.use_of_empty = 'They are skipped.' if training else kept
         self.power = table.power
         self.label = np.zeros_like(table.label) if multi_class else table.label
@@ -121,11 +121,13 @@ class Columns:
 
     @cached_property
     def number_faults(self) -> dict[int, str]:
-        """By row, why numbers are not joints or confidences: of sampled clips, in memory of all in images."""
+        """By row, why numbers are not joints or confidences: of all clips in memory, else of sampled ones."""
         skeleton = self.network_input.skeleton
         if skeleton is None:
             return {}
-        every = skeleton.flat and self.clips.in_memory
+        # In half precision, depths are whole numbers by chance, which takes long to tell from marks.
+        is_half = self.clips[0]['keypoint'].dtype == np.float16
+        every = self.clips.in_memory and (skeleton.flat or not is_half)
         found = {}
         for row in range(len(self.clips)) if every else sample_rows(len(self.clips)):
             clip = self.clips[row]
@@ -317,7 +319,7 @@ RULES = (
         'finite numbers',
         lambda c: ~np.isfinite(c.power),
         _locate_nonfinite,
-        'With check=False, 3-D normalization treats such joints as missing.',
+        'With SkeletonDataset(check=False), NormalizeSkeleton3D treats such joints as missing.',
     ),
     Rule(
         Level.ERROR,

@@ -214,17 +214,18 @@ def tabulate(
         for what, expected, seen in faults:
             found.setdefault((what, expected), []).append((clip_name(clip, row), seen))
         if not faults:
-            sound.append((-1 if multi_class else clip['label'], clip['keypoint'].shape, row))
-    label, shape, rows = zip(*sound, strict=True) if sound else ((), np.empty((0, 4), np.int64), ())
-    power = [mean_square(clips[row]['keypoint']) for row in rows]
-    scored = np.array([clips[row].get('keypoint_score') is not None for row in rows], dtype=bool)
+            keypoint, has_scores = clip['keypoint'], clip.get('keypoint_score') is not None
+            numbers = (-1 if multi_class else clip['label'], keypoint.shape, mean_square(keypoint))
+            sound.append((*numbers, has_scores, clip_name(clip, row)))
+    label, shape, power, scored, names = zip(*sound, strict=True) if sound else ((),) * 5
     findings = [
         finding
         for (field, expected), named in found.items()
         for finding in describe_clips(Level.ERROR, field, expected, named, tuple)
     ]
-    findings += unscored_clips(scored, lambda i: clip_name(clips[rows[i]], rows[i]))
-    return ClipTable(np.array(label, np.int64), np.array(shape), np.array(power)), findings
+    findings += unscored_clips(np.array(scored, bool), names.__getitem__)
+    shapes = np.array(shape, np.int64).reshape(-1, 4)
+    return ClipTable(np.array(label, np.int64), shapes, np.array(power, np.float64)), findings
 
 
 def unscored_clips(scored: np.ndarray, name: Callable[[int], str]) -> list[Finding]:

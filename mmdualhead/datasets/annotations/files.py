@@ -219,7 +219,7 @@ def check_split(
     if is_sound and protocol_and_role(split)[1] == 'test':
         others = {other: file.select(other) for other in counterparts(split, file.splits)}
         found += check_leaks(clips, table, others, split, multi_class)
-    findings += located(found, file, split)
+    findings += located(found, file.path, split)
     empty = table.power == 0
     if training and not malformed and empty.any():
         clips = clips[~empty]
@@ -228,12 +228,12 @@ def check_split(
 
 def check_names(file: AnnotationFile, split: str) -> list[Finding]:
     """Check the names in a split, without reading the clips."""
-    return located(file.split_faults(split, counterparts(split, file.splits)), file, split)
+    return located(file.split_faults(split, counterparts(split, file.splits)), file.path, split)
 
 
-def located(findings: list[Finding], file: AnnotationFile, split: str) -> list[Finding]:
+def located(findings: list[Finding], path: object, split: str | None) -> list[Finding]:
     """The findings with the file and the split before the field."""
-    return [replace(one, where=f'{file.path}, split {split!r}, {one.where}') for one in findings]
+    return [replace(one, where=f'{path}, split {split!r}, {one.where}') for one in findings]
 
 
 def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
@@ -244,7 +244,7 @@ def duplicated_clips(file: AnnotationFile, split: str) -> set[str]:
     """
     clips = file.select(choose_split(split, file.splits, file.path))
     table, malformed = clips.table()
-    report(located(malformed, file, split), print)
+    report(located(malformed, file.path, split), print)
     others = map(file.select, counterparts(split, file.splits))
     return {name for other in others for name in find_duplicates(clips, table, other)}
 

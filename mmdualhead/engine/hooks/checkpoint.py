@@ -100,6 +100,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self.file_backend.remove_noted(self.out_dir)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: Mapping[str, Any]) -> None:
+        wanted = [self.save_best] if isinstance(self.save_best, str) else self.save_best or []
+        if unknown := [name for name in wanted if name not in {*metrics, 'auto'}]:
+            raise UserError(f'save_best is {unknown[0]!r}, but the validation gives {", ".join(metrics)}')
         with _in_words():
             super()._save_best_checkpoint(runner, metrics)
         self.file_backend.remove_noted(self.out_dir)

@@ -64,6 +64,7 @@ class ConfigCheckHook(Hook):
         if train is None or not train.sets:
             return
         meta['network_input'] = train.network_input.to_meta()
+        meta['fingerprint'] = train.fingerprint
         named = meta.get('dataset_meta') or {}
         if named.get('classes'):  # of which the file may name more than the network has
             classes = list(named['classes'])[: train.network_input.num_classes]
@@ -78,14 +79,16 @@ class ConfigCheckHook(Hook):
         try:
             trained, self._began_with = loaded.input, sources_of(loaded.meta)
             if runner._resume:
-                report(check_resume(loaded.meta, runner.cfg), runner.logger.warning)
+                found = check_resume(loaded.meta, runner.cfg, self._data['train'].fingerprint)
+                report(found, runner.logger.warning)
         except SyntaxError:
             runner.logger.warning('the config stored in the checkpoint is not Python; nothing is compared')
             return
         for phase, data in self._data.items():
             if phase == 'train' and not is_training:
                 continue
-            found = check_checkpoint(trained, self._began_with, data)
+            # A run may go on with the clips that it, or the one whose weights it has, was trained on.
+            found = check_checkpoint(trained, () if phase == 'train' else self._began_with, data)
             if is_training:  # fine-tuning on other data is the user's choice
                 found = (replace(one, level=Level.WARNING) for one in found)
             report(found, runner.logger.warning)

@@ -383,6 +383,20 @@ def test_numbers_that_are_no_confidences_and_no_joints(change, found):
 
 
 @pytest.mark.fault(
+    'missing joints at -1 or 999, or at one depth, in one of many clips in space',
+    'trained on',
+    'refused before training, names clip and joint',
+)
+@pytest.mark.parametrize('mark', [-1, 999, (1.2, 0.8, 99)])
+def test_every_clip_in_space_is_looked_at(mark):
+    clips = [make_clip(frames=8, seed=seed) for seed in range(250)]
+    assert check(clips, skeleton=NTU) == []
+    clips[-2]['keypoint'][0, 3, 5] = mark
+    (error,) = check(clips, skeleton=NTU)
+    assert 'person 0, frame 3, joint 5 (left elbow)' in named(error)['S248']
+
+
+@pytest.mark.fault(
     'a training clip all of whose confidences are below 0.1, for a network that normalizes by the body',
     '-',
     'refused before training, names the clip; was an empty clip',

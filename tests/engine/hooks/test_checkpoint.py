@@ -48,6 +48,12 @@ def test_several_metrics_keep_one_best_each(make_runner, tmp_path):
     assert names(tmp_path / 'run') == ['best_acc_epoch_2.pth', 'best_loss_epoch_3.pth', 'epoch_3.pth']
 
 
+def test_a_metric_that_is_not_measured_is_named(make_runner):
+    checkpoint = {'type': 'AtomicCheckpointHook', 'interval': 1, 'save_best': 'acc/top2'}
+    with pytest.raises(UserError, match="save_best is 'acc/top2', but the validation gives acc"):
+        make_runner(hooks={'checkpoint': checkpoint}).train()
+
+
 @pytest.mark.parametrize('dies_at', range(1, 7))
 @pytest.mark.fault(
     'killed while a checkpoint is written, one is kept',
