@@ -29,10 +29,15 @@ class ResumeHook(Hook):
 
     def __init__(self) -> None:
         self._meta: dict[str, Any] | None = None
+        self._gradients: dict[str, Tensor] = {}
         self._done = 0
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store the position in the epoch and the order of the clips."""
+        """Store the position in the epoch, the order of the clips, and gradients that wait for their step."""
+        # Several processes have different ones, which are lost; mmengine warns of it.
+        if getattr(runner.optim_wrapper, '_accumulative_counts', 1) > 1 and get_world_size() == 1:
+            named = unwrapped(runner.model).named_parameters()
+            checkpoint['gradients'] = {name: weight.grad for name, weight in named if weight.grad is not None}
         batches = runner.train_dataloader.batch_sampler
         if isinstance(batches, NumberedBatches):
             checkpoint['meta']['batches_per_epoch'] = batches.total
@@ -41,9 +46,13 @@ class ResumeHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Read the same from the checkpoint that is resumed."""
         self._meta = dict(checkpoint.get('meta') or {}) if runner._resume else None
+        self._gradients = checkpoint.get('gradients') or {} if runner._resume else {}
 
     def before_train(self, runner: Runner) -> None:
         """Replace mmengine's loader with ours, and find which batches of the epoch are done."""
+        for name, weight in unwrapped(runner.model).named_parameters():
+            if name in self._gradients:  # although mmengine warns that they are lost
+                weight.grad = self._gradients[name].to(weight)
         loop = runner.train_loop
         loop.dataloader = make_resumable(loop.dataloader, runner.seed)
         batches = loop.dataloader.batch_sampler

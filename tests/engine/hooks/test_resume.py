@@ -18,6 +18,7 @@ from tests.engine.conftest import Clips
 BY_ITERATION = {'type': 'AtomicCheckpointHook', 'interval': 3, 'by_epoch': False, 'max_keep_ckpts': 1}
 TRAININGS = {
     'epochs': {},
+    'accumulated gradients': {'accumulate': 5},
     'iteration checkpoints': {'hooks': {'checkpoint': BY_ITERATION}},
     'iterations': {
         'hooks': {'checkpoint': BY_ITERATION},
@@ -84,7 +85,7 @@ def train(make_runner, tmp_path):
     return train
 
 
-@pytest.mark.parametrize(('kind', 'workers'), list(zip(TRAININGS, (2, 0, 2), strict=True)))
+@pytest.mark.parametrize(('kind', 'workers'), list(zip(TRAININGS, (2, 0, 0, 2), strict=True)))
 @pytest.mark.fault(
     'SIGTERM to all processes, then kill -9, with augmentation and workers',
     'the epoch is lost, other random numbers, iteration checkpoints begin their epoch anew',
