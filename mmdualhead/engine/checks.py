@@ -257,6 +257,11 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     for loader in LOADERS:
         yield from (Finding(Level.WARNING, loader, line) for line in misplaced_steps(config, loader))
+        for part in datasets_of(config, loader):
+            file = str(part.get('ann_file') or '.pkl')
+            if _type_name(part) == PoseDataset.__name__ and not file.endswith('.pkl'):
+                text = f"MMAction2's PoseDataset reads no {file}; type='SkeletonDataset' also reads stores"
+                yield Finding(Level.ERROR, loader, text)
     train = LOADERS[0]
     for loader in LOADERS[1:]:
         if train not in inputs or loader not in inputs:

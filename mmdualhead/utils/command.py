@@ -35,6 +35,9 @@ BUILDING = re.compile(r'mmengine/(registry/(build_functions|registry)|runner/run
 CONSTRUCTORS = ('__init__', 'build_iter_from_epoch')
 """What MMEngine calls to build something."""
 
+REFUSING = re.compile('raise|assert')
+"""How a line begins by which a constructor refuses an argument."""
+
 ARGUMENTS = re.compile(r'\w+\(\) (got an unexpected keyword argument|missing \d+ required)')
 """What Python says of arguments that a function does not take, or lacks."""
 
@@ -138,10 +141,10 @@ def one_line_errors(*kinds: type[Exception]) -> Iterator[None]:
 def _is_no_bug(error: Exception) -> bool:
     if isinstance(error, UserError):
         return True
-    if isinstance(error, TypeError | KeyError | ValueError):
+    if isinstance(error, RuntimeError | AssertionError) and MACHINE.search(str(error)):
+        return True
+    if isinstance(error, TypeError | KeyError | ValueError | AssertionError):
         return _is_of_config(original(error))
-    if isinstance(error, RuntimeError | AssertionError):
-        return MACHINE.search(str(error)) is not None
     return isinstance(error, OSError | MemoryError)
 
 
@@ -151,9 +154,9 @@ def _is_of_config(error: BaseException) -> bool:
     built = [i for i, frame in enumerate(frames) if BUILDING.search(frame.filename.replace('\\', '/'))]
     called = frames[built[-1] + 1 :] if built else []
     if not called:
-        return bool(built) and not isinstance(error, ValueError)
-    if isinstance(error, ValueError):
-        is_refused = 'raise' in (called[-1].line or '')
+        return bool(built) and isinstance(error, TypeError | KeyError)
+    if isinstance(error, ValueError | AssertionError):
+        is_refused = bool(REFUSING.match(called[-1].line or '') and str(error))
     else:
         is_refused = ARGUMENTS.search(str(error)) is not None
     # A class may hand its arguments on to the one that it extends, which refuses them.

@@ -113,10 +113,24 @@ def test_arguments_that_are_refused_further_down_are_one_line(config, tmp_path, 
 
 
 def test_so_are_those_of_a_schedule():
-    schedule = dict(type='CosineAnnealingLR', eta_mn=0, T_max=3, convert_to_iter_based=True, epoch_length=5)
-    optimizer = torch.optim.SGD([torch.zeros(1)], 0.1)
+    schedule = dict(type='CosineAnnealingLR', T_max=3, convert_to_iter_based=True, epoch_length=5)
+    given = dict(optimizer=torch.optim.SGD([torch.zeros(1)], 0.1))
     with pytest.raises(SystemExit, match=r"^error: .*argument 'eta_mn'"), one_line_errors():
-        PARAM_SCHEDULERS.build(schedule, default_args=dict(optimizer=optimizer))
+        PARAM_SCHEDULERS.build({**schedule, 'eta_mn': 0}, default_args=given)
+    with (
+        pytest.raises(SystemExit, match=r'^error: .*must be a positive integer, but got 0'),
+        one_line_errors(),
+    ):
+        PARAM_SCHEDULERS.build({**schedule, 'epoch_length': 0}, default_args=given)
+
+
+def test_mmactions_data_set_and_a_store(config, tmp_path):
+    (tmp_path / 'mine.store').mkdir()
+    with_files(config, train='mine.store', val='mine.store')
+    config.train_dataloader.dataset.type = 'PoseDataset'
+    config.model = {}
+    with pytest.raises(SystemExit, match=r"^error: .*reads no mine\.store; type='SkeletonDataset' also"):
+        RUNNERS.build(config)
 
 
 def test_of_mmactions_protocol_too():
