@@ -200,7 +200,7 @@ class TestCommand:
     )
     def test_seeds(self, clips, monkeypatch):
         with pytest.raises(
-            SystemExit, match=r'error: --seed 1: has no effect.*--cfg-options randomness.seed=1'
+            SystemExit, match=r'error: --seed: has no effect.*--cfg-options randomness.seed=1'
         ):
             start(monkeypatch, clips, 'train', 'config.py', '--seed', '1', options=['randomness.seed=0'])
 

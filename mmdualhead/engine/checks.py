@@ -276,15 +276,18 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """MMAction2's tools/train.py ignores ``--seed`` where the config has ``randomness``."""
-    seed = given('--seed')
-    used = str((config.get('randomness') or {}).get('seed'))
-    if seed and seed != used:
-        text = (
-            f"has no effect, since the config's randomness.seed={used} wins; give --cfg-options "
-            f'randomness.seed={seed} instead'
-        )
-        yield Finding(Level.ERROR, f'--seed {seed}', text)
+    """MMAction2's tools/train.py ignores ``--seed`` and the like where the config has ``randomness``."""
+    randomness = config.get('randomness') or {}
+    wanted = {'--seed': given('--seed')}
+    wanted |= {
+        option: 'True' for option in ('--deterministic', '--diff-rank-seed') if given(option) is not None
+    }
+    for option, value in wanted.items():
+        key = option[2:].replace('-', '_')
+        used = randomness.get(key)
+        if value and value != str(used):
+            text = f"has no effect, since the config's randomness.{key}={used} wins; give --cfg-options"
+            yield Finding(Level.ERROR, option, f'{text} randomness.{key}={value} instead')
 
 
 def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:

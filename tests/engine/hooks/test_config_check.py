@@ -42,17 +42,18 @@ def test_other_stream_than_trained_on_is_warned_of(make_runner, trained, warning
             },
             r"differ in their stream: train_dataloader has 'j', val_dataloader has 'b'",
         ),
-        ({'randomness': {'seed': 0}}, r'--seed 1: has no effect.*randomness\.seed=1'),
+        ({'randomness': {'seed': 0}}, r'--seed: has no effect.*randomness\.seed=1'),
+        ({'randomness': {'seed': 1}}, r'--deterministic: has no effect.*randomness\.deterministic=True'),
     ],
 )
 @pytest.mark.fault(
-    'val of another stream; --seed without effect',
+    'val of another stream; --seed or --deterministic without effect',
     '-',
     'error before training',
 )
 def test_what_no_one_can_mean_ends_before_training(make_runner, monkeypatch, config, complaint):
     if 'randomness' in config:
-        monkeypatch.setattr('sys.argv', ['train.py', '--seed', '1'])
+        monkeypatch.setattr('sys.argv', ['train.py', '--deterministic', '--seed', '1'])
     runner = make_runner(config=config)
     with pytest.raises(UserError, match=complaint):
         runner.train()
