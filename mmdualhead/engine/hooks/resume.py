@@ -81,7 +81,10 @@ class ResumeHook(Hook):
         return done
 
     def _compare_length(self, runner: Runner) -> None:
-        """Warn that the learning rate schedule does not follow a new length."""
+        """Warn that nothing is left to train, or that the schedule does not follow a new length."""
+        if runner.iter >= runner.max_iters:
+            done = f'{runner.epoch} epochs, {runner.iter} iterations'
+            runner.logger.warning('the run is complete (%s); nothing is trained', done)
         try:
             before = saved_config(self._meta or {}).get('train_cfg') or {}
         except SyntaxError:

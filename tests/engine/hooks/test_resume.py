@@ -108,6 +108,16 @@ def test_killed_and_resumed(train, tmp_path, kind, workers):
         assert torch.equal(found[name], value), name
 
 
+@pytest.mark.parametrize('by', [{}, {'train_cfg': {'by_epoch': False, 'max_iters': 3}}])
+def test_a_complete_run_is_said_to_be(make_runner, warnings, by):
+    hooks = {'checkpoint': BY_ITERATION} if by else {}
+    make_runner(epochs=1, hooks=hooks, **by).train()
+    runner = make_runner(epochs=1, hooks=hooks, resume=True, **by)
+    log = warnings(runner)
+    runner.train()
+    assert f'the run is complete ({0 if by else 1} epochs, {3 if by else 4} iterations)' in log.text
+
+
 @pytest.mark.fault('kill -9 of a run with workers', 'no orphans', 'no orphans')
 def test_workers_end_with_a_killed_training(train):
     """Although they ignore signals that are not from their parent: a pipe that all hold is closed."""
