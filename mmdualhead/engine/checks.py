@@ -253,6 +253,7 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
     yield from _check_half(config)
+    yield from _check_length(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     for loader in LOADERS:
@@ -295,6 +296,22 @@ def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:
     wrapper = config.get('optim_wrapper') or {}
     if wrapper.get('type') == 'AmpOptimWrapper' and (reason := slow_half(get_device())):
         yield Finding(Level.WARNING, '--amp', f'{reason}; train without --amp')
+
+
+def _check_length(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """A training that ends before its first validation, or between two checkpoints."""
+    loop, hooks = config.get('train_cfg') or {}, config.get('default_hooks') or {}
+    unit = 'iters' if 'max_iters' in loop else 'epochs'
+    length, begin = loop.get(f'max_{unit}') or 0, loop.get('val_begin') or 0
+    if begin > length:
+        text = f'val_begin={begin}, but max_{unit}={length}: nothing is validated'
+        yield Finding(Level.WARNING, 'train_cfg', text)
+    if unit == 'iters' and (hooks.get('checkpoint') or {}).get('by_epoch', True):
+        text = (
+            'saves after epochs, so what is learned after the last full one is lost; set by_epoch=False and'
+        )
+        text += f' an interval in iterations, of which there are {length}'
+        yield Finding(Level.WARNING, 'default_hooks.checkpoint', text)
 
 
 def _check_paramwise(wrapper: Mapping[str, Any], network: nn.Module) -> Iterator[Finding]:

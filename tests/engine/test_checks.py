@@ -134,6 +134,28 @@ def test_loaders_of_other_frames_are_warned_of():
     assert 'frames: train_dataloader has 64, test_dataloader has 100' in found.text
 
 
+@pytest.mark.fault(
+    'max_iters with checkpoints by epochs, or val_begin after the end of the training',
+    'the end of the training is not saved, or nothing is validated, and nothing is said',
+    'warned, with what to set',
+)
+@pytest.mark.parametrize(
+    ('loop', 'by_epoch', 'said'),
+    [
+        (dict(max_epochs=5, val_begin=6), True, 'train_cfg: val_begin=6, but max_epochs=5: nothing is'),
+        (dict(max_epochs=5, val_begin=5, val_interval=9), True, ''),
+        (dict(max_iters=500, val_begin=1), True, 'checkpoint: saves after epochs.*by_epoch=False.*are 500'),
+        (dict(max_iters=500, val_begin=1), False, ''),
+        ({}, True, ''),
+    ],
+)
+def test_what_a_training_never_comes_to_is_warned_of(loop, by_epoch, said):
+    hooks = dict(checkpoint=dict(by_epoch=by_epoch))
+    found = [str(one) for one in check_config(dict(train_cfg=loop, default_hooks=hooks))]
+    assert len(found) == bool(said)
+    assert not found or re.search(said, found[0])
+
+
 OPTIMIZER = dict(type='SGD', lr=0.1, weight_decay=5e-4)
 
 
