@@ -122,7 +122,9 @@ def _beyond(
 
 def _longest_bone(joints: np.ndarray, sure: np.ndarray, skeleton: Skeleton) -> float | None:
     """The longest median length of a bone, over the persons and frames in which both ends are sure."""
-    children, parents = np.array(skeleton.bones, int).reshape(-1, 2).T
+    if not skeleton.bones:
+        return None
+    children, parents = np.array(skeleton.bones).T
     both = (sure[:, :, children] & sure[:, :, parents]).reshape(-1, len(children))
     numbers = both.sum(0)
     if not numbers.any():
