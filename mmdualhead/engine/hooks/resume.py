@@ -51,8 +51,10 @@ class ResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Replace mmengine's loader with ours, and find which batches of the epoch are done."""
         for name, weight in unwrapped(runner.model).named_parameters():
-            if name in self._gradients:  # although mmengine warns that they are lost
+            if name in self._gradients:
                 weight.grad = self._gradients[name].to(weight)
+        if self._gradients:  # mmengine has warned that they are lost
+            runner.logger.info('accumulated gradients are restored from the checkpoint')
         loop = runner.train_loop
         loop.dataloader = make_resumable(loop.dataloader, runner.seed)
         batches = loop.dataloader.batch_sampler
