@@ -36,8 +36,9 @@ class ConfigCheckHook(Hook):
     * values without effect on a resumed run.
 
     Every checkpoint then contains the input of its network (``meta['network_input']``, a
-    :class:`~mmdualhead.network_input.NetworkInput`), its training clips (``meta['trained_on']``) and its
-    config as plain values (``meta['plain_config']``).
+    :class:`~mmdualhead.network_input.NetworkInput`), its training clips (``meta['trained_on']`` and,
+    of their names, labels and lengths, ``meta['fingerprint']``) and its config as plain values
+    (``meta['plain_config']``).
 
     Raises:
         UserError: training and evaluation have different layouts, streams or units; the persons, joints,
