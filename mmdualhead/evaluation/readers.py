@@ -5,6 +5,8 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so tha
 
 from __future__ import annotations
 
+import re
+import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +34,9 @@ from .scores import (
 )
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
+
+STARTED = re.compile(r'\d{8}_\d{6}')
+"""MMEngine's name for the folder of a training or a test: when it started."""
 
 
 def read_clips(ann_file: str | Path, split: str | None = None) -> LabeledClips:
@@ -132,22 +137,36 @@ def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
 
 
 def find_dump(work_dir: Path) -> Path:
-    """The newest dump below a work dir.
+    """The newest dump below a work dir, by the test's folder: copies of files may have other times.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none, or none since the last training.
         ValueError: the folder contains several runs, so the newest dump is ambiguous.
     """
     runs = sorted({path.parent for path in work_dir.rglob('last_checkpoint')})
     if len(runs) > 1:
         raise UserError(f'{work_dir} contains several runs; choose one: {", ".join(map(str, runs))}')
     dumps = [path for path in work_dir.rglob('*') if path.suffix in DUMP_SUFFIXES and path.is_file()]
+    advice = f'mmdualhead test CONFIG CHECKPOINT --work-dir {work_dir}'
     if not dumps:
         raise FileNotFoundError(
-            f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: '
-            f'mmdualhead test CONFIG CHECKPOINT --work-dir {work_dir}'
+            f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: {advice}'
         )
-    return max(dumps, key=lambda path: path.stat().st_mtime_ns)
+    newest = max(dumps, key=_when)
+    trained = max(map(_when, work_dir.rglob('vis_data/scalars.json')), default=('',))  # tests have none
+    if trained[0] > _when(newest)[0]:
+        raise FileNotFoundError(
+            f'{newest} is older than the training of {trained[0]} in {work_dir}; test again, with: {advice}; '
+            'or name the file'
+        )
+    return newest
+
+
+def _when(path: Path) -> tuple[str, int]:
+    """When a file in a work dir was made: the name of its folder, or its time in that form; and its time."""
+    modified = path.stat().st_mtime_ns
+    local = time.strftime('%Y%m%d_%H%M%S', time.localtime(modified / 1e9))
+    return max(STARTED.findall(str(path.parent)), default=local), modified
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:

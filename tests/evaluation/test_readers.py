@@ -184,6 +184,28 @@ def test_newest_dump_of_a_work_dir_is_taken(make_scores, tmp_path):
     assert_same(read_scores(run), make_scores(seed=0))
 
 
+@pytest.mark.fault('fusion of a work dir that was copied: its tests have other times', '-', 'the newest test')
+def test_times_of_copies_do_not_count(make_scores, tmp_path):
+    for age, session in ((0, '20261129_010000'), (9, '20261129_030000')):
+        save_scores(make_scores(seed=age), tmp_path / session / 'scores.npz')
+        os.utime(tmp_path / session / 'scores.npz', (time.time() - age,) * 2)
+    assert find_dump(tmp_path).parent.name == '20261129_030000'
+
+
+@pytest.mark.fault('fusion of a work dir that was trained again, but not tested', '-', 'refused')
+def test_scores_of_an_earlier_training_are_refused(make_scores, tmp_path):
+    session = tmp_path / '20261129_020000' / 'vis_data'
+    session.mkdir(parents=True)
+    (session / 'scalars.json').touch()
+    save_scores(make_scores(), tmp_path / '20261129_010000' / 'scores.npz')
+    with pytest.raises(FileNotFoundError, match=r'older than the training of .*test again'):
+        read_scores(tmp_path)
+    read_scores(tmp_path / '20261129_010000')
+    # Tested by the program that trained.
+    save_scores(make_scores(seed=1), tmp_path / '20261129_020000' / 'scores.npz')
+    assert_same(read_scores(tmp_path), make_scores(seed=1))
+
+
 def test_work_dirs_without_a_dump_or_with_several_runs_are_refused(make_scores, tmp_path):
     for run in ('model_j', 'model_b'):
         (tmp_path / run).mkdir()
