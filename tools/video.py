@@ -34,7 +34,7 @@ from mmdualhead.apis.video import (
 )
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
-from mmdualhead.utils.files import check_writable
+from mmdualhead.utils.files import STDOUT, check_writable
 from mmdualhead.visualization.video import Film
 from mmdualhead.visualization.video_page import write_video_page
 
@@ -55,8 +55,8 @@ def parse_args() -> argparse.Namespace:
     out.add_argument(
         '--out', type=Path, metavar='FILM', help='the video with what was found (.mp4, .webm or .avi)'
     )
-    out.add_argument('--json', type=Path, metavar='OUT', help='write everything that was found as JSON')
-    out.add_argument('--csv', type=Path, metavar='OUT', help='write the segments as CSV')
+    out.add_argument('--json', type=Path, metavar='OUT', help='all that was found as JSON, - to print it')
+    out.add_argument('--csv', type=Path, metavar='OUT', help='the segments as CSV, - to print them')
     out.add_argument('--view', type=Path, metavar='DIR', help='write a page with the timeline')
     labels = parser.add_argument_group('labels')
     labels.add_argument(
@@ -153,8 +153,7 @@ def write_outputs(args: argparse.Namespace, found: Watched, about: dict[str, Any
 
 
 def tell(found: Watched) -> None:
-    """The table on standard output; the rest on standard error."""
-    print(to_table(found))
+    """What the table does not show, on standard error."""
     for id, sight in found.unlabeled.items():
         seen = f'{clock(sight.begin)} to {clock(sight.end)}, {sight.frames} frames'
         sys.stderr.write(f'note: person {id} has no label ({seen})\n')
@@ -197,6 +196,8 @@ def main() -> None:
                 keep_poses=trial is not None,
                 stop=stop,
             )
+        if STDOUT not in (args.json, args.csv):
+            print(to_table(found))
         tell(found)
         about = dict(
             source=args.source,

@@ -125,6 +125,14 @@ def test_command_line_writes_every_form(run, work_dirs, tmp_path, capsys):
     np.testing.assert_array_equal(load_scores(outputs[2]).fused, fused.fused)
 
 
+@pytest.mark.parametrize('option', ['--json', '--markdown'])
+def test_command_line_prints_a_form_alone(run, work_dirs, tmp_path, capsys, option):
+    run(*work_dirs, option, tmp_path / 'file')
+    capsys.readouterr()
+    run(*work_dirs, option, '-')
+    assert capsys.readouterr().out == (tmp_path / 'file').read_text()
+
+
 def test_command_line_compares_with_annotations(run, work_dirs, tmp_path, capsys):
     names = [f'clip{i:03d}' for i in range(60)]
     clips = [dict(frame_dir=name, label=i % 6) for i, name in enumerate(names)]
