@@ -69,9 +69,11 @@ def test_reads_our_dump(make_scores, tmp_path):
     assert_same(read_scores(tmp_path / 'scores.npz'), make_scores(dual=True))
 
 
+@pytest.mark.filterwarnings('error:TypedStorage')
 @pytest.mark.parametrize('dual', [False, True])
 def test_reads_dump_results_with_names(dump_results, dual):
     path, scores = dump_results(dual=dual)
+    torch.storage._reset_warn_typed_storage_removal()
     assert_same(read_scores(path), scores)
 
 
