@@ -22,7 +22,7 @@ from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
 from mmdualhead.evaluation.outputs import Write, csv_file, json_file, json_lines, table
 from mmdualhead.utils.command import add_import_option, exits_on_signals, make_parser, run_main
 from mmdualhead.utils.files import STDOUT
-from mmdualhead.visualization.pages import write_pages
+from mmdualhead.visualization.pages import check_pages, write_pages
 
 
 def parse_args() -> argparse.Namespace:
@@ -108,6 +108,8 @@ def predict(
 
 def main() -> None:
     args = parse_args()
+    if args.view is not None:
+        check_pages(args.view)
     inferencer = SkeletonInferencer(
         args.model,
         args.weights,

@@ -35,6 +35,7 @@ from mmdualhead.apis.video import (
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
 from mmdualhead.utils.files import STDOUT, check_writable
+from mmdualhead.visualization.pages import check_pages
 from mmdualhead.visualization.video import Film
 from mmdualhead.visualization.video_page import write_video_page
 
@@ -173,6 +174,8 @@ def main() -> None:
         frames = stack.enter_context(closing(Frames(args.source)))
         for path in filter(None, (args.json, args.csv)):
             check_writable(path)
+        if args.view is not None:
+            check_pages(args.view)
         trial = None
         if args.out is not None:  # fails before the work if it cannot be written; a camera is recorded in it
             trial = stack.enter_context(Film(args.out, frames.img_shape, frames.frame_rate))

@@ -31,8 +31,9 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.utils.files import check_writable
 from mmdualhead.utils.threads import ahead
-from mmdualhead.visualization.pages import write_pages
+from mmdualhead.visualization.pages import check_pages, write_pages
 
 ON_ERROR = ('raise', 'skip')
 
@@ -159,6 +160,10 @@ class SkeletonInferencer(BaseInferencer):
                 field.
         """
         prepare, forward, visualize, postprocess = self._dispatch_kwargs(**kwargs)
+        if kwargs.get('vis_out_dir') is not None:
+            check_pages(kwargs['vis_out_dir'])
+        if kwargs.get('pred_out_file') is not None:
+            check_writable(kwargs['pred_out_file'])
         left_out: dict[str, str] = {}
         answers = list(self.iterate(inputs, batch_size=batch_size, left_out=left_out, **prepare, **forward))
         visualization = self.visualize(inputs, answers, **visualize)
