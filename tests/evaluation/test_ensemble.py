@@ -111,6 +111,7 @@ def test_paths_are_shortened_to_what_differs():
     assert shorten_paths(['w/a/j/s.npz', 'w/b/j2/s.npz']) == ['a/j', 'b/j2']
     assert shorten_paths(['a/s/x', 'b/s/y']) == ['a/s/x', 'b/s/y']
     assert shorten_paths(['w/a/x.npz', 'x.npz']) == ['w/a/x.npz', 'x.npz']
+    assert shorten_paths(['w/a', '/w/b']) == ['w/a', '/w/b']
     assert shorten_paths(['w/a/x.npz', 'w/b/y.npz']) == ['a/x.npz', 'b/y.npz']
 
 
