@@ -189,7 +189,8 @@ def main() -> None:
             pair_distance=args.pair_distance,
             img_shape=frames.img_shape,
         )
-        sys.stderr.write(f'model: {recognizer.model.describe()}\n')
+        models = recognizer.inferencer.describe()
+        sys.stderr.writelines(f'model: {line}\n' for line in models)
         images = recorded(frames, trial) if trial is not None and frames.is_live else frames
         with stop_on_signal() as stop:
             found = watch(
@@ -207,7 +208,7 @@ def main() -> None:
             img_shape=frames.img_shape,
             poses=args.poses or type(estimator).__name__,
             layout=get_skeleton(estimator.layout).name,
-            model=recognizer.model.describe(),
+            model=' + '.join(models),
             window=recognizer.frames / recognizer.frame_rate,
             hop=args.hop,
             threshold=args.threshold,

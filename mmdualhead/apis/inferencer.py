@@ -120,9 +120,12 @@ class SkeletonInferencer(BaseInferencer):
         return SkeletonInferencer(PACKAGED_2D, device=self.device, half=self.half)
 
     def describe(self) -> list[str]:
-        """A line of text for each model that predicts."""
+        """A line of text for each model that predicts; of several streams, with its share of the score."""
+        if len(self.models) > 1:
+            shared = zip(self.models, self.shares, strict=True)
+            return [f'{model.describe()}; {share:.0%} of the score' for model, share in shared]
         if not self.is_packaged:
-            return [model.describe() for model in self.models]
+            return [self.models[0].describe()]
         uses = {'in space': self, 'in images': self._in_images}
         return [f'for joints {use}: {one.models[0].describe()}' for use, one in uses.items()]
 

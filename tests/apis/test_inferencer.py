@@ -197,6 +197,10 @@ class TestStreams:
         (answer,) = result['predictions']
         np.testing.assert_allclose(answer.streams['b']['fused'], scores_of(single[1])[0], atol=1e-6)
         assert list(answer.streams) == ['j', 'b']
+        assert [line.rpartition('; ')[2] for line in both.describe()] == [
+            '67% of the score',
+            '33% of the score',
+        ]
 
     def test_one_stream_twice_is_refused(self, checkpoint):
         with pytest.raises(ModelError, match='streams j, j; each stream may be given only once'):
