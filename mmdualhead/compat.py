@@ -115,14 +115,14 @@ def statistics_method(owner: type, name: str) -> Callable[..., Any]:
 
 
 def distribute_without_cuda() -> bool:
-    """Let several processes train on the CPU with gloo if torch is built without CUDA.
+    """Let several processes train on the CPU with gloo if torch finds no GPU.
 
     mmengine would still choose a CUDA device.
     """
     import torch
     from mmengine.model import MMDistributedDataParallel
 
-    if torch.cuda.set_device.__module__ == __name__ or hasattr(torch._C, '_cuda_setDevice'):
+    if torch.cuda.set_device.__module__ == __name__ or torch.cuda.is_available():
         return False
 
     def set_no_device(_device: Any) -> None:

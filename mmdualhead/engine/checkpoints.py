@@ -144,7 +144,9 @@ class Checkpoint:
         """
         file = io.BytesIO()
         torch.save(self.content, file)
-        AtomicBackend().put(file.getbuffer(), path)
+        # Released also if writing fails: Python 3.12 crashes when it collects a view with a traceback.
+        with file.getbuffer() as content:
+            AtomicBackend().put(content, path)
 
 
 class Fit(NamedTuple):

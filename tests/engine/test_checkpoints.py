@@ -324,6 +324,20 @@ class TestCheckpoint:
         assert checkpoint.lacks == ['message_hub', 'optimizer']
         torch.testing.assert_close(checkpoint.weights, {'w': torch.ones(2)})
 
+    def test_keeps_no_view_of_what_could_not_be_written(self, monkeypatch):
+        """Python 3.12 crashes when it collects one together with the traceback."""
+        views = []
+
+        def put(_, content, path):
+            views.append(content)
+            raise OSError(path)
+
+        monkeypatch.setattr(AtomicBackend, 'put', put)
+        with pytest.raises(OSError, match=r'x\.pth'):
+            Checkpoint('new', {'state_dict': {}}).save('x.pth')
+        with pytest.raises(ValueError, match='released'):
+            views[0].tobytes()
+
     def test_says_what_its_network_takes(self, tmp_path):
         taken = NetworkInput(stream='b', num_person=1)
         Checkpoint('new', {'meta': {'network_input': taken.to_meta()}, 'state_dict': {}}).save(
