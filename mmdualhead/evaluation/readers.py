@@ -19,6 +19,7 @@ from mmdualhead.datasets.annotations.files import PickledAnnotations, duplicated
 from mmdualhead.datasets.annotations.splits import choose_split
 from mmdualhead.datasets.class_names import read_class_names as read_name_list
 from mmdualhead.errors import UserError
+from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.text import clips_named
 from mmdualhead.utils.torch_pickles import load_score_pickle
 
@@ -117,8 +118,8 @@ def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
 
     Args:
         path: a dump of :class:`~mmdualhead.evaluation.DumpScores` (``.npz``), of mmengine's ``DumpResults``
-            (``mim test --dump``), a result pickle of pyskl (scores by position), a score pickle of the
-            authors' code (scores by name), or a work dir, whose newest dump is used.
+            (``mim test --dump``), a result pickle of pyskl or an ``.npy`` array (scores by position), a score
+            pickle of the authors' code (scores by name), or a work dir, whose newest dump is used.
         clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
 
     Returns:
@@ -132,8 +133,17 @@ def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
     if path.is_dir():
         path = find_dump(path)
     is_ours = path.suffix == '.npz'
-    scores = load_scores(path) if is_ours else _parse(str(path), load_score_pickle(path), clips)
+    scores = load_scores(path) if is_ours else _parse(str(path), _load(path), clips)
     return scores if clips is None else _with_labels(scores, clips)
+
+
+def _load(path: Path) -> Any:
+    if path.suffix != '.npy':
+        return load_score_pickle(path)
+    try:
+        return load_arrays(path)
+    except ValueError as error:
+        raise UserError(f'{path}: {error}') from error
 
 
 def find_dump(work_dir: Path) -> Path:

@@ -95,8 +95,9 @@ def test_labels_are_compared_with_the_annotations(dump_results, annotations):
 def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
     scores = make_scores()
     half = scores.fused.astype(np.float16)
-    for content in (half, list(half)):
-        path = dump(content, tmp_path / 'result.pkl')
+    np.save(tmp_path / 'result.npy', half)
+    pickled = [dump(content, tmp_path / f'{type(content).__name__}.pkl') for content in (half, list(half))]
+    for path in (tmp_path / 'result.npy', *pickled):
         read = read_scores(path, read_clips(annotations, 'val'))
         assert read.names == scores.names
         np.testing.assert_array_equal(read.labels, scores.labels)
@@ -105,6 +106,9 @@ def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
         read_scores(path)
     with pytest.raises(ValueError, match=r'scores 59 clips, .* has 60'):
         read_scores(dump(list(scores.fused[1:]), path), read_clips(annotations, 'val'))
+    (tmp_path / 'result.npy').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'result\.npy: not a readable NumPy file'):
+        read_scores(tmp_path / 'result.npy')
 
 
 def test_reads_the_authors_scores_by_name(make_scores, tmp_path):
