@@ -11,7 +11,7 @@ from mmdualhead.evaluation.ensemble import ensemble
 from mmdualhead.evaluation.readers import add_clip_options, chosen_clips
 from mmdualhead.evaluation.scores import save_scores
 from mmdualhead.utils.command import make_parser, run_main
-from mmdualhead.utils.files import write_text
+from mmdualhead.utils.files import STDOUT, write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,8 +34,8 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, default=0, help='selects the fraction that --search holds out (default: 0)'
     )
     add_clip_options(parser)
-    parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON')
-    parser.add_argument('--markdown', type=Path, metavar='OUT', help='write the table as Markdown')
+    parser.add_argument('--json', type=Path, metavar='OUT', help='write all figures as JSON, - to print them')
+    parser.add_argument('--markdown', type=Path, metavar='OUT', help='the table as Markdown, - to print it')
     parser.add_argument('--out', type=Path, help='write the fused scores (.npz), e.g. for analyze')
     return parser.parse_args()
 
@@ -44,7 +44,8 @@ def main() -> None:
     args = parse_args()
     clips = chosen_clips(args.ann_file, args.split, args.without_duplicates)
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
-    print(report.to_text())
+    if STDOUT not in (args.json, args.markdown, args.out):
+        print(report.to_text())
     if args.json:
         write_text(args.json, json.dumps(report.to_dict(), indent=2) + '\n')
     if args.markdown:

@@ -18,6 +18,8 @@ def main() -> None:
     found = export(args.source, args.target)
     print(f'{args.target}: {args.target.stat().st_size:,} bytes, {found["nodes"]} nodes, ', end='')
     print(f'outputs differ by {found["difference"]:.2g} at most')
+    if not found['raw']:
+        print('It takes the output of the pipeline in place of recorded joints: docs/export.md, "raw".')
 
 
 if __name__ == '__main__':

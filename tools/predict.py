@@ -19,9 +19,10 @@ from mmdualhead.apis.options import add_reading_options, reading_options
 from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
-from mmdualhead.evaluation.outputs import STDOUT, Write, csv_file, json_file, json_lines, table
+from mmdualhead.evaluation.outputs import Write, csv_file, json_file, json_lines, table
 from mmdualhead.utils.command import add_import_option, exits_on_signals, make_parser, run_main
-from mmdualhead.visualization.pages import write_pages
+from mmdualhead.utils.files import STDOUT
+from mmdualhead.visualization.pages import check_pages, write_pages
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,10 +45,11 @@ def parse_args() -> argparse.Namespace:
         help='one per stream, a ratio such as 2:2:1:1, or equal (default)',
     )
     parser.add_argument('--top', type=int, default=5, help='how many classes to name (default: 5)')
-    out = parser.add_mutually_exclusive_group()
+    group = parser.add_argument_group('output', 'OUT is a file, or - for the standard output')
+    out = group.add_mutually_exclusive_group()
     out.add_argument('--json', type=Path, metavar='OUT', help='write everything that is known as JSON')
     out.add_argument(
-        '--jsonl', metavar='OUT', help='the same, a line per prediction as it is made; - prints them'
+        '--jsonl', type=Path, metavar='OUT', help='the same, a line per prediction as it is made'
     )
     out.add_argument('--csv', type=Path, metavar='OUT', help='write the best classes as CSV')
     parser.add_argument('--view', type=Path, metavar='DIR', help='write a page per recording and an index')
@@ -77,7 +79,7 @@ def outputs(
         yield files.enter_context(json_file(args.json, args.top, left_out))
     if args.csv is not None:
         yield files.enter_context(csv_file(args.csv, args.top))
-    if args.jsonl != STDOUT:
+    if STDOUT not in (args.jsonl, args.json, args.csv):
         names = [recording.name for recording in recordings]
         yield files.enter_context(table(names, args.top, args.per_person))
     yield report_notes
@@ -106,6 +108,8 @@ def predict(
 
 def main() -> None:
     args = parse_args()
+    if args.view is not None:
+        check_pages(args.view)
     inferencer = SkeletonInferencer(
         args.model,
         args.weights,

@@ -34,7 +34,8 @@ from mmdualhead.apis.video import (
 )
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
-from mmdualhead.utils.files import check_writable
+from mmdualhead.utils.files import STDOUT, check_writable
+from mmdualhead.visualization.pages import check_pages
 from mmdualhead.visualization.video import Film
 from mmdualhead.visualization.video_page import write_video_page
 
@@ -55,8 +56,8 @@ def parse_args() -> argparse.Namespace:
     out.add_argument(
         '--out', type=Path, metavar='FILM', help='the video with what was found (.mp4, .webm or .avi)'
     )
-    out.add_argument('--json', type=Path, metavar='OUT', help='write everything that was found as JSON')
-    out.add_argument('--csv', type=Path, metavar='OUT', help='write the segments as CSV')
+    out.add_argument('--json', type=Path, metavar='OUT', help='all that was found as JSON, - to print it')
+    out.add_argument('--csv', type=Path, metavar='OUT', help='the segments as CSV, - to print them')
     out.add_argument('--view', type=Path, metavar='DIR', help='write a page with the timeline')
     labels = parser.add_argument_group('labels')
     labels.add_argument(
@@ -153,8 +154,7 @@ def write_outputs(args: argparse.Namespace, found: Watched, about: dict[str, Any
 
 
 def tell(found: Watched) -> None:
-    """The table on standard output; the rest on standard error."""
-    print(to_table(found))
+    """What the table does not show, on standard error."""
     for id, sight in found.unlabeled.items():
         seen = f'{clock(sight.begin)} to {clock(sight.end)}, {sight.frames} frames'
         sys.stderr.write(f'note: person {id} has no label ({seen})\n')
@@ -174,6 +174,8 @@ def main() -> None:
         frames = stack.enter_context(closing(Frames(args.source)))
         for path in filter(None, (args.json, args.csv)):
             check_writable(path)
+        if args.view is not None:
+            check_pages(args.view)
         trial = None
         if args.out is not None:  # fails before the work if it cannot be written; a camera is recorded in it
             trial = stack.enter_context(Film(args.out, frames.img_shape, frames.frame_rate))
@@ -187,7 +189,8 @@ def main() -> None:
             pair_distance=args.pair_distance,
             img_shape=frames.img_shape,
         )
-        sys.stderr.write(f'model: {recognizer.model.describe()}\n')
+        models = recognizer.inferencer.describe()
+        sys.stderr.writelines(f'model: {line}\n' for line in models)
         images = recorded(frames, trial) if trial is not None and frames.is_live else frames
         with stop_on_signal() as stop:
             found = watch(
@@ -197,13 +200,15 @@ def main() -> None:
                 keep_poses=trial is not None,
                 stop=stop,
             )
+        if STDOUT not in (args.json, args.csv):
+            print(to_table(found))
         tell(found)
         about = dict(
             source=args.source,
             img_shape=frames.img_shape,
             poses=args.poses or type(estimator).__name__,
             layout=get_skeleton(estimator.layout).name,
-            model=recognizer.model.describe(),
+            model=' + '.join(models),
             window=recognizer.frames / recognizer.frame_rate,
             hop=args.hop,
             threshold=args.threshold,

@@ -14,7 +14,7 @@ from mmdualhead.apis.recordings import find_recordings
 from mmdualhead.evaluation.answer import report, scored_answers
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
 from mmdualhead.visualization.drawings import draw_animation, draw_strip
-from mmdualhead.visualization.pages import write_pages
+from mmdualhead.visualization.pages import check_pages, write_pages
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +45,7 @@ def main() -> None:
     args = parse_args()
     if args.every < 1:
         raise ValueError(f'--every {args.every}: expected 1 or more')
+    check_pages(args.out)
     left_out: dict[str, str] = {}
     options = reading_options(args)
     if args.scores:

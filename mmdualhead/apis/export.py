@@ -70,7 +70,7 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
         target: the file, ``.onnx``.
 
     Returns:
-        ``nodes`` of the graph, and the largest ``difference`` of an output.
+        ``nodes`` of the graph, the largest ``difference`` of an output, and whether it takes ``raw`` joints.
 
     Raises:
         ValueError: another suffix.
@@ -103,7 +103,7 @@ def export(source: Any, target: str | Path) -> dict[str, Any]:
         raise ExportError(f'{target}: outputs differ from the model by {difference:.2g}; nothing is written')
     with atomic_write(target) as file:
         file.write(content)
-    return dict(nodes=nodes, difference=difference)
+    return dict(nodes=nodes, difference=difference, raw=network.takes_joints)
 
 
 def metadata(network: ExportedNetwork) -> dict[str, str]:

@@ -31,8 +31,9 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.utils.files import check_writable
 from mmdualhead.utils.threads import ahead
-from mmdualhead.visualization.pages import write_pages
+from mmdualhead.visualization.pages import check_pages, write_pages
 
 ON_ERROR = ('raise', 'skip')
 
@@ -119,9 +120,12 @@ class SkeletonInferencer(BaseInferencer):
         return SkeletonInferencer(PACKAGED_2D, device=self.device, half=self.half)
 
     def describe(self) -> list[str]:
-        """A line of text for each model that predicts."""
+        """A line of text for each model that predicts; of several streams, with its share of the score."""
+        if len(self.models) > 1:
+            shared = zip(self.models, self.shares, strict=True)
+            return [f'{model.describe()}; {share:.0%} of the score' for model, share in shared]
         if not self.is_packaged:
-            return [model.describe() for model in self.models]
+            return [self.models[0].describe()]
         uses = {'in space': self, 'in images': self._in_images}
         return [f'for joints {use}: {one.models[0].describe()}' for use, one in uses.items()]
 
@@ -159,6 +163,10 @@ class SkeletonInferencer(BaseInferencer):
                 field.
         """
         prepare, forward, visualize, postprocess = self._dispatch_kwargs(**kwargs)
+        if kwargs.get('vis_out_dir') is not None:
+            check_pages(kwargs['vis_out_dir'])
+        if kwargs.get('pred_out_file') is not None:
+            check_writable(kwargs['pred_out_file'])
         left_out: dict[str, str] = {}
         answers = list(self.iterate(inputs, batch_size=batch_size, left_out=left_out, **prepare, **forward))
         visualization = self.visualize(inputs, answers, **visualize)

@@ -78,8 +78,10 @@ def occlude(
 def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndarray]:
     """For each joint (M, T, V, C) with its mean position relative to its parent in all frames.
 
-    The root keeps its mean position. Missing joints stay missing.
+    The root keeps its mean position. Missing joints stay missing, and confidences (C = 3 in an image) as they
+    are.
     """
+    axes = slice(2 if skeleton.flat else 3)
     there = np.asarray(keypoint.any(-1))
     for joint, parent in enumerate(skeleton.parents):
         both = (there[:, :, joint] & there[:, :, parent])[..., None]
@@ -87,7 +89,7 @@ def without_joints(keypoint: np.ndarray, skeleton: Skeleton) -> Iterator[np.ndar
         offset = (keypoint[:, :, joint] - base) * both
         mean = offset.sum(1, keepdims=True) / np.maximum(both.sum(1, keepdims=True), 1)
         changed = keypoint.copy()
-        changed[:, :, joint] = np.where(both, base + mean, keypoint[:, :, joint])
+        changed[:, :, joint, axes] = np.where(both, base + mean, keypoint[:, :, joint])[..., axes]
         yield changed
 
 

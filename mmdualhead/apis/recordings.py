@@ -6,7 +6,7 @@ M persons, T frames, V joints, C coordinates.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.readers import ANNOTATIONS, READERS, STORE, SUFFIXES, read_annotation
-from mmdualhead.datasets.annotations.files import open_annotations
+from mmdualhead.datasets.annotations.clips import ClipList, Clips
+from mmdualhead.datasets.annotations.files import AnnotationFile, PickledAnnotations, open_annotations
+from mmdualhead.datasets.annotations.store import StoreClips
 from mmdualhead.datasets.poses.arrays import clips_in
 from mmdualhead.datasets.poses.files import is_content, read_content, reader_of, whole
 from mmdualhead.datasets.recording import Recording
@@ -173,14 +175,19 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     layout, normalized = file.meta.get('layout'), bool(file.meta.get('normalized'))
     classes = tuple(file.meta.get('classes') or ())
 
-    def read(clips: Sequence[Any], i: int) -> Recording:
+    def read(clips: Clips, i: int) -> Recording:
         return read_annotation(clips[i], layout, normalized, classes)
 
-    seen = set()
-    for one in file.splits if split is None else [split]:
-        clips = file.select(one)
-        for i, info in enumerate(clips.infos()):
-            name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
-            if name not in seen:
-                seen.add(name)
-                yield Recording(name, path, annotated=True, load=partial(read, clips, i))
+    clips = _all_clips(file) if split is None else file.select(split)
+    for i, info in enumerate(clips.infos()):
+        name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
+        yield Recording(name, path, annotated=True, load=partial(read, clips, i))
+
+
+def _all_clips(file: AnnotationFile) -> Clips:
+    """Each annotation once, also those that share a name or are in no split."""
+    if isinstance(file, PickledAnnotations):
+        return ClipList(file.annotations)
+    for split in file.splits:
+        file.positions(split)  # names what is damaged
+    return StoreClips(file, np.arange(len(file)))

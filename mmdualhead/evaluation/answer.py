@@ -201,7 +201,8 @@ def scored_answers(
         FileNotFoundError: a file is missing.
         ValueError: scores and annotations do not match, or the layout is unknown.
     """
-    scores, _ = to_probabilities(read_scores(scores_path, read_clips(ann_file, split)))
+    named = read_clips(ann_file, split)
+    scores, _ = to_probabilities(read_scores(scores_path, named))
     file = open_annotations(ann_file)
     layout = file.meta.get('layout')
     if layout is None:
@@ -212,13 +213,13 @@ def scored_answers(
     clips = file.select(split or next(iter(file.splits)))
     return [
         Answer(
-            name=clip['frame_dir'],
+            name=name,
             source=Path(ann_file),
-            scores={head: values[rows[clip['frame_dir']]] for head, values in scores.heads.items()},
+            scores={head: values[rows[name]] for head, values in scores.heads.items()},
             classes=classes,
-            keypoint=np.asarray(clip['keypoint'], np.float32),
+            keypoint=np.asarray(clips[i]['keypoint'], np.float32),
             skeleton=skeleton,
-            true_label=int(clip['label']),
+            true_label=int(named.labels[i]),
         )
-        for clip in (clips[i] for i in range(0, len(clips), every))
+        for i, name in list(enumerate(named.names))[::every]
     ]

@@ -194,4 +194,4 @@ def shorten_paths(paths: Sequence[str]) -> list[str]:
         parts = [part[1:] for part in parts]
     while min(map(len, parts)) > 1 and len({part[-1] for part in parts}) == 1:
         parts = [part[:-1] for part in parts]
-    return ['/'.join(part) for part in parts]
+    return [Path(*part).as_posix() for part in parts]

@@ -52,8 +52,9 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
 def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
     """Convert scores to probabilities, which the paper sums over streams.
 
-    Probabilities stay as they are, non-negative rows of one common sum (several clips summed) are divided
-    by it, and anything else is treated as logits and passed through a softmax.
+    Probabilities stay as they are. Other rows within 0 and 1 (rounded), or of no negative number and one
+    common sum (several clips summed), are divided by their sum. Anything else is treated as logits and passed
+    through a softmax.
 
     Returns:
         The scores, and what was done to them: ``as they are``, ``normalized`` or ``softmax``.
@@ -64,9 +65,10 @@ def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
 
 def _to_probabilities(values: np.ndarray) -> tuple[np.ndarray, str]:
     sums = values.sum(axis=1, keepdims=True, dtype=np.float64)
-    if values.min() < 0 or np.ptp(sums) > SUM_TOLERANCE * abs(sums.mean()):
+    is_common = np.ptp(sums) <= SUM_TOLERANCE * abs(sums.mean())
+    if values.min() < 0 or (values.max() > 1 and not is_common):
         return softmax(values.astype(np.float64), axis=1), 'softmax'
-    if abs(sums.mean() - 1) <= SUM_TOLERANCE:
+    if is_common and abs(sums.mean() - 1) <= SUM_TOLERANCE:
         return values, 'as they are'
     return values / sums, 'normalized'
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from mmdualhead.evaluation.answer import Answer
-from mmdualhead.utils.files import atomic_write, name_in_errors
+from mmdualhead.utils.files import STDOUT, atomic_write, name_in_errors
 from mmdualhead.utils.tables import csv_rows
 from mmdualhead.utils.text import printable
 
@@ -24,8 +24,6 @@ MOST = 32
 
 PERSONS = 8
 """Columns for the ids of persons."""
-
-STDOUT = '-'
 
 Write = Callable[[Answer], None]
 
@@ -117,14 +115,14 @@ def json_file(path: Path, top: int, left_out: Mapping[str, str]) -> Iterator[Wri
 
 
 @contextmanager
-def json_lines(path: str, top: int) -> Iterator[Write]:
+def json_lines(path: Path, top: int) -> Iterator[Write]:
     """Write an object per line, at once; ``-`` is the standard output."""
     with name_in_errors(path), _opened(path) as file:
         yield lambda answer: print(json.dumps(answer.to_dict(top)), file=file, flush=True)
 
 
-def _opened(path: str) -> AbstractContextManager[IO[str] | None]:
-    return nullcontext(_stdout()) if path == STDOUT else Path(path).open('w', encoding='utf-8')
+def _opened(path: Path) -> AbstractContextManager[IO[str] | None]:
+    return nullcontext(_stdout()) if path == STDOUT else path.open('w', encoding='utf-8')
 
 
 def _stdout() -> IO[str] | None:

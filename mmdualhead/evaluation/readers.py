@@ -5,6 +5,8 @@ Shapes: N clips, K classes. Pickles are read with a restricted unpickler, so tha
 
 from __future__ import annotations
 
+import re
+import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +19,7 @@ from mmdualhead.datasets.annotations.files import PickledAnnotations, duplicated
 from mmdualhead.datasets.annotations.splits import choose_split
 from mmdualhead.datasets.class_names import read_class_names as read_name_list
 from mmdualhead.errors import UserError
+from mmdualhead.utils.arrays import load_arrays
 from mmdualhead.utils.text import clips_named
 from mmdualhead.utils.torch_pickles import load_score_pickle
 
@@ -32,6 +35,9 @@ from .scores import (
 )
 
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
+
+STARTED = re.compile(r'\d{8}_\d{6}')
+"""MMEngine's name for the folder of a training or a test: when it started."""
 
 
 def read_clips(ann_file: str | Path, split: str | None = None) -> LabeledClips:
@@ -112,8 +118,8 @@ def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
 
     Args:
         path: a dump of :class:`~mmdualhead.evaluation.DumpScores` (``.npz``), of mmengine's ``DumpResults``
-            (``mim test --dump``), a result pickle of pyskl (scores by position), a score pickle of the
-            authors' code (scores by name), or a work dir, whose newest dump is used.
+            (``mim test --dump``), a result pickle of pyskl or an ``.npy`` array (scores by position), a score
+            pickle of the authors' code (scores by name), or a work dir, whose newest dump is used.
         clips: names and labels, in the order of the dumps that have no names; labels of both are compared.
 
     Returns:
@@ -127,27 +133,50 @@ def read_scores(path: str | Path, clips: LabeledClips | None = None) -> Scores:
     if path.is_dir():
         path = find_dump(path)
     is_ours = path.suffix == '.npz'
-    scores = load_scores(path) if is_ours else _parse(str(path), load_score_pickle(path), clips)
+    scores = load_scores(path) if is_ours else _parse(str(path), _load(path), clips)
     return scores if clips is None else _with_labels(scores, clips)
 
 
+def _load(path: Path) -> Any:
+    if path.suffix != '.npy':
+        return load_score_pickle(path)
+    try:
+        return load_arrays(path)
+    except ValueError as error:
+        raise UserError(f'{path}: {error}') from error
+
+
 def find_dump(work_dir: Path) -> Path:
-    """The newest dump below a work dir.
+    """The newest dump below a work dir, by the test's folder: copies of files may have other times.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none, or none since the last training.
         ValueError: the folder contains several runs, so the newest dump is ambiguous.
     """
     runs = sorted({path.parent for path in work_dir.rglob('last_checkpoint')})
     if len(runs) > 1:
         raise UserError(f'{work_dir} contains several runs; choose one: {", ".join(map(str, runs))}')
     dumps = [path for path in work_dir.rglob('*') if path.suffix in DUMP_SUFFIXES and path.is_file()]
+    advice = f'mmdualhead test CONFIG CHECKPOINT --work-dir {work_dir}'
     if not dumps:
         raise FileNotFoundError(
-            f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: '
-            f'mmdualhead test CONFIG CHECKPOINT --work-dir {work_dir}'
+            f'{work_dir} contains no dumped scores ({", ".join(DUMP_SUFFIXES)}); create them with: {advice}'
         )
-    return max(dumps, key=lambda path: path.stat().st_mtime_ns)
+    newest = max(dumps, key=_when)
+    trained = max(map(_when, work_dir.rglob('vis_data/scalars.json')), default=('',))  # tests have none
+    if trained[0] > _when(newest)[0]:
+        raise FileNotFoundError(
+            f'{newest} is older than the training of {trained[0]} in {work_dir}; test again, with: {advice}; '
+            'or name the file'
+        )
+    return newest
+
+
+def _when(path: Path) -> tuple[str, int]:
+    """When a file in a work dir was made: the name of its folder, or its time in that form; and its time."""
+    modified = path.stat().st_mtime_ns
+    local = time.strftime('%Y%m%d_%H%M%S', time.localtime(modified / 1e9))
+    return max(STARTED.findall(str(path.parent)), default=local), modified
 
 
 def read_class_names(path: str | Path) -> tuple[str, ...]:

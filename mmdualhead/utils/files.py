@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +21,16 @@ except ImportError:  # Windows
 PARTIAL = '.{name}.{pid}.partial'
 """The name of a file while it is written."""
 
+STDOUT = Path('-')
+"""The name of the standard output, for programs that write files."""
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """Write a file atomically.
 
     If writing fails, an older file is kept and no partial file is left. A link stays a link; other kinds of
-    files, such as ``/dev/stdout``, are written to directly.
+    files, such as ``/dev/stdout``, are written to directly, and so is the standard output for ``-``.
 
     Args:
         path: the file; its folder is created.
@@ -39,6 +43,11 @@ def atomic_write(path: str | Path) -> Iterator[IO[bytes]]:
     """
     path = Path(path)
     with name_in_errors(path):
+        if path == STDOUT:
+            sys.stdout.flush()
+            yield sys.stdout.buffer
+            sys.stdout.flush()
+            return
         if path.exists() and not path.is_file():
             with path.open('wb') as file:
                 yield file
@@ -65,6 +74,8 @@ def check_writable(path: str | Path) -> None:
     """
     path = Path(path)
     with name_in_errors(path):
+        if path == STDOUT:
+            return
         if path.exists():
             path.open('ab').close()
             return

@@ -54,8 +54,8 @@ def _tensor_builders() -> dict[tuple[str, str], Named]:
     ) -> Any:
         if not isinstance(storage, torch.storage.TypedStorage):
             raise UnpicklingError(f'it builds a tensor of a {type(storage).__name__}')
-        check_extent(len(storage), offset, size, stride)
-        machine.spend(storage.nbytes())
+        check_extent(storage._size(), offset, size, stride)
+        machine.spend(storage._nbytes())
         return torch._utils._rebuild_tensor(storage, offset, size, stride)
 
     functions: dict[tuple[str, str], Callable[..., Any]] = {

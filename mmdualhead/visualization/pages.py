@@ -17,13 +17,24 @@ import numpy as np
 from mmdualhead.evaluation.answer import Answer, plain_numbers
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import Skeleton
-from mmdualhead.utils.files import write_text
+from mmdualhead.utils.files import check_writable, write_text
 
 ASSETS = Path(__file__).parent / 'assets'
 SCRIPT = 'plotly.min.js'
 INDEX = 'index.html'
 BARS = 5
 FRAME_RATE = 30.0
+
+
+def check_pages(out_dir: str | Path) -> None:
+    """Check before long work that pages can be written; the directory is created.
+
+    Raises:
+        ImportError: plotly is missing.
+        OSError: they cannot be.
+    """
+    plotly_script()
+    check_writable(Path(out_dir) / INDEX)
 
 
 def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: float = FRAME_RATE) -> Path:

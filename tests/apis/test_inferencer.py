@@ -197,6 +197,10 @@ class TestStreams:
         (answer,) = result['predictions']
         np.testing.assert_allclose(answer.streams['b']['fused'], scores_of(single[1])[0], atol=1e-6)
         assert list(answer.streams) == ['j', 'b']
+        assert [line.rpartition('; ')[2] for line in both.describe()] == [
+            '67% of the score',
+            '33% of the score',
+        ]
 
     def test_one_stream_twice_is_refused(self, checkpoint):
         with pytest.raises(ModelError, match='streams j, j; each stream may be given only once'):
@@ -455,3 +459,13 @@ class TestHalf:
         monkeypatch.setattr('platform.machine', lambda: 'x86_64')
         with pytest.raises(ModelError, match=r'half precision: .* has no instructions for bfloat16'):
             SkeletonInferencer(checkpoint, device='cpu', half=True)
+
+
+@pytest.mark.fault('results that cannot be written', '-', 'refused before the prediction')
+@pytest.mark.parametrize('option', ['pred_out_file', 'vis_out_dir'])
+def test_outputs_are_checked_before_the_prediction(inferencer, monkeypatch, tmp_path, option):
+    pytest.importorskip('plotly')
+    monkeypatch.setattr(type(inferencer), 'iterate', lambda *_, **__: pytest.fail('it was predicted'))
+    (tmp_path / 'file').touch()
+    with pytest.raises(OSError, match=r'file/out.* could not be written'):
+        inferencer(inferencer.example(), **{option: tmp_path / 'file' / 'out'})

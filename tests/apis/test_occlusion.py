@@ -3,7 +3,7 @@ import pytest
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.occlusion import occlude, without_frames, without_joints
-from mmdualhead.skeletons import KINECT_V1
+from mmdualhead.skeletons import KINECT_V1, get_skeleton
 
 
 def make_clip(frames=24, persons=1):
@@ -42,6 +42,14 @@ def test_a_joint_that_is_taken_away_only_follows_its_parent():
         others = np.arange(20) != joint
         assert (changed[:, :, others] == clip[:, :, others]).all()
         assert not changed[1].any()
+
+
+@pytest.mark.fault('occlusion of a joint in an image, whose third number is a confidence', '-', 'it stays')
+def test_confidences_stay():
+    clip = np.random.default_rng(0).random((1, 9, 18, 3)) + 0.1
+    for joint, changed in enumerate(without_joints(clip, get_skeleton('openpose'))):
+        assert (changed[..., 2] == clip[..., 2]).all()
+        assert not np.isclose(changed[:, 1:, joint, :2], clip[:, 1:, joint, :2]).all()
 
 
 @pytest.mark.parametrize(('start', 'end'), [(0, 6), (6, 12), (20, 26), (0, 24)])

@@ -99,11 +99,13 @@ def test_no_classes_to_name_are_an_error(run, folder):
     assert status == 'error: top is 0, expected 1 or more'
 
 
-def test_lines_of_json_and_nothing_else(run, folder, tmp_path):
-    _, out, _ = run(folder, '--jsonl', '-', '--top', 3)
-    lines = [json.loads(line) for line in out.splitlines()]
-    run(folder, '--json', tmp_path / 'out.json', '--top', 3)
-    assert lines == json.loads((tmp_path / 'out.json').read_text())['predictions']
+@pytest.mark.parametrize('option', ['--csv', '--json', '--jsonl'])
+def test_an_output_is_printed_and_nothing_else(run, folder, tmp_path, monkeypatch, option):
+    monkeypatch.chdir(folder)
+    _, out, _ = run('.', option, '-', '--top', 3)
+    run('.', option, tmp_path / 'out', '--top', 3)
+    assert out == (tmp_path / 'out').read_bytes().decode()
+    assert not (folder / '-').exists()
 
 
 def test_json_is_the_inferencers(run, folder, tmp_path, inferencer):

@@ -11,7 +11,7 @@ import pytest
 
 from mmdualhead.apis import readers
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.datasets.annotations.store import Store, StoreWriter
+from mmdualhead.datasets.annotations.store import Store, StoreWriter, write_store
 from tests.datasets.converters.raw_files import (
     BODY_A,
     kinetics_frame,
@@ -114,6 +114,20 @@ class TestAnnotations:
         assert [one.name for one in read(tmp_path)] == ['c0', 'c1', 'c2']
         monkeypatch.delattr(Store, '__getitem__')
         assert len(find_recordings(tmp_path)) == 3, 'nothing is read before its turn'
+
+    @pytest.mark.fault('prediction of annotations that share a name, or are in no split', '-', 'predicted')
+    @pytest.mark.parametrize('kind', ['pkl', 'store'])
+    def test_every_annotation_is_read(self, tmp_path, content, kind):
+        content['split'] = dict(train=['c0'], val=['c0'])
+        path, expected = tmp_path / f'x.{kind}', ['c0', 'c1', 'c2']
+        if kind == 'pkl':
+            content['annotations'][1]['frame_dir'] = expected[1] = 'c0'
+            path.write_bytes(pickle.dumps(content))
+        else:
+            write_store(path, content)
+        found = read(path)
+        assert [one.name for one in found] == expected
+        assert [one.label for one in found] == [0, 1, 2]
 
     def test_one_annotation(self, content):
         (one,) = read(content['annotations'][1])

@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -306,6 +307,24 @@ def test_the_example_reads_lines_and_names_a_bad_one():
     bad = subprocess.run(command, input='{"time": 1}\n', capture_output=True, text=True)
     assert bad.returncode == 1
     assert 'line 1' in bad.stderr
+    wrong = subprocess.run([*command, '--window', '-1'], input='', capture_output=True, text=True)
+    assert wrong.stderr.splitlines()[-1].startswith('error: window is -1.0, expected a positive number')
+
+
+@pytest.mark.heavy
+def test_the_example_ends_its_segments_on_ctrl_c():
+    person = body()[0, 0].tolist()
+    command = [sys.executable, ROOT / 'docs' / 'examples' / 'stream.py', '--threshold', '0']
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        process.stdin.writelines(
+            json.dumps(dict(time=i / 30, persons={'7': person})) + '\n' for i in range(70)
+        )
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        last = process.stdout.read().splitlines()[-1]
+    assert process.returncode == 0
+    assert json.loads(last)['ended']
 
 
 @pytest.mark.parametrize('start', [-1000.0, -0.7, 0.0, 1.7e9])

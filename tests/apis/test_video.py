@@ -18,6 +18,7 @@ from mmdualhead.apis.video import Sight, Watched, clock, extend, make_recognizer
 from mmdualhead.errors import UserError
 from mmdualhead.evaluation.scores import FUSED
 from mmdualhead.skeletons import get_skeleton
+from tests.apis.trained import save_trained, small_config
 from tests.apis.videos import FRAMES, RATE, SIZE, Interrupted, dancers, register, replay, write_video
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'video.py'
@@ -34,11 +35,12 @@ def run(monkeypatch, checkpoint, recording):
     """Run the command with the estimator ``Dancers``."""
     register(monkeypatch, 'Dancers', lambda: replay(**dancers(recording)))
 
-    def run(*arguments, estimator='Dancers'):
+    def run(*arguments, estimator='Dancers', models=()):
         given = [
             *map(str, arguments),
             '--model',
             str(checkpoint),
+            *map(str, models),
             '--estimator',
             estimator,
             '--threshold',
@@ -103,6 +105,14 @@ def test_a_video_becomes_a_table_json_csv_a_film_and_a_page(clip, run, tmp_path,
     assert count_frames(out['film.mp4']) == FRAMES
     assert rows[0]['class'] in (out['page'] / 'index.html').read_text()
     assert not list(tmp_path.glob('**/.film*'))
+
+
+def test_every_stream_is_named(clip, run, tmp_path, checkpoint):
+    bones = save_trained(tmp_path / 'bones.pth', small_config('dualhead_utd_mhad_b'))
+    run(clip, '--json', tmp_path / 'found.json', '--window', 1, models=[bones])
+    model = json.loads((tmp_path / 'found.json').read_text())['model']
+    assert str(checkpoint) in model
+    assert str(bones) in model
 
 
 def test_labels_of_a_person_leave_no_gaps(clip, run, tmp_path):

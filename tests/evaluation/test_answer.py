@@ -42,6 +42,16 @@ def test_scores_meet_their_clips_by_name(files):
     assert answers[0].when is None
 
 
+def test_clips_may_be_named_by_their_files(files):
+    folder, logits = files
+    content = pickle.loads((folder / 'clips.pkl').read_bytes())
+    for clip in content['annotations']:
+        clip['filename'] = clip.pop('frame_dir')
+    (folder / 'clips.pkl').write_bytes(pickle.dumps(content))
+    answers = scored_answers(folder / 'scores.npz', folder / 'clips.pkl', 'val')
+    assert [answer.label for answer in answers] == logits.argmax(1).tolist()
+
+
 def test_scores_of_other_clips_are_refused(files, tmp_path):
     folder, _ = files
     other = LabeledScores(source='x', names=('z',), labels=np.array([0]), heads={FUSED: np.ones((1, 3)) / 3})

@@ -111,6 +111,7 @@ def test_paths_are_shortened_to_what_differs():
     assert shorten_paths(['w/a/j/s.npz', 'w/b/j2/s.npz']) == ['a/j', 'b/j2']
     assert shorten_paths(['a/s/x', 'b/s/y']) == ['a/s/x', 'b/s/y']
     assert shorten_paths(['w/a/x.npz', 'x.npz']) == ['w/a/x.npz', 'x.npz']
+    assert shorten_paths(['w/a', '/w/b']) == ['w/a', '/w/b']
     assert shorten_paths(['w/a/x.npz', 'w/b/y.npz']) == ['a/x.npz', 'b/y.npz']
 
 
@@ -123,6 +124,14 @@ def test_command_line_writes_every_form(run, work_dirs, tmp_path, capsys):
     assert json.loads(outputs[0].read_text()) == report.to_dict()
     assert outputs[1].read_text() == report.to_markdown()
     np.testing.assert_array_equal(load_scores(outputs[2]).fused, fused.fused)
+
+
+@pytest.mark.parametrize('option', ['--json', '--markdown'])
+def test_command_line_prints_a_form_alone(run, work_dirs, tmp_path, capsys, option):
+    run(*work_dirs, option, tmp_path / 'file')
+    capsys.readouterr()
+    run(*work_dirs, option, '-')
+    assert capsys.readouterr().out == (tmp_path / 'file').read_text()
 
 
 def test_command_line_compares_with_annotations(run, work_dirs, tmp_path, capsys):

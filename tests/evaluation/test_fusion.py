@@ -133,6 +133,15 @@ def test_what_scores_are_taken_for(make_scores, values, kind):
     assert to_probabilities(rows(make_scores, *values))[1] == kind
 
 
+@pytest.mark.fault('fusion of probabilities that were rounded', '-', 'as before, not through a softmax')
+def test_rounded_probabilities_are_probabilities(make_scores):
+    exact = make_scores(classes=40)
+    rounded, kind = to_probabilities(replace(exact, heads={'fused': exact.fused.round(2)}))
+    assert kind == 'normalized'
+    np.testing.assert_allclose(rounded.fused, exact.fused, atol=0.15)
+    np.testing.assert_allclose(rounded.fused.sum(1), 1)
+
+
 def test_softmax_of_large_logits_is_finite(make_scores):
     probabilities, _ = to_probabilities(rows(make_scores, [1000, 1001], [-5000, 0]))
     expected = 1 / (1 + np.e)

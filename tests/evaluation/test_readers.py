@@ -69,9 +69,11 @@ def test_reads_our_dump(make_scores, tmp_path):
     assert_same(read_scores(tmp_path / 'scores.npz'), make_scores(dual=True))
 
 
+@pytest.mark.filterwarnings('error:TypedStorage')
 @pytest.mark.parametrize('dual', [False, True])
 def test_reads_dump_results_with_names(dump_results, dual):
     path, scores = dump_results(dual=dual)
+    torch.storage._reset_warn_typed_storage_removal()
     assert_same(read_scores(path), scores)
 
 
@@ -93,8 +95,9 @@ def test_labels_are_compared_with_the_annotations(dump_results, annotations):
 def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
     scores = make_scores()
     half = scores.fused.astype(np.float16)
-    for content in (half, list(half)):
-        path = dump(content, tmp_path / 'result.pkl')
+    np.save(tmp_path / 'result.npy', half)
+    pickled = [dump(content, tmp_path / f'{type(content).__name__}.pkl') for content in (half, list(half))]
+    for path in (tmp_path / 'result.npy', *pickled):
         read = read_scores(path, read_clips(annotations, 'val'))
         assert read.names == scores.names
         np.testing.assert_array_equal(read.labels, scores.labels)
@@ -103,6 +106,9 @@ def test_reads_pyskl_results_by_position(make_scores, tmp_path, annotations):
         read_scores(path)
     with pytest.raises(ValueError, match=r'scores 59 clips, .* has 60'):
         read_scores(dump(list(scores.fused[1:]), path), read_clips(annotations, 'val'))
+    (tmp_path / 'result.npy').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'result\.npy: not a readable NumPy file'):
+        read_scores(tmp_path / 'result.npy')
 
 
 def test_reads_the_authors_scores_by_name(make_scores, tmp_path):
@@ -182,6 +188,28 @@ def test_newest_dump_of_a_work_dir_is_taken(make_scores, tmp_path):
         os.utime(run / day / 'scores.npz', (time.time() - age,) * 2)
     assert find_dump(run) == run / 'tuesday' / 'scores.npz'
     assert_same(read_scores(run), make_scores(seed=0))
+
+
+@pytest.mark.fault('fusion of a work dir that was copied: its tests have other times', '-', 'the newest test')
+def test_times_of_copies_do_not_count(make_scores, tmp_path):
+    for age, session in ((0, '20261129_010000'), (9, '20261129_030000')):
+        save_scores(make_scores(seed=age), tmp_path / session / 'scores.npz')
+        os.utime(tmp_path / session / 'scores.npz', (time.time() - age,) * 2)
+    assert find_dump(tmp_path).parent.name == '20261129_030000'
+
+
+@pytest.mark.fault('fusion of a work dir that was trained again, but not tested', '-', 'refused')
+def test_scores_of_an_earlier_training_are_refused(make_scores, tmp_path):
+    session = tmp_path / '20261129_020000' / 'vis_data'
+    session.mkdir(parents=True)
+    (session / 'scalars.json').touch()
+    save_scores(make_scores(), tmp_path / '20261129_010000' / 'scores.npz')
+    with pytest.raises(FileNotFoundError, match=r'older than the training of .*test again'):
+        read_scores(tmp_path)
+    read_scores(tmp_path / '20261129_010000')
+    # Tested by the program that trained.
+    save_scores(make_scores(seed=1), tmp_path / '20261129_020000' / 'scores.npz')
+    assert_same(read_scores(tmp_path), make_scores(seed=1))
 
 
 def test_work_dirs_without_a_dump_or_with_several_runs_are_refused(make_scores, tmp_path):

@@ -50,6 +50,8 @@ def test_with_the_scores_of_its_test(tmp_path):
     found = read_run(tmp_path)
     expected = dict(top1=75.0, top5=100.0, coarse=75.0, fine=75.0, either=100.0)
     assert {name: found[name] for name in expected} == expected
+    write_session(tmp_path, '20991129_010000', range(1, 5), {})
+    assert not {*expected} & {*read_run(tmp_path)}, 'the new training is not tested yet'
 
 
 def test_the_newest_of_two_runs(tmp_path):
