@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from mmdualhead.apis.readers import ANNOTATIONS, READERS, STORE, SUFFIXES, read_annotation
-from mmdualhead.datasets.annotations.clips import ClipList, Clips
-from mmdualhead.datasets.annotations.files import AnnotationFile, PickledAnnotations, open_annotations
-from mmdualhead.datasets.annotations.store import StoreClips
+from mmdualhead.datasets.annotations.clips import Clips
+from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.poses.arrays import clips_in
 from mmdualhead.datasets.poses.files import is_content, read_content, reader_of, whole
 from mmdualhead.datasets.recording import Recording
@@ -178,16 +177,7 @@ def _annotated(path: Path, split: str | None) -> Iterator[Recording]:
     def read(clips: Clips, i: int) -> Recording:
         return read_annotation(clips[i], layout, normalized, classes)
 
-    clips = _all_clips(file) if split is None else file.select(split)
+    clips = file.select(split)  # all for None, also those that share a name or are in no split
     for i, info in enumerate(clips.infos()):
         name = str(info.get('frame_dir', info.get('filename', f'#{i}')))
         yield Recording(name, path, annotated=True, load=partial(read, clips, i))
-
-
-def _all_clips(file: AnnotationFile) -> Clips:
-    """Each annotation once, also those that share a name or are in no split."""
-    if isinstance(file, PickledAnnotations):
-        return ClipList(file.annotations)
-    for split in file.splits:
-        file.positions(split)  # names what is damaged
-    return StoreClips(file, np.arange(len(file)))

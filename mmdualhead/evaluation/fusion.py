@@ -20,6 +20,9 @@ from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, c
 
 SUM_TOLERANCE = 0.02
 
+ROUNDING = 0.2
+"""How far the sum of rounded probabilities may be from 1: 40 of them, with two digits, reach this."""
+
 
 def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
     """Parse the weights that a user gave.
@@ -52,9 +55,9 @@ def parse_weights(tokens: Sequence[str], streams: int) -> tuple[float, ...]:
 def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
     """Convert scores to probabilities, which the paper sums over streams.
 
-    Probabilities stay as they are. Other rows within 0 and 1 (rounded), or of no negative number and one
-    common sum (several clips summed), are divided by their sum. Anything else is treated as logits and passed
-    through a softmax.
+    Probabilities stay as they are. Rows without negative numbers that sum up to about 1 (rounded), or to one
+    common number (several clips summed), are divided by their sum. Anything else is treated as logits and
+    passed through a softmax.
 
     Returns:
         The scores, and what was done to them: ``as they are``, ``normalized`` or ``softmax``.
@@ -66,7 +69,8 @@ def to_probabilities(scores: AnyScores) -> tuple[AnyScores, str]:
 def _to_probabilities(values: np.ndarray) -> tuple[np.ndarray, str]:
     sums = values.sum(axis=1, keepdims=True, dtype=np.float64)
     is_common = np.ptp(sums) <= SUM_TOLERANCE * abs(sums.mean())
-    if values.min() < 0 or (values.max() > 1 and not is_common):
+    is_rounded = np.abs(sums - 1).max() <= ROUNDING
+    if values.min() < 0 or not (is_common or is_rounded):
         return softmax(values.astype(np.float64), axis=1), 'softmax'
     if is_common and abs(sums.mean() - 1) <= SUM_TOLERANCE:
         return values, 'as they are'

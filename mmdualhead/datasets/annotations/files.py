@@ -93,8 +93,13 @@ class PickledAnnotations:
             for name in (name for name in names if not isinstance(name, str)):
                 require(f'{name!r} in split {split!r}', name, str)
 
-    def select(self, split: str) -> ClipList:
-        """The annotations of a split, and those that cannot be assigned to any, which checks find."""
+    def select(self, split: str | None) -> ClipList:
+        """The annotations of a split, or all for None.
+
+        Those that cannot be assigned to a split are in every one, so that checks find them.
+        """
+        if split is None:
+            return ClipList(self.annotations)
         names = set(self._names[split])
         named = zip(self.annotations, self._clip_names, strict=True)
         return ClipList(clip for clip, name in named if name is None or name in names)

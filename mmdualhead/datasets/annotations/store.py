@@ -331,9 +331,13 @@ class Store(Sequence):
         self._compared = True
         return positions
 
-    def select(self, split: str) -> StoreClips:
-        """The annotations of a split."""
-        return StoreClips(self, self.positions(split))
+    def select(self, split: str | None) -> StoreClips:
+        """The annotations of a split, or all annotations for None."""
+        if split is not None:
+            return StoreClips(self, self.positions(split))
+        for one in self.splits:
+            self.positions(one)  # refuses a damaged store
+        return StoreClips(self, np.arange(len(self)))
 
     def split_faults(self, split: str, others: Sequence[str]) -> list[Finding]:
         """Clips that are also in ``others``; the writer has excluded all other faults."""
