@@ -132,11 +132,9 @@ class LoaderData:
     @property
     def fingerprint(self) -> str:
         """Of the names, labels and lengths of all clips; empty where some hold no keypoints."""
-        return (
-            ''
-            if self.facts is None
-            else blake2b(np.sort(self.facts.keys).tobytes(), digest_size=8).hexdigest()
-        )
+        if self.facts is None:
+            return ''
+        return blake2b(np.sort(self.facts.keys).tobytes(), digest_size=8).hexdigest()
 
     def clip_name(self, row: int) -> str:
         """Of a clip, by its row in :attr:`facts`."""
@@ -258,11 +256,6 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     for loader in LOADERS:
         yield from (Finding(Level.WARNING, loader, line) for line in misplaced_steps(config, loader))
-        for part in datasets_of(config, loader):
-            file = str(part.get('ann_file') or '.pkl')
-            if _type_name(part) == PoseDataset.__name__ and not file.endswith('.pkl'):
-                text = f"MMAction2's PoseDataset reads no {file}; type='SkeletonDataset' also reads stores"
-                yield Finding(Level.ERROR, loader, text)
     train = LOADERS[0]
     for loader in LOADERS[1:]:
         if train not in inputs or loader not in inputs:
@@ -279,11 +272,8 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _check_seed(config: Mapping[str, Any]) -> Iterator[Finding]:
     """MMAction2's tools/train.py ignores ``--seed`` and the like where the config has ``randomness``."""
     randomness = config.get('randomness') or {}
-    wanted = {'--seed': given('--seed')}
-    wanted |= {
-        option: 'True' for option in ('--deterministic', '--diff-rank-seed') if given(option) is not None
-    }
-    for option, value in wanted.items():
+    switches = [option for option in ('--deterministic', '--diff-rank-seed') if given(option) is not None]
+    for option, value in {'--seed': given('--seed'), **dict.fromkeys(switches, 'True')}.items():
         key = option[2:].replace('-', '_')
         used = randomness.get(key)
         if value and value != str(used):
@@ -307,10 +297,8 @@ def _check_length(config: Mapping[str, Any]) -> Iterator[Finding]:
         text = f'val_begin={begin}, but max_{unit}={length}: nothing is validated'
         yield Finding(Level.WARNING, 'train_cfg', text)
     if unit == 'iters' and (hooks.get('checkpoint') or {}).get('by_epoch', True):
-        text = (
-            'saves after epochs, so what is learned after the last full one is lost; set by_epoch=False and'
-        )
-        text += f' an interval in iterations, of which there are {length}'
+        text = 'saves after epochs, so what is learned after the last full one is lost; set by_epoch=False'
+        text += f' and an interval in iterations, of which there are {length}'
         yield Finding(Level.WARNING, 'default_hooks.checkpoint', text)
 
 

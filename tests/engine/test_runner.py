@@ -124,15 +124,6 @@ def test_so_are_those_of_a_schedule():
         PARAM_SCHEDULERS.build({**schedule, 'epoch_length': 0}, default_args=given)
 
 
-def test_mmactions_data_set_and_a_store(config, tmp_path):
-    (tmp_path / 'mine.store').mkdir()
-    with_files(config, train='mine.store', val='mine.store')
-    config.train_dataloader.dataset.type = 'PoseDataset'
-    config.model = {}
-    with pytest.raises(SystemExit, match=r"^error: .*reads no mine\.store; type='SkeletonDataset' also"):
-        RUNNERS.build(config)
-
-
 def test_of_mmactions_protocol_too():
     config = Config.fromfile(ROOT / 'configs' / 'stgcn_ntu60_xsub_u100_j.py')
     config.train_dataloader.dataset.ann_file = 'gone.pkl'
