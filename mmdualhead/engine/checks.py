@@ -289,7 +289,7 @@ def _check_half(config: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _check_length(config: Mapping[str, Any]) -> Iterator[Finding]:
-    """A training that ends before its first validation, or between two checkpoints."""
+    """A run that ends before its first validation, or between two checkpoints."""
     loop, hooks = config.get('train_cfg') or {}, config.get('default_hooks') or {}
     unit = 'iters' if 'max_iters' in loop else 'epochs'
     length, begin = loop.get(f'max_{unit}') or 0, loop.get('val_begin') or 0

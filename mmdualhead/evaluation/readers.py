@@ -37,7 +37,7 @@ from .scores import (
 DUMP_SUFFIXES = ('.npz', '.pkl', '.pickle')
 
 STARTED = re.compile(r'\d{8}_\d{6}')
-"""MMEngine's name for the folder of a training or a test: when it started."""
+"""MMEngine's name for the folder of a run, training or test: when it started."""
 
 
 def read_clips(ann_file: str | Path, split: str | None = None) -> LabeledClips:

@@ -88,7 +88,7 @@ class ConfigCheckHook(Hook):
         for phase, data in self._data.items():
             if phase == 'train' and not is_training:
                 continue
-            # A run may go on with the clips that it, or the one whose weights it has, was trained on.
+            # A run may continue on the clips that it, or the one whose weights it has, was trained on.
             found = check_checkpoint(trained, () if phase == 'train' else self._began_with, data)
             if is_training:  # fine-tuning on other data is the user's choice
                 found = (replace(one, level=Level.WARNING) for one in found)
