@@ -27,6 +27,7 @@ from mmdualhead.models.layers import (
     GraphConv,
     NarrowGraphConv,
     NarrowMSG3D,
+    PointwiseConv,
     TemporalBranches,
     gather_windows,
     mix,
@@ -398,7 +399,7 @@ def _plain_branch(branches: TemporalBranches) -> nn.Conv2d:
 
 def _side_by_side(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:
     """Two 1x1 convolutions of one input as one, which is faster where the second has few outputs."""
-    both = nn.Conv2d(first.in_channels, first.out_channels + second.out_channels, 1)
+    both = PointwiseConv(first.in_channels, first.out_channels + second.out_channels)
     both.weight.data = torch.cat([first.weight, second.weight])
     both.bias.data = torch.cat([first.bias, second.bias])
     return both.requires_grad_(False)

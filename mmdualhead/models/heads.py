@@ -17,7 +17,7 @@ from mmdualhead.errors import UserError
 
 from .block import FINE_DILATIONS, FINE_WINDOWS, STGC_BLOCK, build_graph
 from .build import build_block, require_counts
-from .layers import subsample
+from .layers import PointwiseConv, subsample
 
 HEAD_CHANNELS = (192, 384)
 HEAD_STRIDES = (2, 2)
@@ -179,7 +179,7 @@ class FineHead(Head):
             raise UserError(f'FineHead: reduction {reduction} does not divide the channels {widths}')
         reduced = tuple(width // reduction for width in widths)
         super().__init__(
-            nn.Conv2d(in_channels, reduced[0], 1),
+            PointwiseConv(in_channels, reduced[0]),
             reduced,
             strides,
             graph_cfg,

@@ -19,7 +19,7 @@ from mmdualhead.errors import UserError
 
 from .build import require_counts
 from .norm import normalized_mixing
-from .ops import mix_and_collapse, temporal_max_pool, window_product
+from .ops import linear, mix_and_collapse, pointwise_conv, temporal_max_pool, window_product
 
 TEMPORAL_KERNEL = 3
 
@@ -122,7 +122,7 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
-    return F.linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
+    return linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
 
 
 def mix(gathered: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -221,7 +221,9 @@ class WindowCollapse(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         windows = x.permute(0, 2, 3, 1).unflatten(2, (-1, self.kernel_size[1])).flatten(3)
-        return F.conv2d(windows.permute(0, 3, 1, 2), self._frame_by_frame()[:, :, None, None], self.bias)
+        return pointwise_conv(
+            windows.permute(0, 3, 1, 2), self._frame_by_frame()[:, :, None, None], self.bias
+        )
 
     def after_mixing(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """The collapse of ReLU(W x + b), whose many features are never materialized.
@@ -239,6 +241,23 @@ class WindowCollapse(nn.Conv2d):
     def _frame_by_frame(self) -> Tensor:
         """The weight of the 1x1 convolution, (D, W * C)."""
         return self.weight.transpose(1, 3).flatten(1)
+
+
+class PointwiseConv(nn.Conv2d):
+    """A 1x1 convolution: a linear map of every joint's channels.
+
+    Args:
+        in_channels, out_channels: C and D.
+
+    Shape:
+        (N, C, T, V) -> (N, D, T, V).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise_conv(x, self.weight, self.bias)
 
 
 class TemporalBranches(nn.Module):
@@ -278,10 +297,10 @@ class TemporalBranches(nn.Module):
             )
         self.stride = stride
         self.width = width
-        self.reduce = nn.Conv2d(in_channels, width * (len(dilations) + 1), 1)
+        self.reduce = PointwiseConv(in_channels, width * (len(dilations) + 1))
         self.reduce_norm = nn.BatchNorm2d(width * (len(dilations) + 1))
         self.dilated = nn.ModuleList(_dilated_conv(width, stride, each, kernel_size) for each in dilations)
-        self.plain = nn.Conv2d(in_channels, width, 1)
+        self.plain = PointwiseConv(in_channels, width)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -348,7 +367,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
     """The identity if the shapes allow it, else a projection of the frames that remain."""
     if in_channels == out_channels and stride == 1:
         return nn.Identity()
-    return nn.Sequential(nn.Conv2d(in_channels, out_channels, 1), nn.BatchNorm2d(out_channels))
+    return nn.Sequential(PointwiseConv(in_channels, out_channels), nn.BatchNorm2d(out_channels))
 
 
 def _dilated_conv(width: int, stride: int, dilation: int, kernel_size: int) -> nn.Conv2d:

@@ -5,6 +5,7 @@ N clips, M persons, T frames, V joints, C input and D output channels, K scales,
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from types import ModuleType
 
@@ -146,9 +147,10 @@ class TestSavedBytes:
 
 @torch.no_grad()
 def kernels(network: nn.Module) -> Kernels:
-    x = torch.randn(2, 1, 2, 16, V, 3)
+    """In double precision, in which every processor uses the same library."""
+    x = torch.randn(2, 1, 2, 16, V, 3, dtype=torch.float64)
     with Kernels() as found:
-        network.eval()(x, mode='tensor')
+        copy.deepcopy(network).double().eval()(x, mode='tensor')
     return found
 
 

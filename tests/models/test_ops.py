@@ -11,6 +11,7 @@ from mmdualhead.models.ops import (
     batched,
     cpu,
     mix_and_collapse,
+    onednn,
     set_budget,
     standard_operations,
     stretch,
@@ -180,6 +181,17 @@ def test_standard_operations(window, stride):
         assert found['convolution'] == 1
         arguments = collapse_arguments(window)
         assert_equal(mix_and_collapse(*arguments), plain_collapse(*arguments), arguments)
+
+
+@pytest.mark.parametrize('mixed', [1, 2 << 20])
+@pytest.mark.parametrize('frames', [T, T + 1, 1])
+@pytest.mark.parametrize(('window', 'stride'), WINDOWS)
+def test_window_product_by_large_products(window, stride, frames, mixed, monkeypatch):
+    """One person at a time and all at once."""
+    monkeypatch.setattr(onednn, 'MIXED', mixed)
+    arguments = product_arguments(window, frames)
+    with Kernels(onednn):
+        assert_equal(window_product(*arguments, stride), plain_product(*arguments, stride), arguments)
 
 
 class TestBatched:

@@ -4,10 +4,11 @@ N clips times persons, T frames, V joints, K scales or subsets, W frames in a wi
 channels, F channels inside the windows. Feature maps are (N, C, T, V) in channels_last memory, so that
 consecutive frames are one matrix.
 
-On a CPU, kernels process one person at a time (:mod:`.cpu`), which then stays in the cache. On other devices
-they process as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number of
-launches does not grow with the batch. Tracers see the standard operations of :mod:`.plain`. Only this module
-chooses among them.
+On a CPU, kernels process one person at a time (:mod:`.cpu`), which then stays in the cache; where oneDNN
+multiplies matrices faster than MKL (:mod:`.products`), a few, by large products (:mod:`.onednn`). On other
+devices they process as many persons as :data:`.batched.BUDGET` allows (:mod:`.batched`), so that the number
+of launches does not grow with the batch. Tracers see the standard operations of :mod:`.plain`. Only this
+module chooses among them.
 """
 
 from __future__ import annotations
@@ -24,11 +25,14 @@ from torch import Tensor
 from torch.library import CustomOpDef, custom_op, register_autograd
 from torch.utils.flop_counter import register_flop_formula
 
-from . import batched, cpu, plain
+from . import batched, cpu, onednn, plain
 from .batched import set_budget
+from .products import Linear, onednn_is_faster
 
 __all__ = [
+    'linear',
     'mix_and_collapse',
+    'pointwise_conv',
     'set_budget',
     'standard_operations',
     'stretch',
@@ -54,7 +58,7 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 
     A frame belongs to W windows, so mixing it once, before the windows are formed, saves W-fold work; with
     (j, u, k) in one row the sum is a plain matrix product, and windows are overlapping views of the mixed
-    frames, never copied. The backward pass recomputes the mixed frames instead of storing K * D channels per
+    frames. The backward pass recomputes the mixed frames instead of storing K * D channels per
     joint.
 
     Args:
@@ -118,6 +122,21 @@ def topology_product(x: Tensor, weight: Tensor, bias: Tensor, bases: Tensor, coe
     return _topology_product(_cast(x), weight, bias, bases, coefficients, keep)[0]
 
 
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W' + b over the last axis, as :func:`torch.nn.functional.linear`."""
+    if not _is_for_onednn(x, weight):
+        return F.linear(x, weight, bias)
+    return Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+
+
+def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A 1x1 convolution with the weight (D, C, 1, 1): (N, C, T, V) -> (N, D, T, V)."""
+    frames, matrix = x.permute(0, 2, 3, 1), weight.flatten(1)
+    if not _is_for_onednn(frames, matrix):
+        return F.conv2d(x, weight, bias)
+    return linear(frames.contiguous(), matrix, bias).permute(0, 3, 1, 2)
+
+
 def stretch(mask: Tensor, x: Tensor) -> Tensor:
     """A mask (N, 1, T') for the frames of x (N, C, T, V), each with the value nearest in time."""
     return plain.stretch(mask, x) if _traced() else F.interpolate(mask, size=x.shape[2])
@@ -147,6 +166,15 @@ def _traced() -> bool:
     return _thread.standard or torch.jit.is_tracing()
 
 
+def _is_for_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether to compute a linear layer by oneDNN. What does not fit is left to PyTorch, which says why."""
+    if _traced() or torch.compiler.is_compiling() or torch.is_autocast_enabled('cpu'):
+        return False
+    if x.device.type != 'cpu' or not onednn_is_faster(x.dtype):
+        return False
+    return x.numel() > 0 and (x.shape[-1], x.dtype) == (weight.shape[1], weight.dtype)
+
+
 def _cast(x: Tensor) -> Tensor:
     device = x.device.type
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
@@ -170,6 +198,11 @@ def _operation(
     operation.register_fake(fake)
     register_flop_formula(getattr(torch.ops.mmdualhead, name))(flops)
     return operation
+
+
+def _by_library(usual: Callable, large: Callable) -> Callable:
+    """A kernel for a CPU: the usual one, or that of large products, where oneDNN is faster at them."""
+    return lambda *args: (large if onednn_is_faster(args[0].dtype) else usual)(*args)
 
 
 def _differentiable(operation: CustomOpDef, backward: CustomOpDef) -> None:
@@ -292,7 +325,7 @@ _window_product = _operation(
     'window_product',
     f'({_PRODUCT}) -> Tensor',
     batched.window_product,
-    cpu.window_product,
+    _by_library(cpu.window_product, onednn.window_product),
     _window_product_shape,
     _window_product_flops,
 )
@@ -302,7 +335,7 @@ _differentiable(
         'window_product_backward',
         f'(Tensor grad, {_PRODUCT}) -> (Tensor, Tensor, Tensor, Tensor)',
         batched.window_product_backward,
-        cpu.window_product_backward,
+        _by_library(cpu.window_product_backward, onednn.window_product_backward),
         _gradient_shapes,
         _window_product_backward_flops,
     ),

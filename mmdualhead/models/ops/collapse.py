@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .products import product
+
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, persons: int) -> Tensor:
     """See :func:`mmdualhead.models.ops.mix_and_collapse`."""
@@ -18,9 +20,8 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Te
     out = x.new_empty(*x.shape[:2], x.shape[3] // window, len(collapse))
     for part, result in zip(x.split(persons), out.split(persons), strict=True):
         features = _features(part, weight, bias)
-        torch.addmm(
-            shift, features.view(-1, collapse.shape[1]), collapse.t(), out=result.view(-1, len(collapse))
-        )
+        rows = features.view(-1, collapse.shape[1])
+        product(rows, collapse.t(), shift, out=result.view(-1, len(collapse)))
     return out
 
 
@@ -43,7 +44,7 @@ def backward(
     for rows, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
         # The features, recomputed, and their gradient, which the ReLU stops where they are zero.
         features = _features(rows, weight, bias).view(*grad_part.shape[:2], collapse.shape[1])
-        into = torch.mm(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
+        into = product(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
 
         # The collapse, by person, so that the sums over persons are kept in single precision.
         grads[2] += torch.bmm(grad_part.transpose(1, 2), features).sum(0, **sums)

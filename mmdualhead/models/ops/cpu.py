@@ -14,6 +14,8 @@ from torch import Tensor
 
 from . import collapse
 from .layout import frames_first
+from .products import product
+from .windows import Phase, Windows
 
 mix_and_collapse = partial(collapse.forward, persons=1)
 mix_and_collapse_backward = partial(collapse.backward, persons=1)
@@ -23,11 +25,11 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     """See :func:`mmdualhead.models.ops.window_product`."""
     x = frames_first(x)
     weight, bias, matrix = (t.to(x.dtype) for t in (weight, bias, matrix))
-    windows = _Windows(x, weight, matrix, stride)
+    windows = Windows(x, weight, matrix, stride)
     mixing = weight.flatten(0, 1).t()
     each = matrix.expand(windows.count, -1, -1)
-    buffer = windows.frame_buffer(x)
-    mixed, seen = windows.inner(buffer), windows.view(buffer)
+    buffer = _frame_buffer(windows, x)
+    mixed, seen = _inner(windows, buffer), _overlapping(buffer, windows.count, windows.size, stride)
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
     shift = bias.repeat(len(matrix))  # long rows, since half precision is slow to add to short ones
     for person, result, rows in zip(x.flatten(1, 2), out, out.flatten(2), strict=True):
@@ -44,21 +46,23 @@ def window_product_backward(
     x, grad = frames_first(x), frames_first(grad)
     parameters = (weight, bias, matrix)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
-    windows = _Windows(x, weight, matrix, stride)
-    phases = [_Phase(windows, matrix, place) for place in range(min(stride, windows.size))]
+    windows = Windows(x, weight, matrix, stride)
+    phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
-    buffer = windows.frame_buffer(x)
+    buffer = _frame_buffer(windows, x)
     grad_x = torch.zeros_like(x)
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
     grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
     for person, grad_person, out in zip(x, grad, grad_x, strict=True):
         # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
-        torch.mm(person.flatten(0, 1), mixing.t(), out=windows.inner(buffer))
-        grad_matrix += _rows(grad_person) @ _rows(windows.view(buffer)).t()
+        torch.mm(person.flatten(0, 1), mixing.t(), out=_inner(windows, buffer))
+        grad_matrix += (
+            _rows(grad_person) @ _rows(_overlapping(buffer, windows.count, windows.size, stride)).t()
+        )
 
         # The mixing and the input, from the gradients of every s-th mixed frame.
         for phase in phases:
-            grad_frames = phase.gather(grad_person)
+            grad_frames = _gather(phase, grad_person)
             grad_weight += grad_frames.t() @ person[phase.frames].flatten(0, 1)
             out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
     grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix)
@@ -89,7 +93,7 @@ def topology_product(
     total = x.new_empty(weight.shape[1], frames, joints)
     out = x.new_empty(len(x), frames * joints, weight.shape[1])
     for n, rows in enumerate(x.flatten(1, 2)):
-        torch.addmm(bias.view(-1, 1), mixing, rows.t(), out=mixed[n if keep else 0])
+        product(mixing, rows.t(), bias.view(-1, 1), out=mixed[n if keep else 0])
         torch.bmm(coefficients, bases[n].flatten(2), out=topologies)
         by_channel = mixed[n if keep else 0].view(*weight.shape[:2], frames, joints)
         first, *others = zip(by_channel, topologies.unflatten(2, (joints, -1)).transpose(2, 3), strict=True)
@@ -129,69 +133,36 @@ def topology_product_backward(
 
         # The mixing and the input.
         values = grad_mixed.view(len(mixing), -1)
-        grads[0] += (values @ rows).view_as(weight)
+        grads[0] += product(values, rows).view_as(weight)
         grads[1] += values.sum(1, **sums).view_as(bias)
-        torch.mm(values.t(), mixing, out=grad_x[n].flatten(0, 1))
+        product(values.t(), mixing, out=grad_x[n].flatten(0, 1))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
 
 
-class _Windows:
-    """The places of one person's windows in the padded frames."""
-
-    def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
-        _, self.frames, joints, _ = x.shape
-        self.scales, self.mixed, _ = weight.shape
-        self.size = matrix.shape[1] // (joints * self.scales)
-        self.stride = stride
-        self.pad = (self.size - 1) // 2
-        self.rows = joints * self.scales
-        self.count = (self.frames + 2 * self.pad - self.size) // stride + 1
-
-    def frame_buffer(self, like: Tensor) -> Tensor:
-        """A buffer for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
-        buffer = like.new_empty(self.frames + 2 * self.pad, self.rows, self.mixed)
-        buffer[: self.pad] = 0
-        buffer[self.pad + self.frames :] = 0
-        return buffer
-
-    def inner(self, buffer: Tensor) -> Tensor:
-        """The person's own frames in the buffer, as (T * V, K * D)."""
-        return buffer[self.pad : self.pad + self.frames].view(-1, self.scales * self.mixed)
-
-    def view(self, buffer: Tensor) -> Tensor:
-        """(count, W * V * K, D), overlapping."""
-        step, row, _ = buffer.stride()
-        return buffer.as_strided(
-            (self.count, self.size * self.rows, self.mixed), (self.stride * step, row, 1)
-        )
+def _frame_buffer(windows: Windows, like: Tensor) -> Tensor:
+    """A buffer for one person's mixed frames between zero frames: (T + 2p, V * K, D)."""
+    buffer = like.new_empty(windows.frames + 2 * windows.pad, windows.rows, windows.mixed)
+    buffer[: windows.pad] = 0
+    buffer[windows.pad + windows.frames :] = 0
+    return buffer
 
 
-class _Phase:
-    """The frames at the places r, r + s, r + 2s, ... of the windows around them.
+def _inner(windows: Windows, buffer: Tensor) -> Tensor:
+    """The person's own frames in the buffer, as (T * V, K * D)."""
+    return buffer[windows.pad : windows.pad + windows.frames].view(-1, windows.scales * windows.mixed)
 
-    Frame s q + r - p is in the windows q, q - 1, ..., so its gradient is again a product with
-    overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
-    """
 
-    def __init__(self, windows: _Windows, matrix: Tensor, place: int) -> None:
-        stride, offset = windows.stride, place - windows.pad
-        places = range(place, windows.size, stride)
-        first = -(offset // stride)  # the first q whose frame is not before the first
-        last = (windows.frames - 1 - offset) // stride
-        self.count = last - first + 1
-        self.frames = slice(stride * first + offset, windows.frames, stride)
-        by_place = matrix.unflatten(1, (windows.size, windows.rows))
-        self.back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
-        self.pad = (0, 0, 0, 0, len(places) - 1 - first, last + 1 - windows.count)
-        self.channels = windows.scales * windows.mixed
+def _overlapping(frames: Tensor, count: int, size: int, stride: int) -> Tensor:
+    """Windows of frames (T, R, D): (count, W * R, D), a view."""
+    step, row, _ = frames.stride()
+    return frames.as_strided((count, size * frames.shape[1], frames.shape[2]), (stride * step, row, 1))
 
-    def gather(self, grad: Tensor) -> Tensor:
-        """The gradient of the mixed frames: (windows, V * W, D) -> (frames * V, K * D)."""
-        padded = F.pad(grad, self.pad)
-        step, row, _ = padded.stride()
-        seen = padded.as_strided((self.count, self.back.shape[1], grad.shape[2]), (step, row, 1))
-        return torch.bmm(self.back.expand(self.count, -1, -1), seen).view(-1, self.channels)
+
+def _gather(phase: Phase, grad: Tensor) -> Tensor:
+    """The gradient of the mixed frames: (windows, V * W, D) -> (frames * V, K * D)."""
+    seen = _overlapping(F.pad(grad, (0, 0, 0, 0, *phase.pad)), phase.count, phase.size, 1)
+    return torch.bmm(phase.back.expand(phase.count, -1, -1), seen).view(-1, phase.channels)
 
 
 def _rows(values: Tensor) -> Tensor:

@@ -1,0 +1,57 @@
+"""The windows of the windowed product, and of its backward pass.
+
+N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Windows:
+    """Sizes of one person's windows.
+
+    Args:
+        x: (N, T, V, C).
+        weight: (K, D, C).
+        matrix: (V * W, W * V * K).
+        stride: s, frames between windows.
+    """
+
+    def __init__(self, x: Tensor, weight: Tensor, matrix: Tensor, stride: int) -> None:
+        _, self.frames, joints, _ = x.shape
+        self.scales, self.mixed, _ = weight.shape
+        self.rows = joints * self.scales
+        """V * K, of a mixed frame."""
+        self.size = matrix.shape[1] // self.rows
+        self.stride = stride
+        self.pad = (self.size - 1) // 2
+        self.count = (self.frames - 1) // stride + 1
+
+    def phases(self, matrix: Tensor) -> list[Phase]:
+        """All frames, by their places in the windows around them."""
+        phases = [Phase(self, matrix, place) for place in range(min(self.stride, self.size))]
+        return [phase for phase in phases if phase.count]
+
+
+class Phase:
+    """The frames at the places r, r + s, r + 2s, ... of the windows around them.
+
+    Frame s q + r - p is in the windows q, q - 1, ..., so its gradient is again a product with
+    overlapping windows: of the matrix, transposed, with the gradients of consecutive windows.
+    """
+
+    def __init__(self, windows: Windows, matrix: Tensor, place: int) -> None:
+        stride, offset = windows.stride, place - windows.pad
+        places = range(place, windows.size, stride)
+        first = -(offset // stride)  # the first q whose frame is not before the first
+        last = (windows.frames - 1 - offset) // stride
+        self.size = len(places)
+        self.count = last - first + 1
+        self.frames = slice(stride * first + offset, windows.frames, stride)
+        by_place = matrix.unflatten(1, (windows.size, windows.rows))
+        self.back = torch.cat([by_place[:, j].t() for j in reversed(places)], 1)
+        self.pad = (self.size - 1 - first, last + 1 - windows.count)
+        """Windows of zeros before and after the others."""
+        self.channels = windows.scales * windows.mixed
