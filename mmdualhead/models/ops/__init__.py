@@ -126,7 +126,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W' + b over the last axis, as :func:`torch.nn.functional.linear`."""
     if not _is_for_onednn(x, weight):
         return F.linear(x, weight, bias)
-    return Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias).view(*x.shape[:-1], len(weight))
+    return Linear.apply(x, weight, bias)
 
 
 def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -134,7 +134,7 @@ def pointwise_conv(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     frames, matrix = x.permute(0, 2, 3, 1), weight.flatten(1)
     if not _is_for_onednn(frames, matrix):
         return F.conv2d(x, weight, bias)
-    return linear(frames.contiguous(), matrix, bias).permute(0, 3, 1, 2)
+    return linear(frames, matrix, bias).permute(0, 3, 1, 2)
 
 
 def stretch(mask: Tensor, x: Tensor) -> Tensor:

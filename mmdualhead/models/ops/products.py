@@ -30,21 +30,22 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None
 
 
 class Linear(torch.autograd.Function):
-    """x W' + b of a matrix x (M, C), with W (D, C) and b (D,) or None: (M, D), by oneDNN."""
+    """x W' + b over the last axis, by oneDNN; x (..., C), W (D, C) and b (D,) or None."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _linear(x, weight, bias)
+        ctx.save_for_backward(x, weight)  # x as it is, which may be a view: its rows are copied again
+        return _linear(_rows(x), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
+        grad = _rows(grad)
         return (
-            product(grad, weight) if of_x else None,
-            product(grad.t(), x) if of_weight else None,
+            product(grad, weight).view(x.shape) if of_x else None,
+            product(grad.t(), _rows(x)) if of_weight else None,
             grad.sum(0) if of_bias else None,
         )
 
@@ -59,6 +60,10 @@ def onednn_is_faster(dtype: torch.dtype) -> bool:
         and torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(-1, x.shape[-1])
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
