@@ -19,7 +19,7 @@ SINGLE = dict(rtol=1e-5, atol=1e-5)
 @pytest.fixture
 def onednn_is_chosen(monkeypatch):
     """Whether or not it is faster here."""
-    if not hasattr(torch.ops.mkldnn, '_linear_pointwise'):
+    if not products._has_onednn():
         pytest.skip('PyTorch was built without oneDNN')
     for module in (products, ops):
         monkeypatch.setattr(module, 'onednn_is_faster', lambda dtype: dtype == torch.float32)
@@ -123,16 +123,28 @@ class TestChoice:
         monkeypatch.setattr(products, '_vendor', lambda: vendor)
         monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: capability)
         monkeypatch.setattr(torch.backends.mkl, 'is_available', lambda: True)
-        monkeypatch.setattr(torch.backends.mkldnn, 'is_available', lambda: True)
+        monkeypatch.setattr(products, '_has_onednn', lambda: True)
         choose = onednn_is_faster.__wrapped__
         assert choose(torch.float32) is expected
         assert not any(choose(dtype) for dtype in (torch.float64, torch.bfloat16, torch.float16))
 
     @pytest.mark.parametrize(
-        ('system', 'processor'),
-        [('Windows', 'AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD'), ('Darwin', 'arm')],
+        ('processor', 'vendor'),
+        [('AMD64 Family 25 Model 97 Stepping 2, AuthenticAMD', 'AuthenticAMD'), ('arm', 'arm'), ('', '')],
     )
-    def test_vendor_elsewhere(self, system, processor, monkeypatch):
-        monkeypatch.setattr(products.platform, 'system', lambda: system)
+    def test_vendor_on_other_systems(self, processor, vendor, monkeypatch, tmp_path):
+        monkeypatch.setattr(products, 'CPUINFO', tmp_path / 'missing')
         monkeypatch.setattr(products.platform, 'processor', lambda: processor)
-        assert (products._vendor() == 'AuthenticAMD') == (system == 'Windows')
+        assert products._vendor() == vendor
+
+    @pytest.mark.parametrize(
+        ('text', 'vendor'),
+        [
+            ('processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\n', 'AuthenticAMD'),
+            ('processor\t: 0\nBogoMIPS\t: 243.75\nFeatures\t: fp asimd\n', ''),
+        ],
+    )
+    def test_vendor_on_linux(self, text, vendor, monkeypatch, tmp_path):
+        monkeypatch.setattr(products, 'CPUINFO', tmp_path / 'cpuinfo')
+        products.CPUINFO.write_text(text)
+        assert products._vendor() == vendor

@@ -9,12 +9,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.flop_counter import register_flop_formula
+
+CPUINFO = Path('/proc/cpuinfo')
 
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
@@ -58,7 +61,7 @@ def onednn_is_faster(dtype: torch.dtype) -> bool:
         and _vendor() == 'AuthenticAMD'
         and torch.backends.cpu.get_cpu_capability() == 'AVX512'
         and torch.backends.mkl.is_available()
-        and torch.backends.mkldnn.is_available()
+        and _has_onednn()
     )
 
 
@@ -72,18 +75,22 @@ def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, 'none', [], '')
 
 
+def _has_onednn() -> bool:
+    return hasattr(torch.ops.mkldnn, '_linear_pointwise')
+
+
 def _vendor() -> str:
     """Of the processor, as it names itself."""
-    if platform.system() != 'Linux':
+    if not CPUINFO.exists():
         return platform.processor().rpartition(', ')[2]  # on Windows, the last part
-    with open('/proc/cpuinfo', encoding='utf-8') as file:
-        values = dict(line.split('\t: ') for line in file.read(200).splitlines()[:2] if '\t: ' in line)
-    return values.get('vendor_id', '')
+    with CPUINFO.open(encoding='utf-8') as file:
+        lines = file.read(200).splitlines()[:2]  # the first processor's
+    return dict(line.split('\t: ') for line in lines if '\t: ' in line).get('vendor_id', '')
 
 
 def _flops(x: Sequence[int], weight: Sequence[int], *_: Any, **__: Any) -> int:
     return 2 * x[0] * x[1] * weight[0]
 
 
-if hasattr(torch.ops.mkldnn, '_linear_pointwise'):
+if _has_onednn():
     register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)
