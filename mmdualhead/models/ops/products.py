@@ -37,12 +37,14 @@ class Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(..., C) -> (..., D)."""
         ctx.save_for_backward(x, weight)  # x as it is, which may be a view: its rows are copied again
         return _linear(_rows(x), weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients that are needed of x, weight and bias, from that of the output."""
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
         grad = _rows(grad)
