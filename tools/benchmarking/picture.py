@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,6 +15,9 @@ from .measure import Comparison, Costs
 OURS = ('DualHead-Net',)
 TOUCHING = 0.04
 """Share of the largest cost, within which points of one accuracy count as one."""
+
+NEIGHBORS = 0.4
+"""The same, within which their labels would cover each other."""
 
 
 def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: str | Path) -> None:
@@ -46,14 +48,17 @@ def draw_costs(comparison: Comparison, accuracies: Mapping[str, float], path: st
             if (x := cost(one)) is not None
             and (y := accuracies.get(one.name, accuracies.get(one.network))) is not None
         ]
-        beside: Counter[float] = Counter()
+        near = NEIGHBORS * max((x for _, x, _ in points), default=0)
+        labeled: dict[float, tuple[float, bool]] = {}
         for group, x, y in sorted(_together(points), key=lambda point: point[1]):
             axes.scatter(x, y, color=BLUE if group[0].network in OURS else GREY)
             text = '\n'.join(one.name.replace(', ', ',\n', 1) for one in group)
             # Neighbors of one accuracy are labeled alternately above and below, so that no label covers
             # another.
-            offset, anchor = ((0, -6), 'top') if beside[y] % 2 else ((0, 6), 'bottom')
-            beside[y] += 1
+            before, was_above = labeled.get(y, (-near, False))
+            is_above = not was_above or x - before > near
+            labeled[y] = (x, is_above)
+            offset, anchor = ((0, 6), 'bottom') if is_above else ((0, -6), 'top')
             style = dict(textcoords='offset points', fontsize=7, ha='center', va=anchor, parse_math=False)
             axes.annotate(text, (x, y), xytext=offset, **style)
         axes.set_xlim(left=0)
