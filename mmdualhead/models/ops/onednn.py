@@ -2,7 +2,7 @@
 (:mod:`.products`).
 
 N clips times persons, T frames, V joints, K scales, W frames in a window, C input and D output channels, P
-persons at a time. Arguments and results are those of :mod:`mmdualhead.models.ops`.
+persons at a time. Arguments and results are those of :mod:`mmdualhead.models.ops`, all of one type.
 
 A call of oneDNN costs some microseconds, so windows are copied side by side into one matrix instead of being
 multiplied one by one. Single frames are not worth the copy.
@@ -25,7 +25,6 @@ MIXED = 2 << 20
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
     """See :func:`mmdualhead.models.ops.window_product`."""
     x = frames_first(x)
-    weight, bias, matrix = (t.to(x.dtype) for t in (weight, bias, matrix))
     windows = Windows(x, weight, matrix, stride)
     mixing = weight.flatten(0, 1).t()
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
@@ -41,8 +40,6 @@ def window_product_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
-    parameters = (weight, bias, matrix)
-    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     windows = Windows(x, weight, matrix, stride)
     phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
@@ -59,10 +56,7 @@ def window_product_backward(
             frames = part[:, phase.frames]
             grad_mixing += product(grad_frames.t(), frames.flatten(0, 2))
             out[:, phase.frames] = product(grad_frames, mixing).view_as(frames)
-    grads = (grad_mixing.view_as(weight), grad.sum((0, 1, 2)), grad_matrix)
-    return grad_x.permute(0, 3, 1, 2), *(
-        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
-    )
+    return grad_x.permute(0, 3, 1, 2), grad_mixing.view_as(weight), grad.sum((0, 1, 2)), grad_matrix
 
 
 def _persons(windows: Windows, x: Tensor) -> int:
