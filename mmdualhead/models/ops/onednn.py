@@ -36,7 +36,12 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
 
 
 def window_product_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,  # noqa: ARG001
+    matrix: Tensor,
+    stride: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
