@@ -5,7 +5,7 @@ N clips times persons, T frames, V joints, K scales, W frames in a window, C inp
 persons at a time. Arguments and results are those of :mod:`mmdualhead.models.ops`, all of one type.
 
 A call of oneDNN costs some microseconds, so windows are copied side by side into one matrix instead of being
-multiplied one by one. Single frames are not worth the copy.
+multiplied one by one.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def window_product_backward(
         # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
         mixed = _mix(windows, part, mixing.t())
         seen = _side_by_side(mixed, windows.size, stride, (windows.pad, windows.pad))
-        grad_matrix += product(grad_part.permute(2, 0, 1, 3).flatten(1), seen)
+        grad_matrix += product(grad_part.permute(2, 0, 1, 3).flatten(1), seen.t())
 
         # The mixing and the input, from the gradients of every s-th mixed frame.
         for phase in phases:
@@ -87,16 +87,12 @@ def _gather(matrix: Tensor, frames: Tensor, stride: int, pad: tuple[int, int]) -
         (P, windows, Q, D).
     """
     persons, _, rows, channels = frames.shape
-    size = matrix.shape[1] // rows
-    if (size, stride, *pad) == (1, 1, 0, 0):
-        each = frames.flatten(0, 1)
-        return torch.bmm(matrix.expand(len(each), -1, -1), each).view(*frames.shape[:2], -1, channels)
-    found = product(_side_by_side(frames, size, stride, pad), matrix.t())
-    return found.view(persons, -1, channels, len(matrix)).transpose(2, 3)
+    seen = _side_by_side(frames, matrix.shape[1] // rows, stride, pad)
+    return product(matrix, seen).view(len(matrix), persons, -1, channels).permute(1, 2, 0, 3)
 
 
 def _side_by_side(frames: Tensor, size: int, stride: int, pad: tuple[int, int]) -> Tensor:
-    """All windows as one matrix: (P, T, R, D) -> (P * windows * D, W * R)."""
-    padded = F.pad(frames.transpose(2, 3), (0, 0, 0, 0, *pad)).contiguous()
-    windows = padded.unfold(1, size, stride).transpose(3, 4)
-    return windows.reshape(-1, size * frames.shape[2])
+    """All windows as one matrix: (P, T, R, D) -> (W * R, P * windows * D)."""
+    padded = F.pad(frames, (0, 0, 0, 0, *pad)) if any(pad) else frames
+    windows = padded.unfold(1, size, stride).permute(4, 2, 0, 1, 3)
+    return windows.reshape(size * frames.shape[2], -1)
