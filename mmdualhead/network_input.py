@@ -131,9 +131,14 @@ class NetworkInput:
         return self.normalization.startswith('3d')
 
     @property
+    def normalizes_pixels(self) -> bool:
+        """True if coordinates are normalized by the size of the image."""
+        return self.normalization.startswith('2d')
+
+    @property
     def needs_picture(self) -> bool:
         """True if a clip needs the size of the image that its joints were found in."""
-        return self.normalization.startswith('2d') and self.img_shape is None
+        return self.normalizes_pixels and self.img_shape is None
 
     @property
     def takes_pixels(self) -> bool:

@@ -157,7 +157,7 @@ def _judged(recording: Recording, network_input: NetworkInput, unit: str | None)
 
 def _image_of(recording: Recording, network_input: NetworkInput) -> tuple[int, int] | None:
     """(height, width) of the image in whose pixels the joints are; None if they are not pixels."""
-    if network_input.normalization.startswith('2d'):
+    if network_input.normalizes_pixels:
         return recording.img_shape or network_input.img_shape
     # A test uses annotations as they are.
     return recording.img_shape if network_input.takes_pixels and not recording.annotated else None
@@ -166,7 +166,7 @@ def _image_of(recording: Recording, network_input: NetworkInput) -> tuple[int, i
 def _as_trained(recording: Recording, network_input: NetworkInput, wanted: Skeleton) -> Recording:
     """Joints in pixels, centered for networks that do not do so; in space, seen as any image."""
     image = _image_of(recording, network_input)
-    if image is not None and not network_input.normalization.startswith('2d'):
+    if image is not None and not network_input.normalizes_pixels:
         return _centered(recording, image)
     if network_input.takes_any_picture and recording.keypoint.shape[3] == 3:
         note = 'keypoint: in space, seen from the front'

@@ -326,7 +326,7 @@ def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> n
         for what in ('classes', 'num_person', 'skeleton.joints', 'skeleton.bones'):
             if attrgetter(what)(model) != attrgetter(what)(first):
                 raise ModelError(f'{first.source} and {model.source} differ in their {what}')
-        if model.input.normalization.startswith('2d') != first.input.normalization.startswith('2d'):
+        if model.input.normalizes_pixels != first.input.normalizes_pixels:
             raise ModelError(f'of {first.source} and {model.source} one expects pixels, the other does not')
     streams = [model.stream for model in models]
     if len(set(streams)) < len(streams):

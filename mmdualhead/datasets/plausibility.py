@@ -257,7 +257,7 @@ def describe_pictures(faults: Sequence[str]) -> list[Finding]:
 
 def picture_of(clip: Mapping[str, Any], network_input: NetworkInput) -> tuple[int, int] | None:
     """The (height, width) by which a clip's pixels are normalized; None if they are not, or if unknown."""
-    if not network_input.normalization.startswith('2d'):
+    if not network_input.normalizes_pixels:
         return None
     shape = clip.get('img_shape')
     return network_input.img_shape if shape is None else tuple(shape)
@@ -389,7 +389,7 @@ def judge(
     elif img_shape is not None:
         if fault := picture_fault(keypoint, skeleton, img_shape):
             yield Finding(Level.ERROR, 'keypoint', fault)
-        if length is not None and not network_input.normalization.startswith('2d'):
+        if length is not None and not network_input.normalizes_pixels:
             length = length / 2  # the network takes image sizes, which are twice as large
     elif not (network_input.normalization or network_input.other_steps):
         yield from _judge_parts(keypoint, None if trained else length)
