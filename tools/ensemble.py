@@ -5,8 +5,10 @@ python tools/ensemble.py work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --weights 2:2
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from mmdualhead.errors import UserError
 from mmdualhead.evaluation.ensemble import ensemble
 from mmdualhead.evaluation.readers import add_clip_options, chosen_clips
 from mmdualhead.evaluation.scores import save_scores
@@ -42,6 +44,8 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    if args.out:
+        check_target(args.out, args.pred)
     clips = chosen_clips(args.ann_file, args.split, args.without_duplicates)
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
     if STDOUT not in (args.json, args.markdown, args.out):
@@ -52,6 +56,13 @@ def main() -> None:
         write_text(args.markdown, report.to_markdown())
     if args.out:
         save_scores(fused, args.out)
+
+
+def check_target(out: Path, streams: Sequence[str]) -> None:
+    """Refuse to write into a stream's work dir, whose newest dump would be the fusion."""
+    for stream in streams:
+        if Path(stream).is_dir() and out.resolve().is_relative_to(Path(stream).resolve()):
+            raise UserError(f'--out {out} is in the work dir {stream}, whose newest scores it would become')
 
 
 if __name__ == '__main__':

@@ -126,6 +126,19 @@ def test_command_line_writes_every_form(run, work_dirs, tmp_path, capsys):
     np.testing.assert_array_equal(load_scores(outputs[2]).fused, fused.fused)
 
 
+@pytest.mark.fault(
+    'fused scores written into the work dir of a stream, where they are the newest', '-', 'refused'
+)
+def test_fused_scores_do_not_become_a_streams(run, work_dirs):
+    inside = Path(work_dirs[1], 'fused.npz')
+    with pytest.raises(SystemExit, match=r'^error: --out .*fused.npz is in the work dir .*model_b'):
+        run(*work_dirs, '--out', inside)
+    assert not inside.exists()
+    beside = Path(work_dirs[1]).parent / 'fused.npz'
+    run(*work_dirs, '--out', beside)
+    assert beside.exists()
+
+
 @pytest.mark.parametrize('option', ['--json', '--markdown'])
 def test_command_line_prints_a_form_alone(run, work_dirs, tmp_path, capsys, option):
     run(*work_dirs, option, tmp_path / 'file')
