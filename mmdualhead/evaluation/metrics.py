@@ -49,7 +49,7 @@ class DualHeadMetric(ScoreMetric):
     its fused ones are left to that (:func:`share_names`).
 
     Args:
-        topk: the values of k.
+        topk: k, or several.
         collect_device: where results of several processes are collected, ``'cpu'`` or ``'gpu'``.
         prefix: prefix of the metric names.
     """
@@ -57,10 +57,10 @@ class DualHeadMetric(ScoreMetric):
     default_prefix = 'acc'
 
     def __init__(
-        self, topk: Sequence[int] = TOPK, collect_device: str = 'cpu', prefix: str | None = None
+        self, topk: int | Sequence[int] = TOPK, collect_device: str = 'cpu', prefix: str | None = None
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.topk = tuple(topk)
+        self.topk = tuple(np.ravel(topk).tolist())
         self.left_out: frozenset[str] = frozenset()
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:

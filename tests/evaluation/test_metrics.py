@@ -75,6 +75,14 @@ def test_both_metrics_stand_side_by_side(make_scores, theirs, is_first):
     assert found == alone[0] | alone[1]
 
 
+def test_one_k_or_several(make_scores):
+    samples = to_samples(make_scores(dual=True))
+    one = evaluate(DualHeadMetric(topk=1), samples)
+    assert one == evaluate(DualHeadMetric(topk=(1,)), samples)
+    assert 'acc/fine_top1' in one
+    assert 'acc/top5' not in one
+
+
 def test_non_finite_score_stops_at_its_batch_and_names_the_clip(make_scores):
     samples = to_samples(make_scores(dual=True))
     samples[3]['coarse_score'][0] = float('nan')
