@@ -79,6 +79,9 @@ MULTIPLIERS = ('lr_mult', 'decay_mult')
 LIKENESS = 0.85
 """How like a known key (:meth:`difflib.SequenceMatcher.ratio`) an unknown one is that was meant to be it."""
 
+ONE_LABEL = ('DualHeadMetric', 'DumpScores')
+"""Metrics for clips of one class."""
+
 AXES = {'num_person': 'person', 'joints': 'joint', 'in_channels': 'channel'}
 """What configs call M, V and C, and what one of each is."""
 
@@ -247,6 +250,7 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     have the same clips; parts of MMAction2 that would end the run at its first validation.
     """
     yield from _check_parts(config)
+    yield from _check_metrics(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
@@ -329,6 +333,19 @@ def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(Level.ERROR, 'VisualizationHook', text)
 
 
+def _check_metrics(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Metrics for clips of one class, whose labels are lists: they would end the first validation."""
+    for phase in PHASES[1:]:
+        if not any(part.get('multi_class') for part in datasets_of(config, f'{phase}_dataloader')):
+            continue
+        metrics = config.get(f'{phase}_evaluator') or ()
+        for name in map(_type_name, [metrics] if isinstance(metrics, Mapping) else metrics):
+            if name in ONE_LABEL:
+                instead = "AccMetric with metric_list=('mean_average_precision',)"
+                text = f'{name} expects one label per clip, not multi_class=True; use {instead}'
+                yield Finding(Level.ERROR, f'{phase}_evaluator', text)
+
+
 def _type_name(part: Mapping[str, Any]) -> str:
     """The class that a part of a config names; empty where another config names it."""
     kind = part.get('type', '')
@@ -398,7 +415,7 @@ def _check_foreign_clips(data: LoaderData) -> Iterator[Finding]:
         table, found = clips.table(part.multi_class)
         if not found:
             expected = replace(expected.of_clips, num_classes=None)  # labels are compared below
-            found = check_clips(clips, table, expected, training=False, multi_class=part.multi_class)
+            found = check_clips(clips, table, expected, training=False)
         yield from located(found, part.ann_file, part.split)
 
 

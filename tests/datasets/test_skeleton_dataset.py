@@ -246,6 +246,26 @@ def test_several_classes_a_clip(tmp_path):
     assert dataset[2]['data_samples'].gt_label.tolist() == [1, 0, 0, 1]
 
 
+@pytest.mark.fault(
+    'a label of several that is not a class', 'IndexError in an epoch', 'named before training'
+)
+@pytest.mark.parametrize(
+    ('labels', 'said'),
+    [
+        ([0, 4], r'label: expected 0\.\.3 .*S000: 4'),
+        ([1, -1, 3], '-1'),
+        ([[1]], 'a list of integers'),
+        (1, 'a list'),
+    ],
+)
+def test_one_of_several_classes_that_is_not_one(tmp_path, labels, said):
+    data = make_data()
+    for clip in data['annotations']:
+        clip['label'] = labels
+    with pytest.raises(UserError, match=f'(?s){said}'):
+        SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', num_classes=4, multi_class=True)
+
+
 @pytest.mark.parametrize('alone', [False, True])
 def test_annotations_without_splits_are_read_as_mmaction_reads_them(tmp_path, alone):
     clips = make_data()['annotations']

@@ -172,6 +172,19 @@ def test_the_hook_that_draws_videos_is_refused_with_what_to_use(place):
     assert errors() == []  # it is off by default, as in MMAction2's own configs
 
 
+@pytest.mark.fault(
+    'a metric for one label per clip beside clips with several', '-', 'refused before training'
+)
+def test_metrics_of_one_label_are_refused_for_several():
+    several = dict(dataset=dict(type='RepeatDataset', dataset=dict(type='SkeletonDataset', multi_class=True)))
+    metrics = [dict(type='AccMetric'), dict(type='DualHeadMetric'), dict(type='DumpScores')]
+    config = dict(val_dataloader=several, val_evaluator=metrics, test_evaluator=metrics[1])
+    found = [str(finding) for finding in check_config(config) if finding.is_error]
+    assert len(found) == 2
+    assert all('mean_average_precision' in line and 'val_evaluator' in line for line in found)
+    assert not list(check_config(dict(val_dataloader=several, val_evaluator=metrics[0])))
+
+
 def run_config(change=None, split='train', stream='j', clip_len=24, **others):
     wrapper = dict(optim_wrapper=dict(optimizer={**OPTIMIZER, **(change or {})}))
     train = loader(split, stream)

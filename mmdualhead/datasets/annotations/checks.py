@@ -76,17 +76,14 @@ class Columns:
         table: one row per clip.
         network_input: the input of the network.
         training: whether the clips are trained on.
-        multi_class: labels are lists.
     """
 
-    def __init__(
-        self, clips: Clips, table: ClipTable, network_input: NetworkInput, training: bool, multi_class: bool
-    ) -> None:
+    def __init__(self, clips: Clips, table: ClipTable, network_input: NetworkInput, training: bool) -> None:
         self.clips, self.network_input = clips, network_input
         kept = 'They are kept as zeros, since a test set keeps its size.'
         self.use_of_empty = 'They are skipped.' if training else kept
         self.power = table.power
-        self.label = np.zeros_like(table.label) if multi_class else table.label
+        self.label = table.label
         self.persons, self.frames, self.joints, self.coordinates = table.shape.T
         self.empty = self.power == 0
         self.size = np.sqrt(self.power)
@@ -108,7 +105,7 @@ class Columns:
     @cached_property
     def pictures(self) -> list[Any]:
         """The image size of each clip; empty if the network needs none."""
-        if not self.network_input.normalization.startswith('2d'):
+        if not self.network_input.normalizes_pixels:
             return []
         return [info.get('img_shape') for info in self.clips.infos()]
 
@@ -212,7 +209,6 @@ def check_clips(
     network_input: NetworkInput,
     *,
     training: bool = True,
-    multi_class: bool = False,
 ) -> list[Finding]:
     """Check the clips of one split together against the input of a network.
 
@@ -221,14 +217,13 @@ def check_clips(
         table: their :meth:`~mmdualhead.datasets.annotations.clips.Clips.table`.
         network_input: the input of the network; fields that it leaves open are not checked.
         training: whether the clips are trained on, or evaluated.
-        multi_class: labels are lists.
 
     Returns:
         The errors, or if there are none the warnings.
     """
     if not len(clips):
         return []
-    columns = Columns(clips, table, network_input, training, multi_class)
+    columns = Columns(clips, table, network_input, training)
     for level in (Level.ERROR, Level.WARNING):
         found = [finding for rule in RULES if rule.level is level for finding in rule.check(columns)]
         if found:

@@ -27,7 +27,7 @@ class ClipTable(NamedTuple):
     """One row per clip.
 
     Args:
-        label: (N,) integers; -1 where labels are lists.
+        label: (N,) integers; where labels are lists, that of each which is most likely not a class.
         shape: (N, 4) integers, the keypoints' (M, T, V, C).
         power: (N,) mean square of the keypoints; not finite where they are not.
     """
@@ -165,9 +165,23 @@ def entry_faults(clip: Mapping[str, Any], multi_class: bool = False) -> list[tup
     ]
     if not isinstance(name, str) and ('frame_dir' in clip or 'filename' in clip):
         faults.append(('frame_dir', 'a string', f'{name!r} ({type(name).__name__})'))
-    if 'label' in clip and not multi_class and not is_integer(label):
-        faults.append(('label', 'an integer', f'{label!r} ({type(label).__name__})'))
+    if 'label' in clip and not (_are_integers(label) if multi_class else is_integer(label)):
+        expected = 'a list of integers' if multi_class else 'an integer'
+        faults.append(('label', expected, f'{label!r} ({type(label).__name__})'))
     return faults + _keypoint_faults(clip) if 'keypoint' in clip else faults
+
+
+def _are_integers(labels: Any) -> bool:
+    return (
+        isinstance(labels, list | tuple | np.ndarray)
+        and np.ndim(labels) == 1
+        and all(map(is_integer, labels))
+    )
+
+
+def _furthest(labels: Iterable[int]) -> int:
+    """The label that is most likely not a class: a negative one, or the largest."""
+    return max(labels, key=lambda label: (label < 0, label), default=0)
 
 
 def _keypoint_faults(clip: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -215,9 +229,10 @@ def tabulate(
             found.setdefault((what, expected), []).append((clip_name(clip, row), seen))
         if not faults:
             keypoint, has_scores = clip['keypoint'], clip.get('keypoint_score') is not None
-            numbers = (-1 if multi_class else clip['label'], keypoint.shape, mean_square(keypoint))
+            label = _furthest(clip['label']) if multi_class else clip['label']
+            numbers = (label, keypoint.shape, mean_square(keypoint))
             sound.append((*numbers, has_scores, clip_name(clip, row)))
-    label, shape, power, scored, names = zip(*sound, strict=True) if sound else ((),) * 5
+    labels, shape, power, scored, names = zip(*sound, strict=True) if sound else ((),) * 5
     findings = [
         finding
         for (field, expected), named in found.items()
@@ -225,7 +240,7 @@ def tabulate(
     ]
     findings += unscored_clips(np.array(scored, bool), names.__getitem__)
     shapes = np.array(shape, np.int64).reshape(-1, 4)
-    return ClipTable(np.array(label, np.int64), shapes, np.array(power, np.float64)), findings
+    return ClipTable(np.array(labels, np.int64), shapes, np.array(power, np.float64)), findings
 
 
 def unscored_clips(scored: np.ndarray, name: Callable[[int], str]) -> list[Finding]:

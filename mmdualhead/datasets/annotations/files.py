@@ -218,8 +218,7 @@ def check_split(
     findings = check_names(file, split)
     clips = file.select(split)
     table, malformed = clips.table(multi_class)
-    checks = dict(training=training, multi_class=multi_class)
-    found = malformed or check_clips(clips, table, network_input, **checks)
+    found = malformed or check_clips(clips, table, network_input, training=training)
     is_sound = not any(finding.is_error for finding in [*findings, *found])
     if is_sound and protocol_and_role(split)[1] == 'test':
         others = {other: file.select(other) for other in counterparts(split, file.splits)}
