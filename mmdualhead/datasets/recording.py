@@ -177,8 +177,12 @@ class Recording:
             EmptyRecording: it shows no person.
             UserError: names the field, the person and the joint, as far as the layout has so many.
         """
+        known = [
+            frozenset(name.lower().replace('_', ' ').split()) for name in skeleton.joints
+        ]  # in any order
         for joint, (found, expected) in enumerate(zip(self.joints, skeleton.joints, strict=False)):
-            if found != expected and found in skeleton.joints:
+            words = frozenset(found.split())
+            if words != known[joint] and words in known:
                 raise UserError(
                     f'joint {joint} is {found!r} in the file, but {expected!r} in layout {skeleton.name!r}; '
                     'bring its columns into the order of the layout'

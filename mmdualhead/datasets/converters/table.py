@@ -230,8 +230,17 @@ def joint_columns(names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def joint_names(names: Sequence[str], columns: int) -> tuple[str, ...]:
-    """Names of joints of so many columns each, such as ``left hip`` for ``left_hip_x``, or empty ones."""
-    return tuple(' '.join(re.split(r'[\W_]+', name.lower())[:-1]) for name in names[::columns])
+    """Names of joints of so many columns each, or empty ones.
+
+    ``left_hip_x``, ``x (left hip)`` and ``LeftHipX`` all become ``left hip``.
+    """
+    return tuple(map(_joint, names[::columns]))
+
+
+def _joint(name: str) -> str:
+    words = [word.lower() for word in re.findall(rf'{WORD.pattern}|\d+', name)]
+    ends = [i for i, word in enumerate(words) if _axis(word)]
+    return ' '.join(word for i, word in enumerate(words) if i not in ends[-1:])
 
 
 def _axis(name: str) -> str | None:

@@ -189,13 +189,15 @@ def _npy(array: np.ndarray) -> bytes:
     'joints are taken for others',
     'refused by conversion and prediction, names the joint',
 )
-@pytest.mark.parametrize('name', ['{}_x', '{} X', '{}.x'])
+@pytest.mark.parametrize('name', ['{}_x', '{} X', '{}.x', '{}X', 'x_{}', 'X ({})'])
 def test_a_table_in_another_order_than_the_layout(tmp_path: Path, name: str) -> None:
     skeleton, numbers = get_skeleton(LAYOUT), ','.join(['0.1,0.2,0.3'] * 3)
 
     def check(*joints: str) -> None:
         axes = [
-            name.format(joint).replace('x', axis).replace('X', axis) for joint in joints for axis in 'xyz'
+            name.format(joint).replace('x', axis).replace('X', axis.upper())
+            for joint in joints
+            for axis in 'xyz'
         ]
         (tmp_path / 'a.csv').write_text(f'{",".join(axes)}\n{numbers}\n')
         read_recording(Recording('a', tmp_path / 'a.csv', 0), skeleton).check_numbers(skeleton)
