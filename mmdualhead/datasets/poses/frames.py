@@ -52,6 +52,7 @@ FEWEST = 2
 
 LARGEST_NUMBER = 2**53
 NUMBERED = re.compile(r'(.*?)(\d{1,15})(\D*)')
+SUFFIX = re.compile(r'\.[A-Za-z]+$')
 
 
 @contextmanager
@@ -183,7 +184,9 @@ def number_frames(names: Iterable[Any]) -> dict[Any, int]:
     numbers: dict[Any, int] = {}
     others: dict[Any, Any] = {}
     for name in names:
-        match = NUMBERED.fullmatch(PurePath(str(name)).stem) if type(name) in (str, int) else None
+        match = (
+            NUMBERED.fullmatch(SUFFIX.sub('', PurePath(str(name)).name)) if type(name) in (str, int) else None
+        )
         if match is None:
             raise UserError(f'{shown(name)} contains no frame number')
         numbers[name] = int(match[2])

@@ -134,6 +134,11 @@ class TestOpenPose:
         with pytest.raises(ValueError, match="'clip' contains no frame number"):
             read_own(tmp_path)
 
+    @pytest.mark.parametrize('clip', ['my.walk', 'take1.cam', '2024.05.12'])
+    def test_a_name_with_dots(self, tmp_path: Path, clip: str) -> None:
+        write_openpose(tmp_path, walk('openpose', 3), clip)
+        assert read_own(tmp_path).keypoint.shape[1] == 3
+
     def test_a_recording_without_persons_is_refused(self, tmp_path: Path) -> None:
         write_openpose(tmp_path, 0 * walk('openpose', 5))
         with pytest.raises(ValueError, match='no person in any of 5 frames'):
