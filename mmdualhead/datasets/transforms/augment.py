@@ -140,26 +140,31 @@ class RandomBoneLengths(Step):
         joints = np.arange(self.skeleton.num_joints)
         factors = 1 + self.amount * np.random.uniform(-1, 1, len(joints))
         factors = factors[np.minimum(joints, self.skeleton.mirror)]
-        scaled = scale_bones(keypoint, self.skeleton, factors.astype(keypoint.dtype))
-        results['keypoint'] = scaled * keypoint.any(-1, keepdims=True)
+        results['keypoint'] = scale_bones(keypoint, self.skeleton, factors.astype(keypoint.dtype))
         return results
 
 
 def scale_bones(keypoint: np.ndarray, skeleton: Skeleton, factors: np.ndarray) -> np.ndarray:
     """A clip with the bone of each joint scaled by a factor; the root stays.
 
+    Where a joint is missing (zero), the bones that begin at it begin at the next joint towards the root.
+
     Args:
         keypoint: (M, T, V, C).
         skeleton: the layout.
         factors: (V,).
     """
-    scaled = keypoint.copy()
+    present = np.asarray(keypoint.any(-1, keepdims=True))
+    # Of each joint or, where it is missing, of the next one towards the root: its place before and after.
+    before, after, known = keypoint.copy(), keypoint.copy(), present.copy()
     for joint in skeleton.outwards:
-        parent = skeleton.parents[joint]
-        scaled[:, :, joint] = scaled[:, :, parent] + factors[joint] * (
-            keypoint[:, :, joint] - keypoint[:, :, parent]
-        )
-    return scaled
+        parent, here = skeleton.parents[joint], keypoint[:, :, joint]
+        start, moved, has_start = before[:, :, parent], after[:, :, parent], known[:, :, parent]
+        end = np.where(has_start, moved + factors[joint] * (here - start), here)
+        before[:, :, joint] = np.where(present[:, :, joint], here, start)
+        after[:, :, joint] = np.where(present[:, :, joint], end, moved)
+        known[:, :, joint] |= has_start
+    return after * present
 
 
 @TRANSFORMS.register_module()

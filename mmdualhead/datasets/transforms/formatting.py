@@ -58,16 +58,16 @@ class FormatSkeletonInput(Step):
         self.require_counts(num_person=num_person)
 
     def transform(self, results: dict) -> dict:
-        keypoint = results['keypoint']
+        keypoint, joints = results['keypoint'], results.get('joints', results['keypoint'])
         if 'keypoint_score' in results:
             keypoint = np.concatenate([keypoint, results['keypoint_score'][..., None]], axis=-1)
         if len(keypoint) > self.num_person:
-            keypoint = keypoint[most_active(results.get('joints', keypoint), self.num_person)]
+            keypoint = keypoint[most_active(joints, self.num_person)]
         samples = results.get('num_clips', 1)
-        persons, frames, joints, channels = keypoint.shape
+        persons, frames, *joint = keypoint.shape
         if frames % samples:
             raise clip_error(results, f'{frames} frames do not divide into {samples} samples')
-        shape = (samples, self.num_person, frames // samples, joints, channels)
+        shape = (samples, self.num_person, frames // samples, *joint)
         full = np.empty(shape, np.float32)
         full[:, :persons] = keypoint.reshape(persons, samples, *shape[2:]).swapaxes(0, 1)
         full[:, persons:] = 0

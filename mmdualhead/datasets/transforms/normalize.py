@@ -82,8 +82,12 @@ def normalize_clip(keypoint: np.ndarray, skeleton: Skeleton) -> NormalizedClip:
         as zero.
 
     Raises:
-        ValueError: ``keypoint`` is not (M, T, V, 3) with the layout's V.
+        ValueError: ``keypoint`` is not (M, T, V, 3) with the layout's V, or its joints are in an image.
     """
+    if skeleton.flat:
+        raise UserError(
+            f'layout {skeleton.name!r} is of joints in an image, which have no depth to normalize'
+        )
     if keypoint.ndim != 4 or keypoint.shape[2:] != (skeleton.num_joints, 3):
         raise UserError(
             f'keypoint has shape {keypoint.shape}; normalizing layout {skeleton.name!r} needs '

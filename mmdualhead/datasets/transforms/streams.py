@@ -120,7 +120,7 @@ class SkeletonStream(Step):
     flat layout.
 
     Required keys: keypoint, (keypoint_score). Modified: keypoint. Removed: keypoint_score. Added:
-    joints, the keypoints before this step.
+    joints, the coordinates before this step.
 
     Args:
         layout: name or definition of the skeleton, see :func:`mmdualhead.skeletons.get_skeleton`.
@@ -146,16 +146,27 @@ class SkeletonStream(Step):
         if keypoint.shape[2] != self.skeleton.num_joints:
             layout = f'layout {self.skeleton.name!r} {self.skeleton.num_joints}'
             raise clip_error(results, f'keypoint has {keypoint.shape[2]} joints, {layout}')
-        results['joints'] = keypoint
         scored = self.skeleton.flat and keypoint.shape[-1] == 3
+        results['joints'] = keypoint[..., :2] if scored else keypoint
         if 'keypoint_score' in results:
             keypoint = np.concatenate([keypoint, results.pop('keypoint_score')[..., None]], -1)
             scored = True
-        made = [STREAMS[part].form(keypoint, self.skeleton, scored) for part in self.parts]
+        samples = by_sample(keypoint, results)
+        made = [STREAMS[part].form(samples, self.skeleton, scored) for part in self.parts]
         for part, stream in zip(self.parts, made, strict=True):
-            if np.shape(stream)[:-1] != keypoint.shape[:-1]:
+            if np.shape(stream)[:-1] != samples.shape[:-1]:
                 raise clip_error(
-                    results, f'stream {part!r} returns shape {np.shape(stream)} for {keypoint.shape}'
+                    results, f'stream {part!r} returns shape {np.shape(stream)} for {samples.shape}'
                 )
-        results['keypoint'] = made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
+        formed = made[0] if len(made) == 1 else np.concatenate(made, axis=-1)
+        results['keypoint'] = formed.reshape(*keypoint.shape[:-1], -1)
         return results
+
+
+def by_sample(keypoint: np.ndarray, results: Mapping[str, Any]) -> np.ndarray:
+    """A clip with each of the samples drawn from it as a person: motion ends with its sample."""
+    persons, frames, *joints = keypoint.shape
+    samples = results.get('num_clips', 1)
+    if samples == 1 or frames != samples * results['clip_len']:  # MMAction2's are drawn, but not yet taken
+        return keypoint
+    return keypoint.reshape(persons * samples, frames // samples, *joints)

@@ -224,6 +224,20 @@ class TestRandomBoneLengths:
         after = RandomBoneLengths('kinect_v1', 0.0)(dict(keypoint=before.copy()))['keypoint']
         np.testing.assert_allclose(after, before, atol=1e-6)
 
+    @pytest.mark.fault(
+        'bones scaled where a joint is lost in some frames', 'limbs jump', 'they go on from the next joint'
+    )
+    @pytest.mark.parametrize('lost', [0, 5, 9])
+    def test_lost_joints_move_no_others_far(self, lost):
+        before = make_clip(1, 1, joints=20)['keypoint'].repeat(2, 1) + np.float32(3)
+        before[0, 1, lost] = 0
+        after = RandomBoneLengths('kinect_v1', 0.15)(dict(keypoint=before.copy()))['keypoint']
+        assert not after[0, 1, lost].any()
+        rest = np.arange(20) != lost
+        longest = np.linalg.norm(bone_vectors(before[:, :1], KINECT_V1), axis=-1).sum()
+        assert np.abs(after[0, 0] - after[0, 1])[rest].max() < 0.15 * longest
+        np.testing.assert_array_equal(after[0, :, rest].any(-1), True)
+
 
 @pytest.mark.fault('MirrorSkeleton before pixels are normalized', 'x becomes negative', 'refused')
 def test_pixels_are_not_mirrored():

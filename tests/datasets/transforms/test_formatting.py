@@ -73,3 +73,21 @@ def test_samples_that_do_not_divide():
 def test_no_person_is_refused():
     with pytest.raises(ValueError, match=r'^FormatSkeletonInput: expected num_person of at least 1, found 0'):
         FormatSkeletonInput(0)
+
+
+@pytest.mark.fault(
+    'confidences that waver, of a person who does not move', 'the first persons are kept', 'no movement'
+)
+@pytest.mark.parametrize('apart', [False, True])
+@pytest.mark.parametrize('forming', [[], [SkeletonStream('openpose', stream='j')]])
+def test_confidences_are_no_movement(apart, forming):
+    rng = np.random.default_rng(0)
+    joints, score = np.ones((3, 20, 18, 2)), rng.random((3, 20, 18))
+    score[:2] = 0.5
+    joints[:2] += 0.01 * np.arange(20)[:, None, None]
+    clip = dict(keypoint=joints, keypoint_score=score)
+    if not apart and forming:
+        clip = dict(keypoint=np.concatenate([joints, score[..., None]], -1))
+    for step in [*forming, FormatSkeletonInput(2)]:
+        clip = step.transform(clip)
+    np.testing.assert_array_equal(clip['keypoint'][0, ..., 0], joints[:2, ..., 0].astype(np.float32))

@@ -285,3 +285,9 @@ class TestStretchSkeleton:
         flat = make_clip(1, 4)['keypoint']
         flat[..., 2] = 7
         assert not self.stretch({}, flat)[..., 2].any()
+
+
+def test_confidences_are_not_depths():
+    keypoint = np.random.default_rng(0).random((1, 3, 18, 3))
+    with pytest.raises(ValueError, match="layout 'openpose' is of joints in an image"):
+        NormalizeSkeleton3D('openpose').transform(dict(frame_dir='x', keypoint=keypoint))

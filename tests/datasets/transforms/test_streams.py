@@ -5,7 +5,7 @@ import pytest
 from mmaction.datasets.transforms import GenSkeFeat
 from mmaction.registry import TRANSFORMS
 
-from mmdualhead.datasets import SkeletonStream
+from mmdualhead.datasets import SkeletonStream, UniformSampleClips
 from mmdualhead.datasets.transforms.streams import (
     STREAMS,
     Stream,
@@ -47,6 +47,25 @@ def test_equals_mmaction_bit_for_bit(layout, clip, stream):
     assert ours['keypoint'].dtype == theirs['keypoint'].dtype
     np.testing.assert_array_equal(ours['keypoint'], theirs['keypoint'])
     assert 'keypoint_score' not in ours
+
+
+@pytest.mark.fault('samples are drawn before motion is formed', 'motion from one sample to the next', 'none')
+def test_motion_ends_with_its_sample():
+    clip = make_clip(2, 60)
+    ours = SkeletonStream(stream='jm+b').transform(
+        UniformSampleClips(8, num_clips=3, test_mode=True).transform(copy.deepcopy(clip))
+    )['keypoint']
+    assert ours.shape[:2] == (2, 24)
+    drawn = UniformSampleClips(8, num_clips=3, test_mode=True).transform(copy.deepcopy(clip))['keypoint']
+    for start in (0, 8, 16):
+        alone = SkeletonStream(stream='jm+b').transform(dict(keypoint=drawn[:, start : start + 8]))
+        np.testing.assert_array_equal(ours[:, start : start + 8], alone['keypoint'])
+    # MMAction2 draws frames before it takes them.
+    untaken = dict(copy.deepcopy(clip), num_clips=3, clip_len=8)
+    np.testing.assert_array_equal(
+        SkeletonStream(stream='jm').transform(untaken)['keypoint'],
+        SkeletonStream(stream='jm').transform(copy.deepcopy(clip))['keypoint'],
+    )
 
 
 @pytest.mark.parametrize('layout', ['kinect_v1', dict(joints=4, bones=[(0, 1), (2, 1), (3, 2)])])
