@@ -166,8 +166,8 @@ class ClipFiles:
         """
         for index, positions in enumerate(split.values()):
             np.save(self.folder / f'split-{index}.npy', np.array(sorted(positions), np.int64))
-        sizes = {f'{name}.bin': file.tell() for name, file in self._files.items()}
         self.flush()
+        sizes = {name: (self.folder / name).stat().st_size for name in (f'{part}.bin' for part in BINARIES)}
         for file in self._files.values():
             os.fsync(file.fileno())
             file.close()

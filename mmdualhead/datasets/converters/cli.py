@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE_SUFFIX
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import Skeleton, get_skeleton
 from mmdualhead.utils.command import as_typed, one_line_errors
@@ -105,7 +105,9 @@ def make_normalizer(layout: Any) -> Normalize:
     return partial(_normalize, skeleton=skeleton)
 
 
-def _normalize(keypoint: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+def _normalize(clip: Recording, skeleton: Skeleton) -> Recording:
     from mmdualhead.datasets.transforms.normalize import normalize_clip
 
-    return normalize_clip(keypoint, skeleton).keypoint
+    found, score = normalize_clip(clip.keypoint, skeleton), clip.keypoint_score
+    score = None if score is None else score[found.persons][:, found.frames]
+    return replace(clip, keypoint=found.keypoint, keypoint_score=score)

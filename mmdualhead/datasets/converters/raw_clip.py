@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmdualhead.datasets.annotations.clips import LABELS
+from mmdualhead.datasets.annotations.clips import is_integer
 from mmdualhead.datasets.plausibility import judge_posture, picture_fault
 from mmdualhead.datasets.recording import EmptyRecording, Recording
 from mmdualhead.errors import Finding, Level, UserError
 from mmdualhead.skeletons import Skeleton
-from mmdualhead.utils.reading import open_regular
+from mmdualhead.utils.reading import open_regular, shown
 
-Normalize = Callable[[np.ndarray], np.ndarray]
+Normalize = Callable[[Recording], Recording]
 
 
 class Outcome(NamedTuple):
@@ -60,26 +60,25 @@ def read_clip(
     Args:
         recording: the raw file.
         read: the function that reads it.
-        normalize: maps the keypoints to those to store; None stores them unchanged.
+        normalize: maps a clip to the one to store; None stores it unchanged.
         skeleton: the layout.
 
     Returns:
         The outcome, and the annotation if there is a clip.
     """
     try:
-        clip = _read_regular(recording, read)
-        _check(clip, skeleton)
-        keypoint = clip.keypoint if normalize is None else normalize(clip.keypoint)
+        clip = _checked(_read_regular(recording, read), skeleton)
+        stored = clip if normalize is None else normalize(clip)
     except ValueError as error:
         level = Level.NOTE if isinstance(error, EmptyRecording) else Level.ERROR
         return Outcome(Finding(level, str(recording.path), str(error))), None
     posture, picture = judge_posture(clip.keypoint, skeleton), _judge_picture(clip, skeleton)
-    stored = replace(clip, name=recording.name, subject=recording.subject, keypoint=keypoint).annotation()
-    for name in {'keypoint', 'keypoint_score'} & stored.keys():
-        stored[name] = np.asarray(stored[name], np.float32)
+    annotation = replace(stored, name=recording.name, subject=recording.subject).annotation()
+    for name in {'keypoint', 'keypoint_score'} & annotation.keys():
+        annotation[name] = np.asarray(annotation[name], np.float32)
     if clip.img_shape is not None:
-        stored['img_shape'] = list(clip.img_shape)
-    return Outcome(None, clip.label, keypoint.shape, clip.counts, posture, picture), stored
+        annotation['img_shape'] = list(clip.img_shape)
+    return Outcome(None, clip.label, stored.keypoint.shape, clip.counts, posture, picture), annotation
 
 
 def _judge_picture(clip: Recording, skeleton: Skeleton) -> str | None:
@@ -101,15 +100,15 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Recording]) 
     return read(recording)
 
 
-def _check(clip: Recording, skeleton: Skeleton) -> None:
-    """Reject clips that are invalid in any data set."""
-    keypoint, joints = clip.keypoint, skeleton.num_joints
-    if keypoint.ndim != 4 or keypoint.shape[2] != joints:
-        raise UserError(f'keypoint: expected (M, T, {joints}, C), found {keypoint.shape}')
-    if keypoint.size:  # an empty one shows no person, which is the next check
-        clip.shaped(skeleton)
+def _checked(clip: Recording, skeleton: Skeleton) -> Recording:
+    """The clip as arrays of float32, unless it is invalid in any data set."""
+    shape, joints = np.shape(clip.keypoint), skeleton.num_joints
+    if len(shape) != 4 or shape[2] != joints:
+        raise UserError(f'keypoint: expected (M, T, {joints}, C), found {shape}')
+    clip = clip.shaped(skeleton)
     clip.check_numbers(skeleton)
     if clip.label is None:
         raise UserError('no class label')
-    if not 0 <= clip.label < LABELS:
-        raise UserError(f'class label {clip.label} is not an index from 0')
+    if not is_integer(clip.label) or clip.label < 0:
+        raise UserError(f'class label {shown(clip.label)} is not an index from 0')
+    return replace(clip, label=int(clip.label))

@@ -9,11 +9,12 @@ import glob
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -37,11 +38,13 @@ from .summary import Summary
 from .unfinished import Unfinished, describe_step, state_of
 from .writers import write_pickle
 
-Write = Callable[[Path, Mapping[str, Any]], None]
 Read = Callable[[Recording], tuple[Outcome, dict[str, Any] | None]]
 
 CHUNK = 8
 """Raw files per task of a worker process."""
+
+OF_PROCESS = re.compile(r'\.(tmp|old)-\d+')
+"""How the names of the folders end that a process makes beside a store."""
 
 AHEAD = 3
 """Pending chunks per process; limits memory, since clips are kept in order."""
@@ -51,7 +54,6 @@ def convert(
     dataset: RawDataset,
     out: str | Path,
     *,
-    write: Write | None = None,
     normalize: Normalize | None = None,
     workers: int | None = None,
     skip_malformed: bool = False,
@@ -64,10 +66,9 @@ def convert(
 
     Args:
         dataset: what to convert.
-        out: the result; an older one is replaced once it is complete.
-        write: writes path and ``dict(split=..., annotations=..., meta=...)``; by default a store where
-            ``out`` is named ``NAME.store``, otherwise a pickle.
-        normalize: maps each (M, T, V, C) clip to the one to store; None stores raw coordinates.
+        out: the result, a store if it is named ``NAME.store``, otherwise a pickle; an older one is replaced
+            once it is complete.
+        normalize: maps each clip to the one to store; None stores raw coordinates.
         workers: processes; None uses all processors available to this process, 0 works in this process.
         skip_malformed: skip malformed files and report them in the summary instead of failing.
 
@@ -94,7 +95,7 @@ def convert(
         read = partial(read_clip, read=dataset.read, normalize=normalize, skeleton=get_skeleton(layout))
         with closing(Unfinished(folder, how)) as unfinished:
             _read_missing(dataset.recordings, read, unfinished, workers)
-            summary = _write_result(dataset, out, unfinished, write, normalize is not None, skip_malformed)
+            summary = _write_result(dataset, out, unfinished, normalize is not None, skip_malformed)
         shutil.rmtree(folder)
         return summary
     finally:
@@ -109,11 +110,11 @@ def _check_names(recordings: Sequence[Recording]) -> None:
 
 
 def _remove_unfinished(out: Path) -> None:
-    """Remove partial files of killed conversions to the same result, and those of earlier versions."""
+    """Remove what killed conversions to the same result have left: partial files, and folders by process."""
     target = Path(os.path.realpath(out))
     remove_partial_files(target.parent, glob.escape(target.name))
-    for suffix in ('tmp-*', 'old-*', 'shards'):
-        for folder in out.parent.glob(f'{glob.escape(out.name)}.{suffix}'):
+    for folder in out.parent.glob(f'{glob.escape(out.name)}.*'):
+        if OF_PROCESS.fullmatch(folder.suffix):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -175,7 +176,6 @@ def _write_result(
     dataset: RawDataset,
     out: Path,
     unfinished: Unfinished,
-    write: Write | None,
     normalized: bool,
     skip_malformed: bool,
 ) -> Summary:
@@ -189,10 +189,10 @@ def _write_result(
         raise UserError(f'no clip is left to write to {out}\n{summary}')
     meta = {'normalized': normalized, **dataset.meta, 'left_out': summary.left_out}
     data = dict(split=summary.split, annotations=unfinished.annotations(names), meta=meta)
-    if write is None and out.suffix == STORE_SUFFIX:
+    if out.suffix == STORE_SUFFIX:
         unfinished.write_store(out, data, names)
     else:
-        (write or write_pickle)(out, data)
+        write_pickle(out, data)
     return summary
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
 from mmdualhead.datasets.converters import cli, utd_mhad
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.datasets.transforms.normalize import normalize_clip
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import KINECT_V1
@@ -50,6 +51,16 @@ def test_normalized_clips_are_those_of_the_pipeline(src: Path, tmp_path: Path) -
     for one, other in zip(raw.select('xsub_train'), normalized.select('xsub_train'), strict=True):
         expected = normalize_clip(one['keypoint'], KINECT_V1).keypoint
         np.testing.assert_array_equal(other['keypoint'], expected.astype(np.float32))
+
+
+@pytest.mark.fault('--normalize of joints with confidences', '-', 'they follow persons and frames')
+def test_confidences_follow_the_normalization() -> None:
+    keypoint = np.stack([standing(20, 4, seed=seed) for seed in (1, 2)])
+    keypoint[0, :2], keypoint[1, 0] = 0, 0
+    score = np.random.default_rng(0).random((2, 4, 20), np.float32)
+    clip = cli.make_normalizer('kinect_v1')(Recording('a', keypoint=keypoint, keypoint_score=score))
+    np.testing.assert_array_equal(clip.keypoint_score, score[[1, 0], 1:])
+    assert clip.keypoint.shape == (2, 3, 20, 3)
 
 
 def test_refuses_to_turn_flat_skeletons_upright() -> None:

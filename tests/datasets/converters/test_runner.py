@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import shutil
@@ -15,8 +14,9 @@ import numpy as np
 import pytest
 
 from mmdualhead.datasets.annotations.files import open_annotations
-from mmdualhead.datasets.annotations.store import write_store
+from mmdualhead.datasets.annotations.store import Store, write_store
 from mmdualhead.datasets.converters import Clip, EmptyRecording, RawDataset, Recording, convert
+from mmdualhead.datasets.converters.unfinished import Unfinished
 from mmdualhead.errors import UserError
 from mmdualhead.utils.files import FolderLock, atomic_write
 
@@ -37,6 +37,10 @@ def read(recording: Recording, log: Path | None = None) -> Clip:
         raise UserError(f'{text!r} is not a number')
     frames = np.arange(1, 1 + int(text), dtype=np.float32)
     return Clip(np.stack([frames] * 3, axis=-1)[None, :, None], recording.label)
+
+
+def twice(clip: Recording) -> Recording:
+    return replace(clip, keypoint=2 * clip.keypoint)
 
 
 def die(recording: Recording) -> Clip:
@@ -136,10 +140,23 @@ def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndar
         convert(dataset, tmp_path / 'out.pkl', workers=0)
 
 
+@pytest.mark.fault('a label that a reader gives as another number or a name', '-', 'an integer, or refused')
+def test_labels_of_readers(src: Path, tmp_path: Path) -> None:
+    def dataset(label: object) -> RawDataset:
+        keypoint = np.ma.masked_invalid(np.ones((1, 2, 1, 3)))  # an array of another kind is no fault
+        return make_dataset(src, read=lambda _: Clip(keypoint, label))
+
+    convert(dataset(np.int64(1)), tmp_path / 'out.pkl', workers=0)
+    assert {type(clip['label']) for clip in load(tmp_path / 'out.pkl')['annotations']} == {int}
+    for label, said in (('wave', "label 'wave' is not an index"), (1.5, 'label 1.5'), (-1, 'label -1')):
+        with pytest.raises(UserError, match=said):
+            convert(dataset(label), tmp_path / f'{label}.pkl', workers=0)
+
+
 @pytest.mark.parametrize('keypoint', [np.zeros((1, 2, 1, 3)), np.ones((0, 2, 1, 3)), np.ones((1, 0, 1, 3))])
 def test_fails_when_no_clip_is_left(src: Path, tmp_path: Path, keypoint: np.ndarray) -> None:
     dataset = make_dataset(src, read=lambda recording: Clip(keypoint, recording.label))
-    with pytest.raises(UserError, match=r'(?s)no clip is left.*no person, all coordinates are zero'):
+    with pytest.raises(UserError, match=r'(?s)no clip is left.*keypoint: no (person|frames)'):
         convert(dataset, tmp_path / 'out.pkl', workers=0)
     assert not (tmp_path / 'out.pkl').exists()
 
@@ -192,12 +209,17 @@ def test_continues_after_the_last_whole_clip(src: Path, tmp_path: Path, name: st
     assert 10 < len(log.read_text().split()) < 40
 
 
-def test_a_store_is_the_folder_of_the_conversion(src: Path, tmp_path: Path) -> None:
+def test_a_store_is_the_folder_of_the_conversion(
+    src: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same as one that is written clip by clip, whichever way it came to be."""
-    convert(make_dataset(src), tmp_path / 'written.store', write=write_store, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
+    write_store(tmp_path / 'written.store', load(tmp_path / 'out.pkl'))
     convert(make_dataset(src), tmp_path / 'kept.store', workers=0)
-    with pytest.raises(OSError, match='full'):
-        convert(make_dataset(src), tmp_path / 'late.store', write=full_disk, workers=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(Unfinished, 'write_store', full_disk)
+        with pytest.raises(OSError, match='full'):
+            convert(make_dataset(src), tmp_path / 'late.store', workers=0)
     convert(make_dataset(src), tmp_path / 'late.store', workers=0)
     contents = [
         {file.name: file.read_bytes() for file in path.iterdir()} for path in sorted(tmp_path.glob('*.store'))
@@ -234,11 +256,29 @@ def test_refuses_two_clips_of_one_name(src: Path, tmp_path: Path) -> None:
         convert(dataset, tmp_path / 'out.pkl', workers=0)
 
 
-def test_parts_of_earlier_versions_are_removed(src: Path, tmp_path: Path) -> None:
-    (tmp_path / 'out.pkl.shards').mkdir()
-    (tmp_path / 'out.pkl.shards' / 'lock').touch()
-    convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['out.pkl', 'src']
+@pytest.mark.fault(
+    'a folder beside the result of a conversion is named like its own, such as out.store.old-v1', '-', 'kept'
+)
+def test_only_folders_of_killed_processes_are_removed(src: Path, tmp_path: Path) -> None:
+    for name in ('old-99999', 'tmp-99999', 'old-v1', 'tmp-mine', 'shards'):
+        (tmp_path / f'out.store.{name}').mkdir()
+    convert(make_dataset(src), tmp_path / 'out.store', workers=0)
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ['out.store', 'out.store.old-v1', 'out.store.shards', 'out.store.tmp-mine', 'src']
+
+
+@pytest.mark.fault('a conversion killed within a clip, whose raw file is then removed', '-', 'a whole store')
+def test_a_store_that_ends_with_a_cut_clip_is_whole(src: Path, tmp_path: Path) -> None:
+    last = sorted(src.iterdir())[-1]
+    last.write_text('abc')
+    with pytest.raises(UserError):
+        convert(make_dataset(src), tmp_path / 'out.store', workers=0)
+    folder = tmp_path / 'out.store.unfinished'
+    for path in folder.rglob('*.bin'):
+        path.write_bytes(path.read_bytes() + bytes(100))
+    last.unlink()
+    convert(make_dataset(src), tmp_path / 'out.store', workers=0)
+    assert len(Store(tmp_path / 'out.store')) == len(list(src.iterdir()))
 
 
 def test_a_killed_worker_ends_the_run(src: Path, tmp_path: Path) -> None:
@@ -256,26 +296,16 @@ def test_does_not_reuse_parts_made_in_another_way(src: Path, tmp_path: Path) -> 
         tmp_path / 'out.pkl',
         workers=0,
         skip_malformed=True,
-        normalize=partial(np.multiply, 2),
+        normalize=twice,
     )
     result = load(tmp_path / 'out.pkl')
     assert result['meta']['normalized'] is True
     assert result['annotations'][0]['keypoint'].max() == 2
 
 
-def test_hands_the_clips_to_any_writer(src: Path, tmp_path: Path) -> None:
-    def write_listing(path, data):
-        names = [annotation['frame_dir'] for annotation in data['annotations']]
-        path.write_text(json.dumps([[data['meta']['dataset'], *names], sorted(data['split'])]))
-
-    convert(make_dataset(src), tmp_path / 'out.json', write=write_listing, workers=0)
-    lines, splits = json.loads((tmp_path / 'out.json').read_text())
-    assert (lines[0], len(lines), splits) == ('numbers', 1 + NUM_CLIPS, ['train', 'val'])
-
-
 def test_both_results_load_the_same_and_safely(src: Path, tmp_path: Path) -> None:
     convert(make_dataset(src), tmp_path / 'out.pkl', workers=0)
-    convert(make_dataset(src), tmp_path / 'out.store', write=write_store, workers=0)
+    convert(make_dataset(src), tmp_path / 'out.store', workers=0)
     pickled, stored = open_annotations(tmp_path / 'out.pkl'), open_annotations(tmp_path / 'out.store')
     assert pickled.meta == stored.meta
     assert sorted(pickled.splits) == sorted(stored.splits) == ['train', 'val']
