@@ -19,12 +19,13 @@ from mmdualhead.datasets.annotations.files import (
     check_split,
     completed_by,
     describe_missing,
+    is_elsewhere,
     open_annotations,
 )
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
 from mmdualhead.datasets.class_names import class_names
 from mmdualhead.errors import UserError, report
-from mmdualhead.network_input import DECOMPRESSING, NetworkInput, definition_of
+from mmdualhead.network_input import NetworkInput, definition_of
 from mmdualhead.utils.command import original
 from mmdualhead.utils.pickles import load_annotations
 
@@ -104,8 +105,8 @@ class SkeletonDataset(PoseDataset):
     def _check(self, file: AnnotationFile, split: str) -> Clips:
         """The usable clips of a split; errors are raised, other findings are logged."""
         expected = completed_by(file, self._network_input, self.num_classes)
-        if 'skeleton' in self.data_prefix or DECOMPRESSING & set(expected.other_steps):
-            report(check_names(file, split), _warn)  # the keypoints are elsewhere
+        if is_elsewhere(expected, self.data_prefix):
+            report(check_names(file, split), _warn)
             return file.select(split)
         training = not self.test_mode and protocol_and_role(split)[1] != 'test'
         checked = check_split(file, split, expected, training=training, multi_class=self.multi_class)

@@ -10,6 +10,7 @@ from mmengine.dataset import BaseDataset, ClassBalancedDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
 from mmdualhead.datasets import SkeletonDataset, skeleton_dataset, write_store
+from mmdualhead.datasets.annotations.report import check_file
 from mmdualhead.datasets.transforms import normalize
 from mmdualhead.errors import UserError
 from mmdualhead.skeletons import NTU
@@ -264,6 +265,16 @@ def test_one_of_several_classes_that_is_not_one(tmp_path, labels, said):
         clip['label'] = labels
     with pytest.raises(UserError, match=f'(?s){said}'):
         SkeletonDataset(save(tmp_path, data), PIPELINE, split='train', num_classes=4, multi_class=True)
+
+
+@pytest.mark.parametrize('split', [0, '0'])
+def test_folds_named_by_numbers(tmp_path, split):
+    data = make_data()
+    data['split'] = {0: data['split']['train'], 1: data['split']['val']}
+    path = save(tmp_path, data)
+    dataset = SkeletonDataset(path, PIPELINE, split=split)
+    assert {dataset.get_data_info(i)['frame_dir'] for i in range(len(dataset))} == set(data['split'][0])
+    assert check_file(path)[1]
 
 
 @pytest.mark.parametrize('alone', [False, True])

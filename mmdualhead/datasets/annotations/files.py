@@ -27,7 +27,7 @@ from mmdualhead.datasets.annotations.splits import (
 )
 from mmdualhead.datasets.annotations.store import Store
 from mmdualhead.errors import Finding, Level, UserError, report
-from mmdualhead.network_input import NetworkInput
+from mmdualhead.network_input import DECOMPRESSING, NetworkInput
 from mmdualhead.skeletons import SKELETONS, get_skeleton
 from mmdualhead.utils.pickles import load_annotations
 from mmdualhead.utils.text import SHOWN
@@ -76,9 +76,10 @@ class PickledAnnotations:
         # MMAction2 also decides by the first annotation.
         key = 'filename' if isinstance(first, Mapping) and 'filename' in first else 'frame_dir'
         self._clip_names = [_name(clip, key) for clip in self.annotations]
+        self._names = {str(split): names for split, names in self._names.items()}
         if not self._names:
             self._names = {WHOLE: [name for name in self._clip_names if name is not None]}
-        self.splits = [str(name) for name in self._names]
+        self.splits = list(self._names)
 
     def _check_containers(self) -> None:
         def require(what: str, value: Any, *kinds: type) -> None:
@@ -228,6 +229,11 @@ def check_split(
     if training and not malformed and empty.any():
         clips = clips[~empty]
     return CheckedSplit(findings, clips, table)
+
+
+def is_elsewhere(network_input: NetworkInput, data_prefix: Mapping[str, Any]) -> bool:
+    """True if clips get their keypoints later: from other files, or from a step that decompresses them."""
+    return 'skeleton' in data_prefix or bool(DECOMPRESSING & set(network_input.other_steps))
 
 
 def check_names(file: AnnotationFile, split: str) -> list[Finding]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
 
 from mmdualhead.datasets import transforms  # noqa: F401 (registers our steps)
-from mmdualhead.datasets.annotations.clips import ClipTable
+from mmdualhead.datasets.annotations.clips import ClipTable, tabulate
 from mmdualhead.datasets.annotations.files import (
     AnnotationFile,
+    CheckedSplit,
+    check_names,
     check_split,
     completed_by,
+    is_elsewhere,
     open_annotations,
 )
 from mmdualhead.datasets.annotations.splits import choose_split, protocol_and_role
@@ -28,8 +31,20 @@ BINS = 8
 BAR = 40  # characters of the longest bar
 
 
-Use = tuple[NetworkInput, bool]
-"""The input of the network that a split is for, and whether it is trained on."""
+class Use(NamedTuple):
+    """What a split is for.
+
+    Args:
+        network_input: the input of its network.
+        training: whether it is trained on.
+        multi_class: labels are lists.
+        elsewhere: the keypoints come from other files, or are compressed.
+    """
+
+    network_input: NetworkInput
+    training: bool
+    multi_class: bool = False
+    elsewhere: bool = False
 
 
 def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str, bool]:
@@ -53,8 +68,8 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
     if any(finding.is_error for finding in found):
         return '\n\n'.join([*sections, UNSOUND]), False
     uses = uses_of_file(file) if config is None else uses_of_config(config, file)
-    for split, (network_input, training) in uses.items():
-        checked = check_split(file, split, network_input, training=training)
+    for split, use in uses.items():
+        checked = _checked(file, split, use)
         lines = [f'{split}: {plural(len(checked.clips), "clip")}']
         if len(checked.table.label):
             lines += [f'  {line}' for line in _describe(checked.table, file.meta.get('classes'))]
@@ -65,10 +80,16 @@ def check_file(path: str | Path, config: str | Path | None = None) -> tuple[str,
     return '\n\n'.join(sections), sound
 
 
+def _checked(file: AnnotationFile, split: str, use: Use) -> CheckedSplit:
+    if use.elsewhere:
+        return CheckedSplit(check_names(file, split), file.select(split), tabulate(())[0])
+    return check_split(file, split, use.network_input, training=use.training, multi_class=use.multi_class)
+
+
 def uses_of_file(file: AnnotationFile) -> dict[str, Use]:
     """The use of every split according to the file's own meta."""
     return {
-        split: (completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
+        split: Use(completed_by(file, _likely_input(file, split)), protocol_and_role(split)[1] != 'test')
         for split in file.splits
     }
 
@@ -92,7 +113,12 @@ def uses_of_config(path: str | Path, file: AnnotationFile) -> dict[str, Use]:
             network_input = completed_by(
                 file, NetworkInput.of_config(config, loader), dataset.get('num_classes')
             )
-            uses[split] = (network_input, not dataset.get('test_mode', False))
+            uses[split] = Use(
+                network_input,
+                training=not dataset.get('test_mode', False),
+                multi_class=dataset.get('multi_class', False),
+                elsewhere=is_elsewhere(network_input, dataset.get('data_prefix') or {}),
+            )
     return uses
 
 

@@ -6,7 +6,6 @@ import difflib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ WHOLE = 'all'
 """The one split of a file that has no splits."""
 
 NTU_NAME = re.compile(r'S\d{3}C\d{3}P(\d{3})R\d{3}A\d{3}')
-SHARE_SUBJECTS = re.compile('view|set|camera')
+SHARE_SUBJECTS = re.compile(r'(^|_)(x|cross)?_?(view|set|setup|camera)s?(_|$)')
 """Protocols whose splits do not differ in the subjects."""
 
 
@@ -46,7 +45,7 @@ def counterparts(split: str, others: Iterable[str]) -> list[str]:
     return [other for other in others if protocol_and_role(other) == (protocol, opposite)]
 
 
-def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
+def choose_split(split: str | int | None, known: Iterable[str], path: object) -> str:
     """The split, after checking that the file has it.
 
     Raises:
@@ -57,6 +56,7 @@ def choose_split(split: str | None, known: Iterable[str], path: object) -> str:
         return WHOLE
     if split is None:
         raise UserError(f'{path}: choose a split; the file has {known}')
+    split = str(split)  # folds may be numbers
     if split not in known:
         close = difflib.get_close_matches(split, known, n=1)
         hint = f'; did you mean {close[0]!r}?' if close else ''
@@ -105,15 +105,11 @@ def shared_subjects(
 
     There is none if the subjects are unknown, or if the protocol shares them.
     """
-    clips = iter(clips)
-    first = next(clips, {})
-    if subject_of(first) is None or SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
+    if SHARE_SUBJECTS.search(protocol_and_role(split)[0]):
         return []
     known = {subject_of(clip) for clip in others} - {None}
     shared = [
-        (str(clip.get('frame_dir')), f'subject {who}')
-        for clip in chain([first], clips)
-        if (who := subject_of(clip)) in known
+        (str(clip.get('frame_dir')), f'subject {who}') for clip in clips if (who := subject_of(clip)) in known
     ]
     number = plural(len({who for _, who in shared}), 'subject')
     advice = f'{number} in both. Accuracy on this split is not accuracy on unseen subjects.'

@@ -278,6 +278,27 @@ def test_joints_that_are_not_in_pixels_of_their_picture():
     assert 'are outside of an image of height 300 and width 100' in named(error)['S000']
 
 
+@pytest.mark.parametrize(
+    ('change', 'options', 'steps'),
+    [
+        (dict(label=[1, 2]), dict(multi_class=True), []),
+        (dict(keypoint=np.zeros(7, np.uint8)), {}, [dict(type='DecompressPose')]),
+        (dict(keypoint=None), dict(data_prefix=dict(skeleton='poses')), []),
+    ],
+)
+def test_a_file_is_checked_as_its_data_set_checks_it(tmp_path, change, options, steps):
+    clips = [clip | change for clip in make_annotations()]
+    pipeline = [*steps, dict(type='FormatSkeletonInput')]
+    dataset = dict(type='SkeletonDataset', ann_file='x', split='train', pipeline=pipeline, **options)
+    config = tmp_path / 'config.py'
+    config.write_text(f'train_dataloader = dict(dataset={dataset!r})')
+    file = save(tmp_path, make_data(clips))
+    assert len(SkeletonDataset(file, pipeline, 'train', **options)) == 6
+    page, sound = check_file(file, config)
+    assert sound, page
+    assert 'train: 6 clips' in page
+
+
 @pytest.mark.parametrize('in_space', [False, True])
 @pytest.mark.fault(
     'one training clip whose hips are never seen, for a network that normalizes by the body',

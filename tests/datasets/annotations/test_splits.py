@@ -47,6 +47,15 @@ def acted(*subjects, **fields):
     return [dict(frame_dir=f'{i}', subject=who, **fields) for i, who in enumerate(subjects)]
 
 
+@pytest.mark.parametrize('split', ['xsub_val', 'dataset1_val', 'subset_val', 'review_val'])
+def test_subjects_on_both_sides_whatever_the_protocols_name(split):
+    clips = [dict(frame_dir='of nobody'), *acted('a')]
+    (finding,) = shared_subjects(clips, acted('a'), split, 'train')
+    assert 'subject a' in finding.text
+    for shared in ('xview_val', 'xset_val', 'val_view_1', 'cross_setup_val', 'cameras_val', 'view1_val'):
+        assert shared_subjects(clips, acted('a'), shared, 'train') == []
+
+
 def test_subjects_on_both_sides():
     (finding,) = shared_subjects(acted('a', 'b', 'a', 'c'), acted('d', 'a'), 'val', 'train')
     assert str(finding).splitlines() == [
