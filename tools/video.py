@@ -34,7 +34,7 @@ from mmdualhead.apis.video import (
 )
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
-from mmdualhead.utils.files import STDOUT, check_writable
+from mmdualhead.utils.files import STDOUT, check_writable, keep_inputs
 from mmdualhead.visualization.pages import check_pages
 from mmdualhead.visualization.video import Film
 from mmdualhead.visualization.video_page import write_video_page
@@ -139,18 +139,20 @@ def with_progress(frames: Any, count: int | None) -> Iterator[tuple[np.ndarray, 
             progress.update(task, advance=1, rate=f'{speed:.1f} frames/s' if speed else '')
 
 
-def write_outputs(args: argparse.Namespace, found: Watched, about: dict[str, Any]) -> None:
+def write_found(args: argparse.Namespace, found: Watched, about: dict[str, Any]) -> None:
     if args.json is not None:
         write_json(found, args.json, **about)
     if args.csv is not None:
         write_csv(found, args.csv)
-    if args.view is not None:
-        lines = [f'{key}: {value}' for key, value in about.items()]
-        plays = args.out if args.out is not None and args.out.suffix == '.webm' else Path(args.source)
-        page = write_video_page(
-            found.to_dict(), args.view, Path(args.source).name, lines, plays if plays.is_file() else None
-        )
-        sys.stderr.write(f'page: {page}\n')
+
+
+def write_page(args: argparse.Namespace, found: Watched, about: dict[str, Any]) -> None:
+    lines = [f'{key}: {value}' for key, value in about.items()]
+    plays = args.out if args.out is not None and args.out.suffix == '.webm' else Path(args.source)
+    page = write_video_page(
+        found.to_dict(), args.view, Path(args.source).name, lines, plays if plays.is_file() else None
+    )
+    sys.stderr.write(f'page: {page}\n')
 
 
 def tell(found: Watched) -> None:
@@ -172,6 +174,7 @@ def main() -> None:
     args = parse_args()
     with ExitStack() as stack:
         frames = stack.enter_context(closing(Frames(args.source)))
+        keep_inputs((args.out, args.json, args.csv), [args.source])
         for path in filter(None, (args.json, args.csv)):
             check_writable(path)
         if args.view is not None:
@@ -213,9 +216,11 @@ def main() -> None:
             hop=args.hop,
             threshold=args.threshold,
         )
+        write_found(args, found, about)  # before the film, which may fail or be interrupted
         if trial is not None:
             write_film(args.out, found, frames, estimator.layout, trial)
-        write_outputs(args, found, about)
+        if args.view is not None:
+            write_page(args, found, about)
     if found.stopped:
         sys.stderr.write(f'stopped after {clock(found.duration)}\n')
         sys.exit(0 if frames.is_live else INTERRUPTED)

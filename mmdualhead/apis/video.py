@@ -24,6 +24,7 @@ from mmdualhead.apis.inferencer import SkeletonInferencer
 from mmdualhead.apis.streaming import Segment, StreamRecognizer
 from mmdualhead.datasets.poses import Person, Tracker
 from mmdualhead.errors import UserError
+from mmdualhead.evaluation.answer import plain_id
 from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import write_text
 from mmdualhead.utils.tables import csv_table, text_table
@@ -93,12 +94,14 @@ class Watched:
             frame_rate=self.frame_rate and round(self.frame_rate, 3),
             stopped=self.stopped,
             persons=[
-                dict(id=id, begin=round(sight.begin, 3), end=round(sight.end, 3), frames=sight.frames)
+                dict(
+                    id=plain_id(id), begin=round(sight.begin, 3), end=round(sight.end, 3), frames=sight.frames
+                )
                 for id, sight in self.sights.items()
             ],
             segments=[
                 dict(
-                    persons=list(one.persons),
+                    persons=list(map(plain_id, one.persons)),
                     label=one.label,
                     class_name=one.name,
                     begin=round(one.begin, 3),
@@ -270,7 +273,7 @@ def write_json(found: Watched, path: Path, **about: Any) -> None:
         path: the file.
         **about: of the video and the model, written before it.
     """
-    write_text(path, json.dumps({**about, **found.to_dict()}, indent=1, default=str) + '\n')
+    write_text(path, json.dumps({**about, **found.to_dict()}, indent=1) + '\n')
 
 
 def write_csv(found: Watched, path: Path) -> None:

@@ -128,7 +128,7 @@ class Answer:
         return dict(
             name=self.name,
             source=self.source and str(self.source),
-            persons=self.persons and list(map(_plain, self.persons)),
+            persons=self.persons and list(map(plain_id, self.persons)),
             first_frame=self.first_frame,
             label=self.label,
             class_name=self.class_name,
@@ -144,7 +144,8 @@ class Answer:
         )
 
 
-def _plain(id: Hashable) -> int | str:
+def plain_id(id: Hashable) -> int | str:
+    """The id of a person as a value for JSON."""
     return int(id) if isinstance(id, numbers.Integral) else str(id)
 
 
