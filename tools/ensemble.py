@@ -5,7 +5,6 @@ python tools/ensemble.py work_dirs/dualhead_ntu60_xsub_{j,b,jm,bm} --weights 2:2
 
 import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmdualhead.errors import UserError
@@ -13,7 +12,7 @@ from mmdualhead.evaluation.ensemble import ensemble
 from mmdualhead.evaluation.readers import add_clip_options, chosen_clips
 from mmdualhead.evaluation.scores import save_scores
 from mmdualhead.utils.command import make_parser, run_main
-from mmdualhead.utils.files import STDOUT, write_text
+from mmdualhead.utils.files import STDOUT, keep_inputs, write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -44,8 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    if args.out:
-        check_target(args.out, args.pred)
+    check_targets(args)
     clips = chosen_clips(args.ann_file, args.split, args.without_duplicates)
     report, fused = ensemble(args.pred, args.weights, clips, args.search, args.seed)
     if STDOUT not in (args.json, args.markdown, args.out):
@@ -58,11 +56,13 @@ def main() -> None:
         save_scores(fused, args.out)
 
 
-def check_target(out: Path, streams: Sequence[str]) -> None:
-    """Refuse to write into a stream's work dir, whose newest dump would be the fusion."""
-    for stream in streams:
-        if Path(stream).is_dir() and out.resolve().is_relative_to(Path(stream).resolve()):
-            raise UserError(f'--out {out} is in the work dir {stream}, whose newest scores it would become')
+def check_targets(args: argparse.Namespace) -> None:
+    """Refuse to write over a stream, or scores into a work dir, whose newest dump would be the fusion."""
+    keep_inputs((args.json, args.markdown, args.out), args.pred)
+    folders = [Path(stream).resolve() for stream in args.pred if Path(stream).is_dir()]
+    for folder in args.out.resolve().parents if args.out else ():
+        if folder in folders or (folder / 'last_checkpoint').exists():
+            raise UserError(f'--out is in the work dir {folder}, whose newest scores the fusion would become')
 
 
 if __name__ == '__main__':

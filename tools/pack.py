@@ -12,14 +12,18 @@ from pathlib import Path
 from mmdualhead.apis.packing import pack, packed
 from mmdualhead.program import find_configs
 from mmdualhead.utils.command import add_import_option, make_parser, run_main
-from mmdualhead.utils.files import atomic_write, write_text
+from mmdualhead.utils.files import atomic_write, keep_inputs, write_text
 from mmdualhead.utils.text import printable
 
 SUMS = 'SHA256SUMS'
 
 
 def release(
-    source: str | Path, folder: str | Path, accuracy: float | None = None, name: str | None = None
+    source: str | Path,
+    folder: str | Path,
+    accuracy: float | None = None,
+    name: str | None = None,
+    about: str | None = None,
 ) -> Path:
     """Write a trained model, and the logs of its training and tests, as files of a release.
 
@@ -30,7 +34,7 @@ def release(
     Args:
         source: a work dir or a checkpoint.
         folder: where the files go.
-        accuracy: see :func:`pack`.
+        accuracy, about: see :func:`pack`.
         name: of the config; by default the part of the source's path that is one.
 
     Returns:
@@ -44,7 +48,7 @@ def release(
     if name is None and not names:
         raise ValueError(f'{source}: no part of the path is the name of a config; give --name')
     name = name or names[0]
-    content, _ = packed(source, accuracy)
+    content, _ = packed(source, accuracy, about)
     sha256 = hashlib.sha256(content).hexdigest()
     files = {f'{name}-{sha256[:8]}.pth': content}
     logs = sorted(source.rglob('*.log')) if source.is_dir() else []  # one for each run, named by its time
@@ -79,8 +83,9 @@ def main() -> None:
     parser.add_argument('--name', help="of the config, for a release (default: the work dir's)")
     add_import_option(parser)
     args = parser.parse_args()
+    keep_inputs([args.target], [args.source])
     if args.target.suffix != '.pth':
-        file = release(args.source, args.target, args.accuracy, args.name)
+        file = release(args.source, args.target, args.accuracy, args.name, args.about)
         print(f'{file}: {file.stat().st_size:,} bytes')
         return
     meta = pack(args.source, args.target, args.accuracy, args.about)

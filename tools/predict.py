@@ -21,7 +21,7 @@ from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.answer import Answer, report_notes, report_skipped
 from mmdualhead.evaluation.outputs import Write, csv_file, json_file, json_lines, table
 from mmdualhead.utils.command import add_import_option, exits_on_signals, make_parser, run_main
-from mmdualhead.utils.files import STDOUT
+from mmdualhead.utils.files import STDOUT, keep_inputs
 from mmdualhead.visualization.pages import check_pages, write_pages
 
 
@@ -108,6 +108,7 @@ def predict(
 
 def main() -> None:
     args = parse_args()
+    keep_inputs((args.jsonl, args.json, args.csv), args.recordings)
     if args.view is not None:
         check_pages(args.view)
     inferencer = SkeletonInferencer(

@@ -6,11 +6,12 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.reading import open_regular
 
 try:
@@ -84,6 +85,22 @@ def check_writable(path: str | Path) -> None:
         partial = target.with_name(PARTIAL.format(name=target.name, pid=os.getpid()))
         partial.open('wb').close()
         partial.unlink()
+
+
+def keep_inputs(outputs: Iterable[Path | None], inputs: Iterable[Any]) -> None:
+    """Refuse to write over a file that is read.
+
+    Args:
+        outputs: the files that will be written; None and ``-`` are none.
+        inputs: the files that are read, among other things.
+
+    Raises:
+        UserError: an output is one of the inputs.
+    """
+    read = [Path(one) for one in inputs if isinstance(one, str | Path)]
+    for output in filter(None, outputs):
+        if output.is_file() and any(one.is_file() and output.samefile(one) for one in read):
+            raise UserError(f'{output} is an input, which would be overwritten; choose another file')
 
 
 def _make_folder(target: Path) -> None:

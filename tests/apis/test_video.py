@@ -141,6 +141,29 @@ def test_interrupting_ends_with_what_was_found(clip, run, tmp_path, monkeypatch,
     assert 'stopped after 0:01.3' in capsys.readouterr().err
 
 
+@pytest.mark.fault('a film that cannot be drawn to its end', '-', 'JSON and CSV are there already')
+def test_what_was_found_is_written_before_the_film(clip, run, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmdualhead.apis.video.draw_film', full_disk)
+    out = ('--json', tmp_path / 'found.json', '--csv', tmp_path / 'found.csv', '--out', tmp_path / 'film.mp4')
+    with pytest.raises(SystemExit, match='full'):
+        run(clip, *out, '--window', 1)
+    assert json.loads((tmp_path / 'found.json').read_text())['segments']
+    assert (tmp_path / 'found.csv').exists()
+    assert not (tmp_path / 'film.mp4').exists()
+
+
+def full_disk(*_):
+    raise OSError(28, 'full')
+
+
+@pytest.mark.fault('a film named like its video', 'the video is overwritten', 'refused')
+def test_the_video_is_not_overwritten(clip, run):
+    before = clip.read_bytes()
+    with pytest.raises(SystemExit, match=r'clip\.mp4 is an input, which would be overwritten'):
+        run(clip, '--out', clip)
+    assert clip.read_bytes() == before
+
+
 def test_a_camera_ends_by_an_interruption_and_its_film_has_its_rate(
     clip, run, tmp_path, monkeypatch, recording
 ):
@@ -256,6 +279,14 @@ def test_labels_last_from_where_persons_come_to_where_they_go():
     found = extend(given, sights, reach=1.5)
     expected = [((0,), 1, 4), ((0, 1), 2, 6), ((0,), 4, 7)]
     assert [(one.persons, one.begin, one.end) for one in found] == expected
+
+
+def test_ids_of_any_kind_are_written():
+    ids = np.int64(7), 'left'
+    segments = [Segment(persons=ids, label=0, name='clap', begin=0.0, end=1.0, score=0.5)]
+    sights = {id: Sight(0.0, 1.0, 3) for id in ids}
+    found = json.loads(json.dumps(Watched(times=[0.0], sights=sights, segments=segments).to_dict()))
+    assert found['segments'][0]['persons'] == [one['id'] for one in found['persons']] == [7, 'left']
 
 
 def test_times_are_read_like_a_clock():

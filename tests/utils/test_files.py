@@ -5,14 +5,29 @@ from unittest import mock
 
 import pytest
 
+from mmdualhead.errors import UserError
 from mmdualhead.utils.files import (
     FolderLock,
     atomic_write,
     check_writable,
+    keep_inputs,
     remove_partial_files,
     write_text,
 )
 from mmdualhead.utils.reading import open_regular
+
+
+def test_inputs_are_kept(tmp_path):
+    (tmp_path / 'a').touch()
+    (tmp_path / 'link').symlink_to('a')
+    outputs, inputs = (
+        [None, Path('-'), tmp_path / 'new', tmp_path],
+        [str(tmp_path / 'a'), tmp_path, 0, 'http://x'],
+    )
+    keep_inputs(outputs, inputs)
+    for same in ('a', 'link'):
+        with pytest.raises(UserError, match='is an input, which would be overwritten'):
+            keep_inputs([tmp_path / same], inputs)
 
 
 class TestAtomicWrite:
