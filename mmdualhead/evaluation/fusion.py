@@ -6,7 +6,6 @@ the softmax scores of four streams, which is equal weights.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,9 +13,8 @@ import numpy as np
 from scipy.special import softmax
 
 from mmdualhead.errors import UserError
-from mmdualhead.utils.text import clips_named
 
-from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, common_labels
+from .scores import FUSED, AnyScores, LabeledScores, Scores, check_same_clips, check_unique, common_labels
 
 SUM_TOLERANCE = 0.02
 
@@ -92,9 +90,7 @@ def join(streams: Sequence[Scores]) -> list[LabeledScores]:
     """
     first = streams[0]
     for stream in streams:
-        doubled = [name for name, count in Counter(stream.names).items() if count > 1]
-        if doubled:
-            raise UserError(f'{stream.source} scores a clip more than once: {clips_named(doubled)}')
+        check_unique(stream)
         if stream.num_classes != first.num_classes:
             raise UserError(
                 f'{stream.source} has {stream.num_classes} classes, {first.source} has {first.num_classes}'

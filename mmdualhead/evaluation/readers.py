@@ -28,6 +28,7 @@ from .scores import (
     LabeledScores,
     Scores,
     check_same_clips,
+    check_unique,
     class_labels,
     common_labels,
     head_scores,
@@ -252,6 +253,8 @@ def _names_from(clips: LabeledClips | None, source: str, content: Sequence) -> t
 
 def _with_labels(scores: Scores, clips: LabeledClips) -> LabeledScores:
     """Take labels from the annotations, or compare with them; both must have the same clips."""
+    check_unique(scores)
+    check_unique(clips)
     check_same_clips(clips, scores)
     label_of = common_labels([scores, clips] if isinstance(scores, LabeledScores) else [clips])
     rows = [i for i, name in enumerate(scores.names) if name not in clips.left_out]

@@ -5,6 +5,7 @@ Shapes: N clips, K classes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -169,6 +170,16 @@ def head_scores(sample: Mapping[str, Any]) -> dict[str, Any]:
     """The scores in a data sample, by head; ``pred_score`` is the fused one, ``NAME_score`` a head's."""
     heads = {key.removesuffix('_score'): score for key, score in sample.items() if key.endswith('_score')}
     return {FUSED: heads.pop('pred'), **heads}
+
+
+def check_unique(part: Scores | LabeledClips) -> None:
+    """Check that no two clips share a name, by which scores are joined.
+
+    Raises:
+        ValueError: some do. File and clips are named.
+    """
+    if doubled := [name for name, count in Counter(part.names).items() if count > 1]:
+        raise UserError(f'{part.source} has a clip more than once: {clips_named(doubled)}')
 
 
 def check_same_clips(one: Scores | LabeledClips, other: Scores | LabeledClips) -> None:

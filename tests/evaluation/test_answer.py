@@ -52,6 +52,20 @@ def test_clips_may_be_named_by_their_files(files):
     assert [answer.label for answer in answers] == logits.argmax(1).tolist()
 
 
+@pytest.mark.fault('two clips of one name in scores and annotations', '-', 'refused')
+def test_clips_of_one_name_are_refused(files):
+    folder, _ = files
+    content = pickle.loads((folder / 'clips.pkl').read_bytes())
+    for clip in content['annotations'][:2]:
+        clip['frame_dir'] = 'same'
+    (folder / 'clips.pkl').write_bytes(pickle.dumps(content['annotations']))
+    names = ('same', 'same', *(f'c{i}' for i in range(2, 6)))
+    scores = LabeledScores(source='x', names=names, labels=np.arange(6) % 3, heads={FUSED: np.eye(6, 3)})
+    save_scores(scores, folder / 'scores.npz')
+    with pytest.raises(ValueError, match='has a clip more than once: 1 clip: same'):
+        scored_answers(folder / 'scores.npz', folder / 'clips.pkl', None)
+
+
 def test_scores_of_other_clips_are_refused(files, tmp_path):
     folder, _ = files
     other = LabeledScores(source='x', names=('z',), labels=np.array([0]), heads={FUSED: np.ones((1, 3)) / 3})

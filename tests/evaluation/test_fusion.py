@@ -73,7 +73,7 @@ def test_missing_clips_are_named_with_the_file_that_lacks_them(make_scores):
 
 def test_doubled_clips_are_named(make_scores):
     doubled = make_scores(source='bone.npz').select([0, 1, 2, 2])
-    with pytest.raises(ValueError, match=r'bone\.npz scores a clip more than once: 1 clip: clip002'):
+    with pytest.raises(ValueError, match=r'bone\.npz has a clip more than once: 1 clip: clip002'):
         join([make_scores(), doubled])
 
 
