@@ -100,18 +100,20 @@ def csv_file(path: Path, top: int) -> Iterator[Write]:
 def json_file(path: Path, top: int, left_out: Mapping[str, str]) -> Iterator[Write]:
     """Write ``predictions``, and in the end ``left_out``, the reasons of the recordings that were skipped."""
     with atomic_write(path) as file:
-        before = '{\n "predictions": ['
+        # Whole also if a signal ends a call of write: whatever precedes the first answer is there before.
+        separator = '\n'
+        file.write(b'{\n "predictions": [')
 
         def write(answer: Answer) -> None:
-            nonlocal before
+            nonlocal separator
             text = textwrap.indent(json.dumps(answer.to_dict(top), indent=1), '  ')
-            file.write(f'{before}\n{text}'.encode())
-            before = ','
+            file.write(f'{separator}{text}'.encode())
+            separator = ',\n'
 
         yield write
-        start = before + ']' if before != ',' else '\n ]'
+        end = ']' if separator == '\n' else '\n ]'
         skipped = textwrap.indent(json.dumps(dict(left_out), indent=1), ' ').lstrip()
-        file.write(f'{start},\n "left_out": {skipped}\n}}\n'.encode())
+        file.write(f'{end},\n "left_out": {skipped}\n}}\n'.encode())
 
 
 @contextmanager

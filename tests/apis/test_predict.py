@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 import os
 import pickle
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from mmdualhead.apis import SkeletonInferencer
+from mmdualhead.evaluation import outputs
 from tests.datasets.converters.raw_files import write_utd
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'predict.py'
@@ -55,6 +58,40 @@ def test_a_table_for_people(run, folder, checkpoint):
         'a2_s2_t1_skeleton',
     ]
     assert f'model: {checkpoint}, 27 classes, layout kinect_v1, stream j' in errors
+
+
+@pytest.mark.fault('a table of answers named like a recording', '-', 'refused')
+def test_recordings_are_not_overwritten(run, folder):
+    file = next(folder.iterdir())
+    before = file.read_bytes()
+    for option in ('--csv', '--json', '--jsonl'):
+        status, _, _ = run(file, option, file)
+        assert 'is an input, which would be overwritten' in status
+    assert file.read_bytes() == before
+
+
+@pytest.mark.fault('a signal while an answer is written', '-', 'the JSON file is whole')
+@pytest.mark.parametrize('at', [2, 3])
+def test_a_signal_while_an_answer_is_written_leaves_json_whole(inferencer, recording, monkeypatch, at):
+    (answer,) = inferencer(recording())['predictions']
+
+    class Interrupted(io.BytesIO):
+        writes = 0
+
+        def write(self, content):
+            self.writes += 1
+            super().write(content)
+            if self.writes == at:
+                raise KeyboardInterrupt
+
+    file = Interrupted()
+    monkeypatch.setattr(outputs, 'atomic_write', lambda _: contextlib.nullcontext(file))
+    with outputs.json_file(Path('x.json'), 5, {}) as write:
+        for _ in range(at - 2):
+            write(answer)
+        with pytest.raises(KeyboardInterrupt):
+            write(answer)
+    assert len(json.loads(file.getvalue())['predictions']) == at - 1
 
 
 def test_bad_files_are_left_out_and_the_others_answered(run, folder, tmp_path):
