@@ -40,7 +40,7 @@ def check_pages(out_dir: str | Path) -> None:
 def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: float = FRAME_RATE) -> Path:
     """Write one page per clip, an index page, and plotly's script next to them.
 
-    Pages are numbered: names of clips never become paths.
+    Pages are numbered: names of clips never become paths. Those of an earlier call are removed.
 
     Args:
         answers: of one model, that is, with the same classes.
@@ -59,6 +59,8 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
     out_dir = Path(out_dir)
     write_text(out_dir / SCRIPT, plotly_script())
     script = f'<script src="{SCRIPT}"></script>'
+    for older in out_dir.glob('clip_*.html'):
+        older.unlink()
     width = max(4, len(str(len(answers))))
     files = [f'clip_{i:0{width}}.html' for i in range(len(answers))]
     around = zip([None, *files[:-1]], files, [*files[1:], None], strict=True)

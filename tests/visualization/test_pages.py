@@ -60,6 +60,12 @@ def test_pages_ask_for_nothing_from_elsewhere(tmp_path):
         assert re.findall(r'(?:src|href)="(?!plotly\.min\.js|data:)[^"]*"', path.read_text()) == []
 
 
+def test_pages_of_earlier_clips_are_removed(tmp_path):
+    write_pages(make_answers(), tmp_path)
+    write_pages(make_answers()[:1], tmp_path)
+    assert [path.name for path in tmp_path.glob('clip_*')] == ['clip_0000.html']
+
+
 def test_answers_of_other_classes_are_refused(tmp_path):
     other = dataclasses.replace(make_answer('one'), classes=('a', 'b', 'c'))
     with pytest.raises(ValueError, match='same classes'):
