@@ -57,8 +57,8 @@ def main() -> None:
     else:
         inferencer = SkeletonInferencer(args.model)
         items = find_recordings(args.recordings, options['img_shape'], args.split)[:: args.every]
-        answers = list(inferencer.iterate(items, args.batch_size, on_error='skip', **options))
-        left_out = inferencer.left_out
+        skipping = dict(on_error='skip', left_out=left_out)
+        answers = list(inferencer.iterate(items, args.batch_size, **skipping, **options))
     report(answers, left_out)
     if not answers:
         raise ValueError('there is nothing to show')

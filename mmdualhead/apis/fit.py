@@ -100,8 +100,10 @@ def _with_few_persons(recording: Recording, most: int | None, most_active: bool)
     """With no more persons than the model takes, the most active ones, or an error; of a data set, all."""
     keypoint = recording.keypoint
     persons = np.flatnonzero(keypoint.any((1, 2, 3)))
-    if most is None or len(persons) <= most:
+    if most is None or len(keypoint) <= most:
         return recording
+    if len(persons) <= most:  # MMAction2's last step keeps the first rows, which may be empty
+        return recording if recording.annotated else recording.of_persons(persons)
     if recording.annotated:
         note = f'keypoint: {len(persons)} persons, the model takes {most}; its pipeline chooses, as in a test'
         return replace(recording, notes=(*recording.notes, note))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain, count, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
+from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import check_writable
 from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import check_pages, write_pages
@@ -96,7 +97,6 @@ class SkeletonInferencer(BaseInferencer):
         self.pipeline = self._init_pipeline(self.cfg)
         self.scope, self.collate_fn, self.visualizer = 'mmaction', pseudo_collate, None
         self.show_progress = show_progress
-        self.left_out: dict[str, str] = {}
 
     @staticmethod
     def example() -> Path:
@@ -175,7 +175,9 @@ class SkeletonInferencer(BaseInferencer):
     def iterate(
         self, inputs: Any, batch_size: int | None = None, **kwargs: Any
     ) -> Generator[Answer, None, None]:
-        """Yield predictions one by one; arguments as for a call. Skipped recordings are in ``left_out``.
+        """Yield predictions one by one; arguments as for a call.
+
+        Reasons of skipped recordings are added to the dict ``left_out``.
 
         Recordings are read and prepared in a thread of their own while the network runs.
 
@@ -216,7 +218,7 @@ class SkeletonInferencer(BaseInferencer):
 
         A batch is full when its inputs fill a pass through the network, or at ``batch_size``.
 
-        Skipped recordings are added to ``left_out``, by default a new dict, which the inferencer also keeps.
+        The reasons of skipped recordings are added to ``left_out``, by name.
 
         Raises:
             ValueError: ``on_error`` is neither ``'raise'`` nor ``'skip'``.
@@ -224,8 +226,7 @@ class SkeletonInferencer(BaseInferencer):
         """
         if on_error not in ON_ERROR:
             raise ValueError(f'on_error is {on_error!r}, expected one of {ON_ERROR}')
-        # A local name, since another thread may call in between.
-        self.left_out = left_out = {} if left_out is None else left_out
+        left_out = {} if left_out is None else left_out
         batch: list[list[Prepared]] = []
         for recording in inputs:
             try:
@@ -249,8 +250,9 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: it cannot be read or predicted.
         """
         try:
-            recording = recording.read()
-            in_space = recording.converts_to(self.models[0].skeleton, options.get('layout'))
+            recording, layout = recording.read(), options.get('layout')
+            recording = recording.shaped(get_skeleton(recording.layout or layout or self.models[0].skeleton))
+            in_space = recording.converts_to(self.models[0].skeleton, layout)
             chosen = self.for_joints(in_space)
             fitted = fit(recording, chosen.models[0].input, **options)
             return [run_pipeline(model, fitted) for model in chosen.models]
@@ -269,7 +271,7 @@ class SkeletonInferencer(BaseInferencer):
         **_: Any,
     ) -> list[Answer]:
         """The predictions for a batch; each recording as all of its models take it."""
-        left_out = self.left_out if left_out is None else left_out
+        left_out = {} if left_out is None else left_out
         predicted = iter(predict(list(chain.from_iterable(inputs))))
         answers = []
         for prepared in inputs:
@@ -299,13 +301,17 @@ class SkeletonInferencer(BaseInferencer):
         left_out: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The return value of :meth:`__call__`."""
-        left_out = dict(self.left_out if left_out is None else left_out)
+        left_out = dict(left_out or {})
         if pred_out_file is not None:
             with json_file(Path(pred_out_file), top, left_out) as write:
                 for answer in preds:
                     write(answer)
         predictions = [_data_sample(answer) for answer in preds] if return_datasamples else list(preds)
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
+
+
+FITS = ('takes_pixels', 'takes_any_picture', 'normalizes_pixels')
+"""What a recording is fitted to, once for all models."""
 
 
 def _size(prepared: Sequence[Prepared]) -> int:
@@ -316,7 +322,8 @@ def _size(prepared: Sequence[Prepared]) -> int:
 def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:
     if on_error == 'raise':
         raise error
-    left_out[name] = str(error)
+    numbered = next(free for i in count(1) if (free := f'{name} ({i})' if i > 1 else name) not in left_out)
+    left_out[numbered] = str(error)
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:
@@ -326,8 +333,12 @@ def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> n
         for what in ('classes', 'num_person', 'skeleton.joints', 'skeleton.bones'):
             if attrgetter(what)(model) != attrgetter(what)(first):
                 raise ModelError(f'{first.source} and {model.source} differ in their {what}')
-        if model.input.normalizes_pixels != first.input.normalizes_pixels:
-            raise ModelError(f'of {first.source} and {model.source} one expects pixels, the other does not')
+        if any(getattr(model.input, fits) != getattr(first.input, fits) for fits in FITS):
+            forms = ' and '.join(one.input.normalization or 'none' for one in (first, model))
+            raise ModelError(
+                f'{first.source} and {model.source} differ in their normalization ({forms}); no recording '
+                'fits both'
+            )
     streams = [model.stream for model in models]
     if len(set(streams)) < len(streams):
         raise ModelError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdualhead.datasets.annotations.clip_files import SUFFIX as STORE
+from mmdualhead.datasets.annotations.clips import is_integer
 from mmdualhead.datasets.class_names import CLASS_NAMES
 from mmdualhead.datasets.converters import custom, kinetics, msr_action3d, ntu, nw_ucla, utd_mhad
 from mmdualhead.datasets.poses.arrays import NTU_DICT, read_ntu_dict
@@ -39,7 +40,7 @@ def read_annotation(
         keypoint=clip['keypoint'],
         keypoint_score=clip.get('keypoint_score'),
         img_shape=clip.get('img_shape'),
-        label=None if label is None else int(label),
+        label=int(label) if is_integer(label) else None,  # an answer is compared with one
         layout=layout,
         classes=classes,
         annotated=True,

@@ -194,12 +194,10 @@ def _locate(model: Any, weights: str | Path | None) -> tuple[ConfigDict | None, 
         named, config = 'a config', ConfigDict(getattr(model, '_cfg_dict', model))
     else:
         path = Path(model).expanduser()
-        if path.is_dir():
-            return None, Path(weights or last_checkpoint(path))
-        if path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
+        if path.is_dir() or path.suffix == '.pth' or (path.is_file() and path.suffix != '.py'):
             if weights is not None:
                 raise ModelError(f'{path} already contains weights; {weights} needs a config instead')
-            return None, path
+            return None, last_checkpoint(path) if path.is_dir() else path
         # Names have no folders: work_dirs/NAME is not the config NAME.
         file = path if path.is_file() else find_config(path.name) if path.name == str(model) else None
         if file is None:

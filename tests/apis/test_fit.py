@@ -43,6 +43,17 @@ def fitted(keypoint: np.ndarray, network_input: NetworkInput, **options) -> Reco
     return fit(Recording(name='x', keypoint=keypoint), network_input, **options)
 
 
+@pytest.mark.fault(
+    'an array with empty persons between others', 'persons beyond the first two are lost', 'both are seen'
+)
+def test_empty_persons_take_no_place():
+    keypoint = np.zeros((4, 9, 17, 3))
+    keypoint[1], keypoint[3] = pixels(17, 3)[0], pixels(17, 3)[0] + 5
+    found = fitted(keypoint[..., :2], IN_PIXELS, img_shape=(480, 640))
+    assert found.keypoint.shape[0] == 2
+    np.testing.assert_array_equal(found.keypoint[1], found.keypoint[0] + 5)
+
+
 class TestLayout:
     def test_advice_names_only_layouts_that_can_be_converted(self):
         for joints, advice in ((33, "with layout='mediapipe'"), (17, 'has 20$')):

@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,9 +16,11 @@ from mmengine.runner import Runner
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.forward import predict
+from mmdualhead.apis.readers import read_annotation
 from mmdualhead.apis.recordings import RecordingError, find_recordings
-from mmdualhead.apis.trained import ModelError, TrainedModel
+from mmdualhead.apis.trained import ModelError, TrainedModel, load_trained
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
+from mmdualhead.datasets.recording import Recording
 from mmdualhead.evaluation.scores import load_scores
 from mmdualhead.models import ops
 from mmdualhead.models.fused import FusedRecognizer
@@ -178,6 +181,10 @@ class TestMadeFrom:
         with pytest.raises(ModelError, match='does not fit the model'):
             SkeletonInferencer('dualhead_utd_mhad_j', checkpoint)
 
+    def test_a_work_dir_beside_weights_is_refused(self, checkpoint):
+        with pytest.raises(ModelError, match='already contains weights'):
+            SkeletonInferencer(str(checkpoint.parent), checkpoint)
+
 
 @pytest.fixture(scope='module')
 def bones(tmp_path_factory):
@@ -205,6 +212,17 @@ class TestStreams:
     def test_one_stream_twice_is_refused(self, checkpoint):
         with pytest.raises(ModelError, match='streams j, j; each stream may be given only once'):
             SkeletonInferencer([checkpoint, checkpoint], device='cpu')
+
+    @pytest.mark.fault('streams whose joints are normalized in different ways', '-', 'refused')
+    def test_streams_that_normalize_in_another_way_are_refused(self, checkpoint, bones, monkeypatch):
+        def load(file, *others):
+            model = load_trained(file, *others)
+            changed = replace(model.input, normalization='body' if file == bones else '3d')
+            return replace(model, input=changed)
+
+        monkeypatch.setattr('mmdualhead.apis.inferencer.load_trained', load)
+        with pytest.raises(ModelError, match=r'differ in their normalization \(3d and body\)'):
+            SkeletonInferencer([checkpoint, bones], device='cpu')
 
 
 class TestOtherInputs:
@@ -245,6 +263,15 @@ class TestOtherInputs:
         result = inferencer([recording(), bad, recording(5)], batch_size=2, on_error='skip')
         assert [answer.name for answer in result['predictions']] == ['input 0', 'input 2']
         assert 'frame 3, joint 4 (left shoulder): nan' in result['left_out']['input 1']
+
+    def test_two_of_one_name_count_as_two(self, inferencer, recording):
+        bad = [Recording(name='x', keypoint=recording() * scale) for scale in (0, np.nan)]
+        result = inferencer(bad, on_error='skip')
+        assert list(result['left_out']) == ['x', 'x (2)']
+
+    def test_clips_of_several_classes_have_no_true_one(self, inferencer, recording):
+        (answer,) = inferencer(read_annotation(dict(keypoint=recording()[None], label=[1, 2])))['predictions']
+        assert answer.true_label is None
 
 
 @pytest.mark.parametrize(

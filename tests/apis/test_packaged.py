@@ -17,6 +17,7 @@ from mmdualhead.apis.trained import PACKAGED, PACKAGED_2D
 from mmdualhead.datasets import VirtualCamera
 from mmdualhead.datasets.converters.utd_mhad import CLASSES
 from mmdualhead.datasets.recording import Recording
+from mmdualhead.evaluation.scores import FUSED
 from tests.datasets.converters.raw_files import write_utd
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,13 @@ class TestJointsInImages:
         ]
         for answer in answers[1:]:
             np.testing.assert_allclose(answer.scores['fused'], answers[0].scores['fused'], atol=1e-4)
+
+    def test_a_table_without_a_header_is_in_images_if_its_layout_says_so(self, packaged, tmp_path):
+        x = np.random.default_rng(0).uniform(100, 300, (30, 33, 2)).cumsum(0).clip(0, 450)
+        np.savetxt(tmp_path / 'x.csv', x.reshape(30, 66), delimiter=',')
+        given = dict(layout='mediapipe', img_shape=(480, 640))
+        scores = [packaged(one, **given)['predictions'][0].scores[FUSED] for one in (x, tmp_path / 'x.csv')]
+        np.testing.assert_allclose(*scores, atol=1e-6)
 
     def test_recordings_with_and_without_depth_in_one_call(self, packaged, stand_up):
         flat = dict(name='flat', keypoint=self.seen(stand_up)['keypoint'], layout='body_13')
