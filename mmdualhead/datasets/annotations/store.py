@@ -88,6 +88,10 @@ class StoreWriter:
             ValueError: a field is missing or malformed, or the name is a duplicate.
         """
         name = annotation.get('frame_dir')
+        if name is None and 'filename' in annotation:
+            raise UserError(
+                f'{self.path}, clip {annotation["filename"]!r}: a store needs the field frame_dir'
+            )
         for what, expected, found in entry_faults(annotation):
             raise UserError(f'{self.path}, clip {name!r}, field {what}: expected {expected}, found {found}')
         if name in self._positions:

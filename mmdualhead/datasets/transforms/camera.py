@@ -132,11 +132,11 @@ def _widths(person: np.ndarray, skeleton: Skeleton) -> np.ndarray:
     return np.asarray(person[:, names[:2]].mean(1) - person[:, names[2:]].mean(1))
 
 
-def lose_joints(shape: Sequence[int], share: float, rng: Any) -> np.ndarray:
+def lose_joints(shape: Sequence[int], share: float) -> np.ndarray:
     """(M, T, V) True for joints that are lost, about ``share`` of them, for some frames in a row, not all."""
     frames = np.arange(shape[1])[:, None]
-    begins = rng.random_sample(shape) < share / LOST_FRAMES
-    lasting = rng.geometric(1 / LOST_FRAMES, shape)
+    begins = np.random.random_sample(shape) < share / LOST_FRAMES
+    lasting = np.random.geometric(1 / LOST_FRAMES, shape)
     until = np.maximum.accumulate(np.where(begins, frames + lasting, 0), axis=1)
     lost = frames < until
     return np.asarray(lost & ~lost.all(1, keepdims=True))  # a short clip keeps its hips
@@ -161,7 +161,6 @@ class VirtualCamera(Step):
         noise: standard deviation of the error in each frame, in lengths of the trunk.
         lost: the share of joints that are lost, for some frames in a row.
         img_shape: (height, width) of the image.
-        seed: of clips that are to look the same in every run; None to draw from numpy's global generator.
     """
 
     @staticmethod
@@ -182,38 +181,37 @@ class VirtualCamera(Step):
         noise: Range = 0.0,
         lost: Range = 0.0,
         img_shape: tuple[int, int] = IMG_SHAPE,
-        seed: int | None = None,
     ) -> None:
         self.skeleton, self.target = get_skeleton(layout), get_skeleton(target)
         self.yaw, self.pitch, self.roll, self.distance = yaw, pitch, roll, distance
         self.bias, self.noise, self.lost = bias, noise, lost
         height, width = img_shape
-        self.img_shape, self.seed = (height, width), seed
+        self.img_shape = (height, width)
 
     def transform(self, results: dict) -> dict:
-        rng = np.random if self.seed is None else np.random.RandomState(self.seed)
         joints = convert_layout(results['keypoint'], self.skeleton, self.target)
         joints = np.where(joints.any(-1, keepdims=True), joints, np.nan).astype(np.float64)
         if np.isfinite(joints).any():
             joints = joints - np.nanmedian(joints, axis=(0, 1, 2))
         views = ('yaw', 'pitch', 'roll', 'distance')
-        camera = Camera(**{view: _draw(getattr(self, view), rng) for view in views}, img_shape=self.img_shape)
-        pixels = self._disturbed(camera.project(joints), rng)
+        camera = Camera(**{view: _draw(getattr(self, view)) for view in views}, img_shape=self.img_shape)
+        pixels = self._disturbed(camera.project(joints))
         seen = np.isfinite(pixels).all(-1)
         results['keypoint'] = np.where(seen[..., None], pixels, 0).astype(np.float32)
         results['keypoint_score'] = seen.astype(np.float32)
         results['img_shape'] = self.img_shape
         return results
 
-    def _disturbed(self, pixels: np.ndarray, rng: Any) -> np.ndarray:
+    def _disturbed(self, pixels: np.ndarray) -> np.ndarray:
         """With the errors of an estimator; lost joints are NaN."""
         lengths = trunk_lengths(pixels, self.target)
         trunk = np.median(lengths[np.isfinite(lengths)]) if np.isfinite(lengths).any() else 0.0
         persons, _, joints, _ = pixels.shape
-        bias, noise, lost = (_draw(one, rng) for one in (self.bias, self.noise, self.lost))
-        error = bias * rng.normal(size=(persons, 1, joints, 2)) + noise * rng.normal(size=pixels.shape)
-        return np.where(lose_joints(pixels.shape[:3], lost, rng)[..., None], np.nan, pixels + trunk * error)
+        bias, noise, lost = (_draw(one) for one in (self.bias, self.noise, self.lost))
+        error = bias * np.random.normal(size=(persons, 1, joints, 2))
+        error = error + noise * np.random.normal(size=pixels.shape)
+        return np.where(lose_joints(pixels.shape[:3], lost)[..., None], np.nan, pixels + trunk * error)
 
 
-def _draw(value: Range, rng: Any) -> float:
-    return float(rng.uniform(*value)) if isinstance(value, Sequence) else float(value)
+def _draw(value: Range) -> float:
+    return float(np.random.uniform(*value)) if isinstance(value, Sequence) else float(value)

@@ -315,3 +315,10 @@ def test_fields_that_are_none_are_named(store):
     (store.path / 'info.bin').write_bytes(b'[' * len(content))
     with pytest.raises(UserError, match=r'clip #0 has changed'):
         Store(store.path)[0]
+
+
+def test_clips_named_by_files_are_refused(tmp_path):
+    clips = make_annotations()
+    clips[2]['filename'] = clips[2].pop('frame_dir')
+    with pytest.raises(UserError, match=r"clip 'S002': a store needs the field frame_dir"):
+        write_store(tmp_path / 'x.store', make_data(clips))

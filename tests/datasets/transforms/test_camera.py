@@ -69,10 +69,12 @@ class TestVirtualCamera:
 
     def test_the_same_view_of_the_same_clip_is_the_same(self, clip):
         errors = dict(yaw=30, noise=0.02, bias=0.02, lost=0.05)
-        one, other = (VirtualCamera(**errors, seed=5)(dict(clip))['keypoint'] for _ in range(2))
-        np.testing.assert_array_equal(one, other)
-        drawn = [VirtualCamera(**errors)(dict(clip))['keypoint'] for _ in range(2)]
-        assert not np.array_equal(*drawn)
+        drawn = []
+        for seed in (5, 5, 6):
+            np.random.seed(seed)
+            drawn.append(VirtualCamera(**errors)(dict(clip))['keypoint'])
+        np.testing.assert_array_equal(drawn[0], drawn[1])
+        assert not np.array_equal(drawn[1], drawn[2])
 
     def test_numbers_are_drawn_from_ranges(self, clip):
         np.random.seed(0)
@@ -93,18 +95,19 @@ class TestVirtualCamera:
         assert not VirtualCamera(noise=0.1)(dict(clip, keypoint=0 * clip['keypoint']))['keypoint'].any()
 
     def test_noise_is_in_lengths_of_the_trunk(self, clip):
+        np.random.seed(0)
         clean, noisy = (
-            NormalizeByBody()(VirtualCamera(noise=noise, seed=0)(dict(clip)))['keypoint']
-            for noise in (0, 0.05)
+            NormalizeByBody()(VirtualCamera(noise=noise)(dict(clip)))['keypoint'] for noise in (0, 0.05)
         )
         assert 0.04 < (noisy - clean).std() < 0.08
 
     def test_loses_about_as_many_joints_as_it_should(self):
-        lost = lose_joints((2, 400, 13), 0.05, np.random.RandomState(0))
+        np.random.seed(0)
+        lost = lose_joints((2, 400, 13), 0.05)
         assert 0.04 < lost.mean() < 0.06
         begins = (lost[:, 1:] & ~lost[:, :-1]).sum()
         assert 3 < lost.sum() / begins < 8
-        assert not lose_joints((2, 400, 13), 0.0, np.random.RandomState(0)).any()
+        assert not lose_joints((2, 400, 13), 0.0).any()
 
     @pytest.mark.fault(
         'a virtual camera that loses the hips of a short clip for all of it',
@@ -112,10 +115,11 @@ class TestVirtualCamera:
         'a joint is lost for a part of the frames only',
     )
     def test_no_joint_is_lost_for_a_whole_clip(self):
-        lost = lose_joints((2000, 2, 13), 0.9, np.random.RandomState(0))
+        np.random.seed(0)
+        lost = lose_joints((2000, 2, 13), 0.9)
         assert lost.any()
         assert not lost.all(1).any()
-        assert not lose_joints((2, 1, 13), 1.0, np.random.RandomState(0)).any()
+        assert not lose_joints((2, 1, 13), 1.0).any()
 
     def test_clips_have_another_layout_than_the_network(self):
         declared = NetworkInput.of_steps(
