@@ -250,12 +250,12 @@ def check_config(config: Mapping[str, Any]) -> Iterator[Finding]:
     have the same clips; parts of MMAction2 that would end the run at its first validation.
     """
     yield from _check_parts(config)
-    yield from _check_metrics(config)
     for key, meant in misspelt_keys(config).items():
         yield Finding(Level.WARNING, 'config', f'nothing reads {key!r}; did you mean {meant!r}?')
     yield from _check_seed(config)
     yield from _check_half(config)
     yield from _check_length(config)
+    yield from _check_metrics(config)
     clips = {loader: _sources(config, loader) for loader in LOADERS}
     inputs = {loader: NetworkInput.of_config(config, loader) for loader in LOADERS if clips[loader]}
     for loader in LOADERS:
