@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from mmdualhead.evaluation.accuracy import confusion_matrix
 from mmdualhead.evaluation.answer import Answer, name_classes
 from mmdualhead.evaluation.scores import FUSED, head_scores
-from mmdualhead.network_input import NetworkInput
+from mmdualhead.network_input import NetworkInput, innermost
 
 from .drawings import draw_strip
 from .figures import draw_confusion
@@ -28,7 +28,8 @@ class ShowValidationHook(Hook):
 
     Off unless a config contains it: ``custom_hooks = [dict(type='ShowValidationHook')]``. The curves of all
     heads do not need it: they are the accuracies of ``DualHeadMetric``. In distributed runs the matrix
-    contains the clips of the first process. Needs the extras ``plot`` and ``view``.
+    contains the clips of the first process. Clips of several classes have no matrix. Needs the extras
+    ``plot`` and ``view``.
 
     Args:
         clips: number of clips to show, evenly spaced over the data set.
@@ -55,7 +56,9 @@ class ShowValidationHook(Hook):
         for sample in outputs or ():
             scores = {head: value.detach().cpu().numpy() for head, value in head_scores(sample).items()}
             name = sample.get('frame_dir', str(len(self._samples)))
-            self._samples[name] = dict(scores=scores, label=int(sample.gt_label))
+            # With multi_class=True, one number a class.
+            label = int(sample.gt_label) if sample.gt_label.numel() == 1 else None
+            self._samples[name] = dict(scores=scores, label=label)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Draw on the first process."""
@@ -64,21 +67,24 @@ class ShowValidationHook(Hook):
             return
         dataset = runner.val_dataloader.dataset
         scores = np.stack([sample['scores'][FUSED] for sample in self._samples.values()])
-        labels = np.array([sample['label'] for sample in self._samples.values()])
-        matrix = confusion_matrix(scores, labels)
-        classes = name_classes((getattr(dataset, 'metainfo', None) or {}).get('classes'), len(matrix))
-        runner.visualizer.add_image(
-            'val_confusion', _picture(draw_confusion, matrix, classes), step=runner.iter
-        )
+        labels = [sample['label'] for sample in self._samples.values()]
+        names = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        classes = name_classes(names, scores.shape[1])
+        if None not in labels:
+            picture = _picture(draw_confusion, confusion_matrix(scores, np.array(labels)), classes)
+            runner.visualizer.add_image('val_confusion', picture, step=runner.iter)
         for place, answer in enumerate(self._answers(dataset, classes)):
             runner.visualizer.add_image(f'val_clip_{place}', _picture(draw_strip, answer), step=runner.iter)
 
     def _answers(self, dataset: Any, classes: tuple[str, ...]) -> Iterator[Answer]:
         """The predictions for the clips to show."""
-        skeleton = NetworkInput.of_steps(dataset.pipeline.transforms).skeleton
-        for index in np.unique(np.linspace(0, len(dataset) - 1, self.clips).astype(int)):
-            clip = dataset.get_data_info(int(index))
+        rows = [(part, row) for part in innermost(dataset) for row in range(len(part))]
+        for place in np.unique(np.linspace(0, len(rows) - 1, self.clips).astype(int)):
+            part, row = rows[place]
+            clip = part.get_data_info(row)
             name = clip['frame_dir']
+            # Clips are drawn as they were recorded, which a camera may show to the network otherwise.
+            skeleton = NetworkInput.of_steps(part.pipeline.transforms).of_clips.skeleton
             if skeleton is None or name not in self._samples:
                 continue
             yield Answer(
