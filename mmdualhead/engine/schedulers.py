@@ -49,11 +49,6 @@ class _ShareMixin:
         }
         super().__init__(*args, **{'end': end, **kwargs, **steps})
 
-    @classmethod
-    def build_iter_from_epoch(cls, *args: Any, end: int, epoch_length: int, **kwargs: Any) -> _ShareMixin:
-        """The same schedule in iterations; MMEngine calls this for ``convert_to_iter_based=True``."""
-        return cls(*args, **{**kwargs, 'end': end * epoch_length, 'by_epoch': False})
-
 
 @PARAM_SCHEDULERS.register_module()
 class ShareLinearLR(_ShareMixin, LinearLR):
@@ -68,3 +63,10 @@ class ShareCosineAnnealingLR(_ShareMixin, CosineAnnealingLR):
 @PARAM_SCHEDULERS.register_module()
 class ShareMultiStepLR(_ShareMixin, MultiStepLR):
     """MMEngine's ``MultiStepLR`` by shares of training: ``shares=dict(milestones=[0.5, 0.75])``."""
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls, *args: Any, milestones: Sequence[int] = (), **kwargs: Any
+    ) -> ShareMultiStepLR:
+        """MMEngine's, for ``convert_to_iter_based=True``, but milestones may be shares."""
+        return super().build_iter_from_epoch(*args, milestones=milestones, **kwargs)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.optim import CosineAnnealingLR, LinearLR, MultiStepLR
 from mmengine.runner import Runner
 
-from mmdualhead.engine.schedulers import ShareLinearLR
+from mmdualhead.engine.schedulers import ShareCosineAnnealingLR, ShareLinearLR, ShareMultiStepLR
 from tests.engine.conftest import Clips, TinyModel
 
 PROTOCOLS = Path(__file__).parents[2] / 'configs' / '_base_' / 'protocols'
@@ -102,9 +103,42 @@ def test_steps_keep_their_proportion(protocol, epochs, drops, tmp_path):
     assert found == pytest.approx(expected)
 
 
-def test_steps_in_iterations_and_shares_out_of_range():
+def in_iterations(schedule: type, **arguments) -> list[float]:
+    """The rates of a schedule over 8 epochs of 10 iterations, converted to iterations."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    built = ShareLinearLR.build_iter_from_epoch(optimizer, shares=dict(end=0.25), end=8, epoch_length=10)
-    assert (built.begin, built.end, built.by_epoch) == (0, 20, False)
+    built = schedule.build_iter_from_epoch(optimizer, **{'end': 8, **arguments}, epoch_length=10)
+    found = []
+    for _ in range(80):
+        found.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        built.step()
+    return found
+
+
+@pytest.mark.fault(
+    '`convert_to_iter_based` with a step in epochs beside a share of training',
+    '-',
+    'both are converted, as MMEngine converts epochs',
+)
+@pytest.mark.parametrize(
+    ('ours', 'shares', 'original', 'epochs', 'both'),
+    [
+        (ShareLinearLR, dict(end=0.5), LinearLR, dict(end=4), dict(start_factor=0.1)),
+        (ShareLinearLR, dict(end=0.75), LinearLR, dict(end=6), dict(start_factor=0.1, begin=4)),
+        (ShareLinearLR, dict(begin=0.25), LinearLR, dict(begin=1), dict(start_factor=0.1, end=4)),
+        (ShareCosineAnnealingLR, dict(begin=0.5), CosineAnnealingLR, dict(begin=4), {}),
+        (ShareCosineAnnealingLR, dict(begin=0.5), CosineAnnealingLR, dict(begin=4), dict(T_max=10)),
+        (ShareMultiStepLR, dict(milestones=[0.25, 0.5]), MultiStepLR, dict(milestones=[2, 4]), {}),
+        (ShareMultiStepLR, dict(end=0.5), MultiStepLR, dict(end=4), dict(milestones=[2, 3])),
+    ],
+)
+def test_the_same_in_iterations_as_mmengine(ours, shares, original, epochs, both):
+    expected = in_iterations(original, **{**both, **epochs})
+    assert in_iterations(ours, shares=shares, **both) == pytest.approx(expected, abs=1e-9)
+    assert len({*expected}) > 2
+
+
+def test_shares_out_of_range():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     with pytest.raises(ValueError, match='end is a share of training, 0 to 1, found 3'):
         ShareLinearLR(optimizer, shares=dict(end=3), end=8)
