@@ -52,7 +52,7 @@ def allow_many_files() -> None:
     multiprocessing.set_sharing_strategy('file_system')
 
 
-def end_on_lost_batch(error: Exception, _batch: Any = None) -> None:
+def end_on_lost_batch(error: Exception) -> None:
     """End a worker that cannot deliver a batch, for which the main process would wait forever.
 
     :mod:`mmdualhead.compat` lets Python's queues call it. In other processes it does nothing.
