@@ -310,8 +310,8 @@ def share_of(step: Any) -> Share:
 
 
 def step_name(step: Any) -> str:
-    """The class name of a pipeline step, a config or built."""
-    kind = step['type'] if isinstance(step, Mapping) else type(step)
+    """The class name of a pipeline step or another part, a config or built; empty if the config has none."""
+    kind = step.get('type', '') if isinstance(step, Mapping) else type(step)
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 

@@ -41,6 +41,7 @@ from mmdualhead.network_input import (
     innermost,
     known_skeleton,
     misplaced_steps,
+    step_name,
 )
 from mmdualhead.utils.command import given
 from mmdualhead.utils.half import slow_half
@@ -328,7 +329,7 @@ def _check_paramwise(wrapper: Mapping[str, Any], network: nn.Module) -> Iterator
 def _check_parts(config: Mapping[str, Any]) -> Iterator[Finding]:
     hooks = [*(config.get('default_hooks') or {}).values(), *(config.get('custom_hooks') or ())]
     for hook in hooks:
-        if isinstance(hook, Mapping) and hook.get('enable') and _type_name(hook) == 'VisualizationHook':
+        if isinstance(hook, Mapping) and hook.get('enable') and step_name(hook) == 'VisualizationHook':
             text = 'draws videos, not skeletons; ShowValidationHook shows validation clips and their answers'
             yield Finding(Level.ERROR, 'VisualizationHook', text)
 
@@ -339,17 +340,11 @@ def _check_metrics(config: Mapping[str, Any]) -> Iterator[Finding]:
         if not any(part.get('multi_class') for part in datasets_of(config, f'{phase}_dataloader')):
             continue
         metrics = config.get(f'{phase}_evaluator') or ()
-        for name in map(_type_name, [metrics] if isinstance(metrics, Mapping) else metrics):
+        for name in map(step_name, [metrics] if isinstance(metrics, Mapping) else metrics):
             if name in ONE_LABEL:
                 instead = "AccMetric with metric_list=('mean_average_precision',)"
                 text = f'{name} expects one label per clip, not multi_class=True; use {instead}'
                 yield Finding(Level.ERROR, f'{phase}_evaluator', text)
-
-
-def _type_name(part: Mapping[str, Any]) -> str:
-    """The class that a part of a config names; empty where another config names it."""
-    kind = part.get('type', '')
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _sources(config: Mapping[str, Any], loader: str) -> list[dict[str, Any]]:
