@@ -16,8 +16,6 @@ from mmengine.logging import MessageHub
 from mmengine.runner import Runner
 
 from mmdualhead.errors import UserError
-from mmdualhead.network_input import NetworkInput
-from mmdualhead.utils.plain_config import plain_config
 
 OUTDATED = 'outdated_ckpts'
 """The key in the message hub, and so in a checkpoint, of the files to remove once it is complete."""
@@ -87,12 +85,6 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
         self.file_backend = _RemovesLater(self.file_backend, runner.message_hub)
         self.file_backend.remove_noted(self.out_dir)
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store the network's input in its meta, unless ConfigCheckHook did, which has the data."""
-        network_input = NetworkInput.of_config(runner.cfg, 'train_dataloader')
-        checkpoint['meta'].setdefault('network_input', network_input.to_meta())
-        checkpoint['meta'].setdefault('plain_config', plain_config(runner.cfg))
 
     def _save_checkpoint(self, runner: Runner) -> None:
         with _in_words():

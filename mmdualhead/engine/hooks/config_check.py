@@ -62,9 +62,11 @@ class ConfigCheckHook(Hook):
         """Store the input of the network and the training data in its meta."""
         meta, train = checkpoint['meta'], self._data.get('train')
         meta['plain_config'] = plain_config(runner.cfg)
-        if train is None or not train.sets:
+        if train is None:
             return
         meta['network_input'] = train.network_input.to_meta()
+        if not train.sets:  # nothing is known of their clips
+            return
         meta['fingerprint'] = train.fingerprint
         named = meta.get('dataset_meta') or {}
         if named.get('classes'):  # of which the file may name more than the network has

@@ -8,7 +8,6 @@ from mmengine.hooks import Hook
 from mmdualhead.engine import checkpoints
 from mmdualhead.engine.hooks import AtomicCheckpointHook
 from mmdualhead.errors import UserError
-from mmdualhead.network_input import NetworkInput
 from tests.conftest import file_size_limit
 
 
@@ -127,13 +126,3 @@ def test_a_full_disk_leaves_whole_checkpoints(make_runner, tmp_path):
 def test_an_unknown_argument_is_refused_before_an_epoch_is_over():
     with pytest.raises(UserError, match='intervall'):
         AtomicCheckpointHook(intervall=2)
-
-
-def test_meta_says_what_was_trained_on(make_runner, tmp_path):
-    pipeline = [{'type': 'NormalizeSkeleton3D'}, {'type': 'SkeletonStream', 'stream': 'b'}]
-    config = {'train_dataloader': {'dataset': {'pipeline': pipeline, 'split': ('a', 'b')}}}
-    make_runner(epochs=1, config=config).train()
-    meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
-    said = NetworkInput.of_checkpoint(meta)
-    assert (said.skeleton.name, said.stream, said.normalization) == ('nturgb+d', 'b', '3d')
-    assert meta['plain_config']['train_dataloader']['dataset']['split'] == ['a', 'b']

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mmdualhead.errors import UserError
+from mmdualhead.network_input import NetworkInput
 from tests.engine.hooks.conftest import rewrite
 
 
@@ -58,3 +59,14 @@ def test_what_no_one_can_mean_ends_before_training(make_runner, monkeypatch, con
     with pytest.raises(UserError, match=complaint):
         runner.train()
     assert runner.iter == 0
+
+
+def test_meta_says_what_was_trained_on_without_known_data_sets(make_runner, tmp_path):
+    pipeline = [{'type': 'NormalizeSkeleton3D'}, {'type': 'SkeletonStream', 'stream': 'b'}]
+    config = {'train_dataloader': {'dataset': {'pipeline': pipeline, 'split': ('a', 'b')}}}
+    make_runner(epochs=1, config=config).train()
+    meta = torch.load(tmp_path / 'run' / 'epoch_1.pth')['meta']
+    said = NetworkInput.of_checkpoint(meta)
+    assert (said.skeleton.name, said.stream, said.normalization) == ('nturgb+d', 'b', '3d')
+    assert not {'fingerprint', 'trained_on'} & meta.keys()
+    assert meta['plain_config']['train_dataloader']['dataset']['split'] == ['a', 'b']
