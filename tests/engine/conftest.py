@@ -15,6 +15,7 @@ from torch import nn
 import mmdualhead  # noqa: F401
 
 CLIPS = 8
+COSINE = {'type': 'CosineAnnealingLR', 'T_max': 40, 'by_epoch': False}
 HOOKS = {
     'load_check': {'type': 'LoadCheckHook'},
     'config_check': {'type': 'ConfigCheckHook'},
@@ -122,7 +123,7 @@ def make_runner(tmp_path, monkeypatch) -> Callable[..., Runner]:
                 'optimizer': {'type': 'SGD', 'lr': rate, 'momentum': 0.9},
                 'accumulative_counts': accumulate,
             },
-            param_scheduler={'type': 'CosineAnnealingLR', 'T_max': 40, 'by_epoch': False},
+            param_scheduler=settings.pop('param_scheduler', COSINE),
             default_hooks={**HOOKS, **(hooks or {})},
             custom_hooks=extra_hooks,
             randomness={'seed': 0},

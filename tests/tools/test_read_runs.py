@@ -26,7 +26,8 @@ def write_session(work_dir: Path, start: str, epochs: range, top1: dict[int, flo
 
 def test_a_resumed_training(tmp_path):
     write_session(tmp_path, '20261129_010000', range(1, 6), {2: 0.25, 4: 0.75})
-    write_session(tmp_path, '20261129_030000', range(5, 9), {6: 0.875, 8: 0.8125})
+    write_session(tmp_path, '20261129_030000', range(5, 9), {6: 0.875})
+    write_session(tmp_path, '20261129_050000', range(0), {8: 0.8125})
     assert read_run(tmp_path) == dict(
         loss=[1.8, 1.6, 1.4, 1.2],
         one_clip=[25.0, 75.0, 87.5, 81.2],

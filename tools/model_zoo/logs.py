@@ -42,8 +42,8 @@ def read_run(work_dir: Path, clips: LabeledClips | None = None) -> dict[str, Any
         if trained and trained[0]['epoch'] == 1 and max(losses, default=1) > 1:  # it began anew
             losses, validated, minutes = {}, {}, 0.0
         losses.update({row['epoch']: row['loss'] for row in trained})
-        if trained:
-            validated.update({row['step']: 100 * row['acc/top1'] for row in rows if 'acc/top1' in row})
+        validated.update({row['step']: 100 * row['acc/top1'] for row in rows if 'acc/top1' in row})
+        if trained:  # not only resumed for a last validation
             minutes += _minutes(session.parents[1])
     if not losses:
         raise UserError(f'{work_dir} has no training log')

@@ -83,6 +83,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Remove the outdated files of a process that was killed between writing and removing."""
         super().before_train(runner)
+        if last := runner.message_hub.runtime_info.get('last_ckpt'):  # into which a new best score is written
+            self.last_ckpt = self.file_backend.join_path(self.out_dir, Path(last).name)
         self.file_backend = _RemovesLater(self.file_backend, runner.message_hub)
         self.file_backend.remove_noted(self.out_dir)
 
@@ -97,4 +99,12 @@ class AtomicCheckpointHook(CheckpointHook):
             raise UserError(f'save_best is {unknown[0]!r}, but the validation gives {", ".join(metrics)}')
         with _in_words():
             super()._save_best_checkpoint(runner, metrics)
+            self._save_validated(runner)
         self.file_backend.remove_noted(self.out_dir)
+
+    def _save_validated(self, runner: Runner) -> None:
+        """Save the last checkpoint again, so that a complete run which is resumed isn't validated again."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        newest = Path(self.last_ckpt or '').name
+        if runner.iter >= runner.max_iters and newest == self.filename_tmpl.format(step):
+            self._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=runner.iter))

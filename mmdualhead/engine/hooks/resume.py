@@ -7,12 +7,15 @@ from typing import Any
 from mmaction.registry import HOOKS
 from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from mmdualhead.engine.checkpoints import unwrapped
 from mmdualhead.engine.loaders import NumberedBatches, endless_batches, make_resumable, seed_all
 from mmdualhead.utils.plain_config import saved_config
+
+VALIDATED = 'validated_iter'
+"""The key in the message hub, and so in a checkpoint, of the iteration that the last validation followed."""
 
 
 @HOOKS.register_module()
@@ -22,7 +25,7 @@ class ResumeHook(Hook):
     Whatever stopped the run, and wherever in an epoch its checkpoint was written: on the CPU, the resumed run
     equals an uninterrupted one bit for bit. To this end, random numbers do not continue one stream; they are
     seeded with (seed, iteration, clip) for each clip that is loaded, and with (seed, iteration, process) for
-    each step of the network.
+    each step of the network. A validation that was due after the checkpoint was written is made up for.
     """
 
     priority = 'VERY_HIGH'
@@ -49,13 +52,17 @@ class ResumeHook(Hook):
         self._gradients = checkpoint.get('gradients') or {} if runner._resume else {}
 
     def before_train(self, runner: Runner) -> None:
-        """Replace mmengine's loader with ours, and find which batches of the epoch are done."""
+        """Replace mmengine's loader with ours, and find what of the epoch is done."""
         for name, weight in unwrapped(runner.model).named_parameters():
             if name in self._gradients:
                 weight.grad = self._gradients[name].to(weight)
         if self._gradients:  # mmengine has warned that they are lost
             runner.logger.info('accumulated gradients are restored from the checkpoint')
         loop = runner.train_loop
+        if self._lacks_validation(runner):
+            runner.register_hook(_MissedValidation())
+        if VALIDATED not in runner.message_hub.runtime_info:
+            runner.message_hub.update_info(VALIDATED, 0)
         loop.dataloader = make_resumable(loop.dataloader, runner.seed)
         batches = loop.dataloader.batch_sampler
         self._done = 0
@@ -81,6 +88,23 @@ class ResumeHook(Hook):
             return 0
         runner.logger.info('epoch %d continues after batch %d of %d', loop.epoch + 1, done, total)
         return done
+
+    def _lacks_validation(self, runner: Runner) -> bool:
+        """True if mmengine's loop would have validated next: its checkpoints are written before that."""
+        loop, validated = runner.train_loop, runner.message_hub.runtime_info.get(VALIDATED)
+        if self._meta is None or runner.val_loop is None:
+            return False
+        if validated in (None, loop.iter):  # checkpoints of earlier versions don't say
+            return False
+        batches = self._meta.get('batches_per_epoch', len(loop.dataloader))
+        if isinstance(loop, IterBasedTrainLoop):
+            now, last = loop.iter, loop.max_iters
+        elif isinstance(loop, EpochBasedTrainLoop) and loop.iter == loop.epoch * batches:
+            now, last = loop.epoch, loop.max_epochs
+        else:
+            return False
+        loop._decide_current_val_interval()
+        return now >= loop.val_begin and (now % loop.val_interval == 0 or now == last)
 
     def _compare_length(self, runner: Runner) -> None:
         """Warn that nothing is left to train, or that the schedule does not follow a new length."""
@@ -117,6 +141,21 @@ class ResumeHook(Hook):
     def before_train_iter(self, runner: Runner, **_: Any) -> None:
         """Seed the network's random numbers, such as dropout's."""
         seed_all(runner.seed, runner.iter, get_rank())
+
+    def after_val_epoch(self, runner: Runner, **_: Any) -> None:
+        """Remember where it was, for all checkpoints from now on."""
+        if isinstance(runner._train_loop, BaseLoop):  # built when training starts
+            runner.message_hub.update_info(VALIDATED, runner.iter)
+
+
+class _MissedValidation(Hook):
+    """Validates before the training goes on, once all other hooks are ready for it."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Runner) -> None:
+        runner.logger.info('the checkpoint is from before the validation after iteration %d', runner.iter)
+        runner.val_loop.run()
 
 
 def buffers_of(model: nn.Module) -> dict[str, Tensor]:
