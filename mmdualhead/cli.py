@@ -24,8 +24,8 @@ usage: mmdualhead COMMAND ...
 
 Train and test, by MMAction2's tools/train.py and tools/test.py:
   train CONFIG ...           CONFIG is a path or the name of a shipped config
-  test CONFIG CHECKPOINT ... CHECKPOINT is a file or a work dir, whose newest checkpoint is taken; --half
-                             tests in half precision (bfloat16)
+  test CONFIG CHECKPOINT ... CHECKPOINT is a file or a work dir, whose newest checkpoint is taken and which
+                             gets the results; --half tests in half precision (bfloat16)
   run NAME ...               another of MMAction2's tools, e.g. confusion_matrix or get_flops
 
 Installation:
@@ -190,17 +190,25 @@ def with_config(arguments: list[str], must_exist: bool = False) -> list[str]:
     if path.is_file() or (path.exists() and not must_exist):
         return arguments
     config = find_config(arguments[0])
+    if config is None and path.name and path.with_name(f'{path.name}.py').is_file():
+        config = path.with_name(f'{path.name}.py')
     if config is None and must_exist:
+        if path.is_dir() or path.suffix == '.pth':
+            raise UsageError(f'{path} is not a config, which comes first: CONFIG CHECKPOINT')
         raise UsageError(f'there is no config {arguments[0]!r}{suggest(arguments[0], find_configs())}')
     return [str(config or arguments[0]), *arguments[1:]]
 
 
 def with_checkpoint(arguments: list[str]) -> list[str]:
-    """The arguments of a test, with a work dir in the place of the checkpoint replaced by its newest one.
+    """The arguments of a test, with a work dir in the place of the checkpoint replaced by its newest one; the
+    results go to the same work dir.
 
     Raises:
-        UsageError: the work dir holds none, or the test is to show videos.
+        UsageError: the work dir holds none, the test is to show videos, or to dump what is not a pickle.
     """
+    dumps = arguments[arguments.index('--dump') + 1 :][:1] if '--dump' in arguments else []
+    if dumps and not dumps[0].endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--dump writes a pickle, NAME.pkl, not {dumps[0]}; scores.npz is written anyway')
     if any(argument.startswith('--show') for argument in arguments):
         raise UsageError(
             'MMAction2 shows videos, not skeletons; "mmdualhead visualize RECORDING... --model WORK_DIR '
@@ -211,9 +219,12 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     from mmdualhead.engine.checkpoints import last_checkpoint
 
     try:
-        return [arguments[0], str(last_checkpoint(arguments[1])), *arguments[2:]]
+        given = [arguments[0], str(last_checkpoint(arguments[1])), *arguments[2:]]
     except FileNotFoundError as error:
         raise UsageError(str(error)) from None
+    if any(argument.startswith('--work-dir') for argument in given):
+        return given
+    return [*given[:2], '--work-dir', arguments[1], *given[2:]]  # where a fusion looks for its scores
 
 
 def with_half(arguments: list[str]) -> list[str]:
@@ -246,6 +257,7 @@ def run_alone(program: Path, arguments: Sequence[str], name: str) -> None:
     """Run a Python program, whose errors are its own."""
     sys.argv[:] = [f'mmdualhead {name}', *arguments]
     sys.path.insert(0, str(program.parent))
+    sys.path.append(str(Path.cwd()))  # for modules of the user's own that a config imports
     execute(program)
 
 

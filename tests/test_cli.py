@@ -45,6 +45,15 @@ class TestTrain:
         cli.main(['test', 'quickstart_j.py', 'epoch_1.pth'])
         assert ran[0][1] == ['quickstart_j.py', 'epoch_1.pth']
 
+    def test_own_configs_need_no_suffix(self, ran, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        for name in ('mine', 'quickstart_j'):
+            (tmp_path / f'{name}.py').touch()
+        cli.main(['train', 'mine'])
+        assert ran.pop()[1] == ['mine.py']
+        cli.main(['train', 'quickstart_j'])  # names of shipped ones stay theirs
+        assert Path(ran.pop()[1][0]) == ROOT / 'configs' / 'quickstart_j.py'
+
     def test_a_wrong_name_gets_the_right_ones(self, ran, capsys):
         assert cli.main(['train', 'quickstart_jj']) == 2
         assert "no config 'quickstart_jj'; did you mean quickstart_j" in capsys.readouterr().err
@@ -62,6 +71,20 @@ class TestTest:
         assert cli.main(['test', 'quickstart_j', str(tmp_path), '--work-dir', 'x']) == 0
         assert ran.pop()[1][1:] == [str(tmp_path / 'epoch_10.pth'), '--work-dir', 'x']
         assert 'epoch_11.pth' in caplog.text
+        cli.main(['test', 'quickstart_j', str(tmp_path), '--half'])
+        assert ran.pop()[1][1:4] == [str(tmp_path / 'epoch_10.pth'), '--work-dir', str(tmp_path)]
+
+    @pytest.mark.parametrize(
+        ('arguments', 'message'),
+        [
+            (['quickstart_j', 'x.pth', '--dump', 'x.npz'], '--dump writes a pickle, NAME.pkl, not x.npz'),
+            (['x.pth', 'quickstart_j'], 'x.pth is not a config, which comes first'),
+        ],
+    )
+    def test_wrong_arguments(self, ran, capsys, arguments, message):
+        assert cli.main(['test', *arguments]) == 2
+        assert message in capsys.readouterr().err
+        assert not ran
 
     def test_a_work_dir_without_checkpoints(self, ran, tmp_path, capsys):
         assert cli.main(['test', 'quickstart_j', str(tmp_path)]) == 2

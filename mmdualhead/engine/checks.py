@@ -550,7 +550,8 @@ def check_checkpoint(
         yield Finding(Level.NOTE, 'checkpoint', 'does not say what it was trained on; nothing is compared')
         return
     for line in trained.differences(data.network_input):
-        yield Finding(Level.WARNING, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
+        level = Level.ERROR if line.startswith(('stream:', 'skeleton:')) else Level.WARNING
+        yield Finding(level, data.name, f'THE CHECKPOINT WAS TRAINED ON OTHER INPUT: {line}')
     if trained.scale is None and data.network_input.scale is not None:
         text = 'does not say the scale of its training data; whether the units are the same is not checked'
         yield Finding(Level.NOTE, 'checkpoint', text)

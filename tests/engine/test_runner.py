@@ -83,7 +83,8 @@ class TestMissing:
             type='RepeatDataset', dataset=dict(type='ConcatDataset', datasets=[inner])
         )
         config.annotations = dict(ann_source='Get it there.')
-        expected = f'annotation file {Path("somewhere", "gone.pkl")} is missing. Get it there.'
+        expected = f'annotation file {Path("somewhere", "gone.pkl")} is missing. Get it there. '
+        expected += f'(The current folder is {Path.cwd()}.)'
         assert missing_files(config, 'train') == expected
 
 
