@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     args.recordings += [SkeletonInferencer.example()] * args.example
     if not args.recordings:
-        parser.error('expected a RECORDING or --example')
+        parser.error('expected a RECORDING, before --model, which takes all words after it, or --example')
     return args
 
 

@@ -78,7 +78,10 @@ def main() -> None:
     parser.add_argument('joints')
     parser.add_argument('--picture', type=int, nargs=2, default=(), metavar=('HEIGHT', 'WIDTH'))
     args = parser.parse_args()
-    session = onnxruntime.InferenceSession(args.model)
+    try:
+        session = onnxruntime.InferenceSession(args.model)
+    except Exception as error:  # onnxruntime's own have no common class
+        sys.exit(f'error: {args.model}: {error}')
     # Two entries are text, the others JSON.
     text = session.get_modelmeta().custom_metadata_map
     as_text = ('layout', 'stream')

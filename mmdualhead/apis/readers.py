@@ -35,12 +35,11 @@ def read_annotation(
         normalized: it is already normalized.
         classes: the names of the classes in the file, if it has them.
     """
-    label = clip.get('label')
     return Recording(
         keypoint=clip['keypoint'],
         keypoint_score=clip.get('keypoint_score'),
         img_shape=clip.get('img_shape'),
-        label=int(label) if is_integer(label) else None,  # an answer is compared with one
+        label=int(clip['label']) if is_integer(clip.get('label')) else None,  # an answer is compared with one
         layout=layout,
         classes=classes,
         annotated=True,

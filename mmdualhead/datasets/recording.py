@@ -5,7 +5,7 @@ M persons, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import prod
 from typing import Any
@@ -16,7 +16,14 @@ from mmdualhead.datasets.annotations.checks import FEW_FRAMES, MANY_PERSONS, is_
 from mmdualhead.datasets.plausibility import number_fault
 from mmdualhead.datasets.transforms.body import SCORED
 from mmdualhead.errors import UserError
-from mmdualhead.skeletons import Skeleton, conversion, convert_layout, get_skeleton, layouts_with
+from mmdualhead.skeletons import (
+    SKELETONS,
+    Skeleton,
+    conversion,
+    convert_layout,
+    get_skeleton,
+    layouts_with,
+)
 from mmdualhead.utils.reading import shown
 from mmdualhead.utils.text import name_of, with_name
 
@@ -183,9 +190,10 @@ class Recording:
         for joint, (found, expected) in enumerate(zip(self.joints, skeleton.joints, strict=False)):
             words = frozenset(found.split())
             if words != known[joint] and words in known:
+                advice = _advice_on_names(self.joints) or 'bring its columns into the order of the layout'
                 raise UserError(
                     f'joint {joint} is {found!r} in the file, but {expected!r} in layout {skeleton.name!r}; '
-                    'bring its columns into the order of the layout'
+                    f'{advice}'
                 )
         if not self.keypoint.any():
             raise EmptyRecording('keypoint: no person, all coordinates are zero')
@@ -235,10 +243,9 @@ class Recording:
         """
         joints, score = self.keypoint.shape[2], self.keypoint_score
         if joints != source.num_joints:
-            fitting = ' or '.join(map(repr, layouts_with(joints, target)))
-            advice = f'; with layout={fitting} it can be converted' if fitting else ''
             raise UserError(
-                f'keypoint: {joints} joints, the layout {source.name!r} has {source.num_joints}{advice}'
+                f'keypoint: {joints} joints, the layout {source.name!r} has {source.num_joints}'
+                f'{_advice(joints, target)}'
             )
         if (source.joints, source.bones) == (target.joints, target.bones):
             return self
@@ -273,6 +280,27 @@ class Recording:
         ids = range(len(joints)) if self.ids is None else self.ids
         for t in range(joints.shape[1]):
             yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
+
+
+def _advice_on_names(joints: Sequence[str]) -> str:
+    """On the layout whose joints a file names, in their order; empty if there is none."""
+    words = [frozenset(name.split()) for name in joints]
+    for name, skeleton in SKELETONS.items():
+        if words == [frozenset(joint.split()) for joint in skeleton.joints]:
+            return f'they are the joints of layout {name!r}: give layout={name!r} (--layout {name})'
+    return ''
+
+
+def _advice(joints: int, target: Skeleton) -> str:
+    """On the layouts that joints of another number may have."""
+    if fitting := layouts_with(joints, target):
+        named = ' or '.join(map(repr, fitting))
+        return f'; with layout={named} (--layout) it can be converted'
+    flat = [name for name, one in SKELETONS.items() if one.flat and one.num_joints == joints]
+    if not flat:
+        return ''
+    named = ' or '.join(map(repr, flat))
+    return f'; if they are x, y and confidence in an image, give layout={named} (--layout)'
 
 
 def image_size(shape: Any) -> tuple[int, int] | None:

@@ -56,9 +56,23 @@ def test_empty_persons_take_no_place():
 
 class TestLayout:
     def test_advice_names_only_layouts_that_can_be_converted(self):
-        for joints, advice in ((33, "with layout='mediapipe'"), (17, 'has 20$')):
+        for joints, advice in ((33, "with layout='mediapipe'"), (14, 'has 20$')):
             with pytest.raises(UserError, match=f'{joints} joints, the layout .*{advice}'):
                 fitted(np.ones((9, joints, 3)), IN_SPACE)
+
+    def test_poses_of_estimators_get_the_layouts_in_an_image(self):
+        with pytest.raises(
+            UserError, match=r"x, y and confidence in an image, give layout='coco' \(--layout\)"
+        ):
+            fitted(np.ones((9, 17, 3)), IN_SPACE)
+
+    def test_a_table_that_names_the_joints_of_another_layout_gets_it(self, tmp_path):
+        names = [f'{joint}_{axis}'.replace(' ', '_') for joint in COCO.joints for axis in ('x', 'y', 'score')]
+        (tmp_path / 'c.csv').write_text(
+            '\n'.join(','.join(line) for line in (names, ['0.5'] * 51, ['0.6'] * 51))
+        )
+        with pytest.raises(UserError, match="joints of layout 'coco': give layout='coco'"):
+            fit(read_file(tmp_path / 'c.csv'), IN_ANY_PICTURE)
 
     def test_a_table_of_an_own_layout(self, tmp_path):
         joints = ['neck', 'left elbow', 'left hand', 'right elbow', 'right hand']

@@ -281,7 +281,10 @@ class TestOtherInputs:
         (lambda x: x[None][:0], r'input 0: keypoint: no person'),
         (lambda x: 0 * x, r'input 0: keypoint: no person, all coordinates are zero'),
         (lambda x: x[..., :2], r'input 0: keypoint: 2 coordinates per joint, the model expects x, y, z'),
-        (lambda x: x[:, :17], r"input 0: keypoint: 17 joints, the layout 'kinect_v1' has 20$"),
+        (
+            lambda x: x[:, :17],
+            r"input 0: keypoint: 17 joints, the layout 'kinect_v1' has 20; if they are x, y and",
+        ),
         (
             lambda x: np.stack([x, x + 1]),
             r'2 persons \(0, 1\) in 30 frames, the model takes 1; remove',

@@ -8,12 +8,15 @@ from mmaction.apis import inference_recognizer, inference_skeleton, init_recogni
 
 from mmdualhead.apis import SkeletonInferencer
 from mmdualhead.apis.recordings import RecordingError
+from mmdualhead.models.fused import fuse
 from mmdualhead.skeletons import convert_layout
 from tests.apis.trained import save_trained, small_config
 
 
-def test_inference_recognizer(checkpoint, inferencer, recording):
+@pytest.mark.parametrize('fused', [False, True])
+def test_inference_recognizer(checkpoint, inferencer, recording, fused):
     model = init_recognizer(small_config(), str(checkpoint), device='cpu')
+    model = fuse(model) if fused else model
     keypoint = recording()[None]
     annotation = dict(keypoint=keypoint, total_frames=30, label=-1, frame_dir='x', start_index=0)
     theirs = inference_recognizer(model, {**annotation, 'modality': 'Pose'}).pred_score.numpy()

@@ -188,7 +188,8 @@ class TestBadFiles:
             ('x.npy', b'\x93NUMPY', 'not a readable NumPy file'),
             ('x.csv', b'1,2,3,4,5,6,8\n', '7 columns, expected x, y'),
             ('x.pkl', b'\x80\x04', 'truncated or not a pickle'),
-            ('x.mp4', b'', "files of recordings end with .*, not with '.mp4'"),
+            ('x.xyz', b'', "files of recordings end with .*, not with '.xyz'"),
+            ('x.mp4', b'', 'a video: "mmdualhead video x.mp4"'),
         ],
     )
     def test_are_told_when_they_are_read(self, tmp_path, name, content, message):

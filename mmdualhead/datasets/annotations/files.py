@@ -151,7 +151,9 @@ def describe_missing(path: Path, source: str) -> str:
     """
     store = path.with_suffix(SUFFIX)
     found = f'{store} is present, which ann_file could name. ' if store.exists() else ''
-    return f'annotation file {path} is missing. {found}{source}'.strip()
+    where = '' if path.is_absolute() else f' (The current folder is {Path.cwd()}.)'
+    source = source or 'mmdualhead data custom converts recordings of your own.'
+    return f'annotation file {path} is missing. {found}{source}{where}'
 
 
 def completed_by(

@@ -130,7 +130,9 @@ def read_table(path: Path) -> dict[int, Recording]:
             ``src``, a split has another name, or the table is empty.
     """
     try:
-        reader = csv.DictReader(StringIO(decode_text(read_bytes(path)), newline=''), strict=True)
+        text = decode_text(read_bytes(path))
+        delimiter = max(',;\t', key=text.partition('\n')[0].count)  # spreadsheets' depends on the language
+        reader = csv.DictReader(StringIO(text, newline=''), delimiter=delimiter, strict=True)
         reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
         lines = [(reader.line_num, line) for line in reader]
     except (ValueError, csv.Error) as error:

@@ -35,6 +35,7 @@ Picture = tuple[int, int] | None
 """(height, width) of the image, if it is known."""
 
 FRAME = '_keypoints.json'
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 """The end of the names of OpenPose's files, one for each frame."""
 
 ONE_FRAME = re.compile(
@@ -373,4 +374,6 @@ def reader_of(path: Path, readers: Mapping[str, Read]) -> Read:
     for end, reader in readers.items():
         if name.lower().endswith(end.lower()):
             return reader
+    if path.suffix.lower() in VIDEOS:
+        raise UserError(f'a video: "mmdualhead video {path.name}" finds its persons and labels them')
     raise UserError(f'files of recordings end with {", ".join(readers)}, not with {path.suffix!r}')

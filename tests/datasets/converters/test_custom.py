@@ -92,6 +92,26 @@ def test_round_trip_of_all_kinds_of_files(tmp_path: Path, layout: str, converted
     assert '4 clips, 3 classes, 2 subjects' in result.summary
 
 
+@pytest.mark.parametrize('delimiter', [';', '\t'])
+def test_a_table_of_a_spreadsheet_in_another_language(tmp_path: Path, layout: str, delimiter: str) -> None:
+    np.save(tmp_path / 'a,b.npy', standing(3, 4))
+    lines = [delimiter.join(line) for line in (('clip', 'label', 'split'), ('a,b.npy', 'wave', 'train'))]
+    (tmp_path / 'labels.csv').write_text('\n'.join(lines), encoding='utf-8-sig')
+    (recording,) = scan(tmp_path, tmp_path / 'labels.csv', layout).recordings
+    assert recording.splits == ('train',)
+
+
+@pytest.mark.fault('labels that count from 1, of classes without names', 'class 0 stays empty', 'a warning')
+@pytest.mark.parametrize(('labels', 'warned'), [('12', True), ('01', False), ('23', False)])
+def test_labels_from_1(tmp_path: Path, layout: str, labels: str, warned: bool) -> None:
+    for name, seed in (('a', 1), ('b', 2)):
+        np.save(tmp_path / f'{name}.npy', standing(3, 4, seed))
+    table = write_table(tmp_path, f'a.npy,{labels[0]},train', f'b.npy,{labels[1]},val')
+    summary = str(convert(scan(tmp_path, table, layout), tmp_path / 'out.pkl', workers=0))
+    said = 'WARNING: label: no clip has class 0; labels count from 0, so these need num_classes=3'
+    assert (said in summary) == warned
+
+
 def test_labels_as_indices_and_names_in_a_given_order(tmp_path: Path, layout: str) -> None:
     np.save(tmp_path / 'a.npy', standing(3, 2))
     table = write_table(tmp_path, 'a.npy,1,train', 'b.npy,0,val')
@@ -205,7 +225,7 @@ def test_a_table_in_another_order_than_the_layout(tmp_path: Path, name: str) -> 
 
     check('Shoulder', 'elbow', 'hand')
     check('shoulder', 'joint', 'tip')
-    with pytest.raises(UserError, match="joint 1 is 'hand' in the file, but 'elbow' in layout 'arm'"):
+    with pytest.raises(UserError, match="joint 1 is 'hand' in the file, but 'elbow' in layout 'arm'; bring"):
         check('shoulder', 'hand', 'elbow')
 
 
