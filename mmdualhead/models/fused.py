@@ -87,7 +87,10 @@ def fuse(model: nn.Module, dtype: torch.dtype | None = None) -> FusedRecognizer:
     if dtype is not None:
         _convert(folded, dtype)
     keep_freed_memory()
-    return FusedRecognizer(folded, _Weights(model), dtype).eval()
+    fused_model = FusedRecognizer(folded, _Weights(model), dtype).eval()
+    if hasattr(model, 'cfg'):  # which MMAction2's inference_recognizer reads
+        fused_model.cfg = model.cfg
+    return fused_model
 
 
 def _convert(recognizer: nn.Module, dtype: torch.dtype) -> None:
