@@ -33,7 +33,7 @@ ECHO = 5.0
 run, and launchers signal theirs again."""
 
 
-def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
+def start_worker(worker: int, parent: int, then: Callable[[int], None] | None) -> None:
     """Let a data loading worker survive signals to the run.
 
     Schedulers and terminals signal all processes of a run. Workers continue, since the main process
@@ -41,14 +41,17 @@ def start_worker(worker: int, then: Callable[[int], None] | None) -> None:
 
     Args:
         worker: its number.
+        parent: the main process.
         then: the loader's own ``worker_init_fn``.
     """
+    if os.getppid() == 1 != parent:  # it was killed before PyTorch's worker could look who it is
+        os._exit(1)
     for number in SIGNALS:
         if number != signal.SIGTERM:
             signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, 'sigwaitinfo'):  # not on macOS and Windows
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_by_parent, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_by_parent, args=(parent,), daemon=True).start()
     if then is not None:
         then(worker)
 
@@ -86,7 +89,8 @@ class InterruptHook(Hook):
         """Handle the signals, and shield the workers from them."""
         for loop in (runner.train_loop, runner.val_loop):
             if loop is not None:
-                loop.dataloader.worker_init_fn = partial(start_worker, then=loop.dataloader.worker_init_fn)
+                then = loop.dataloader.worker_init_fn
+                loop.dataloader.worker_init_fn = partial(start_worker, parent=os.getpid(), then=then)
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 if number == getattr(signal, 'SIGHUP', None) and signal.getsignal(number) == signal.SIG_IGN:

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 
 from mmdualhead.engine.checkpoints import INTERRUPTED
-from mmdualhead.engine.hooks.interrupt import InterruptHook
+from mmdualhead.engine.hooks.interrupt import InterruptHook, start_worker
 
 NO_LOOPS = SimpleNamespace(train_loop=None, val_loop=None)
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 138}
@@ -226,3 +226,13 @@ def test_all_processes_stop_by_one_signal(tmp_path, received):
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [STATUS[received[1]]] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='workers are forked')
+def test_a_worker_of_a_process_that_is_gone_ends():
+    worker = os.fork()
+    if not worker:
+        os.getppid = lambda: 1
+        start_worker(0, parent=2, then=None)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == 1
