@@ -63,7 +63,7 @@ class Summary:
         """Findings on the posture of the persons, the raw files as a whole, and the excluded clips."""
         found = describe_postures([clip.posture for clip in self.clips.values() if clip.posture])
         found += describe_pictures([clip.picture for clip in self.clips.values() if clip.picture is not None])
-        labels = {clip.label for clip in self.clips.values()}
+        labels = {clip.label for clip in self.clips.values() if clip.label is not None}
         if labels and min(labels) == 1 and not self.dataset.meta.get('classes'):
             text = f'no clip has class 0; labels count from 0, so these need num_classes={max(labels) + 1}'
             found.append(Finding(Level.WARNING, 'label', text))
