@@ -31,12 +31,14 @@ from mmdualhead.evaluation.answer import Answer
 from mmdualhead.evaluation.fusion import parse_weights
 from mmdualhead.evaluation.outputs import json_file
 from mmdualhead.evaluation.scores import FUSED
-from mmdualhead.skeletons import get_skeleton
 from mmdualhead.utils.files import check_writable
 from mmdualhead.utils.threads import ahead
 from mmdualhead.visualization.pages import check_pages, write_pages
 
 ON_ERROR = ('raise', 'skip')
+
+FITS = ('takes_pixels', 'takes_any_picture', 'normalizes_pixels')
+"""What a recording is fitted to, once for all models."""
 
 
 class SkeletonInferencer(BaseInferencer):
@@ -250,9 +252,8 @@ class SkeletonInferencer(BaseInferencer):
             RecordingError: it cannot be read or predicted.
         """
         try:
-            recording, layout = recording.read(), options.get('layout')
-            recording = recording.shaped(get_skeleton(recording.layout or layout or self.models[0].skeleton))
-            in_space = recording.converts_to(self.models[0].skeleton, layout)
+            recording = recording.read()
+            in_space = recording.converts_to(self.models[0].skeleton, options.get('layout'))
             chosen = self.for_joints(in_space)
             fitted = fit(recording, chosen.models[0].input, **options)
             return [run_pipeline(model, fitted) for model in chosen.models]
@@ -310,10 +311,6 @@ class SkeletonInferencer(BaseInferencer):
         return dict(predictions=predictions, visualization=visualization, left_out=left_out)
 
 
-FITS = ('takes_pixels', 'takes_any_picture', 'normalizes_pixels')
-"""What a recording is fitted to, once for all models."""
-
-
 def _size(prepared: Sequence[Prepared]) -> int:
     """The values of a recording that a network takes."""
     return max(one.packed['inputs'].numel() for one in prepared)
@@ -322,8 +319,8 @@ def _size(prepared: Sequence[Prepared]) -> int:
 def _leave_out(name: str, error: RecordingError, on_error: str, left_out: dict[str, str]) -> None:
     if on_error == 'raise':
         raise error
-    numbered = next(free for i in count(1) if (free := f'{name} ({i})' if i > 1 else name) not in left_out)
-    left_out[numbered] = str(error)
+    names = chain([name], (f'{name} ({i})' for i in count(2)))
+    left_out[next(free for free in names if free not in left_out)] = str(error)
 
 
 def _shares(models: Sequence[TrainedModel], weights: str | Sequence[float]) -> np.ndarray:

@@ -134,7 +134,15 @@ class Recording:
 
     def has_depth(self, skeleton: Skeleton) -> bool:
         """True if its joints, in this layout, are in space: a third coordinate is not a confidence."""
-        return not skeleton.flat and np.shape(self.keypoint)[-1:] != (2,)
+        return not skeleton.flat and self._channels(skeleton) != 2
+
+    def _channels(self, skeleton: Skeleton) -> int:
+        """C, which the number of joints tells of a table that does not."""
+        shape = np.shape(self.keypoint)[-2:]
+        channels, rest = divmod(prod(shape), skeleton.num_joints)
+        if self.regroup and not rest and channels in (2, 3):
+            return channels
+        return shape[-1] if shape else 0
 
     def converts_to(self, target: Skeleton, layout: Any = None) -> bool:
         """True if it, in ``layout`` if it names none, has depth and all joints of a layout in space."""
@@ -165,9 +173,8 @@ class Recording:
             raise EmptyRecording(
                 f'keypoint: {"no person" if frames else "no frames"}, shape {keypoint.shape}'
             )
-        channels = prod(keypoint.shape[2:]) / skeleton.num_joints if skeleton else 0
-        if self.regroup and channels in (2, 3):
-            keypoint = keypoint.reshape(*keypoint.shape[:2], -1, int(channels))
+        if self.regroup and skeleton is not None:
+            keypoint = keypoint.reshape(*keypoint.shape[:2], -1, self._channels(skeleton))
         if persons > MANY_PERSONS and frames <= FEW_FRAMES:
             raise UserError(
                 f'keypoint: shape {keypoint.shape} reads as (T, M, V, C), expected (M, T, V, C); exchange '
@@ -184,12 +191,9 @@ class Recording:
             EmptyRecording: it shows no person.
             UserError: names the field, the person and the joint, as far as the layout has so many.
         """
-        known = [
-            frozenset(name.lower().replace('_', ' ').split()) for name in skeleton.joints
-        ]  # in any order
+        known = list(map(_words, skeleton.joints))
         for joint, (found, expected) in enumerate(zip(self.joints, skeleton.joints, strict=False)):
-            words = frozenset(found.split())
-            if words != known[joint] and words in known:
+            if _words(found) != known[joint] and _words(found) in known:
                 advice = _advice_on_names(self.joints) or 'bring its columns into the order of the layout'
                 raise UserError(
                     f'joint {joint} is {found!r} in the file, but {expected!r} in layout {skeleton.name!r}; '
@@ -282,11 +286,15 @@ class Recording:
             yield t / rate, {ids[m]: joints[m, t] for m in np.flatnonzero(present[:, t])}
 
 
+def _words(joint: str) -> frozenset[str]:
+    """Of the name of a joint, in any order: ``hand left`` is ``left_hand``."""
+    return frozenset(joint.lower().replace('_', ' ').split())
+
+
 def _advice_on_names(joints: Sequence[str]) -> str:
     """On the layout whose joints a file names, in their order; empty if there is none."""
-    words = [frozenset(name.split()) for name in joints]
     for name, skeleton in SKELETONS.items():
-        if words == [frozenset(joint.split()) for joint in skeleton.joints]:
+        if [*map(_words, joints)] == [*map(_words, skeleton.joints)]:
             return f'they are the joints of layout {name!r}: give layout={name!r} (--layout {name})'
     return ''
 
