@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from mmdualhead.program import find_config, find_configs, shipped
-from mmdualhead.utils.command import CLOSED_PIPE
+from mmdualhead.utils.command import CLOSED_PIPE, given
 from mmdualhead.version import __version__
 
 USAGE = """\
@@ -206,9 +206,9 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     Raises:
         UsageError: the work dir holds none, the test is to show videos, or to dump what is not a pickle.
     """
-    dumps = arguments[arguments.index('--dump') + 1 :][:1] if '--dump' in arguments else []
-    if dumps and not dumps[0].endswith(('.pkl', '.pickle')):
-        raise UsageError(f'--dump writes a pickle, NAME.pkl, not {dumps[0]}; scores.npz is written anyway')
+    dump = given('--dump', arguments)
+    if dump and not dump.endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--dump writes a pickle, NAME.pkl, not {dump}; scores.npz is written anyway')
     if any(argument.startswith('--show') for argument in arguments):
         raise UsageError(
             'MMAction2 shows videos, not skeletons; "mmdualhead visualize RECORDING... --model WORK_DIR '
@@ -219,12 +219,12 @@ def with_checkpoint(arguments: list[str]) -> list[str]:
     from mmdualhead.engine.checkpoints import last_checkpoint
 
     try:
-        given = [arguments[0], str(last_checkpoint(arguments[1])), *arguments[2:]]
+        checkpoint = str(last_checkpoint(arguments[1]))
     except FileNotFoundError as error:
         raise UsageError(str(error)) from None
-    if any(argument.startswith('--work-dir') for argument in given):
-        return given
-    return [*given[:2], '--work-dir', arguments[1], *given[2:]]  # where a fusion looks for its scores
+    # The same work dir, where a fusion looks for its scores.
+    results = [] if given('--work-dir', arguments) is not None else ['--work-dir', arguments[1]]
+    return [arguments[0], checkpoint, *results, *arguments[2:]]
 
 
 def with_half(arguments: list[str]) -> list[str]:

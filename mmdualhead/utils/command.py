@@ -9,7 +9,7 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -58,12 +58,15 @@ def as_typed(docstring: str | None) -> str:
     return re.sub(r'python tools/(\w+)\.py', lambda found: f'mmdualhead {found[1].replace("_", "-")}', text)
 
 
-def given(option: str) -> str | None:
-    """The value of an option on the command line, empty if it has none; None without it.
+def given(option: str, arguments: Sequence[str] | None = None) -> str | None:
+    """The value of an option, empty if it has none; None without it.
 
-    For what MMAction2's programs do not leave in the config.
+    Args:
+        option: its name, such as ``--seed``.
+        arguments: by default those of this process, for what MMAction2's programs do not leave in the config.
     """
-    for argument, following in zip(sys.argv, [*sys.argv[1:], ''], strict=True):
+    arguments = sys.argv if arguments is None else arguments
+    for argument, following in zip(arguments, [*arguments[1:], ''], strict=True):
         name, _, value = argument.partition('=')
         if name == option:
             return value or ('' if following.startswith('-') else following)
