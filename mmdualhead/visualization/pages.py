@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -22,6 +23,7 @@ from mmdualhead.utils.files import check_writable, write_text
 ASSETS = Path(__file__).parent / 'assets'
 SCRIPT = 'plotly.min.js'
 INDEX = 'index.html'
+PAGE = re.compile(r'clip_\d+\.html')
 BARS = 5
 FRAME_RATE = 30.0
 
@@ -60,7 +62,8 @@ def write_pages(answers: Sequence[Answer], out_dir: str | Path, frame_rate: floa
     write_text(out_dir / SCRIPT, plotly_script())
     script = f'<script src="{SCRIPT}"></script>'
     for older in out_dir.glob('clip_*.html'):
-        older.unlink()
+        if PAGE.fullmatch(older.name):
+            older.unlink()
     width = max(4, len(str(len(answers))))
     files = [f'clip_{i:0{width}}.html' for i in range(len(answers))]
     around = zip([None, *files[:-1]], files, [*files[1:], None], strict=True)

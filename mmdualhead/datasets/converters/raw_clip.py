@@ -101,7 +101,7 @@ def _read_regular(recording: Recording, read: Callable[[Recording], Recording]) 
 
 
 def _checked(clip: Recording, skeleton: Skeleton) -> Recording:
-    """The clip as arrays of float32, unless it is invalid in any data set."""
+    """The clip with its numbers as arrays, unless it is invalid in any data set."""
     shape, joints = np.shape(clip.keypoint), skeleton.num_joints
     if len(shape) != 4 or shape[2] != joints:
         raise UserError(f'keypoint: expected (M, T, {joints}, C), found {shape}')

@@ -35,8 +35,9 @@ Picture = tuple[int, int] | None
 """(height, width) of the image, if it is known."""
 
 FRAME = '_keypoints.json'
-VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 """The end of the names of OpenPose's files, one for each frame."""
+
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm')
 
 ONE_FRAME = re.compile(
     rb'(\xef\xbb\xbf)?\s*('

@@ -184,9 +184,8 @@ def number_frames(names: Iterable[Any]) -> dict[Any, int]:
     numbers: dict[Any, int] = {}
     others: dict[Any, Any] = {}
     for name in names:
-        match = (
-            NUMBERED.fullmatch(SUFFIX.sub('', PurePath(str(name)).name)) if type(name) in (str, int) else None
-        )
+        stem = SUFFIX.sub('', PurePath(str(name)).name)  # a dot may also precede the number
+        match = NUMBERED.fullmatch(stem) if type(name) in (str, int) else None
         if match is None:
             raise UserError(f'{shown(name)} contains no frame number')
         numbers[name] = int(match[2])

@@ -143,7 +143,7 @@ def test_checks_what_readers_return(src: Path, tmp_path: Path, keypoint: np.ndar
 @pytest.mark.fault('a label that a reader gives as another number or a name', '-', 'an integer, or refused')
 def test_labels_of_readers(src: Path, tmp_path: Path) -> None:
     def dataset(label: object) -> RawDataset:
-        keypoint = np.ma.masked_invalid(np.ones((1, 2, 1, 3)))  # an array of another kind is no fault
+        keypoint = np.ma.masked_invalid(np.ones((1, 2, 1, 3)))  # an array of another kind is as good
         return make_dataset(src, read=lambda _: Clip(keypoint, label))
 
     convert(dataset(np.int64(1)), tmp_path / 'out.pkl', workers=0)

@@ -161,7 +161,7 @@ VALIDATED = {
 )
 @pytest.mark.fault(
     'killed during a validation and resumed',
-    'there is no such validation; if it was the best, a worse one counts as the best',
+    'that validation never happens; if it was the best, a worse one counts as the best',
     'validated first; the best checkpoint, accuracies and rates of an uninterrupted training',
 )
 def test_a_validation_is_made_up_for(make_runner, tmp_path, kind, killed):
