@@ -12,6 +12,7 @@ from mmdualhead.models.ops import (
     cpu,
     mix_and_collapse,
     onednn,
+    products,
     set_budget,
     standard_operations,
     stretch,
@@ -188,7 +189,7 @@ def test_standard_operations(window, stride):
 @pytest.mark.parametrize(('window', 'stride'), WINDOWS)
 def test_window_product_by_large_products(window, stride, frames, mixed, monkeypatch):
     """One person at a time and all at once."""
-    monkeypatch.setattr(onednn, 'MIXED', mixed)
+    monkeypatch.setattr(products, 'CACHED', mixed)
     arguments = product_arguments(window, frames)
     with Kernels(onednn):
         assert_equal(window_product(*arguments, stride), plain_product(*arguments, stride), arguments)

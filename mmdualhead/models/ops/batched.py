@@ -87,13 +87,13 @@ def window_product_backward(
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:
-    return collapse.forward(x, weight, bias, collapsing, shift, _persons(x, weight))
+    return collapse.forward(x, weight, bias, collapsing, shift, _frames(x, weight))
 
 
 def mix_and_collapse_backward(
     grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor
 ) -> tuple[Tensor, ...]:
-    return collapse.backward(grad, x, weight, bias, collapsing, shift, _persons(x, weight))
+    return collapse.backward(grad, x, weight, bias, collapsing, shift, _frames(x, weight))
 
 
 def topology_product(
@@ -152,9 +152,10 @@ def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
     return max(1, BUDGET // (size or 1))
 
 
-def _persons(x: Tensor, weight: Tensor) -> int:
-    """The number of persons whose channels inside the windows fit into the budget."""
-    return max(1, BUDGET // (x.shape[1] * x.shape[3] * len(weight) * x.element_size() or 1))
+def _frames(x: Tensor, weight: Tensor) -> int:
+    """The number of frames, of whole persons, whose channels inside the windows fit into the budget."""
+    frames, size = x.shape[1], x.shape[3] * len(weight) * x.element_size()
+    return max(1, BUDGET // (frames * size or 1)) * frames
 
 
 class _Strip:

@@ -1,8 +1,8 @@
-"""Mixing and collapsing windows, a given number of persons at a time.
+"""Mixing and collapsing windows, a given number of frames at a time: a part of a person's, or several
+persons'.
 
 N clips times persons, T frames, V joints, W frames in a window, C input and D output channels, F channels
-inside the windows.
-Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
+inside the windows. Arguments and results are :func:`~mmdualhead.models.ops.mix_and_collapse`'s.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from torch import Tensor
 from .products import product
 
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, persons: int) -> Tensor:
+def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor, count: int) -> Tensor:
     """See :func:`mmdualhead.models.ops.mix_and_collapse`."""
     window = collapse.shape[1] // len(weight)
     weight, bias, collapse, shift = (t.to(x.dtype) for t in (weight, bias, collapse, shift))
     out = x.new_empty(*x.shape[:2], x.shape[3] // window, len(collapse))
-    for part, result in zip(x.split(persons), out.split(persons), strict=True):
-        features = _features(part, weight, bias)
-        rows = features.view(-1, collapse.shape[1])
-        product(rows, collapse.t(), shift, out=result.view(-1, len(collapse)))
+    for frames, result in zip(*(t.flatten(0, 1).split(count) for t in (x, out)), strict=True):
+        features = _features(_rows(frames), weight, bias).view(-1, collapse.shape[1])
+        product(features, collapse.t(), shift, out=result.view(-1, len(collapse)))
     return out
 
 
@@ -32,33 +31,47 @@ def backward(
     bias: Tensor,
     collapse: Tensor,
     shift: Tensor,
-    persons: int,
+    count: int,
 ) -> tuple[Tensor, ...]:
     """The gradients of x, weight, bias, collapse and shift, from that of the output."""
-    grad = grad.flatten(1, 2).contiguous()
     parameters = (weight, bias, collapse, shift)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
     grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
     grads = [torch.zeros_like(parameter, **sums) for parameter in parameters]
     weight, bias, collapse = (t.to(x.dtype) for t in (weight, bias, collapse))
-    for rows, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
+    parts = (t.flatten(0, 1).split(count) for t in (x, grad_x, grad.contiguous()))
+    for frames, out, grad_frames in zip(*parts, strict=True):
         # The features, recomputed, and their gradient, which the ReLU stops where they are zero.
-        features = _features(rows, weight, bias).view(*grad_part.shape[:2], collapse.shape[1])
-        into = product(grad_part.flatten(0, 1), collapse).view_as(features).mul_(features > 0)
+        rows, grad_rows = _rows(frames), grad_frames.flatten(0, 1)
+        features = _features(rows, weight, bias)
+        into = product(grad_rows, collapse).view_as(features)
+        into = torch.ops.aten.threshold_backward(into, features, 0)
 
-        # The collapse, by person, so that the sums over persons are kept in single precision.
-        grads[2] += torch.bmm(grad_part.transpose(1, 2), features).sum(0, **sums)
-        grads[3] += grad_part.sum((0, 1), **sums)
+        # The collapse.
+        persons = max(1, len(frames) // x.shape[1])
+        grads[2] += _summed(grad_rows, features.view(len(grad_rows), -1), persons, **sums)
+        grads[3] += grad_rows.sum(0, **sums)
 
         # The mixing and the input.
-        into = into.view(-1, rows.shape[3], len(weight)).transpose(1, 2)
-        grads[0] += torch.bmm(into, rows.flatten(0, 1).transpose(1, 2)).sum(0, **sums)
-        grads[1] += into.sum((0, 2), **sums)
-        torch.bmm(weight.t().expand(len(into), -1, -1), into, out=out.flatten(0, 1))
+        grads[0] += _summed(into, rows, persons, **sums)
+        grads[1] += into.sum(0, **sums)
+        out.copy_(product(into, weight).view_as(out.transpose(1, 2)).transpose(1, 2))
     return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
 
 
-def _features(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The features inside the windows, (N * T, V * W, F)."""
-    frames = x.flatten(0, 1).transpose(1, 2)
-    return torch.baddbmm(bias, frames, weight.t().expand(len(frames), -1, -1)).relu_()
+def _rows(frames: Tensor) -> Tensor:
+    """(frames, C, V * W) -> (frames * V * W, C)."""
+    return frames.transpose(1, 2).flatten(0, 1).contiguous()
+
+
+def _features(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The features inside the windows, (frames * V * W, F)."""
+    return product(rows, weight.t(), bias).relu_()
+
+
+def _summed(a: Tensor, b: Tensor, persons: int, dtype: torch.dtype) -> Tensor:
+    """The product a' b of (R, M) and (R, N): by person, and their sum in single precision."""
+    if persons == 1:
+        return product(a.t(), b)
+    a, b = (t.unflatten(0, (persons, -1)) for t in (a, b))
+    return torch.bmm(a.transpose(1, 2), b).sum(0, dtype=dtype)

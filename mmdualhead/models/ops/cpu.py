@@ -6,19 +6,14 @@ channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from . import collapse
 from .layout import frames_first
-from .products import product
+from .products import at_a_time, product
 from .windows import Phase, Windows
-
-mix_and_collapse = partial(collapse.forward, persons=1)
-mix_and_collapse_backward = partial(collapse.backward, persons=1)
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -69,6 +64,18 @@ def window_product_backward(
     return grad_x.permute(0, 3, 1, 2), *(
         total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
     )
+
+
+def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:
+    """See :func:`mmdualhead.models.ops.mix_and_collapse`."""
+    return collapse.forward(x, weight, bias, collapsing, shift, _frames(x, weight))
+
+
+def mix_and_collapse_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor
+) -> tuple[Tensor, ...]:
+    """The gradients of x, weight, bias, collapsing and shift, from that of the output."""
+    return collapse.backward(grad, x, weight, bias, collapsing, shift, _frames(x, weight))
 
 
 def temporal_max(x: Tensor, stride: int) -> Tensor:
@@ -138,6 +145,11 @@ def topology_product_backward(
         product(values.t(), mixing, out=grad_x[n].flatten(0, 1))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _frames(x: Tensor, weight: Tensor) -> int:
+    """The number of one person's frames whose channels inside the windows stay in the cache."""
+    return min(x.shape[1], at_a_time(x.shape[3] * len(weight) * x.element_size()))
 
 
 def _frame_buffer(windows: Windows, like: Tensor) -> Tensor:

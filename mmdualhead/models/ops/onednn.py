@@ -15,11 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .layout import frames_first
-from .products import product
+from .products import at_a_time, product
 from .windows import Windows
-
-MIXED = 2 << 20
-"""Bytes of mixed frames at a time: the cache should hold them, and their windows."""
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -65,7 +62,7 @@ def window_product_backward(
 
 
 def _persons(windows: Windows, x: Tensor) -> int:
-    return max(1, MIXED // (windows.frames * windows.rows * windows.mixed * x.element_size()))
+    return at_a_time(windows.frames * windows.rows * windows.mixed * x.element_size())
 
 
 def _mix(windows: Windows, part: Tensor, mixing: Tensor) -> Tensor:

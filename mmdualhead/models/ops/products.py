@@ -19,6 +19,9 @@ from torch.utils.flop_counter import register_flop_formula
 
 CPUINFO = Path('/proc/cpuinfo')
 
+CACHED = 2 << 20
+"""Bytes of an intermediate at a time, so that the cache holds them."""
+
 
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None = None) -> Tensor:
     """The product of two matrices (M, K) and (K, N), plus a bias (N,) or (M, 1); not differentiable."""
@@ -26,10 +29,17 @@ def product(a: Tensor, b: Tensor, bias: Tensor | None = None, out: Tensor | None
         return torch.mm(a, b, out=out) if bias is None else torch.addmm(bias, a, b, out=out)
     # oneDNN copies the first matrix unless its rows are contiguous: it gets the smaller one.
     is_in_order = a.is_contiguous() or a.numel() < b.numel()
+    if is_in_order and out is None and bias is not None and bias.dim() == 1:
+        return _linear(a, b.t(), bias)
     found = _linear(a, b.t()) if is_in_order else _linear(b.t(), a).t()
     if bias is not None:
         return torch.add(found, bias, out=out)
     return found if out is None else out.copy_(found)
+
+
+def at_a_time(size: int) -> int:
+    """The number of parts of this size, in bytes, to process at a time."""
+    return max(1, CACHED // (size or 1))
 
 
 class Linear(torch.autograd.Function):
