@@ -21,6 +21,7 @@ from mmdualhead.errors import UserError, report
 from mmdualhead.evaluation.metrics import share_names
 from mmdualhead.network_input import datasets_of
 from mmdualhead.utils.command import one_line_errors
+from mmdualhead.utils.memory import keep_freed_memory
 from mmdualhead.utils.text import printable_lines
 
 
@@ -46,6 +47,7 @@ class DataCheckRunner(Runner):
                 raise UserError(training)
             report((finding for finding in check_config(cfg) if finding.is_error), print)
         allow_many_files()
+        keep_freed_memory()
         backend = ((cfg.get('env_cfg') or {}).get('dist_cfg') or {}).get('backend')
         if cfg.get('launcher', 'none') != 'none' and backend == 'nccl' and not torch.cuda.is_available():
             cfg['env_cfg']['dist_cfg']['backend'] = 'gloo'  # NCCL needs GPUs
