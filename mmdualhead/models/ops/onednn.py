@@ -23,11 +23,12 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     """See :func:`mmdualhead.models.ops.window_product`."""
     x = frames_first(x)
     windows = Windows(x, weight, matrix, stride)
-    mixing = weight.flatten(0, 1).t()
+    mixing = weight.flatten(0, 1)
     out = x.new_empty(len(x), windows.count, len(matrix), windows.mixed)
     persons = _persons(windows, x)
-    for part, result in zip(x.split(persons), out.split(persons), strict=True):
-        found = _gather(matrix, _mix(windows, part, mixing), stride, (windows.pad, windows.pad))
+    padded = _padded(x, (windows.pad, windows.pad))
+    for part, result in zip(padded.split(persons), out.split(persons), strict=True):
+        found = _gather(matrix, _mix(part, mixing, windows.scales), stride)
         torch.add(found, bias, out=result)
     return out.permute(0, 3, 1, 2)
 
@@ -43,53 +44,82 @@ def window_product_backward(
     """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     windows = Windows(x, weight, matrix, stride)
+    backward = _frames_backward if windows.size == stride == 1 else _windows_backward
+    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows)
+    return grad_x.permute(0, 3, 1, 2), grad_weight, grad.sum((0, 1, 2)), grad_matrix
+
+
+def _windows_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
+    of windows.
+    """
     phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
     grad_x, grad_mixing, grad_matrix = (torch.zeros_like(value) for value in (x, mixing, matrix))
     for part, grad_part, out in zip(*(t.split(_persons(windows, x)) for t in (x, grad, grad_x)), strict=True):
         # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
-        mixed = _mix(windows, part, mixing.t())
-        seen = _side_by_side(mixed, windows.size, stride, (windows.pad, windows.pad))
-        grad_matrix += product(grad_part.permute(2, 0, 1, 3).flatten(1), seen.t())
+        mixed = _mix(_padded(part, (windows.pad, windows.pad)), mixing, windows.scales)
+        seen = _side_by_side(mixed, windows.size, windows.stride)
+        grad_matrix += product(_side_by_side(grad_part), seen.t())
 
         # The mixing and the input, from the gradients of every s-th mixed frame.
         for phase in phases:
-            grad_frames = _gather(phase.back, grad_part, 1, phase.pad).reshape(-1, len(mixing))
+            grad_frames = _gather(phase.back, _padded(grad_part, phase.pad), 1).reshape(-1, len(mixing))
             frames = part[:, phase.frames]
             grad_mixing += product(grad_frames.t(), frames.flatten(0, 2))
             out[:, phase.frames] = product(grad_frames, mixing).view_as(frames)
-    return grad_x.permute(0, 3, 1, 2), grad_mixing.view_as(weight), grad.sum((0, 1, 2)), grad_matrix
+    return grad_x, grad_mixing.view_as(weight), grad_matrix
+
+
+def _frames_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
+    frames aggregated over the graph, which saves a product.
+    """
+    by_scale = matrix.unflatten(1, (-1, windows.scales)).transpose(1, 2).flatten(0, 1)  # rows (v, k)
+    mixing = weight.transpose(0, 1).flatten(1)
+    grad_x, grad_mixing, grad_by_scale = (torch.empty_like(x), *map(torch.zeros_like, (mixing, by_scale)))
+    for part, grad_part, out in zip(*(t.split(_persons(windows, x)) for t in (x, grad, grad_x)), strict=True):
+        frames = _side_by_side(part)
+        grad_frames = _side_by_side(_mix(grad_part, mixing.t(), windows.scales))
+        grad_by_scale += product(grad_frames, frames.t())
+        out.copy_(_unfolded(product(by_scale.t(), grad_frames), out))
+        gathered = _unfolded(product(by_scale, frames), out).reshape(-1, mixing.shape[1])
+        grad_mixing += product(grad_part.flatten(0, 2).t(), gathered)
+    grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
+    return grad_x, grad_weight, grad_by_scale.unflatten(0, (-1, windows.scales)).transpose(1, 2).flatten(1)
 
 
 def _persons(windows: Windows, x: Tensor) -> int:
     return at_a_time(windows.frames * windows.rows * windows.mixed * x.element_size())
 
 
-def _mix(windows: Windows, part: Tensor, mixing: Tensor) -> Tensor:
-    """(P, T, V, C) -> (P, T, V * K, D)."""
-    shape = (len(part), windows.frames, windows.rows, windows.mixed)
-    return product(part.flatten(0, 2), mixing).view(shape)
+def _padded(frames: Tensor, pad: tuple[int, int]) -> Tensor:
+    """Frames (P, T, R, C) between frames of zeros."""
+    return F.pad(frames, (0, 0, 0, 0, *pad)) if any(pad) else frames
 
 
-def _gather(matrix: Tensor, frames: Tensor, stride: int, pad: tuple[int, int]) -> Tensor:
-    """The matrix times every window of frames.
-
-    Args:
-        matrix: (Q, W * R).
-        frames: (P, T, R, D).
-        stride: s.
-        pad: frames of zeros before and after the others.
-
-    Returns:
-        (P, windows, Q, D).
-    """
-    persons, _, rows, channels = frames.shape
-    seen = _side_by_side(frames, matrix.shape[1] // rows, stride, pad)
-    return product(matrix, seen).view(len(matrix), persons, -1, channels).permute(1, 2, 0, 3)
+def _mix(frames: Tensor, mixing: Tensor, scales: int) -> Tensor:
+    """(P, T, V, C) -> (P, T, V * K, D), by the matrix (K * D, C)."""
+    mixed = product(frames.flatten(0, 2), mixing.t())
+    return mixed.view(*frames.shape[:2], frames.shape[2] * scales, -1)
 
 
-def _side_by_side(frames: Tensor, size: int, stride: int, pad: tuple[int, int]) -> Tensor:
+def _gather(matrix: Tensor, frames: Tensor, stride: int) -> Tensor:
+    """The matrix (Q, W * R) times every window of frames: (P, T, R, D) -> (P, windows, Q, D)."""
+    size = matrix.shape[1] // frames.shape[2]
+    return _unfolded(product(matrix, _side_by_side(frames, size, stride)), frames)
+
+
+def _side_by_side(frames: Tensor, size: int = 1, stride: int = 1) -> Tensor:
     """All windows as one matrix: (P, T, R, D) -> (W * R, P * windows * D)."""
-    padded = F.pad(frames, (0, 0, 0, 0, *pad)) if any(pad) else frames
-    windows = padded.unfold(1, size, stride).permute(4, 2, 0, 1, 3)
+    windows = frames.unfold(1, size, stride).permute(4, 2, 0, 1, 3)
     return windows.reshape(size * frames.shape[2], -1)
+
+
+def _unfolded(rows: Tensor, frames: Tensor) -> Tensor:
+    """(Q, P * windows * D) -> (P, windows, Q, D), with the P and D of frames (P, T, R, D)."""
+    return rows.view(len(rows), len(frames), -1, frames.shape[3]).permute(1, 2, 0, 3)
