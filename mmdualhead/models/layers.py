@@ -92,7 +92,7 @@ class NarrowGraphConv(GraphConv):
         return self.weight.permute(1, 2, 0).flatten(1)
 
     def gather(self, x: Tensor) -> Tensor:
-        """The aggregated features before mixing: (N, C, T, V) -> (N, ceil(T / s), C * K, V * W)."""
+        """The aggregated features before mixing: (N, C, T, V) -> (N, ceil(T / s), V * W, C * K)."""
         return gather_windows(x, self.matrix(), self.window, self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,18 +116,18 @@ def gather_windows(x: Tensor, matrix: Tensor, window: int, stride: int) -> Tenso
         window, stride: W and s.
 
     Returns:
-        (N, ceil(T / s), C * K, V * W), which matrix products read transposed without a copy.
+        (N, ceil(T / s), V * W, C * K).
     """
     nodes, pad = x.shape[3] * window, (window - 1) // 2
     frames = F.pad(x.permute(0, 2, 1, 3), (0, 0, 0, 0, pad, pad))
     # Copied, the windows are one matrix; as an overlapping view, each frame would be a separate product.
     windows = torch.cat([frames[:, i : i + 1 - window or None : stride] for i in range(window)], 3)
-    return linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3)
+    return linear(windows, matrix).unflatten(3, (-1, nodes)).flatten(2, 3).transpose(2, 3).contiguous()
 
 
 def mix(gathered: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The linear map of what the graph has gathered: (N, T, C * K, V) -> (N, D, T, V)."""
-    return F.linear(gathered.transpose(2, 3), weight, bias).permute(0, 3, 1, 2)
+    """The linear map of what the graph has gathered: (N, T, V, C * K) -> (N, D, T, V)."""
+    return linear(gathered, weight, bias).permute(0, 3, 1, 2)
 
 
 class MSGCN(nn.Module):
@@ -229,7 +229,7 @@ class WindowCollapse(nn.Conv2d):
         """The collapse of ReLU(W x + b), whose many features are never materialized.
 
         Args:
-            x: (N, T, E, V * W).
+            x: (N, T, V * W, E).
             weight, bias: W and b, from E to C channels.
 
         Returns:

@@ -1,6 +1,6 @@
 """Batch norm by moments: the effect of a batch norm on a linear map, without materializing the map's output.
 
-N clips times persons, C channels, T frames, V joints.
+C input and D output channels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from .ops import linear
 
 
 def normalized_mixing(
@@ -22,7 +24,7 @@ def normalized_mixing(
     .. math:: BN(W x + b) = \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}} (W x + b - \mu) + \beta
 
     Args:
-        x: (N, T, C, V).
+        x: (..., C).
         weight: W, (D, C).
         bias: b, (D,).
         norm: in training its running statistics are updated as if it had been called.
@@ -55,11 +57,11 @@ def affine(norm: nn.Module, mean: Tensor, variance: Tensor) -> tuple[Tensor, Ten
 def _moments(x: Tensor, weight: Tensor, bias: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     """Mean and variances of W x + b over the batch, each (D,), and the number of values."""
     exact = torch.promote_types(weight.dtype, torch.float32)
-    frames = x.flatten(0, 1).to(exact)  # (N * T, C, V)
-    count = _over_workers(frames.new_tensor(len(frames) * frames.shape[2]), norm)
-    center = _over_workers(frames.sum((0, 2)), norm) / count
-    frames = frames - center[:, None]
-    covariance = _over_workers((frames @ frames.transpose(1, 2)).sum(0), norm) / count
+    rows = x.flatten(0, -2).to(exact)
+    count = _over_workers(rows.new_tensor(len(rows)), norm)
+    center = _over_workers(rows.sum(0), norm) / count
+    columns = (rows - center).t()
+    covariance = _over_workers(linear(columns, columns), norm) / count
     weight = weight.to(exact)
     return weight @ center + bias, ((weight @ covariance) * weight).sum(1), count
 

@@ -100,7 +100,7 @@ class TestNarrowPathway:
     @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
     def test_moments_keep_their_precision_under_autocast(self, half):
         """The sum of these values' squares is more than fp16 can hold."""
-        x = torch.randn(3, 7, 2, 4) + 100
+        x = torch.randn(3, 7, 4, 2) + 100
         weight, bias, exact = torch.randn(6, 2), torch.randn(6), torch.nn.BatchNorm2d(6)
         found = copy.deepcopy(exact)
         normalized_mixing(x, weight, bias, exact)
@@ -114,7 +114,7 @@ def test_cumulative_statistics():
     weight, bias = torch.randn(6, 2), torch.randn(6)
     found, exact = torch.nn.BatchNorm2d(6, momentum=None), torch.nn.BatchNorm2d(6, momentum=None)
     for _ in range(3):
-        x = torch.randn(3, 7, 2, 4)
+        x = torch.randn(3, 7, 4, 2)
         normalized_mixing(x, weight, bias, found)
         exact(mix(x, weight, bias))
     torch.testing.assert_close(dict(found.named_buffers()), dict(exact.named_buffers()))
@@ -124,12 +124,12 @@ def test_foreign_norms_are_refused():
     """mmcv's synchronized norm, for one, looks like PyTorch's but is not related to it."""
     norm = torch.nn.Module()
     with pytest.raises(TypeError, match="sync_bn='torch'"):
-        normalized_mixing(torch.randn(3, 7, 2, 4), torch.randn(6, 2), torch.randn(6), norm)
+        normalized_mixing(torch.randn(3, 7, 4, 2), torch.randn(6, 2), torch.randn(6), norm)
 
 
 def test_synchronized_norms_take_the_moments_of_all_workers(tmp_path):
     """Two processes with one and three clips learn what one learns from the four, and tell both gradients."""
-    x, weight, bias = torch.randn(4, 3, 2, 5), torch.randn(6, 2), torch.randn(6)
+    x, weight, bias = torch.randn(4, 3, 5, 2), torch.randn(6, 2), torch.randn(6)
     whole = torch.nn.BatchNorm2d(6)
     expected = normalized_mixing(x.requires_grad_(), weight, bias, whole)
     sum(t.sin().sum() for t in expected).backward()

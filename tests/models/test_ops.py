@@ -42,7 +42,7 @@ def product_arguments(window: int, frames: int = T) -> list[Tensor]:
 
 
 def collapse_arguments(window: int) -> list[Tensor]:
-    return tensors((N, T, C, V * window), (F, C), (F,), (D, window * F), (D,))
+    return tensors((N, T, V * window, C), (F, C), (F,), (D, window * F), (D,))
 
 
 def topology_arguments() -> list[Tensor]:
@@ -70,7 +70,7 @@ def plain_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, strid
 
 
 def plain_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Tensor) -> Tensor:
-    features = (x.transpose(2, 3) @ weight.t() + bias).relu().unflatten(2, (V, -1))
+    features = (x @ weight.t() + bias).relu().unflatten(2, (V, -1))
     return torch.einsum('ntvif,dif->ntvd', features, collapse.unflatten(1, (-1, F))) + shift
 
 

@@ -85,8 +85,7 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     pass recomputes them.
 
     Args:
-        x: (N, T, C, V * W), the last axis window by window; cast under autocast as in
-            :func:`window_product`.
+        x: (N, T, V * W, C), joint by joint; cast under autocast as in :func:`window_product`.
         weight, bias: W, (F, C), and b, (F,).
         collapse, shift: C, (D, W * F), frame by frame, and c, (D,).
 
@@ -248,7 +247,7 @@ def _mix_and_collapse_shape(
     shift: Tensor,  # noqa: ARG001
 ) -> Tensor:
     window = collapse.shape[1] // weight.shape[0]
-    return x.new_empty(*x.shape[:2], x.shape[3] // window, collapse.shape[0])
+    return x.new_empty(*x.shape[:2], x.shape[2] // window, collapse.shape[0])
 
 
 def _topology_product_shape(x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -295,12 +294,12 @@ def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) 
 
 
 def _mix_and_collapse_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:
-    return 2 * x[0] * x[1] * x[3] * weight[0] * (weight[1] + rest[1][0])
+    return 2 * x[0] * x[1] * x[2] * weight[0] * (weight[1] + rest[1][0])
 
 
 def _mix_and_collapse_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
     x, weight = inputs[:2]
-    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * x[3] * weight[0] * weight[1]
+    return 2 * _mix_and_collapse_flops(*inputs) + 2 * x[0] * x[1] * x[2] * weight[0] * weight[1]
 
 
 def _topology_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, **_: Any) -> int:

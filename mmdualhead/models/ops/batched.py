@@ -154,7 +154,7 @@ def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:
 
 def _frames(x: Tensor, weight: Tensor) -> int:
     """The number of frames, of whole persons, whose channels inside the windows fit into the budget."""
-    frames, size = x.shape[1], x.shape[3] * len(weight) * x.element_size()
+    frames, size = x.shape[1], x.shape[2] * len(weight) * x.element_size()
     return max(1, BUDGET // (frames * size or 1)) * frames
 
 

@@ -17,9 +17,9 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, shift: Te
     """See :func:`mmdualhead.models.ops.mix_and_collapse`."""
     window = collapse.shape[1] // len(weight)
     weight, bias, collapse, shift = (t.to(x.dtype) for t in (weight, bias, collapse, shift))
-    out = x.new_empty(*x.shape[:2], x.shape[3] // window, len(collapse))
+    out = x.new_empty(*x.shape[:2], x.shape[2] // window, len(collapse))
     for frames, result in zip(*(t.flatten(0, 1).split(count) for t in (x, out)), strict=True):
-        features = _features(_rows(frames), weight, bias).view(-1, collapse.shape[1])
+        features = _features(frames.flatten(0, 1), weight, bias).view(-1, collapse.shape[1])
         product(features, collapse.t(), shift, out=result.view(-1, len(collapse)))
     return out
 
@@ -42,7 +42,7 @@ def backward(
     parts = (t.flatten(0, 1).split(count) for t in (x, grad_x, grad.contiguous()))
     for frames, out, grad_frames in zip(*parts, strict=True):
         # The features, recomputed, and their gradient, which the ReLU stops where they are zero.
-        rows, grad_rows = _rows(frames), grad_frames.flatten(0, 1)
+        rows, grad_rows = frames.flatten(0, 1), grad_frames.flatten(0, 1)
         features = _features(rows, weight, bias)
         into = product(grad_rows, collapse).view_as(features)
         into = torch.ops.aten.threshold_backward(into, features, 0)
@@ -55,13 +55,8 @@ def backward(
         # The mixing and the input.
         grads[0] += _summed(into, rows, persons, **sums)
         grads[1] += into.sum(0, **sums)
-        out.copy_(product(into, weight).view_as(out.transpose(1, 2)).transpose(1, 2))
+        product(into, weight, out=out.flatten(0, 1))
     return grad_x, *(total.to(like.dtype) for total, like in zip(grads, parameters, strict=True))
-
-
-def _rows(frames: Tensor) -> Tensor:
-    """(frames, C, V * W) -> (frames * V * W, C)."""
-    return frames.transpose(1, 2).flatten(0, 1).contiguous()
 
 
 def _features(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

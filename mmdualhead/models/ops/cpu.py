@@ -149,7 +149,7 @@ def topology_product_backward(
 
 def _frames(x: Tensor, weight: Tensor) -> int:
     """The number of one person's frames whose channels inside the windows stay in the cache."""
-    return min(x.shape[1], at_a_time(x.shape[3] * len(weight) * x.element_size()))
+    return min(x.shape[1], at_a_time(x.shape[2] * len(weight) * x.element_size()))
 
 
 def _frame_buffer(windows: Windows, like: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapse: Tensor, 
     """Arguments and result are :func:`~mmdualhead.models.ops.mix_and_collapse`'s."""
     window = collapse.shape[1] // weight.shape[0]
     weight, bias, collapse, shift = (t.to(x) for t in (weight, bias, collapse, shift))
-    features = F.linear(x.transpose(2, 3), weight, bias).relu_()
+    features = F.linear(x, weight, bias).relu_()
     return F.linear(features.unflatten(2, (-1, window)).flatten(3), collapse, shift)
 
 
