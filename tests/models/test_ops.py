@@ -117,20 +117,21 @@ class TestKernels:
             assert window_product(x[:0], *others, 2).shape == (0, D, 4, V * 3)
             assert mix_and_collapse(y[:0], *rest).shape == (0, T, V, D)
 
+    @pytest.mark.parametrize('window', [1, 3])
     @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
-    def test_autocast_keeps_sums_in_single_precision(self, half, device):
+    def test_autocast_keeps_sums_in_single_precision(self, half, window, device):
         """A gradient that sums 84,000 ones is exact; half precision would end at 256 or 65,504."""
-        x, weight, bias, matrix = [torch.ones_like(a, dtype=torch.float32) for a in product_arguments(3)]
+        x, weight, bias, matrix = [torch.ones_like(a, dtype=torch.float32) for a in product_arguments(window)]
         x = x[:1].expand(1000, C, T, V)
         parameters = [a.requires_grad_() for a in (weight, bias, matrix)]
         with torch.autocast('cpu', half), Kernels(device):
             out = window_product(x, *parameters, 1)
         assert out.dtype is half
-        assert out[0, :, 1].unique().item() == 3 * V * K * C + 1
+        assert out[0, :, 1].unique().item() == window * V * K * C + 1
         with Kernels(device):
             grads = torch.autograd.grad(out.sum(), parameters)
         assert [grad.dtype for grad in grads] == 3 * [torch.float32]
-        assert grads[1].unique().item() == 1000 * T * V * 3
+        assert grads[1].unique().item() == 1000 * T * V * window
         exact = torch.autograd.grad(plain_product(x, *parameters, 1).sum(), parameters)
         torch.testing.assert_close(grads, exact, rtol=0.02, atol=0)
 

@@ -286,10 +286,12 @@ def _window_product_flops(x: Sequence[int], weight: Sequence[int], *rest: Any, *
 
 
 def _window_product_backward_flops(grad: Sequence[int], *inputs: Any, **_: Any) -> int:  # noqa: ARG001
-    """Every product has two gradients, and the frames are mixed again."""
-    x, weight = inputs[:2]
+    """Every product has two gradients, and the frames are mixed again, or, where W = 1, aggregated again."""
+    x, weight, _, matrix, stride = inputs
     scales, mixed, channels = weight
     mixing = 2 * x[0] * x[2] * x[3] * channels * scales * mixed
+    if matrix[0] == x[3] and stride == 1:
+        return 2 * mixing + 3 * 2 * x[0] * x[2] * matrix[0] * matrix[1] * channels
     return 2 * _window_product_flops(*inputs) + mixing
 
 

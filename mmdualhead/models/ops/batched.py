@@ -18,6 +18,7 @@ from mmdualhead.errors import UserError
 
 from . import collapse
 from .layout import frames_first
+from .windows import Windows
 
 BUDGET = 1 << 30
 """Bytes that a kernel's largest intermediate may use; the backward pass has three of that size.
@@ -61,26 +62,9 @@ def window_product_backward(
     parameters = (weight, bias, matrix)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
-    strip = _Strip(x, weight, matrix, stride)
-    grad_x = torch.empty_like(x)
-    grad_weight = torch.zeros_like(weight.flatten(0, 1), **sums)
-    grad_matrix = torch.zeros_like(matrix, **sums).unflatten(1, (strip.size, -1))
-    for part, out, grad_part in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
-        # The adjacency: the mixed frames, recomputed, at each place of the windows, against the gradients.
-        frames = strip.padded(part)
-        for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
-            grad_matrix[:, place] += found.sum(0, **sums)
-
-        # The mixing and the input: frames at the same places of windows, every s-th, are one product, whose
-        # gradients the mixing's weight maps to those of the input.
-        by_phase = frames.unflatten(1, (-1, stride))
-        grad_frames = torch.zeros_like(by_phase)
-        for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
-            rows = by_phase[:, :, phase].flatten(1, 2)
-            grad_weight += torch.bmm(mixed.transpose(1, 2), rows).sum(0, **sums)
-            grad_frames[:, :, phase] = (mixed @ weight.flatten(0, 1)).view_as(grad_frames[:, :, phase])
-        out.copy_(grad_frames.flatten(1, 2)[:, strip.pad : strip.pad + strip.frames])
-    grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix.flatten(1))
+    backward = _frames_backward if matrix.shape[0] == x.shape[2] and stride == 1 else _windows_backward
+    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, stride, **sums)
+    grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
     return grad_x.permute(0, 3, 1, 2), *(
         total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
     )
@@ -143,6 +127,56 @@ def topology_product_backward(
         out.copy_((values.transpose(1, 2) @ weight).view_as(out))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _windows_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, stride: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
+    of all windows.
+    """
+    strip = _Strip(x, weight, matrix, stride)
+    grad_x = torch.empty_like(x)
+    grad_weight = torch.zeros_like(weight.flatten(0, 1), dtype=dtype)
+    grad_matrix = torch.zeros_like(matrix, dtype=dtype).unflatten(1, (strip.size, -1))
+    for part, out, grad_part in zip(*(t.split(strip.persons) for t in (x, grad_x, grad)), strict=True):
+        # The adjacency: the mixed frames, recomputed, at each place of the windows, against the gradients.
+        frames = strip.padded(part)
+        for place, found in enumerate(strip.matrix_grads(strip.mix(frames, weight), grad_part)):
+            grad_matrix[:, place] += found.sum(0, dtype=dtype)
+
+        # The mixing and the input: frames at the same places of windows, every s-th, are one product, whose
+        # gradients the mixing's weight maps to those of the input.
+        by_phase = frames.unflatten(1, (-1, stride))
+        grad_frames = torch.zeros_like(by_phase)
+        for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
+            rows = by_phase[:, :, phase].flatten(1, 2)
+            grad_weight += torch.bmm(mixed.transpose(1, 2), rows).sum(0, dtype=dtype)
+            grad_frames[:, :, phase] = (mixed @ weight.flatten(0, 1)).view_as(grad_frames[:, :, phase])
+        out.copy_(grad_frames.flatten(1, 2)[:, strip.pad : strip.pad + strip.frames])
+    return grad_x, grad_weight.view_as(weight), grad_matrix.flatten(1)
+
+
+def _frames_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, stride: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
+    frames aggregated over the graph, which saves a product.
+    """
+    windows = Windows(x, weight, matrix, stride)
+    by_scale, mixing = windows.by_scale(matrix), weight.transpose(0, 1).flatten(1)
+    grad_x = torch.empty_like(x)
+    grad_mixing, grad_by_scale = (torch.zeros_like(value, dtype=dtype) for value in (mixing, by_scale))
+    persons = _Strip(x, weight, matrix, stride).persons
+    for part, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
+        grad_frames = (grad_part @ mixing).view(*part.shape[:2], windows.rows, -1)
+        of_frames, frames = (t.transpose(1, 2).flatten(2) for t in (grad_frames, part))
+        grad_by_scale += torch.bmm(of_frames, frames.transpose(1, 2)).sum(0, dtype=dtype)
+        out.copy_(by_scale.t() @ grad_frames)
+        gathered = (by_scale @ part).view(len(part), -1, mixing.shape[1])
+        grad_mixing += torch.bmm(grad_part.flatten(1, 2).transpose(1, 2), gathered).sum(0, dtype=dtype)
+    grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
+    return grad_x, grad_weight, windows.by_joint(grad_by_scale)
 
 
 def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:

@@ -42,25 +42,10 @@ def window_product_backward(
     parameters = (weight, bias, matrix)
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     windows = Windows(x, weight, matrix, stride)
-    phases = windows.phases(matrix)
-    mixing = weight.flatten(0, 1)
-    buffer = _frame_buffer(windows, x)
-    grad_x = torch.zeros_like(x)
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
-    grad_weight, grad_matrix = torch.zeros_like(mixing, **sums), torch.zeros_like(matrix, **sums)
-    for person, grad_person, out in zip(x, grad, grad_x, strict=True):
-        # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
-        torch.mm(person.flatten(0, 1), mixing.t(), out=_inner(windows, buffer))
-        grad_matrix += (
-            _rows(grad_person) @ _rows(_overlapping(buffer, windows.count, windows.size, stride)).t()
-        )
-
-        # The mixing and the input, from the gradients of every s-th mixed frame.
-        for phase in phases:
-            grad_frames = _gather(phase, grad_person)
-            grad_weight += grad_frames.t() @ person[phase.frames].flatten(0, 1)
-            out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
-    grads = (grad_weight.view_as(weight), grad.sum((0, 1, 2), **sums), grad_matrix)
+    backward = _frames_backward if windows.size == stride == 1 else _windows_backward
+    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, **sums)
+    grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
     return grad_x.permute(0, 3, 1, 2), *(
         total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
     )
@@ -145,6 +130,52 @@ def topology_product_backward(
         product(values.t(), mixing, out=grad_x[n].flatten(0, 1))
     of_weight, of_bias, of_coefficients = (g.to(p.dtype) for g, p in zip(grads, parameters, strict=True))
     return grad_x.permute(0, 3, 1, 2), of_weight, of_bias, grad_bases, of_coefficients
+
+
+def _windows_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
+    of all windows.
+    """
+    phases = windows.phases(matrix)
+    mixing = weight.flatten(0, 1)
+    buffer = _frame_buffer(windows, x)
+    grad_x = torch.zeros_like(x)
+    grad_mixing, grad_matrix = (torch.zeros_like(value, dtype=dtype) for value in (mixing, matrix))
+    for person, grad_person, out in zip(x, grad, grad_x, strict=True):
+        # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
+        torch.mm(person.flatten(0, 1), mixing.t(), out=_inner(windows, buffer))
+        seen = _overlapping(buffer, windows.count, windows.size, windows.stride)
+        grad_matrix += _rows(grad_person) @ _rows(seen).t()
+
+        # The mixing and the input, from the gradients of every s-th mixed frame.
+        for phase in phases:
+            grad_frames = _gather(phase, grad_person)
+            grad_mixing += grad_frames.t() @ person[phase.frames].flatten(0, 1)
+            out[phase.frames] = (grad_frames @ mixing).view_as(out[phase.frames])
+    return grad_x, grad_mixing.view_as(weight), grad_matrix
+
+
+def _frames_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
+    frames aggregated over the graph, which saves a product.
+    """
+    by_scale = windows.by_scale(matrix)
+    mixing = weight.transpose(0, 1).flatten(1)
+    each = by_scale.expand(windows.frames, -1, -1)
+    grad_x = torch.empty_like(x)
+    grad_mixing, grad_by_scale = (torch.zeros_like(value, dtype=dtype) for value in (mixing, by_scale))
+    for person, grad_person, out in zip(x, grad, grad_x, strict=True):
+        rows = grad_person.flatten(0, 1)
+        grad_frames = (rows @ mixing).view(windows.frames, windows.rows, -1)
+        grad_by_scale += _rows(grad_frames) @ _rows(person).t()
+        torch.bmm(each.transpose(1, 2), grad_frames, out=out)
+        grad_mixing += rows.t() @ torch.bmm(each, person).view(len(rows), -1)
+    grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
+    return grad_x, grad_weight, windows.by_joint(grad_by_scale)
 
 
 def _frames(x: Tensor, weight: Tensor) -> int:

@@ -53,7 +53,7 @@ def _windows_backward(
     grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
-    of windows.
+    of all windows.
     """
     phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
@@ -79,7 +79,7 @@ def _frames_backward(
     """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
     frames aggregated over the graph, which saves a product.
     """
-    by_scale = matrix.unflatten(1, (-1, windows.scales)).transpose(1, 2).flatten(0, 1)  # rows (v, k)
+    by_scale = windows.by_scale(matrix)
     mixing = weight.transpose(0, 1).flatten(1)
     grad_x, grad_mixing, grad_by_scale = (torch.empty_like(x), *map(torch.zeros_like, (mixing, by_scale)))
     for part, grad_part, out in zip(*(t.split(_persons(windows, x)) for t in (x, grad, grad_x)), strict=True):
@@ -90,7 +90,7 @@ def _frames_backward(
         gathered = _unfolded(product(by_scale, frames), out).reshape(-1, mixing.shape[1])
         grad_mixing += product(grad_part.flatten(0, 2).t(), gathered)
     grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
-    return grad_x, grad_weight, grad_by_scale.unflatten(0, (-1, windows.scales)).transpose(1, 2).flatten(1)
+    return grad_x, grad_weight, windows.by_joint(grad_by_scale)
 
 
 def _persons(windows: Windows, x: Tensor) -> int:

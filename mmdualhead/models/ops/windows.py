@@ -29,6 +29,14 @@ class Windows:
         self.pad = (self.size - 1) // 2
         self.count = (self.frames - 1) // stride + 1
 
+    def by_scale(self, matrix: Tensor) -> Tensor:
+        """Where W = 1, the matrix whose rows are (v, k) instead of the columns (u, k): (V * K, V)."""
+        return matrix.unflatten(1, (-1, self.scales)).transpose(1, 2).flatten(0, 1)
+
+    def by_joint(self, matrix: Tensor) -> Tensor:
+        """The inverse of :meth:`by_scale`."""
+        return matrix.unflatten(0, (-1, self.scales)).transpose(1, 2).flatten(1)
+
     def phases(self, matrix: Tensor) -> list[Phase]:
         """All frames, by their places in the windows around them."""
         phases = [Phase(self, matrix, place) for place in range(min(self.stride, self.size))]
