@@ -62,8 +62,9 @@ def window_product_backward(
     parameters = (weight, bias, matrix)
     sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
-    backward = _frames_backward if matrix.shape[0] == x.shape[2] and stride == 1 else _windows_backward
-    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, stride, **sums)
+    windows = Windows(x, weight, matrix, stride)
+    backward = _frames_backward if windows.are_frames else _windows_backward
+    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, **sums)
     grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
     return grad_x.permute(0, 3, 1, 2), *(
         total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
@@ -130,12 +131,12 @@ def topology_product_backward(
 
 
 def _windows_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, stride: int, dtype: torch.dtype
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
     of all windows.
     """
-    strip = _Strip(x, weight, matrix, stride)
+    strip = _Strip(x, weight, matrix, windows.stride)
     grad_x = torch.empty_like(x)
     grad_weight = torch.zeros_like(weight.flatten(0, 1), dtype=dtype)
     grad_matrix = torch.zeros_like(matrix, dtype=dtype).unflatten(1, (strip.size, -1))
@@ -147,7 +148,7 @@ def _windows_backward(
 
         # The mixing and the input: frames at the same places of windows, every s-th, are one product, whose
         # gradients the mixing's weight maps to those of the input.
-        by_phase = frames.unflatten(1, (-1, stride))
+        by_phase = frames.unflatten(1, (-1, strip.stride))
         grad_frames = torch.zeros_like(by_phase)
         for phase, mixed in enumerate(strip.frame_grads(matrix, grad_part)):
             rows = by_phase[:, :, phase].flatten(1, 2)
@@ -158,16 +159,15 @@ def _windows_backward(
 
 
 def _frames_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, stride: int, dtype: torch.dtype
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
     frames aggregated over the graph, which saves a product.
     """
-    windows = Windows(x, weight, matrix, stride)
     by_scale, mixing = windows.by_scale(matrix), weight.transpose(0, 1).flatten(1)
     grad_x = torch.empty_like(x)
     grad_mixing, grad_by_scale = (torch.zeros_like(value, dtype=dtype) for value in (mixing, by_scale))
-    persons = _Strip(x, weight, matrix, stride).persons
+    persons = _Strip(x, weight, matrix, windows.stride).persons
     for part, out, grad_part in zip(*(t.split(persons) for t in (x, grad_x, grad)), strict=True):
         grad_frames = (grad_part @ mixing).view(*part.shape[:2], windows.rows, -1)
         of_frames, frames = (t.transpose(1, 2).flatten(2) for t in (grad_frames, part))

@@ -43,7 +43,7 @@ def window_product_backward(
     weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
     windows = Windows(x, weight, matrix, stride)
     sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
-    backward = _frames_backward if windows.size == stride == 1 else _windows_backward
+    backward = _frames_backward if windows.are_frames else _windows_backward
     grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, **sums)
     grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
     return grad_x.permute(0, 3, 1, 2), *(

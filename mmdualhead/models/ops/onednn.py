@@ -44,7 +44,7 @@ def window_product_backward(
     """The gradients of x, weight, bias and matrix, from that of the output."""
     x, grad = frames_first(x), frames_first(grad)
     windows = Windows(x, weight, matrix, stride)
-    backward = _frames_backward if windows.size == stride == 1 else _windows_backward
+    backward = _frames_backward if windows.are_frames else _windows_backward
     grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows)
     return grad_x.permute(0, 3, 1, 2), grad_weight, grad.sum((0, 1, 2)), grad_matrix
 

@@ -28,6 +28,7 @@ class Windows:
         self.stride = stride
         self.pad = (self.size - 1) // 2
         self.count = (self.frames - 1) // stride + 1
+        self.are_frames = self.size == stride == 1
 
     def by_scale(self, matrix: Tensor) -> Tensor:
         """Where W = 1, the matrix whose rows are (v, k) instead of the columns (u, k): (V * K, V)."""
