@@ -20,15 +20,19 @@ EPOCH = 3
 
 
 class Killer:
-    """Kills one of the processes of a training run, at a moment before or after its first iteration.
+    """Kills one of the processes of a training run, before or after its first iteration, but always before
+    its last, also on a fast machine.
+
+    Args:
+        iterations: of the whole run.
 
     Attributes:
         kills: how often one was hit before it ended.
         repeated: iterations that were computed once more after a kill.
     """
 
-    def __init__(self, folder: Path, run: list[str], processes: int) -> None:
-        self.folder, self.run, self.processes = folder, run, processes
+    def __init__(self, folder: Path, run: list[str], processes: int, iterations: int) -> None:
+        self.folder, self.run, self.processes, self.iterations = folder, run, processes, iterations
         self.moments = random.Random(0)
         self.kills = 0
         self.repeated: list[int] = []
@@ -42,7 +46,9 @@ class Killer:
         if self.moments.random() < 0.7:
             while self.written() == before and not has_ended(running[0]):
                 time.sleep(0.01)
-        time.sleep(self.moments.uniform(0, 1.5))
+        deadline = time.monotonic() + self.moments.uniform(0, 1.5)
+        while time.monotonic() < deadline and self.last() < self.iterations - 2:
+            time.sleep(0.01)
         victim = self.moments.choice(running)
         os.kill(victim, signal.SIGKILL)
         for process in set(running) - {victim}:  # as torchrun does; it may still wait for the others to start
@@ -53,14 +59,18 @@ class Killer:
         if KILLED not in statuses:
             return False
         self.kills += 1
-        last, _ = self.written().split()[-2:] or (0, 0)
-        self.repeated.append(max(int(last) - self.iterations_saved(), 0))
+        self.repeated.append(max(self.last() - self.iterations_saved(), 0))
         return True
 
     def written(self) -> str:
         """What the first process has written: an iteration and its loss a line."""
         file = self.folder / 'cut' / 'losses_0'
         return file.read_text() if file.is_file() else ''
+
+    def last(self) -> int:
+        """The newest iteration, from 1."""
+        *_, whole, _ = ['', *self.written().split('\n')]
+        return int(whole.split()[0]) if whole else 0
 
     def iterations_saved(self) -> int:
         """Of the newest checkpoint."""
@@ -96,7 +106,7 @@ def kill_at_random(
     everything = dict(processes=processes, seconds=900)
     assert train(folder, *command, 'whole', *whole, **everything) == [0] * processes
 
-    killer = Killer(folder, cut, processes)
+    killer = Killer(folder, cut, processes, EPOCH * epochs)
     while killer.kills < times and killer.strike():
         pass
     assert train(folder, *command, 'cut', *cut, **everything) == [0] * processes
