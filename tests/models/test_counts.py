@@ -157,7 +157,7 @@ def kernels(network: nn.Module) -> Kernels:
 class TestKernels:
     persons = 4
 
-    def test_two_products_a_body_and_graph_convolution(self, model):
+    def test_two_products_a_person_and_graph_convolution(self, model):
         """The first block's graph convolutions are linear layers over all persons at once, and spatial
         attentions are one batched product.
         """

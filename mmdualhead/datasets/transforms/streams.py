@@ -167,8 +167,6 @@ def by_sample(keypoint: np.ndarray, results: Mapping[str, Any]) -> np.ndarray:
     """A clip with each of the samples drawn from it as a person: motion ends with its sample."""
     persons, frames, *joints = keypoint.shape
     samples = results.get('num_clips', 1)
-    if samples == 1 or frames != samples * results.get(
-        'clip_len', 0
-    ):  # MMAction2's are drawn, but not yet taken
-        return keypoint
+    if samples == 1 or frames != samples * results.get('clip_len', 0):
+        return keypoint  # of MMAction2's samples the frames are drawn, but not yet taken
     return keypoint.reshape(persons * samples, frames // samples, *joints)

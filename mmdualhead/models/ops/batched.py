@@ -10,6 +10,8 @@ are discarded.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +20,7 @@ from mmdualhead.errors import UserError
 
 from . import collapse
 from .layout import frames_first
-from .windows import Windows
+from .windows import Windows, gradients
 
 BUDGET = 1 << 30
 """Bytes that a kernel's largest intermediate may use; the backward pass has three of that size.
@@ -52,23 +54,6 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         found = torch.bmm(matrix.expand(len(windows), -1, -1), windows)
         torch.add(found.unflatten(0, (len(part), strip.steps))[:, : strip.count], bias, out=result)
     return out.permute(0, 3, 1, 2)
-
-
-def window_product_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, weight, bias and matrix, from that of the output."""
-    x, grad = frames_first(x), frames_first(grad)
-    parameters = (weight, bias, matrix)
-    sums = dict(dtype=torch.promote_types(weight.dtype, torch.float32))  # over persons
-    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
-    windows = Windows(x, weight, matrix, stride)
-    backward = _frames_backward if windows.are_frames else _windows_backward
-    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, **sums)
-    grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
-    return grad_x.permute(0, 3, 1, 2), *(
-        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
-    )
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:
@@ -133,9 +118,6 @@ def topology_product_backward(
 def _windows_backward(
     grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
-    of all windows.
-    """
     strip = _Strip(x, weight, matrix, windows.stride)
     grad_x = torch.empty_like(x)
     grad_weight = torch.zeros_like(weight.flatten(0, 1), dtype=dtype)
@@ -161,9 +143,6 @@ def _windows_backward(
 def _frames_backward(
     grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
-    frames aggregated over the graph, which saves a product.
-    """
     by_scale, mixing = windows.by_scale(matrix), weight.transpose(0, 1).flatten(1)
     grad_x = torch.empty_like(x)
     grad_mixing, grad_by_scale = (torch.zeros_like(value, dtype=dtype) for value in (mixing, by_scale))
@@ -177,6 +156,9 @@ def _frames_backward(
         grad_mixing += torch.bmm(grad_part.flatten(1, 2).transpose(1, 2), gathered).sum(0, dtype=dtype)
     grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
     return grad_x, grad_weight, windows.by_joint(grad_by_scale)
+
+
+window_product_backward = partial(gradients, by_windows=_windows_backward, by_frames=_frames_backward)
 
 
 def _persons_with_topologies(x: Tensor, weight: Tensor) -> int:

@@ -6,6 +6,8 @@ channels. Arguments and results are those of :mod:`mmdualhead.models.ops`.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 from . import collapse
 from .layout import frames_first
 from .products import at_a_time, product
-from .windows import Phase, Windows
+from .windows import Phase, Windows, gradients
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -32,23 +34,6 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
         torch.bmm(each, seen, out=result)
         rows.add_(shift)
     return out.permute(0, 3, 1, 2)
-
-
-def window_product_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, weight, bias and matrix, from that of the output."""
-    x, grad = frames_first(x), frames_first(grad)
-    parameters = (weight, bias, matrix)
-    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
-    windows = Windows(x, weight, matrix, stride)
-    sums = dict(dtype=torch.promote_types(x.dtype, torch.float32))  # over persons, also in half precision
-    backward = _frames_backward if windows.are_frames else _windows_backward
-    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, **sums)
-    grads = (grad_weight, grad.sum((0, 1, 2), **sums), grad_matrix)
-    return grad_x.permute(0, 3, 1, 2), *(
-        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
-    )
 
 
 def mix_and_collapse(x: Tensor, weight: Tensor, bias: Tensor, collapsing: Tensor, shift: Tensor) -> Tensor:
@@ -135,9 +120,6 @@ def topology_product_backward(
 def _windows_backward(
     grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
-    of all windows.
-    """
     phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
     buffer = _frame_buffer(windows, x)
@@ -160,9 +142,6 @@ def _windows_backward(
 def _frames_backward(
     grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
-    frames aggregated over the graph, which saves a product.
-    """
     by_scale = windows.by_scale(matrix)
     mixing = weight.transpose(0, 1).flatten(1)
     each = by_scale.expand(windows.frames, -1, -1)
@@ -176,6 +155,9 @@ def _frames_backward(
         grad_mixing += rows.t() @ torch.bmm(each, person).view(len(rows), -1)
     grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
     return grad_x, grad_weight, windows.by_joint(grad_by_scale)
+
+
+window_product_backward = partial(gradients, by_windows=_windows_backward, by_frames=_frames_backward)
 
 
 def _frames(x: Tensor, weight: Tensor) -> int:

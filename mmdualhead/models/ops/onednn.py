@@ -10,13 +10,15 @@ multiplied one by one.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .layout import frames_first
 from .products import at_a_time, product
-from .windows import Windows
+from .windows import Windows, gradients
 
 
 def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stride: int) -> Tensor:
@@ -33,31 +35,13 @@ def window_product(x: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, stri
     return out.permute(0, 3, 1, 2)
 
 
-def window_product_backward(
-    grad: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,  # noqa: ARG001
-    matrix: Tensor,
-    stride: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, weight, bias and matrix, from that of the output."""
-    x, grad = frames_first(x), frames_first(grad)
-    windows = Windows(x, weight, matrix, stride)
-    backward = _frames_backward if windows.are_frames else _windows_backward
-    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows)
-    return grad_x.permute(0, 3, 1, 2), grad_weight, grad.sum((0, 1, 2)), grad_matrix
-
-
 def _windows_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix: frames are mixed again, which is less than to mix the gradients
-    of all windows.
-    """
     phases = windows.phases(matrix)
     mixing = weight.flatten(0, 1)
-    grad_x, grad_mixing, grad_matrix = (torch.zeros_like(value) for value in (x, mixing, matrix))
+    grad_x = torch.zeros_like(x)
+    grad_mixing, grad_matrix = (torch.zeros_like(value, dtype=dtype) for value in (mixing, matrix))
     for part, grad_part, out in zip(*(t.split(_persons(windows, x)) for t in (x, grad, grad_x)), strict=True):
         # The adjacency: the mixed frames, recomputed, against the gradients, over all windows at once.
         mixed = _mix(_padded(part, (windows.pad, windows.pad)), mixing, windows.scales)
@@ -74,14 +58,12 @@ def _windows_backward(
 
 
 def _frames_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows
+    grad: Tensor, x: Tensor, weight: Tensor, matrix: Tensor, windows: Windows, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, weight and matrix where W = 1: gradients are mixed, as frames are forward, and
-    frames aggregated over the graph, which saves a product.
-    """
     by_scale = windows.by_scale(matrix)
     mixing = weight.transpose(0, 1).flatten(1)
-    grad_x, grad_mixing, grad_by_scale = (torch.empty_like(x), *map(torch.zeros_like, (mixing, by_scale)))
+    grad_x = torch.empty_like(x)
+    grad_mixing, grad_by_scale = (torch.zeros_like(value, dtype=dtype) for value in (mixing, by_scale))
     for part, grad_part, out in zip(*(t.split(_persons(windows, x)) for t in (x, grad, grad_x)), strict=True):
         frames = _side_by_side(part)
         grad_frames = _side_by_side(_mix(grad_part, mixing.t(), windows.scales))
@@ -91,6 +73,9 @@ def _frames_backward(
         grad_mixing += product(grad_part.flatten(0, 2).t(), gathered)
     grad_weight = grad_mixing.unflatten(1, (windows.scales, -1)).transpose(0, 1)
     return grad_x, grad_weight, windows.by_joint(grad_by_scale)
+
+
+window_product_backward = partial(gradients, by_windows=_windows_backward, by_frames=_frames_backward)
 
 
 def _persons(windows: Windows, x: Tensor) -> int:

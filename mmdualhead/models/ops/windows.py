@@ -5,8 +5,12 @@ N clips times persons, T frames, V joints, K scales, W frames in a window, C inp
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+from .layout import frames_first
 
 
 class Windows:
@@ -64,3 +68,37 @@ class Phase:
         self.pad = (self.size - 1 - first, last + 1 - windows.count)
         """Windows of zeros before and after the others."""
         self.channels = windows.scales * windows.mixed
+
+
+def gradients(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    matrix: Tensor,
+    stride: int,
+    by_windows: Callable,
+    by_frames: Callable,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of x, weight, bias and matrix, from that of the output.
+
+    Args:
+        grad: (N, D, windows, V * W).
+        x, weight, bias, matrix, stride: see :func:`mmdualhead.models.ops.window_product`.
+        by_windows: a device's gradients of x, weight and matrix, from those of the output, x, weight and
+            matrix in the type of x, the sizes, and the type of sums over persons. It mixes the frames again,
+            which is less than to mix the gradients of all windows.
+        by_frames: the same where windows are single frames. It mixes the gradients as the frames were mixed,
+            and aggregates the frames over the graph, which saves a product.
+    """
+    x, grad = frames_first(x), frames_first(grad)
+    sums = torch.promote_types(weight.dtype, torch.float32)  # over persons, also in half precision
+    parameters = (weight, bias, matrix)
+    weight, matrix = weight.to(x.dtype), matrix.to(x.dtype)
+    windows = Windows(x, weight, matrix, stride)
+    backward = by_frames if windows.are_frames else by_windows
+    grad_x, grad_weight, grad_matrix = backward(grad, x, weight, matrix, windows, sums)
+    grads = (grad_weight, grad.sum((0, 1, 2), dtype=sums), grad_matrix)
+    return grad_x.permute(0, 3, 1, 2), *(
+        total.to(like.dtype) for total, like in zip(grads, parameters, strict=True)
+    )
